@@ -1,0 +1,17 @@
+import { pino, type Logger } from 'pino'
+import { PinoPretty } from 'pino-pretty'
+
+export type { Logger }
+
+/**
+ * The log of a process, on standard output: one JSON object a line, or lines for people on a terminal.
+ * @param debug also what happens to every single task
+ */
+export function createLog({ name, debug }: { name: string; debug: boolean }): Logger {
+  const level = debug ? 'debug' : 'info'
+  if (!process.stdout.isTTY) return pino({ name, level })
+  return pino({ name, level }, PinoPretty({ sync: true, ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss', singleLine: true }))
+}
+
+/** For tests and embedding: says nothing. */
+export const silentLog = (): Logger => pino({ level: 'silent' })

@@ -1,0 +1,43 @@
+/**
+ * The life of a task, as data. The column's CHECK, the wire's enum, the counters and the documentation derive from it.
+ *
+ * pending: waits for a node. in_progress: a node holds it. completed: has its result. submitted: given to a miner.
+ * failed, timeout: ended without a result. `pending -> completed` is the salvage of a late result.
+ */
+export const transitions = {
+  pending: ['in_progress', 'completed', 'failed', 'timeout'],
+  in_progress: ['pending', 'completed', 'failed', 'timeout'],
+  completed: ['submitted'],
+  submitted: [],
+  failed: [],
+  timeout: [],
+} as const satisfies Record<string, readonly string[]>
+
+export type TaskStatus = keyof typeof transitions
+export const taskStatuses = Object.keys(transitions) as [TaskStatus, ...TaskStatus[]]
+
+/** Whether a task may go from one status to another. */
+export function canMove(from: TaskStatus, to: TaskStatus): boolean {
+  const targets: readonly TaskStatus[] = transitions[from]
+  return targets.includes(to)
+}
+
+/** Whether a task in this status has reached its end: nothing a node says changes it any more. */
+export const hasEnded = (status: TaskStatus): boolean => !canMove(status, 'completed')
+
+/**
+ * How an attempt ends. `avoid`: the node does not get the task again where another can serve it.
+ * rejected and unaccepted ones were never begun; superseded: another result came first.
+ */
+export const attemptEnds = {
+  completed: { avoid: false },
+  failed: { avoid: true },
+  lost: { avoid: true },
+  timeout: { avoid: true },
+  rejected: { avoid: false },
+  unaccepted: { avoid: false },
+  superseded: { avoid: false },
+} as const satisfies Record<string, { avoid: boolean }>
+
+export type AttemptEnd = keyof typeof attemptEnds
+export const attemptEndNames = Object.keys(attemptEnds) as [AttemptEnd, ...AttemptEnd[]]

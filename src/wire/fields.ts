@@ -1,0 +1,105 @@
+import * as v from 'valibot'
+
+/** The largest fee or nonce: 2^53 - 1, the largest integer a JSON number carries exactly. */
+export const MAX_AMOUNT = Number.MAX_SAFE_INTEGER
+/** The largest `max_infer_time`, in seconds (68 years): keeps every sum of times far below 2^53 milliseconds. */
+export const MAX_INFER_TIME = 2 ** 31 - 1
+
+const wellFormed = (s: string): boolean => s.isWellFormed()
+
+/** Any Unicode text. A lone surrogate is refused: it has no UTF-8 form, so it could not come back as it was. */
+export const text = v.pipe(
+  v.string('must be a string'),
+  v.check(wellFormed, 'must be valid Unicode (it holds a lone surrogate)'),
+)
+
+/** Text of a bounded length, in UTF-16 units. */
+export const shortText = (min: number, max: number) =>
+  v.pipe(
+    text,
+    v.minLength(min, `must have at least ${min} character${min === 1 ? '' : 's'}`),
+    v.maxLength(max, `must have at most ${max} characters`),
+  )
+
+const ID = /^(?!\.{1,2}$)[^/\p{Cc}\p{Cs}]{1,128}$/u
+
+/** A `node_id` or `task_id`: it must fit in a URL path segment. */
+export const id = v.pipe(
+  v.string('must be a string'),
+  v.regex(ID, 'must be 1 to 128 characters without "/" and control characters, and not "." or ".."'),
+)
+
+const AMOUNT = 'must be an integer from 0 to 9007199254740991, as a number or a decimal string'
+
+/** A fee (micro-STX) or nonce: a JSON number or a decimal string in, always a number inside. Never rounded. */
+export const amount = v.pipe(
+  v.union(
+    [
+      v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+      v.pipe(v.string(), v.regex(/^\d{1,16}$/), v.transform(Number), v.safeInteger()),
+    ],
+    AMOUNT,
+  ),
+  v.transform((n) => n + 0), // -0 becomes 0
+)
+
+/** `max_infer_time`, in whole seconds. */
+export const inferTime = v.pipe(
+  v.number('must be an integer from 1 (seconds)'),
+  v.integer('must be an integer from 1 (seconds)'),
+  v.minValue(1, 'must be an integer from 1 (seconds)'),
+  v.maxValue(MAX_INFER_TIME, `must be at most ${MAX_INFER_TIME} seconds`),
+)
+
+/** A share or probability, 0 to 1. */
+export const share = v.pipe(
+  v.number('must be a number from 0 to 1'),
+  v.minValue(0, 'must be a number from 0 to 1'),
+  v.maxValue(1, 'must be a number from 0 to 1'),
+)
+
+/** A model name, or a family for "any model of it". Names compare case-insensitively. */
+export const model = v.pipe(
+  shortText(1, 128),
+  v.regex(/^[^\p{Cc}]*$/u, 'must have no control characters'),
+)
+
+/** The models a node lists: at most 64. */
+export const models = v.pipe(v.array(model, 'must be an array of model names'), v.maxLength(64, 'must list at most 64 models'))
+
+/** How many tasks a node works on at once. The service may set a lower ceiling. */
+export const slots = v.pipe(
+  v.number('must be an integer from 1 to 1024'),
+  v.integer('must be an integer from 1 to 1024'),
+  v.minValue(1, 'must be an integer from 1 to 1024'),
+  v.maxValue(1024, 'must be an integer from 1 to 1024'),
+)
+
+/** The number of an attempt, from 1. */
+export const attempt = v.pipe(
+  v.number('must be an integer from 1'),
+  v.safeInteger('must be an integer from 1'),
+  v.minValue(1, 'must be an integer from 1'),
+)
+
+/** Why a node rejected or failed a task, in its own words. */
+export const reason = shortText(0, 4096)
+
+/** The four node statuses. */
+export const nodeStatus = v.picklist(
+  ['online', 'offline', 'busy', 'maintenance'],
+  'must be one of online, offline, busy, maintenance',
+)
+export type NodeStatus = v.InferOutput<typeof nodeStatus>
+
+/** An optional field: missing and null mean the same. */
+export const maybe = <S extends v.GenericSchema>(schema: S) => v.nullish(schema)
+
+/** One sentence for a person: the first thing that is wrong, with the path of its field. */
+export function explain(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
+  const issue = issues[0]
+  const path = v.getDotPath(issue)
+  const missing = issue.received === 'undefined'
+  if (path === null) return issue.type === 'object' ? 'the body must be a JSON object' : issue.message
+  return `${path}: ${missing ? 'is missing' : issue.message}`
+}

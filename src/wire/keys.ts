@@ -1,0 +1,35 @@
+import { createPublicKey, ECDH, verify } from 'node:crypto'
+
+const COMPRESSED = /^(?:0x)?(0[23][0-9a-f]{64})$/i
+const UNCOMPRESSED = /^(?:0x)?(04[0-9a-f]{128})$/i
+const SIGNATURE = /^(?:0x)?([0-9a-f]{128})(?:[0-9a-f]{2})?$/i
+
+/** A secp256k1 public key as 33 compressed bytes in lower-case hex, or null when the text is none. */
+export function normalizeKey(text: string): string | null {
+  const hex = (COMPRESSED.exec(text) ?? UNCOMPRESSED.exec(text))?.[1]
+  if (hex === undefined) return null
+  try {
+    return ECDH.convertKey(hex, 'secp256k1', 'hex', 'hex', 'compressed').toString()
+  } catch {
+    return null // the right shape, but no point of the curve
+  }
+}
+
+/** What a node signs to open a session. `host` is the authority it dialled, lower case, as in its Host header. */
+export const helloText = (nodeId: string, host: string, nonce: string): string =>
+  `inference-node.v1:${nodeId}:${host.toLowerCase()}:${nonce}`
+
+/**
+ * Whether `signature` (64 bytes compact, or 65 with the recovery byte last; hex; high or low S) is ECDSA over
+ * secp256k1 of SHA-256 of `message` by `key` (a normalized key).
+ */
+export function verifySignature(key: string, message: string, signature: string): boolean {
+  const compact = SIGNATURE.exec(signature)?.[1]
+  if (compact === undefined) return false
+  const point = Buffer.from(ECDH.convertKey(key, 'secp256k1', 'hex', 'hex', 'uncompressed').toString(), 'hex')
+  const publicKey = createPublicKey({
+    format: 'jwk',
+    key: { kty: 'EC', crv: 'secp256k1', x: point.subarray(1, 33).toString('base64url'), y: point.subarray(33).toString('base64url') },
+  })
+  return verify('sha256', Buffer.from(message), { key: publicKey, dsaEncoding: 'ieee-p1363' }, Buffer.from(compact, 'hex'))
+}

@@ -1,0 +1,148 @@
+import * as v from 'valibot'
+import { amount, attempt, id, inferTime, maybe, model, models, reason, share, shortText, slots, text } from './fields.js'
+
+/** The WebSocket subprotocol of node sessions. */
+export const NODE_PROTOCOL = 'inference-node.v1'
+/** Where a node opens its session. */
+export const NODE_PATH = '/api/v1/nodes/connect'
+/** The most messages one array frame may carry. */
+export const MAX_FRAME_MESSAGES = 256
+
+const held = v.object({ task_id: id, attempt })
+const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')
+const seconds = v.pipe(v.number(), v.minValue(0))
+const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const count = v.pipe(v.number('must be an integer from 0'), v.safeInteger('must be an integer from 0'), v.minValue(0, 'must be an integer from 0'))
+
+/** What a node may say, by `type`. */
+export const nodeMessages = {
+  'session.hello': v.object({
+    type: v.literal('session.hello'),
+    node_id: id,
+    public_key: shortText(1, 256),
+    signature: shortText(1, 256),
+    supported_models: models,
+    max_concurrent_tasks: v.optional(slots, 1),
+    performance_score: v.optional(share, 1),
+    endpoint: v.optional(shortText(0, 2048), ''),
+    node_address: maybe(shortText(0, 256)),
+    status: v.optional(sessionStatus, 'online'),
+    running: v.optional(v.pipe(v.array(held), v.maxLength(65_536, 'must name at most 65536 attempts')), []),
+    batch: v.optional(v.boolean('must be a boolean'), false),
+    agent: maybe(shortText(0, 256)),
+  }),
+  'node.heartbeat': v.object({
+    type: v.literal('node.heartbeat'),
+    status: maybe(sessionStatus),
+    running: maybe(v.array(id)),
+  }),
+  'task.accept': v.object({ type: v.literal('task.accept'), task_id: id, attempt }),
+  'task.reject': v.object({ type: v.literal('task.reject'), task_id: id, attempt, reason }),
+  'task.output': v.object({ type: v.literal('task.output'), task_id: id, attempt, seq: count, delta: text }),
+  'task.complete': v.object({
+    type: v.literal('task.complete'),
+    task_id: id,
+    attempt,
+    output: text,
+    confidence: share,
+    usage: maybe(v.object({ prompt_tokens: count, completion_tokens: count })),
+  }),
+  'task.fail': v.object({
+    type: v.literal('task.fail'),
+    task_id: id,
+    attempt,
+    error: reason,
+    retryable: v.boolean('must be a boolean'),
+  }),
+  'session.drain': v.object({ type: v.literal('session.drain') }),
+} as const
+export type NodeMessage = v.InferOutput<(typeof nodeMessages)[keyof typeof nodeMessages]>
+export type Hello = v.InferOutput<(typeof nodeMessages)['session.hello']>
+
+/** The codes of an `error` message. */
+export const sessionErrorCode = v.picklist([
+  'invalid_message',
+  'unknown_type',
+  'unauthorized',
+  'key_mismatch',
+  'not_holder',
+  'stale_attempt',
+  'rate_limited',
+  'internal',
+])
+export type SessionErrorCode = v.InferOutput<typeof sessionErrorCode>
+
+/** What the coordinator may say, by `type`. */
+export const serverMessages = {
+  'session.challenge': v.object({ type: v.literal('session.challenge'), protocol: v.literal(1), nonce: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)), server_time: time }),
+  'session.welcome': v.object({
+    type: v.literal('session.welcome'),
+    session_id: v.string(),
+    heartbeat_interval: seconds,
+    accept_timeout: seconds,
+    reconnect_grace: seconds,
+    max_message_bytes: count,
+    resumed: v.array(held),
+    dropped: v.array(held),
+  }),
+  'node.heartbeat_ack': v.object({ type: v.literal('node.heartbeat_ack'), server_time: time }),
+  'task.assign': v.object({
+    type: v.literal('task.assign'),
+    task_id: id,
+    attempt,
+    model_name: model,
+    model_type: v.string(),
+    user_input: text,
+    context: text,
+    max_infer_time: inferTime,
+    infer_fee: amount,
+    lease_expires_at: time,
+    signed_tx: v.nullable(text),
+    stream: v.boolean(),
+  }),
+  'task.settled': v.object({ type: v.literal('task.settled'), task_id: id, attempt, status: v.string() }),
+  'task.cancel': v.object({ type: v.literal('task.cancel'), task_id: id, attempt, reason: v.picklist(['cancelled', 'timeout', 'superseded']) }),
+  'session.drain': v.object({ type: v.literal('session.drain'), reason: v.string(), reconnect_after: seconds }),
+  error: v.object({ type: v.literal('error'), code: sessionErrorCode, message: v.string(), task_id: v.optional(id), attempt: v.optional(attempt) }),
+} as const
+export type ServerMessage = v.InferOutput<(typeof serverMessages)[keyof typeof serverMessages]>
+export type Assignment = v.InferOutput<(typeof serverMessages)['task.assign']>
+
+/** One parsed message, or what to answer about it. */
+export type Parsed<M> = { ok: true; message: M } | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
+
+/** The messages of one frame as plain values; null when it is no JSON object and no array of 1 to 256. */
+export function splitFrame(frame: string): unknown[] | null {
+  let value: unknown
+  try {
+    value = JSON.parse(frame)
+  } catch {
+    return null
+  }
+  if (!Array.isArray(value)) return [value]
+  return value.length >= 1 && value.length <= MAX_FRAME_MESSAGES ? value : null
+}
+
+function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
+  const schemas = new Map<string, v.GenericSchema>(Object.entries(table))
+  return (value: unknown): Parsed<v.InferOutput<T[keyof T]>> => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      return { ok: false, code: 'invalid_message', problem: 'a message must be a JSON object with a string type' }
+    }
+    const type: unknown = 'type' in value ? value.type : undefined
+    if (typeof type !== 'string') return { ok: false, code: 'invalid_message', problem: 'type: must be a string' }
+    const schema = schemas.get(type)
+    if (schema === undefined) return { ok: false, code: 'unknown_type', problem: `unknown type ${JSON.stringify(type.slice(0, 64))}` }
+    const result = v.safeParse(schema, value, { abortEarly: true })
+    if (!result.success) {
+      const issue = result.issues[0]
+      return { ok: false, code: 'invalid_message', problem: `${type}: ${v.getDotPath(issue) ?? 'message'}: ${issue.message}` }
+    }
+    return { ok: true, message: result.output as v.InferOutput<T[keyof T]> }
+  }
+}
+
+/** Parses one message of a node. */
+export const parseNodeMessage = parserOf(nodeMessages)
+/** Parses one message of a coordinator. */
+export const parseServerMessage = parserOf(serverMessages)

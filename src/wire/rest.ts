@@ -1,0 +1,78 @@
+import * as v from 'valibot'
+import { amount, id, inferTime, maybe, model, models, nodeStatus, reason, share, shortText, slots, text } from './fields.js'
+
+/** A body is an object with these fields; unknown extra fields are ignored. */
+const body = <E extends v.ObjectEntries>(entries: E) => v.object(entries, 'must be a JSON object')
+
+/** `POST /api/v1/nodes/register`. `public_key` is stored as given: clients that exist send placeholders. */
+export const registerBody = body({
+  node_id: id,
+  endpoint: shortText(0, 2048),
+  public_key: shortText(1, 1024),
+  supported_models: models,
+  performance_score: v.optional(share, 1),
+  node_address: maybe(shortText(0, 256)),
+  max_concurrent_tasks: v.optional(slots, 1),
+})
+export type RegisterBody = v.InferOutput<typeof registerBody>
+
+/** `POST /api/v1/nodes/heartbeat`. */
+export const heartbeatBody = body({ node_id: id, status: nodeStatus })
+
+const submission = body({
+  task_id: maybe(id),
+  user_address: shortText(1, 256),
+  user_input: text,
+  context: v.optional(v.nullable(text), ''),
+  fee: v.optional(amount, 0),
+  nonce: v.optional(amount, 0),
+  infer_fee: amount,
+  max_infer_time: inferTime,
+  model_name: maybe(model),
+  model_type: maybe(model),
+  signed_tx: maybe(text),
+  is_encrypted: maybe(v.boolean('must be a boolean')),
+  signer_public_key: maybe(shortText(0, 1024)),
+})
+
+/**
+ * `POST /api/v1/tasks/submit`, defaults filled in: `model_type` is a synonym of `model_name`, a missing context is empty.
+ */
+export const submitBody = v.pipe(
+  submission,
+  v.check((s) => s.is_encrypted !== true, 'is_encrypted: encrypted tasks are not supported yet, send plain text'),
+  v.check((s) => (s.model_name ?? s.model_type) != null, 'model_name: is missing'),
+  v.transform((s) => ({
+    task_id: s.task_id ?? null,
+    user_address: s.user_address,
+    user_input: s.user_input,
+    context: s.context ?? '',
+    fee: s.fee,
+    nonce: s.nonce,
+    infer_fee: s.infer_fee,
+    max_infer_time: s.max_infer_time,
+    model_name: s.model_name ?? s.model_type ?? '',
+    signed_tx: s.signed_tx ?? null,
+    signer_public_key: s.signer_public_key ?? null,
+  })),
+)
+export type Submission = v.InferOutput<typeof submitBody>
+
+/** `POST /api/v1/tasks/batch`: each entry is parsed by itself, so that one bad entry does not fail the rest. */
+export const batchBody = body({
+  tasks: v.pipe(
+    v.array(v.unknown(), 'must be an array of submissions'),
+    v.maxLength(1000, 'must hold at most 1000 submissions'),
+  ),
+})
+
+/** `POST /api/v1/tasks/complete`. */
+export const completeBody = body({ task_id: id, output: text, confidence: share, inference_node_id: id })
+
+/** `POST /api/v1/tasks/fail`. */
+export const failBody = body({
+  task_id: id,
+  inference_node_id: id,
+  error: reason,
+  retryable: v.optional(v.boolean('must be a boolean'), true),
+})
