@@ -1,0 +1,110 @@
+import Database from 'better-sqlite3'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
+import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { adoptOriginal, copyOriginal, type Adoption } from './adopt.js'
+
+/** The database cannot be used; the message says which file, why, and what to do. */
+export class StoreError extends Error {}
+
+export interface OpenedDatabase {
+  db: Database.Database
+  /** What was taken over from a file of the original service, or null. */
+  adopted: Adoption | null
+  close(): void
+}
+
+const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
+/** How long a statement waits for a lock that another program holds, in ms. At start longer: nobody is waiting for us yet. */
+const LOCK_WAIT_AT_START = 3000
+const LOCK_WAIT = 100
+
+/**
+ * Opens the database of a coordinator, alone: a second coordinator on the same file is refused, other programs may
+ * read. Creates it, adopts a file of the original service, applies migrations.
+ * @throws StoreError
+ */
+export function openDatabase(file: string): OpenedDatabase {
+  const owner = become(file)
+  let db: Database.Database | undefined
+  try {
+    db = new Database(file, { timeout: LOCK_WAIT_AT_START })
+    db.pragma('auto_vacuum = INCREMENTAL') // takes effect in a new file only
+    db.pragma('journal_mode = WAL')
+    // In WAL mode the default is NORMAL, which loses the newest commits in a power cut.
+    db.pragma('synchronous = FULL')
+    db.pragma('wal_autocheckpoint = 2000')
+    refuseNewer(db, file)
+    const adopted = upgrade(db)
+    db.pragma(`busy_timeout = ${LOCK_WAIT}`)
+    if (db.pragma('synchronous', { simple: true }) !== 2) throw new StoreError(`${file}: synchronous=FULL did not take effect`)
+    const opened = db
+    return {
+      db,
+      adopted,
+      close() {
+        opened.pragma('wal_checkpoint(TRUNCATE)')
+        opened.close()
+        owner.close()
+      },
+    }
+  } catch (error) {
+    db?.close()
+    owner.close()
+    throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
+  }
+}
+
+/** Holds an exclusive lock on a file beside the database for as long as we live; the system frees it if we are killed. */
+function become(file: string): Database.Database {
+  const lockFile = `${file}.lock`
+  let lock: Database.Database | undefined
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    lock = new Database(lockFile, { timeout: 0 })
+    lock.exec('BEGIN EXCLUSIVE')
+    return lock
+  } catch (error) {
+    lock?.close()
+    if (codeOf(error).startsWith('SQLITE_BUSY')) {
+      throw new StoreError(`${file}: another coordinator is running on this database; stop it first, or choose another file with --database`)
+    }
+    throw new StoreError(explainOpen(file, error))
+  }
+}
+
+function refuseNewer(db: Database.Database, file: string): void {
+  if (!hasTable(db, '__drizzle_migrations')) return
+  const newest = db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
+  const known = Math.max(...readMigrationFiles({ migrationsFolder }).map((m) => m.folderMillis))
+  if (newest > known) {
+    throw new StoreError(`${file}: this database was written by a newer version of the service; upgrade the service, or choose another file with --database`)
+  }
+}
+
+function upgrade(db: Database.Database): Adoption | null {
+  const original = hasTable(db, 'inference_tasks') && !hasTable(db, '__drizzle_migrations')
+  if (original) adoptOriginal(db)
+  migrate(drizzle(db), { migrationsFolder })
+  return hasTable(db, 'original_tasks') || hasTable(db, 'original_nodes') ? copyOriginal(db) : null
+}
+
+const hasTable = (db: Database.Database, name: string): boolean =>
+  db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== undefined
+
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+
+function explainOpen(file: string, error: unknown): string {
+  const code = codeOf(error)
+  const message = error instanceof Error ? error.message : String(error)
+  if (code.startsWith('SQLITE_BUSY')) return `${file}: the database is locked by another program; close that program and start again`
+  if (code.startsWith('SQLITE_READONLY')) return `${file}: the database is read-only; make the file and its folder writable for this user`
+  if (code.startsWith('SQLITE_NOTADB')) return `${file}: this file is not an SQLite database; choose another file with --database`
+  if (code.startsWith('SQLITE_CORRUPT')) return `${file}: the database is damaged (${message}); restore a backup`
+  if (code.startsWith('SQLITE_FULL')) return `${file}: the disk is full; make room and start again`
+  return `${file}: the database cannot be opened (${message}); check that the folder exists and is writable`
+}

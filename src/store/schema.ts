@@ -1,0 +1,129 @@
+import { sql } from 'drizzle-orm'
+import { check, index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { attemptEndNames, taskStatuses } from '../tasks/lifecycle.js'
+import { nodeStatus } from '../wire/fields.js'
+
+const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
+
+/**
+ * Property names are the column names, so that a row read by a raw statement has the type that is inferred here.
+ * `created_at`, `updated_at`, `completed_at`, `last_heartbeat`: Unix seconds. Columns that end in `_ms` are times of the
+ * service clock (lib/clock.ts) in milliseconds.
+ */
+export const inferenceTasks = sqliteTable(
+  'inference_tasks',
+  {
+    task_id: text().primaryKey().notNull(),
+    user_address: text().notNull(),
+    user_input: text().notNull(),
+    context: text().notNull(),
+    fee: integer().notNull(),
+    nonce: integer().notNull(),
+    infer_fee: integer().notNull(),
+    max_infer_time: integer().notNull(),
+    /** The family. */
+    model_type: text().notNull(),
+    /** As the submitter wrote it. */
+    model_name: text().notNull(),
+    /** The name in the form it is compared in. */
+    model_key: text().notNull(),
+    signed_tx: text(),
+    signer_public_key: text(),
+    status: text({ enum: taskStatuses }).notNull(),
+    /** The number of the newest attempt; 0 before the first. */
+    attempt: integer().notNull().default(0),
+    created_at: integer().notNull(),
+    updated_at: integer().notNull(),
+    /** When it began to wait; age and the longest wait count from here. */
+    queued_ms: integer().notNull(),
+    /** Ready tasks go by this, higher first: `infer_fee`, or STARVED for one that has waited too long. */
+    queue_rank: integer().notNull(),
+    inference_node_id: text(),
+    output: text(),
+    confidence: real(),
+    completed_at: integer(),
+    error: text(),
+    txid: text(),
+  },
+  (t) => [
+    check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
+    index('tasks_by_model').on(t.model_key, sql`${t.queue_rank} desc`).where(sql`status = 'pending'`),
+    index('tasks_by_family').on(t.model_type, sql`${t.queue_rank} desc`).where(sql`status = 'pending'`),
+    index('tasks_by_age').on(t.queued_ms, t.queue_rank).where(sql`status = 'pending'`),
+  ],
+)
+
+/** One row per assignment. Open while `ended_ms` is null. */
+export const attempts = sqliteTable(
+  'attempts',
+  {
+    task_id: text().notNull(),
+    attempt: integer().notNull(),
+    node_id: text().notNull(),
+    /** Taken by a poll (begun at once), not pushed. */
+    polled: integer().notNull(),
+    /** How often it was handed to a poll. */
+    handouts: integer().notNull(),
+    assigned_ms: integer().notNull(),
+    /** Null until it was begun: accepted, or handed to a poll. */
+    accepted_ms: integer(),
+    lease_ms: integer().notNull(),
+    ended_ms: integer(),
+    end: text({ enum: attemptEndNames }),
+    error: text(),
+    prompt_tokens: integer(),
+    completion_tokens: integer(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.task_id, t.attempt] }),
+    check('attempt_end', sql`${t.end} is null or ${t.end} in (${oneOf(attemptEndNames)})`),
+    index('attempts_open').on(t.lease_ms).where(sql`ended_ms is null`),
+  ],
+)
+
+export const inferenceNodes = sqliteTable(
+  'inference_nodes',
+  {
+    node_id: text().primaryKey().notNull(),
+    endpoint: text().notNull(),
+    /** As given, until a signed hello proves one. */
+    public_key: text().notNull(),
+    key_proven: integer().notNull(),
+    node_address: text(),
+    /** What the node declared last. */
+    status: text({ enum: nodeStatus.options }).notNull(),
+    /** A JSON array of names. */
+    supported_models: text().notNull(),
+    performance_score: real().notNull(),
+    max_concurrent_tasks: integer().notNull(),
+    transport: text({ enum: ['websocket', 'rest'] }).notNull(),
+    agent: text(),
+    last_heartbeat: integer().notNull(),
+    last_seen_ms: integer().notNull(),
+    /** Decayed counts of how attempts ended, and the mean seconds of a completed one. */
+    successes: real().notNull().default(0),
+    failures: real().notNull().default(0),
+    mean_seconds: real().notNull().default(0),
+  },
+  (t) => [check('node_status', sql`${t.status} in (${oneOf(nodeStatus.options)})`)],
+)
+
+/** How many tasks are in each status: changed in the transaction that changes a task, so that nothing ever counts rows. */
+export const taskCounts = sqliteTable('task_counts', {
+  status: text({ enum: taskStatuses }).primaryKey().notNull(),
+  tasks: integer().notNull(),
+})
+
+/** One row: when the coordinator was alive last, by its service clock (ms) and by the wall clock (Unix seconds). */
+export const serviceClock = sqliteTable('service_clock', {
+  id: integer().primaryKey(),
+  alive_ms: integer().notNull(),
+  alive_at: integer().notNull(),
+})
+
+/** The rank of a starved task: above every fee, so that among them age decides. */
+export const STARVED = 2 ** 53
+
+export type TaskRow = typeof inferenceTasks.$inferSelect
+export type AttemptRow = typeof attempts.$inferSelect
+export type NodeRow = typeof inferenceNodes.$inferSelect

@@ -1,0 +1,124 @@
+import type Database from 'better-sqlite3'
+import { canMove, taskStatuses, type TaskStatus } from '../tasks/lifecycle.js'
+import type { Lane } from '../tasks/models.js'
+import { STARVED, type TaskRow } from './schema.js'
+
+/** A task that waits, as much of it as a choice needs. */
+export interface ReadyTask {
+  seq: number
+  task_id: string
+  model_name: string
+  model_type: string
+  attempt: number
+  queue_rank: number
+  queued_ms: number
+}
+
+/** What changes together with a status. A task that goes back to `pending` takes its rank again. */
+export type TaskChange =
+  | { to: 'in_progress'; attempt: number; node_id: string; at: number }
+  | { to: 'pending'; queue_rank: number; at: number }
+  | { to: 'completed'; node_id: string; output: string; confidence: number; at: number }
+  | { to: 'failed' | 'timeout'; error: string; at: number }
+
+export type TaskCounts = Record<TaskStatus, number>
+export type TaskTable = ReturnType<typeof createTaskTable>
+
+/** How many ready tasks one look at a lane fetches: few first, more only when those could not be placed. */
+export const LOOKS = [1, 16, 256, 1024] as const
+
+/**
+ * The rows of `inference_tasks`. All statements are prepared once, with literals where a partial index needs one: a
+ * bound LIMIT or status costs a new query plan at every call.
+ */
+export function createTaskTable(db: Database.Database) {
+  const insert = db.prepare<Omit<TaskRow, 'output' | 'confidence' | 'completed_at' | 'error' | 'txid' | 'inference_node_id'>>(`
+    INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
+      model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
+    VALUES (@task_id, @user_address, @user_input, @context, @fee, @nonce, @infer_fee, @max_infer_time, @model_type,
+      @model_name, @model_key, @signed_tx, @signer_public_key, @status, @attempt, @created_at, @updated_at, @queued_ms, @queue_rank)`)
+  const get = db.prepare<[string], TaskRow>('SELECT * FROM inference_tasks WHERE task_id = ?')
+  const READY = 'rowid AS seq, task_id, model_name, model_type, attempt, queue_rank, queued_ms'
+  const looks = (column: 'model_key' | 'model_type') =>
+    LOOKS.map((n) => db.prepare<[string], ReadyTask>(`SELECT ${READY} FROM inference_tasks WHERE status = 'pending' AND ${column} = ? ORDER BY queue_rank DESC, rowid LIMIT ${n}`))
+  const byModel = looks('model_key')
+  const byFamily = looks('model_type')
+  const toInProgress = db.prepare("UPDATE inference_tasks SET status = 'in_progress', attempt = ?, inference_node_id = ?, updated_at = ? WHERE task_id = ? AND status = 'pending'")
+  const toPending = db.prepare("UPDATE inference_tasks SET status = 'pending', inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
+  const toCompleted = db.prepare("UPDATE inference_tasks SET status = 'completed', inference_node_id = ?, output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = ?")
+  const toEnd = db.prepare('UPDATE inference_tasks SET status = ?, error = ?, inference_node_id = NULL, updated_at = ? WHERE task_id = ? AND status = ?')
+  const oldest = db.prepare<[number], { queued_ms: number }>("SELECT queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? ORDER BY queued_ms LIMIT 1")
+  const waitedSince = db.prepare<[number], { task_id: string }>("SELECT task_id FROM inference_tasks WHERE status = 'pending' AND queued_ms <= ? ORDER BY queued_ms LIMIT 200")
+  const unstarved = db.prepare<[number, number], { task_id: string; queued_ms: number }>(`
+    SELECT task_id, queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? AND queued_ms <= ? AND queue_rank < ${STARVED} ORDER BY queued_ms LIMIT 200`)
+  const starve = db.prepare(`UPDATE inference_tasks SET queue_rank = ${STARVED} WHERE task_id = ? AND status = 'pending'`)
+  const perUser = db.prepare<[], { user_address: string; n: number }>("SELECT user_address, count(*) AS n FROM inference_tasks WHERE status = 'pending' GROUP BY user_address")
+  const loadCounts = db.prepare<[], { status: TaskStatus; tasks: number }>('SELECT status, tasks FROM task_counts')
+  const saveCount = db.prepare('INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks')
+
+  const counts = Object.fromEntries(taskStatuses.map((s) => [s, 0])) as TaskCounts
+  const changed = new Set<TaskStatus>()
+  const count = (status: TaskStatus, by: 1 | -1): void => {
+    counts[status] += by
+    changed.add(status)
+  }
+
+  const update = (task: Pick<TaskRow, 'task_id' | 'status'>, change: TaskChange) => {
+    const { task_id, status } = task
+    switch (change.to) {
+      case 'in_progress':
+        return toInProgress.run(change.attempt, change.node_id, change.at, task_id)
+      case 'pending':
+        return toPending.run(change.queue_rank, change.at, task_id, status)
+      case 'completed':
+        return toCompleted.run(change.node_id, change.output, change.confidence, change.at, change.at, task_id, status)
+      case 'failed':
+      case 'timeout':
+        return toEnd.run(change.to, change.error, change.at, task_id, status)
+    }
+  }
+
+  return {
+    counts: counts as Readonly<TaskCounts>,
+    get: (taskId: string) => get.get(taskId),
+    insert(row: Parameters<typeof insert.run>[0]) {
+      insert.run(row)
+      count(row.status, 1)
+    },
+    /**
+     * The only place where a status changes. `task` is the row as it was read in this transaction.
+     * @throws when the lifecycle does not allow the change, or the row is no longer in the status it was read in.
+     */
+    move(task: Pick<TaskRow, 'task_id' | 'status'>, change: TaskChange) {
+      if (!canMove(task.status, change.to)) throw new Error(`task ${task.task_id}: ${task.status} cannot become ${change.to}`)
+      if (update(task, change).changes !== 1) throw new Error(`task ${task.task_id} was no longer ${task.status}`)
+      count(task.status, -1)
+      count(change.to, 1)
+    },
+    /** The first LOOKS[look] ready tasks of a lane, best first. */
+    ready(lane: Lane, look: number): ReadyTask[] {
+      const colon = lane.indexOf(':')
+      const statements = lane.startsWith('name:') ? byModel : byFamily
+      return statements[look]?.all(lane.slice(colon + 1)) ?? []
+    },
+    /** The time since which the oldest of the tasks waits that began to wait after `after`; null when there is none. */
+    oldestAfter: (after: number): number | null => oldest.get(after)?.queued_ms ?? null,
+    /** Up to 200 tasks that have waited since `time` or longer. */
+    waitingSince: (time: number) => waitedSince.all(time),
+    /** Up to 200 tasks that began to wait after `from`, at `to` or before, and do not go first yet. */
+    unstarvedBetween: (from: number, to: number) => unstarved.all(from, to),
+    starve: (taskId: string) => starve.run(taskId),
+    pendingPerUser: () => perUser.all(),
+    /** Reads the counters from the file: at start, and when a transaction was undone. */
+    loadCounts() {
+      for (const s of taskStatuses) counts[s] = 0
+      for (const row of loadCounts.all()) counts[row.status] = row.tasks
+      changed.clear()
+    },
+    /** Writes the counters that changed; belongs at the end of every transaction that moves tasks. */
+    saveCounts() {
+      for (const status of changed) saveCount.run(status, counts[status])
+      changed.clear()
+    },
+  }
+}
