@@ -1,0 +1,349 @@
+import { randomInt } from 'node:crypto'
+import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../lib/clock.js'
+import { done, never, refuse, type Outcome } from '../lib/result.js'
+import { createRegistry } from '../nodes/registry.js'
+import type { Store } from '../store/store.js'
+import type { ModelTable } from '../tasks/models.js'
+import type { Context, CoreOptions } from './context.js'
+import { createDeadlines } from './deadlines.js'
+import { createDispatch } from './dispatch.js'
+import { createDurations } from './durations.js'
+import { createLedger } from './ledger.js'
+import type { Operation, Results, Stats, TurnResult } from './operations.js'
+import { createPolling } from './polling.js'
+import { createSessions } from './sessions.js'
+
+/** The window of `average_inference_time`, ms. */
+const DURATION_WINDOW = 3_600_000
+/** After a commit failed nothing is written for this long, ms: a full disk is not asked again and again. */
+const WRITE_PAUSE = 250
+
+export interface Core {
+  /**
+   * Runs the operations in order in one transaction, dispatches what became possible, commits once, and only then gives
+   * the outcomes back. An operation that throws fails alone (the others are run again without it); when the commit fails all of them are refused with
+   * `unavailable` and nothing has happened.
+   */
+  turn(operations: readonly Operation[]): TurnResult
+  /** Writes what memory is ahead of the file by; the last call. */
+  close(): void
+}
+
+export interface CoreParts {
+  store: Store
+  models: ModelTable
+  options: CoreOptions
+  time?: TimeSource
+  random?: () => number
+}
+
+/** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
+export function createCore({ store, models, options, time = systemTime, random = () => randomInt(2 ** 32) / 2 ** 32 }: CoreParts): Core {
+  const clock = createServiceClock(time, store.loadClock() ?? time.wall())
+  const startedAt = time.monotonic()
+  const ctx: Context = {
+    options,
+    store,
+    models,
+    time,
+    random,
+    registry: createRegistry(store, models, options.nodeTimeout, (step) => ctx.undo.push(step)),
+    durations: createDurations(DURATION_WINDOW),
+    now: clock.now(),
+    wall: time.wall(),
+    wakeAt: 0,
+    stopping: false,
+    pendingPerUser: options.maxPendingPerUser > 0 ? new Map() : null,
+    lightened: new Set(),
+    effects: [],
+    events: [],
+    undo: [],
+    wake(at) {
+      if (at < this.wakeAt) this.wakeAt = at
+    },
+    send(session, message) {
+      this.effects.push({ session, message })
+    },
+    close(session, close, reason) {
+      this.effects.push({ session, close, reason })
+    },
+    log(level, event, fields) {
+      this.events.push({ level, event, ...fields })
+    },
+  }
+  const { registry } = ctx
+  const ledger = createLedger(ctx)
+  const dispatch = createDispatch(ctx, ledger)
+  const polling = createPolling(ctx, ledger, dispatch)
+  const sessions = createSessions(ctx, ledger)
+  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions)
+  /** Why the store cannot be written now; null while it can. */
+  let broken: string | null = null
+  let brokenAt = 0
+  /** Memory is not what the file says: the last transaction was undone and the file could not be read. */
+  let mustReload = false
+
+  const reload = (): void => {
+    store.tasks.loadCounts()
+    registry.loadAttempts()
+    mustReload = false
+    if (ctx.pendingPerUser === null) return
+    ctx.pendingPerUser.clear()
+    for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
+  }
+
+  const start = (): void => {
+    registry.loadNodes()
+    reload()
+    for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
+    // The clock stood still while we were down, so deadlines have moved by themselves; every lease and every
+    // connection that was there gets time to come back.
+    const graceEnd = ctx.now + options.restartGrace
+    store.begin()
+    store.attempts.extendLeases(graceEnd)
+    store.saveClock(ctx.now, toSeconds(ctx.wall))
+    store.commit()
+    registry.loadAttempts()
+    for (const node of registry.nodes.values()) {
+      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setTakeBack(node, graceEnd)
+    }
+    ctx.undo.length = 0
+  }
+  start()
+
+  const stats = (): Stats => ({
+    tasks: { ...store.tasks.counts },
+    nodes: registry.counts(ctx.now),
+    average_inference_time: ctx.durations.mean(ctx.now) / 1000,
+    uptime_seconds: toSeconds(time.monotonic() - startedAt),
+  })
+
+  const stop = (reconnectAfter: number): void => {
+    ctx.stopping = true
+    for (const id of registry.sessions.keys()) ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
+  }
+
+  const run = (o: Operation): Outcome<Results[keyof Results]> => {
+    switch (o.op) {
+      case 'submit':
+        return done(ledger.submit(o.tasks))
+      case 'register':
+        return polling.register(o.node)
+      case 'heartbeat':
+        return polling.heartbeat(o.node_id, o.status)
+      case 'poll':
+        return polling.poll(o.node_id, o.running)
+      case 'complete':
+        return polling.complete(o.node_id, o.task_id, o.output, o.confidence)
+      case 'fail':
+        return polling.fail(o.node_id, o.task_id, o.error, o.retryable)
+      case 'task': {
+        const task = store.tasks.get(o.task_id)
+        return task === undefined
+          ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
+          : done({ task, begun: store.attempts.begun(o.task_id) })
+      }
+      case 'nodes':
+        return done([...registry.nodes.values()].map((n) => ({ row: { ...n.row }, models: n.models, status: registry.statusOf(n, ctx.now), in_progress_tasks: n.held.size })))
+      case 'stats':
+        return done(stats())
+      case 'health':
+        if (broken !== null) return refuse('unavailable', broken)
+        return ctx.stopping ? refuse('stopping', 'the service is stopping') : done(null)
+      case 'hello':
+        sessions.hello(o.session, o.hello, o.key)
+        return done(null)
+      case 'message':
+        sessions.message(o.session, o.message)
+        return done(null)
+      case 'seen':
+        sessions.seen(o.session)
+        return done(null)
+      case 'disconnect':
+        sessions.disconnect(o.session, o.returned)
+        return done(null)
+      case 'tick':
+        deadlines.look()
+        if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall)) // is there room again?
+        return done(null)
+      case 'stop':
+        stop(o.reconnect_after)
+        return done(null)
+      default:
+        return never(o)
+    }
+  }
+
+  const runOrThrow = (o: Operation): Outcome<Results[keyof Results]> => {
+    try {
+      return run(o)
+    } catch (error) {
+      throw isStoreFault(error) ? error : new OperationFailed(o, error)
+    }
+  }
+
+  /** Closes drained sessions that hold nothing more: last, so that what settled their tasks goes first. */
+  const closeDrained = (): void => {
+    for (const { session, held } of ctx.lightened) {
+      if (session?.draining === true && held.size === 0) ctx.close(session.id, 'drained', 'drained')
+    }
+    ctx.lightened.clear()
+  }
+
+  const attempt = (operations: readonly Operation[]): TurnResult['outcomes'] => {
+    try {
+      if (mustReload) reload()
+      store.begin()
+      const outcomes = operations.map(runOrThrow)
+      dispatch.run()
+      closeDrained()
+      store.tasks.saveCounts()
+      store.commit()
+      if (broken !== null) ctx.log('info', 'store.recovered')
+      broken = null
+      clock.release()
+      return outcomes
+    } catch (error) {
+      abandon()
+      if (error instanceof OperationFailed) return takeApart(operations, error)
+      if (broken === null) ctx.log('error', 'store.unwritable', { error: messageOf(error) })
+      broken = `the database cannot be written: ${messageOf(error)}`
+      brokenAt = time.monotonic()
+      clock.hold() // no deadline passes while nothing can be done about it
+      return withoutStore(operations)
+    }
+  }
+
+  /** Everything a failed transaction leaves behind in memory is taken back. */
+  const abandon = (): void => {
+    for (const step of ctx.undo.splice(0).reverse()) step()
+    ctx.effects.length = 0
+    ctx.events.length = 0
+    ctx.lightened.clear()
+    mustReload = true
+    try {
+      store.rollback()
+      reload()
+    } catch (error) {
+      // Not even readable: the next attempt begins with it.
+      ctx.log('error', 'store.unreadable', { error: messageOf(error) })
+    }
+  }
+
+  /** One operation has a fault of its own: it fails alone, the others run without it. */
+  const takeApart = (operations: readonly Operation[], failed: OperationFailed): TurnResult['outcomes'] => {
+    const outcomes = attempt(operations.filter((o) => o !== failed.operation))
+    ctx.log('error', 'operation.failed', { op: failed.operation.op, error: failed.message, stack: failed.cause instanceof Error ? (failed.cause.stack ?? null) : null })
+    refuseSession(failed.operation, 'the coordinator could not do this; its operator finds the cause in the log')
+    outcomes.splice(operations.indexOf(failed.operation), 0, refuse('internal', 'the service could not do this'))
+    return outcomes
+  }
+
+  /** Tells a session whose operation came to nothing, so that it says it again. */
+  const refuseSession = (o: Operation, message: string): void => {
+    if (o.op === 'hello') ctx.close(o.session, 'tryLater', message)
+    if (o.op !== 'message') return
+    const named = 'task_id' in o.message ? { task_id: o.message.task_id, attempt: o.message.attempt } : {}
+    ctx.send(o.session, { type: 'error', code: 'internal', message, ...named })
+  }
+
+  /** Dispatches what operations that wrote nothing made possible; a failure takes nothing back of what they answered. */
+  const dispatchAlone = (): void => {
+    const { effects, events } = ctx
+    ctx.effects = []
+    ctx.events = []
+    attempt([])
+    ctx.effects = [...effects, ...ctx.effects]
+    ctx.events = [...events, ...ctx.events]
+  }
+
+  const runInMemory = (o: Operation): Outcome<Results[keyof Results]> => {
+    try {
+      return run(o)
+    } catch (error) {
+      ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error) })
+      return isStoreFault(error) ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`) : refuse('internal', 'the service could not do this')
+    }
+  }
+
+  /** While the store cannot be written: what needs no writing goes on, the rest is refused. */
+  const withoutStore = (operations: readonly Operation[]): TurnResult['outcomes'] =>
+    operations.map((o) => {
+      if (inMemory(o)) return runInMemory(o)
+      // That a session ended must not be forgotten; what it gave back is taken back after its grace.
+      if (o.op === 'disconnect') return run({ ...o, returned: false })
+      const why = broken ?? 'the database cannot be written'
+      refuseSession(o, `${why}; send it again`)
+      return refuse('unavailable', `${why}; try again later`)
+    })
+
+  return {
+    turn(operations) {
+      ctx.now = clock.now()
+      ctx.wall = time.wall()
+      if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + 1000
+      let outcomes: TurnResult['outcomes']
+      if (broken !== null && time.monotonic() - brokenAt < WRITE_PAUSE) outcomes = withoutStore(operations)
+      else if (operations.every(inMemory)) {
+        outcomes = operations.map(runInMemory)
+        closeDrained()
+        ctx.undo.length = 0
+        if (registry.dirtyLanes.size > 0) dispatchAlone()
+      } else outcomes = attempt(operations)
+      ctx.undo.length = 0
+      const { effects, events } = ctx
+      ctx.effects = []
+      ctx.events = []
+      return {
+        outcomes,
+        effects,
+        events,
+        wakeIn: Math.min(1000, Math.max(0, ctx.wakeAt - ctx.now)),
+        busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
+      }
+    },
+    close() {
+      if (broken !== null) return
+      ctx.now = clock.now()
+      ctx.wall = time.wall()
+      store.begin()
+      deadlines.save()
+      store.commit()
+    },
+  }
+}
+
+/** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
+function inMemory(o: Operation): boolean {
+  switch (o.op) {
+    case 'task':
+    case 'nodes':
+    case 'stats':
+    case 'health':
+    case 'seen':
+    case 'stop':
+      return true
+    case 'message':
+      return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
+    default:
+      return false
+  }
+}
+
+/** An operation threw something that is not the store's fault. */
+class OperationFailed extends Error {
+  constructor(
+    readonly operation: Operation,
+    override readonly cause: unknown,
+  ) {
+    super(messageOf(cause))
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Whether the file could not be written, rather than one operation being wrong. */
+function isStoreFault(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false
+  return /^SQLITE_(FULL|IOERR|READONLY|BUSY|LOCKED|CANTOPEN|CORRUPT|NOMEM|PROTOCOL|NOTADB)/.test(error.code)
+}

@@ -1,0 +1,154 @@
+import { toSeconds } from '../lib/clock.js'
+import type { Node } from '../nodes/registry.js'
+import type { Context } from './context.js'
+import type { Dispatch } from './dispatch.js'
+import type { Ledger } from './ledger.js'
+import type { Sessions } from './sessions.js'
+
+/** The longest the core sleeps, ms: the clock must be read, and the row that says "alive" be written. */
+const BEAT = 1000
+/** How many tasks one look moves at most; when there are more it looks again at once. */
+const BATCH = 200
+/** A node's signs of life and figures are written no more often than this, ms. */
+const SAVE_NODE_EVERY = 30_000
+
+/** The one loop over everything that ends by clock. Rows and short in-memory lists; no timer per task or node. */
+export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch, sessions: Sessions) {
+  const { store, registry, options } = ctx
+  /** Every pending task that began to wait at this time or before goes first already. */
+  let starvedThrough = -1
+  let nextSweep = 0
+  let nextBeat = 0
+
+  /** Pushed and not accepted in time: the node gets nothing more until it sends a heartbeat. */
+  const offers = (): void => {
+    for (let offer = dispatch.offers[0]; offer !== undefined; offer = dispatch.offers[0]) {
+      const open = registry.open.get(offer.task_id)
+      const waiting = open?.attempt === offer.attempt && open.accepted_ms === null
+      if (waiting && offer.at > ctx.now) return ctx.wake(offer.at)
+      dispatch.offers.shift()
+      if (!waiting) continue
+      const session = registry.nodes.get(open.node_id)?.session
+      if (session != null) {
+        session.stalled = true
+        ctx.send(session.id, { type: 'task.cancel', task_id: open.task_id, attempt: open.attempt, reason: 'timeout' })
+      }
+      ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
+      ledger.giveBack(open, 'unaccepted', 'the node did not accept it in time')
+    }
+  }
+
+  const absent = (): void => {
+    for (const node of [...registry.away]) {
+      if (node.takeBackAt === null) continue
+      if (node.takeBackAt > ctx.now) ctx.wake(node.takeBackAt)
+      else sessions.takeBack(node)
+    }
+  }
+
+  const leases = (): void => {
+    const due = store.attempts.leasesDue(ctx.now)
+    for (const { task_id } of due) {
+      const attempt = registry.open.get(task_id)
+      if (attempt === undefined) throw new Error(`task ${task_id} has an open attempt that memory does not know`)
+      const node = registry.nodes.get(attempt.node_id)
+      const silent = ctx.now - (node?.seen ?? 0)
+      if (attempt.polled === 1 && silent > options.nodeTimeout) {
+        ledger.giveBack(attempt, 'lost', `the node was silent for ${toSeconds(silent)} s`)
+        continue
+      }
+      if (node?.session != null) ctx.send(node.session.id, { type: 'task.cancel', task_id, attempt: attempt.attempt, reason: 'timeout' })
+      ledger.giveBack(attempt, 'timeout', `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`)
+    }
+    ctx.wake(due.length === BATCH ? ctx.now : (store.attempts.nextLease() ?? Infinity))
+  }
+
+  const queue = (): void => {
+    if (options.maxQueueTime > 0) {
+      const late = store.tasks.waitingSince(ctx.now - options.maxQueueTime)
+      for (const { task_id } of late) {
+        const task = store.tasks.get(task_id)
+        if (task === undefined) continue
+        ledger.move(task, { to: 'timeout', error: `it waited longer than max_queue_time (${options.maxQueueTime / 1000} s) for a node`, at: toSeconds(ctx.wall) })
+        ctx.log('warn', 'task.timeout', { task_id, error: 'max_queue_time' })
+      }
+      const oldest = late.length === BATCH ? ctx.now - options.maxQueueTime : store.tasks.oldestAfter(-1)
+      if (oldest !== null) ctx.wake(oldest + options.maxQueueTime)
+    }
+    const limit = ctx.now - options.starvationAfter
+    const starving = store.tasks.unstarvedBetween(starvedThrough, limit)
+    for (const { task_id } of starving) store.tasks.starve(task_id)
+    // The last of a full batch may share its time with more.
+    starvedThrough = Math.max(starvedThrough, starving.length === BATCH ? (starving.at(-1)?.queued_ms ?? 0) - 1 : limit)
+    const next = store.tasks.oldestAfter(starvedThrough)
+    if (next !== null) ctx.wake(Math.max(ctx.now, next + options.starvationAfter))
+  }
+
+  const retries = (): void => {
+    for (const [node, at] of dispatch.retries) {
+      if (at > ctx.now) {
+        ctx.wake(at)
+        continue
+      }
+      dispatch.retries.delete(node)
+      registry.markLanes(node)
+    }
+  }
+
+  /** Silent sessions are closed; a node that no longer serves may free a task for one that is second choice. */
+  const sweep = (): void => {
+    if (ctx.now < nextSweep) return ctx.wake(nextSweep)
+    const silence = 3 * options.heartbeatInterval
+    for (const [id, node] of registry.sessions) {
+      if (ctx.now - node.seen < silence) continue
+      ctx.close(id, 'silent', 'no heartbeat')
+      ctx.log('warn', 'session.silent', { session: id, node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
+      sessions.disconnect(id, false)
+    }
+    let saved = 0
+    for (const node of registry.nodes.values()) {
+      const serving = registry.isServing(node, ctx.now)
+      if (node.wasServing && !serving) {
+        registry.markLanes(node)
+        if (node.row.transport === 'rest') ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
+      }
+      node.wasServing = serving
+      if (node.dirty && ctx.now - node.savedAt >= SAVE_NODE_EVERY && saved < BATCH) {
+        saveNode(node)
+        saved++
+      }
+    }
+    nextSweep = ctx.now + Math.min(BEAT, options.heartbeatInterval / 2)
+    ctx.wake(nextSweep)
+  }
+
+  const saveNode = (node: Node): void => {
+    store.nodes.save(node.row)
+    node.dirty = false
+    node.savedAt = ctx.now
+  }
+
+  /** Writes when we were alive last, while there is a deadline that it matters to. */
+  const beat = (): void => {
+    if (ctx.now < nextBeat) return
+    nextBeat = ctx.now + BEAT
+    if (registry.open.size > 0 || store.tasks.counts.pending > 0) store.saveClock(ctx.now, toSeconds(ctx.wall))
+  }
+
+  return {
+    look() {
+      offers()
+      absent()
+      leases()
+      queue()
+      retries()
+      sweep()
+      beat()
+    },
+    /** Writes what memory is ahead of the file by; for a stop. */
+    save() {
+      for (const node of registry.nodes.values()) if (node.dirty) saveNode(node)
+      store.saveClock(ctx.now, toSeconds(ctx.wall))
+    },
+  }
+}

@@ -1,0 +1,250 @@
+import { v7 } from 'uuid'
+import { toSeconds } from '../lib/clock.js'
+import { done, refuse, type Outcome } from '../lib/result.js'
+import type { Node } from '../nodes/registry.js'
+import type { OpenAttempt } from '../store/attempts.js'
+import { STARVED, type AttemptRow, type TaskRow } from '../store/schema.js'
+import type { ReadyTask } from '../store/tasks.js'
+import { addEvidence } from '../tasks/choice.js'
+import { hasEnded, type AttemptEnd } from '../tasks/lifecycle.js'
+import { modelKey } from '../tasks/models.js'
+import type { Submission } from '../wire/rest.js'
+import type { Context } from './context.js'
+
+/** Room that everything but the texts takes in a `task.assign` message, in bytes. */
+const ASSIGN_OVERHEAD = 2048
+
+/** What came of something a node said about an attempt. */
+export type Verdict =
+  /** It counts, and the task has this status now. `again`: it had been said before and changed nothing. */
+  | { is: 'settled'; status: TaskRow['status']; again: boolean }
+  /** The attempt was this node's once, and no longer matters. */
+  | { is: 'stale'; task: TaskRow }
+  | { is: 'not_holder'; task: TaskRow | undefined }
+
+export type Ledger = ReturnType<typeof createLedger>
+
+/**
+ * The lifecycle of tasks: submit, assign, accept, complete, fail, give back. Every function runs inside the turn's
+ * transaction; what comes from a node names its attempt, and one that does not count is a named result.
+ */
+export function createLedger(ctx: Context) {
+  const { store, registry, options } = ctx
+
+  const pendingOf = (user: string, by: 1 | -1): void => {
+    const n = (ctx.pendingPerUser?.get(user) ?? 0) + by
+    if (n > 0) ctx.pendingPerUser?.set(user, n)
+    else ctx.pendingPerUser?.delete(user)
+  }
+  const move: typeof store.tasks.move = (task, change) => {
+    store.tasks.move(task, change)
+    if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
+    const user = store.tasks.get(task.task_id)?.user_address
+    if (user !== undefined) pendingOf(user, change.to === 'pending' ? 1 : -1)
+  }
+  const markReady = (task: Pick<TaskRow, 'model_name' | 'model_type'>): void => {
+    for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) registry.dirtyLanes.add(lane)
+  }
+
+  const submitOne = (s: Submission): Outcome<{ task_id: string }> => {
+    const known = s.task_id === null ? undefined : store.tasks.get(s.task_id)
+    if (known !== undefined) {
+      return sameSubmission(known, s)
+        ? done({ task_id: known.task_id })
+        : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
+    }
+    if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
+    if (store.tasks.counts.pending >= options.maxPendingTasks) return refuse('queue_full', 'the queue is full; submit again later')
+    if (options.maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(s.user_address) ?? 0) >= options.maxPendingPerUser) {
+      return refuse('rate_limited', `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`)
+    }
+    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD)) {
+      return refuse('too_large', `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD} bytes as JSON`)
+    }
+    const at = toSeconds(ctx.wall)
+    const row = {
+      ...s,
+      task_id: s.task_id ?? v7(),
+      model_type: ctx.models.familyOf(s.model_name),
+      model_key: modelKey(s.model_name),
+      status: 'pending' as const,
+      attempt: 0,
+      created_at: at,
+      updated_at: at,
+      queued_ms: ctx.now,
+      queue_rank: s.infer_fee,
+    }
+    store.tasks.insert(row)
+    pendingOf(row.user_address, 1)
+    markReady(row)
+    ctx.wake(ctx.now + options.starvationAfter)
+    if (options.maxQueueTime > 0) ctx.wake(ctx.now + options.maxQueueTime)
+    ctx.log('debug', 'task.submitted', { task_id: row.task_id, model: row.model_name, infer_fee: row.infer_fee })
+    return done({ task_id: row.task_id })
+  }
+
+  /** Ends an open attempt otherwise than by its completion, and counts it for or against the node. */
+  const endAttempt = (attempt: OpenAttempt, end: Exclude<AttemptEnd, 'completed'>, error: string | null): void => {
+    store.attempts.end(attempt, end, error, ctx.now)
+    const node = registry.letGo(attempt)
+    if (node !== undefined && (end === 'failed' || end === 'lost' || end === 'timeout')) {
+      addEvidence(node.row, null)
+      node.dirty = true
+    }
+    if (node !== undefined) ctx.lightened.add(node)
+  }
+
+  /** Where a task goes whose attempt has just ended without a result. */
+  const afterAttempt = (task: TaskRow, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', error: string): void => {
+    const at = toSeconds(ctx.wall)
+    if (end === 'timeout' && store.attempts.ofTask(task.task_id).filter((a) => a.end === 'timeout').length >= options.timeoutAttempts) {
+      move(task, { to: 'timeout', error, at })
+      ctx.log('warn', 'task.timeout', { task_id: task.task_id, error })
+    } else if (store.attempts.begun(task.task_id) >= options.maxAttempts) {
+      fail(task, `gave up after ${options.maxAttempts} attempts; the last one: ${error}`)
+    } else {
+      move(task, { to: 'pending', queue_rank: ctx.now - task.queued_ms >= options.starvationAfter ? STARVED : task.infer_fee, at })
+      markReady(task)
+      ctx.log('info', 'task.requeued', { task_id: task.task_id, attempt: task.attempt, node_id: task.inference_node_id, end })
+    }
+  }
+  const fail = (task: TaskRow, error: string): void => {
+    move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
+    ctx.log('warn', 'task.failed', { task_id: task.task_id, error })
+  }
+
+  /** Ends an open attempt and sends its task on. */
+  const giveBack = (attempt: OpenAttempt, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', error: string): void => {
+    endAttempt(attempt, end, error)
+    afterAttempt(mustGet(attempt.task_id), end, error)
+  }
+  const mustGet = (taskId: string): TaskRow => {
+    const task = store.tasks.get(taskId)
+    if (task === undefined) throw new Error(`task ${taskId} has an attempt but no row`)
+    return task
+  }
+
+  /** The attempt that a node names, with its task. `number` null: the newest one of that task that the node was given. */
+  const find = (nodeId: string, taskId: string, number: number | null) => {
+    const task = store.tasks.get(taskId)
+    const row = number === null ? store.attempts.newestOf(taskId, nodeId) : store.attempts.get(taskId, number)
+    return { task, row: row?.node_id === nodeId ? row : undefined }
+  }
+
+  const openOf = (row: AttemptRow): OpenAttempt | undefined => {
+    const attempt = registry.open.get(row.task_id)
+    return attempt?.attempt === row.attempt ? attempt : undefined
+  }
+
+  return {
+    submit: (tasks: readonly Submission[]) => tasks.map(submitOne),
+
+    /** Gives a ready task to a node that has a free slot. A polled one is begun at once. */
+    assign(ready: ReadyTask, node: Node, polled: boolean): { task: TaskRow; attempt: OpenAttempt } {
+      const task = mustGet(ready.task_id)
+      const attempt: OpenAttempt = {
+        task_id: task.task_id,
+        attempt: task.attempt + 1,
+        node_id: node.row.node_id,
+        polled: polled ? 1 : 0,
+        handouts: polled ? 1 : 0,
+        assigned_ms: ctx.now,
+        accepted_ms: polled ? ctx.now : null,
+        lease_ms: ctx.now + task.max_infer_time * 1000,
+      }
+      store.attempts.insert(attempt)
+      move(task, { to: 'in_progress', attempt: attempt.attempt, node_id: attempt.node_id, at: toSeconds(ctx.wall) })
+      registry.hold(node, attempt)
+      ctx.wake(attempt.lease_ms)
+      ctx.log('debug', 'task.assigned', { task_id: task.task_id, attempt: attempt.attempt, node_id: attempt.node_id, polled })
+      return { task: { ...task, status: 'in_progress', attempt: attempt.attempt, inference_node_id: attempt.node_id }, attempt }
+    },
+
+    /** The node works on it. False when the attempt is not open. */
+    accept(row: AttemptRow): boolean {
+      const attempt = openOf(row)
+      if (attempt === undefined) return false
+      if (attempt.accepted_ms !== null) return true
+      store.attempts.accept(attempt, ctx.now)
+      attempt.accepted_ms = ctx.now
+      return true
+    },
+
+    find,
+    openOf,
+    giveBack,
+    endAttempt,
+    fail,
+    move,
+
+    /** A result. The first valid one wins, also from an attempt that was given up, while the task has none. */
+    complete(
+      nodeId: string,
+      taskId: string,
+      number: number | null,
+      result: { output: string; confidence: number; usage: { prompt_tokens: number; completion_tokens: number } | null },
+    ): Verdict {
+      const { task, row } = find(nodeId, taskId, number)
+      if (task === undefined || row === undefined) return { is: 'not_holder', task }
+      if (row.end === 'completed') return { is: 'settled', status: task.status, again: true }
+      if (hasEnded(task.status)) return { is: 'stale', task }
+
+      const attempt = openOf(row)
+      const other = attempt === undefined ? registry.open.get(taskId) : undefined
+      if (other !== undefined) {
+        endAttempt(other, 'superseded', null)
+        const session = registry.nodes.get(other.node_id)?.session
+        if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id: taskId, attempt: other.attempt, reason: 'superseded' })
+      }
+      store.attempts.complete(row, result.usage, ctx.now)
+      move(task, { to: 'completed', node_id: nodeId, output: result.output, confidence: result.confidence, at: toSeconds(ctx.wall) })
+      const took = ctx.now - (row.accepted_ms ?? row.assigned_ms)
+      ctx.durations.add(took, ctx.now)
+      if (attempt !== undefined) registry.letGo(attempt)
+      const node = registry.nodes.get(nodeId)
+      if (node !== undefined) {
+        addEvidence(node.row, took / 1000)
+        node.dirty = true
+        ctx.lightened.add(node)
+      }
+      ctx.log('debug', 'task.completed', { task_id: taskId, attempt: row.attempt, node_id: nodeId, ms: took, late: attempt === undefined })
+      return { is: 'settled', status: 'completed', again: false }
+    },
+
+    /** The node gives up. The same word twice is answered twice and counted once. */
+    failAttempt(nodeId: string, taskId: string, number: number | null, error: string, retryable: boolean): Verdict {
+      const { task, row } = find(nodeId, taskId, number)
+      if (task === undefined || row === undefined) return { is: 'not_holder', task }
+      if (row.end === 'failed') return { is: 'settled', status: task.status, again: true }
+      const attempt = openOf(row)
+      if (attempt === undefined) return { is: 'stale', task }
+      const why = error === '' ? 'the node gave no reason' : error
+      this.accept(row)
+      if (retryable) giveBack(attempt, 'failed', why)
+      else {
+        endAttempt(attempt, 'failed', why)
+        fail(task, why)
+      }
+      return { is: 'settled', status: mustGet(taskId).status, again: false }
+    },
+  }
+}
+
+const sameSubmission = (task: TaskRow, s: Submission): boolean =>
+  task.user_address === s.user_address &&
+  task.user_input === s.user_input &&
+  task.context === s.context &&
+  task.fee === s.fee &&
+  task.nonce === s.nonce &&
+  task.infer_fee === s.infer_fee &&
+  task.max_infer_time === s.max_infer_time &&
+  task.model_name === s.model_name &&
+  task.signed_tx === s.signed_tx &&
+  task.signer_public_key === s.signer_public_key
+
+/** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
+function assignBytesAbove(s: Submission, limit: number): boolean {
+  const texts = [s.user_input, s.context, s.signed_tx ?? '']
+  if (texts.reduce((n, t) => n + t.length, 0) * 6 <= limit) return false
+  return texts.reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
+}

@@ -1,0 +1,102 @@
+import type { Outcome } from '../lib/result.js'
+import type { NodeCounts } from '../nodes/registry.js'
+import type { NodeRow, TaskRow } from '../store/schema.js'
+import type { TaskCounts } from '../store/tasks.js'
+import type { CloseReason } from '../wire/codes.js'
+import type { NodeStatus } from '../wire/fields.js'
+import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
+import type { RegisterBody, Submission } from '../wire/rest.js'
+
+/**
+ * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
+ * has been parsed by its door.
+ */
+export type Operation =
+  | { op: 'submit'; tasks: Submission[] }
+  | { op: 'register'; node: RegisterBody }
+  | { op: 'heartbeat'; node_id: string; status: NodeStatus }
+  | { op: 'poll'; node_id: string; running: string[] | null }
+  | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number }
+  | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean }
+  | { op: 'task'; task_id: string }
+  | { op: 'nodes' }
+  | { op: 'stats' }
+  | { op: 'health' }
+  /** The door has verified the signature; `key` is the normalized public key. */
+  | { op: 'hello'; session: number; hello: Hello; key: string }
+  | { op: 'message'; session: number; message: Exclude<NodeMessage, Hello> }
+  /** A sign of life with no meaning of its own. */
+  | { op: 'seen'; session: number }
+  /** `returned`: the node closed with 1000 and gives everything back. */
+  | { op: 'disconnect'; session: number; returned: boolean }
+  /** Looks at the deadlines. */
+  | { op: 'tick' }
+  /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
+  | { op: 'stop'; reconnect_after: number }
+
+/** What each operation gives back. */
+export interface Results {
+  submit: Outcome<{ task_id: string }>[]
+  register: null
+  heartbeat: null
+  poll: PolledTask | null
+  complete: null
+  fail: null
+  task: TaskView
+  nodes: NodeView[]
+  stats: Stats
+  health: null
+  hello: null
+  message: null
+  seen: null
+  disconnect: null
+  tick: null
+  stop: null
+}
+
+/** What a turn sends to sessions, in order, once it is durable. */
+export type Effect = { session: number; message: ServerMessage } | { session: number; close: CloseReason; reason: string }
+
+/** Something that happened, for the log. Never holds a prompt, an output or a key. */
+export interface CoreEvent {
+  level: 'debug' | 'info' | 'warn' | 'error'
+  event: string
+  [field: string]: string | number | boolean | null
+}
+
+export interface TurnResult {
+  /** One per operation, in order. */
+  outcomes: Outcome<Results[keyof Results]>[]
+  effects: Effect[]
+  events: CoreEvent[]
+  /** When the core wants to be called again with `tick`: ms from now, 0 to 1000. */
+  wakeIn: number
+  /** Whether a node in session holds a task: a stop waits for that. */
+  busy: boolean
+}
+
+export interface PolledTask {
+  task: TaskRow
+  attempt: number
+}
+
+export interface TaskView {
+  task: TaskRow
+  /** How many attempts have begun. */
+  begun: number
+}
+
+export interface NodeView {
+  row: NodeRow
+  models: readonly string[]
+  status: NodeStatus
+  in_progress_tasks: number
+}
+
+export interface Stats {
+  tasks: TaskCounts
+  nodes: NodeCounts
+  /** Mean seconds of an inference over the last hour, of the newest 1,000; 0 when there is none. */
+  average_inference_time: number
+  uptime_seconds: number
+}
