@@ -1,0 +1,49 @@
+#!/usr/bin/env node
+import { defineCommand, renderUsage, runCommand, type CommandDef } from 'citty'
+import { readFileSync } from 'node:fs'
+import { ConfigError } from './lib/config-error.js'
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
+/** Each command is loaded only when it is called. */
+const commands: Record<string, () => Promise<CommandDef>> = {
+  'run-inference-service': () => import('./commands/run-inference-service.js').then((m) => m.default as CommandDef),
+}
+
+const main = defineCommand({
+  meta: { name: 'stacks-signer', version, description: 'The Stacks inference service: coordinator and inference nodes' },
+  subCommands: commands,
+})
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+async function run(argv: string[]): Promise<void> {
+  const [name] = argv
+  const asksHelp = argv.includes('--help') || argv.includes('-h')
+  if (argv.includes('--version') && argv.length === 1) return print(version)
+  if (name === undefined || (asksHelp && !(name in commands))) return print(await renderUsage(main))
+  const load = commands[name]
+  if (load === undefined) throw new ConfigError(`unknown command ${JSON.stringify(name)}; use one of ${Object.keys(commands).join(', ')}, or --help`)
+  const command = await load()
+  if (asksHelp) return print(await renderUsage(command, main))
+  refuseUnknownFlags(name, command, argv.slice(1))
+  await runCommand(command, { rawArgs: argv.slice(1) })
+}
+
+/** The parser takes any flag; a misspelt one must not be passed over. */
+function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): void {
+  const known = Object.keys(command.args ?? {})
+  for (const flag of argv.flatMap((a) => /^--(?:no-)?([^=]+)/.exec(a)?.[1] ?? [])) {
+    if (!known.includes(flag)) throw new ConfigError(`${name}: unknown flag --${flag}; use ${known.map((k) => `--${k}`).join(', ')}`)
+  }
+}
+
+/** 2 for what the user has to write differently, 1 for the rest. */
+const exitCode = (error: unknown): number => (error instanceof ConfigError || (error instanceof Error && error.name === 'CLIError') ? 2 : 1)
+
+try {
+  await run(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`stacks-signer: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = exitCode(error)
+}

@@ -1,0 +1,141 @@
+import { createECDH } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import * as v from 'valibot'
+import type { CoreOptions } from './core/context.js'
+import { parseSettings, readToml } from './lib/settings.js'
+import type { Family } from './tasks/models.js'
+
+const PRIVATE_KEY = 'must be a secp256k1 private key in hex: 32 bytes, or 33 with a trailing 01'
+const isPrivateKey = (hex: string): boolean => {
+  const key = /^([0-9a-f]{64})(?:01)?$/i.exec(hex)?.[1]
+  if (key === undefined) return false
+  try {
+    // Refuses 0 and what is not below the order of the curve.
+    createECDH('secp256k1').setPrivateKey(key, 'hex')
+    return true
+  } catch {
+    return false
+  }
+}
+
+const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description))
+const integer = (min: number, max: number, fallback: number, description: string) => {
+  const expected = `must be an integer from ${min} to ${max}`
+  return described(v.optional(v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
+}
+const seconds = (min: number, max: number, fallback: number, description: string) => {
+  const expected = `must be a number of seconds from ${min} to ${max}`
+  return described(v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
+}
+const path = (description: string) => described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
+
+const DAY = 86_400
+const MIB = 1024 * 1024
+
+export const signerSettings = v.strictObject({
+  stacks_private_key: described(v.pipe(v.string(PRIVATE_KEY), v.check(isPrivateKey, PRIVATE_KEY)), 'Key of the signer, hex: 32 bytes, or 33 with a trailing 01. Never logged.'),
+  endpoint: described(v.pipe(v.string('must be a URL'), v.url('must be a URL, such as "http://localhost:20443"')), "The Stacks node's RPC."),
+  network: described(v.picklist(['mainnet', 'testnet', 'devnet'], 'must be one of "mainnet", "testnet", "devnet"'), 'mainnet, testnet or devnet.'),
+})
+
+export const inferenceSettings = v.strictObject({
+  database_path: path("The SQLite file. Default: inference_tasks.db in the configuration file's folder."),
+  api_port: integer(0, 65_535, 8080, 'The port of REST and sessions; 0 takes a free one.'),
+  api_host: described(v.optional(v.pipe(v.string('must be a host name or address'), v.minLength(1, 'must be a host name or address')), '127.0.0.1'), 'The address to listen on; 0.0.0.0 for all.'),
+  heartbeat_interval: seconds(0.05, 3600, 15, 'How often a node in session sends a heartbeat; after 3 without any message its session is closed.'),
+  accept_timeout: seconds(0.05, 3600, 5, 'How long a node may take to accept a pushed task.'),
+  reconnect_grace: seconds(0, DAY, 15, 'How long the tasks of a node stay with it after its session ended.'),
+  restart_grace: seconds(0, DAY, 45, 'How long every open lease has at least after a start of the coordinator.'),
+  max_attempts: integer(1, 1000, 3, 'A task is failed after so many attempts that were begun.'),
+  timeout_attempts: integer(1, 1000, 1, 'A task is timeout after so many attempts outlived max_infer_time.'),
+  node_timeout: seconds(0.05, DAY, 90, 'A polling node that holds nothing is offline after so much silence.'),
+  shutdown_timeout: seconds(0, 3600, 10, 'How long a stop waits for the results of nodes in session.'),
+  max_queue_time: seconds(0, 365 * DAY, DAY, 'A task that waited longer is timeout; 0 = never.'),
+  starvation_after: seconds(0, 365 * DAY, 600, 'A task that waited longer goes before every other, by age.'),
+  max_body_bytes: integer(1024, 1024 * MIB, 16 * MIB, 'The largest REST body.'),
+  max_message_bytes: integer(16 * 1024, 256 * MIB, 4 * MIB, 'The largest frame of a session, and so the largest prompt and output.'),
+  max_messages_per_second: integer(10, 1_000_000, 20_000, 'The most messages a session may send in a second, over ten seconds.'),
+  max_pending_tasks: integer(1, 100_000_000, 1_000_000, 'The most tasks that may wait; more are answered 503.'),
+  max_pending_per_user: integer(0, 100_000_000, 0, 'The most tasks of one user_address that may wait; more are answered 429; 0 = no limit.'),
+  max_nodes: integer(1, 10_000_000, 100_000, 'The most nodes that may be registered.'),
+  max_node_slots: integer(1, 1024, 1024, 'The largest max_concurrent_tasks a node may ask for.'),
+  max_handshakes: integer(1, 1_000_000, 1000, 'The most sessions that may wait for their hello at once; more are answered 503.'),
+  public_hosts: described(
+    v.optional(v.array(v.pipe(v.string('must be a host, such as "pool.example.org" or "pool.example.org:8443"'), v.toLowerCase())), []),
+    'The hosts under which nodes reach the service. Set it on the public internet and behind a proxy: a hello must be signed for one of them. Empty: for the Host header that came.',
+  ),
+  tls_cert: path('A certificate chain in PEM: REST and sessions are then https and wss.'),
+  tls_key: path('The private key of tls_cert, in PEM.'),
+})
+
+const families = v.record(
+  v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be a lower-case family name')),
+  v.pipe(v.array(v.pipe(v.string('must be a word'), v.minLength(1, 'must be a word')), 'must be a list of words'), v.minLength(1, 'must name at least one word')),
+)
+
+const fileSchema = v.strictObject({
+  signer: v.strictObject(signerSettings.entries, 'must be a section [signer]'),
+  inference: v.optional(
+    v.pipe(
+      v.strictObject({ ...inferenceSettings.entries, families: v.optional(families, {}) }),
+      v.check((i) => (i.tls_cert === undefined) === (i.tls_key === undefined), 'needs tls_cert and tls_key together'),
+    ),
+    {},
+  ),
+})
+type FileSettings = v.InferOutput<typeof fileSchema>
+
+/** Everything an operator has set, resolved: a flag beats the file, the file beats the default. */
+export interface ServiceConfig {
+  signer: FileSettings['signer']
+  inference: FileSettings['inference'] & { database_path: string }
+}
+
+/** Flags of the command line; undefined where they were not given. */
+export interface ServiceFlags {
+  database?: string | undefined
+  apiPort?: string | undefined
+  apiHost?: string | undefined
+}
+
+/** @throws ConfigError one line that names the file, the key and what was expected */
+export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceConfig {
+  const config = parseSettings(fileSchema, readToml(file), file)
+  const given = parseSettings(
+    v.object({ database_path: inferenceSettings.entries.database_path, api_port: v.optional(inferenceSettings.entries.api_port), api_host: v.optional(inferenceSettings.entries.api_host) }),
+    { database_path: flags.database, api_port: flags.apiPort === undefined ? config.inference.api_port : toNumber(flags.apiPort), api_host: flags.apiHost ?? config.inference.api_host },
+    'command line',
+  )
+  const database_path = given.database_path ?? config.inference.database_path ?? join(dirname(file), 'inference_tasks.db')
+  return { signer: config.signer, inference: Object.freeze({ ...config.inference, ...given, database_path }) }
+}
+
+/** The settings of a service that is embedded, in a test or a demo: the defaults, and what is given. */
+export function inferenceDefaults(given: Partial<FileSettings['inference']> & { database_path: string }): ServiceConfig['inference'] {
+  return { ...parseSettings(v.strictObject({ ...inferenceSettings.entries, families: v.optional(families, {}) }), given, 'settings'), database_path: given.database_path }
+}
+
+const toNumber = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
+const ms = (s: number): number => Math.round(s * 1000)
+
+/** The part of the settings that the core works by, in its units. */
+export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
+  return {
+    heartbeatInterval: ms(i.heartbeat_interval),
+    acceptTimeout: ms(i.accept_timeout),
+    reconnectGrace: ms(i.reconnect_grace),
+    restartGrace: ms(i.restart_grace),
+    nodeTimeout: ms(i.node_timeout),
+    starvationAfter: ms(i.starvation_after),
+    maxQueueTime: ms(i.max_queue_time),
+    maxAttempts: i.max_attempts,
+    timeoutAttempts: i.timeout_attempts,
+    maxPendingTasks: i.max_pending_tasks,
+    maxPendingPerUser: i.max_pending_per_user,
+    maxNodes: i.max_nodes,
+    maxNodeSlots: i.max_node_slots,
+    maxMessageBytes: i.max_message_bytes,
+  }
+}
+
+export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.entries(i.families)

@@ -1,0 +1,152 @@
+import { createAdaptorServer } from '@hono/node-server'
+import { readFileSync } from 'node:fs'
+import { createServer as createHttpServer, type Server } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
+import { createCore } from './core/core.js'
+import type { CoreEvent } from './core/operations.js'
+import { createTurns } from './core/turns.js'
+import { createApp } from './http/app.js'
+import { ConfigError } from './lib/config-error.js'
+import { systemTime, type TimeSource } from './lib/clock.js'
+import type { Logger } from './lib/log.js'
+import { openDatabase } from './store/open.js'
+import { createStore } from './store/store.js'
+import { createModelTable } from './tasks/models.js'
+import { nodeProtocolDocument } from './wire/asyncapi.js'
+import { createSessionServer } from './ws/upgrade.js'
+
+export { StoreError } from './store/open.js'
+export { inferenceDefaults, loadServiceConfig, type ServiceConfig } from './config.js'
+
+/** The address is taken, or may not be used. The message says which and what to do. Exit code 1. */
+export class ListenError extends Error {}
+
+export interface Coordinator {
+  /** Starts to serve. @throws ListenError */
+  listen(): Promise<{ host: string; port: number; url: string }>
+  /**
+   * Stops in order: refuses what is new, tells the nodes, takes results until none holds a task or the time is over
+   * (`cut` ends the wait), closes sessions, server and database. Leases stay: they are durable.
+   */
+  stop(cut?: AbortSignal): Promise<void>
+}
+
+export interface CoordinatorParts {
+  settings: ServiceConfig['inference']
+  log: Logger
+  time?: TimeSource
+}
+
+/** How long a request may take to arrive, ms. */
+const REQUEST_TIMEOUT = 60_000
+
+/**
+ * Builds a coordinator on its database; it does not listen yet.
+ * @throws StoreError when the database cannot be opened
+ * @throws ConfigError when a certificate cannot be read
+ */
+export function createCoordinator({ settings, log, time = systemTime }: CoordinatorParts): Coordinator {
+  const tls = readCertificate(settings)
+  const database = openDatabase(settings.database_path)
+  const { adopted } = database
+  if (adopted !== null) log.info({ event: 'database.adopted', ...adopted }, 'database of the original service adopted')
+  const core = createCore({
+    store: createStore(database.db),
+    models: createModelTable(familiesOf(settings)),
+    options: coreOptions(settings),
+    time,
+  })
+  const logEvents = (events: readonly CoreEvent[]): void => {
+    for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
+  }
+  const turns = createTurns({ core, deliver: (effects) => sessions.deliver(effects), log: logEvents })
+  const sessions = createSessionServer({
+    send: turns.send,
+    time,
+    maxMessageBytes: settings.max_message_bytes,
+    maxMessagesPerSecond: settings.max_messages_per_second,
+    maxHandshakes: settings.max_handshakes,
+    publicHosts: settings.public_hosts,
+  })
+  const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, log, asyncapi: nodeProtocolDocument(), wall: () => time.wall() })
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    createServer: tls === null ? createHttpServer : (createHttpsServer),
+    serverOptions: { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT / 2, ...tls },
+  }) as Server
+  server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
+  let listening = false
+  let stopped: Promise<void> | undefined
+
+  const shutDown = async (cut?: AbortSignal): Promise<void> => {
+    sessions.refuseNew()
+    await turns.call({ op: 'stop', reconnect_after: 5 })
+    const deadline = time.monotonic() + settings.shutdown_timeout * 1000
+    // Each look is a turn of its own, so that it sees what the turns before it have settled.
+    for (;;) {
+      await turns.call({ op: 'health' })
+      if (!turns.busy() || time.monotonic() >= deadline || cut?.aborted === true) break
+      await sleep(20)
+    }
+    sessions.closeAll('stopping', 'the coordinator stops')
+    if (listening) {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeIdleConnections()
+      const late = setTimeout(() => server.closeAllConnections(), 1000)
+      for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end; ) await sleep(5)
+      await closed
+      clearTimeout(late)
+    }
+    turns.end()
+    try {
+      core.close()
+    } finally {
+      database.close()
+    }
+    log.info({ event: 'service.stopped' }, 'stopped')
+  }
+
+  return {
+    async listen() {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(explainListen(settings, error))))
+        server.listen(settings.api_port, settings.api_host, resolve)
+      })
+      listening = true
+      const { port } = server.address() as AddressInfo
+      const host = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
+      const url = `${tls === null ? 'http' : 'https'}://${host}:${port}`
+      log.info({ event: 'service.listening', url, database: settings.database_path }, 'listening')
+      return { host: settings.api_host, port, url }
+    },
+    stop(cut) {
+      stopped ??= shutDown(cut)
+      return stopped
+    },
+  }
+}
+
+function readCertificate(settings: ServiceConfig['inference']): { cert: Buffer; key: Buffer } | null {
+  if (settings.tls_cert === undefined || settings.tls_key === undefined) return null
+  const read = (key: 'tls_cert' | 'tls_key', file: string): Buffer => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      throw new ConfigError(`inference.${key}: ${file} cannot be read (${error instanceof Error ? error.message : String(error)})`)
+    }
+  }
+  return { cert: read('tls_cert', settings.tls_cert), key: read('tls_key', settings.tls_key) }
+}
+
+function explainListen({ api_host, api_port }: ServiceConfig['inference'], error: NodeJS.ErrnoException): string {
+  const where = `${api_host}:${api_port}`
+  if (error.code === 'EADDRINUSE') return `${where} is in use by another program; stop it, or choose another port with --api-port`
+  if (error.code === 'EACCES') return `${where} may not be used by this user; choose a port above 1023 with --api-port`
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') return `${where} is not an address of this machine; choose another with --api-host`
+  return `cannot listen on ${where}: ${error.message}`
+}

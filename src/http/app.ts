@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto'
+import { Hono, type Context, type Handler } from 'hono'
+import type * as v from 'valibot'
+import type { Turns } from '../core/turns.js'
+import { toSeconds } from '../lib/clock.js'
+import type { Logger } from '../lib/log.js'
+import { done, refuse, type Outcome } from '../lib/result.js'
+import { id } from '../wire/fields.js'
+import { NODE_PATH } from '../wire/node.js'
+import { batchBody, completeBody, failBody, heartbeatBody, registerBody, submitBody, type Submission } from '../wire/rest.js'
+import { fail, ok } from './answers.js'
+import { limitBody, parse, readBody } from './body.js'
+import { nodeEntry, polledTask, statsView, taskStatus } from './views.js'
+
+export interface AppParts {
+  call: Turns['call']
+  maxBodyBytes: number
+  log: Pick<Logger, 'error'>
+  /** What is published about the session protocol. */
+  asyncapi: object
+  wall: () => number
+}
+
+/** The REST contract. Every route parses its input once and calls the core; only here outcomes become HTTP. */
+export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts): Hono {
+  const app = new Hono()
+  const boot = randomBytes(6).toString('hex')
+  let requests = 0
+
+  // Before next(): a header that is set on a finished answer makes hono build it anew.
+  app.use(async (c, next) => {
+    c.header('X-Request-Id', `${boot}-${(++requests).toString(36)}`)
+    await next()
+  })
+
+  const limit = limitBody(maxBodyBytes)
+  const routes = new Map<string, string[]>()
+  const allow = (path: string, methods: string[]): void => {
+    routes.set(path, [...(routes.get(path) ?? []), ...methods])
+  }
+  const get = (path: string, handler: Handler): void => {
+    allow(path, ['GET', 'HEAD'])
+    app.get(path, handler)
+  }
+  /** A route with a body: what it answers is the core's word, or its own. */
+  const post = <S extends v.GenericSchema>(path: string, schema: S, handle: (body: v.InferOutput<S>) => Promise<Outcome<unknown>>): void => {
+    allow(path, ['POST'])
+    app.post(path, limit, async (c) => {
+      const body = await readBody(c, schema)
+      return answer(c, body.ok ? await handle(body.value) : body)
+    })
+  }
+  const answer = (c: Context, outcome: Outcome<unknown>): Response => (outcome.ok ? ok(c, outcome.value) : fail(c, outcome))
+  const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<unknown>> => {
+    const o = await outcome
+    return o.ok ? done(text) : o
+  }
+
+  post('/api/v1/nodes/register', registerBody, (node) => said(call({ op: 'register', node }), 'Node registered successfully'))
+  post('/api/v1/nodes/heartbeat', heartbeatBody, (b) => said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'))
+
+  get('/api/v1/nodes/:node_id/tasks', async (c) => {
+    const nodeId = parse(id, c.req.param('node_id'))
+    if (!nodeId.ok) return fail(c, refuse('invalid_request', `node_id: ${nodeId.message}`))
+    const running = c.req.query('running')
+    const outcome = await call({ op: 'poll', node_id: nodeId.value, running: running === undefined ? null : running.split(',').filter((s) => s !== '') })
+    if (!outcome.ok) return fail(c, outcome)
+    return outcome.value === null ? c.body(null, 204) : ok(c, polledTask(outcome.value))
+  })
+
+  get('/api/v1/nodes', async (c) => {
+    const nodes = await call({ op: 'nodes' })
+    return nodes.ok ? ok(c, nodes.value.map(nodeEntry)) : fail(c, nodes)
+  })
+
+  get(NODE_PATH, (c) => {
+    c.header('Upgrade', 'websocket')
+    return fail(c, refuse('upgrade_required', 'this is the WebSocket endpoint of node sessions; connect with a WebSocket client'))
+  })
+
+  const submit = async (submission: Submission): Promise<Outcome<unknown>> => {
+    const outcome = await call({ op: 'submit', tasks: [submission] })
+    return outcome.ok ? (outcome.value[0] ?? refuse('internal', 'no outcome')) : outcome
+  }
+  post('/api/v1/tasks/submit', submitBody, submit)
+  post('/api/v1/tasks', submitBody, submit)
+
+  post('/api/v1/tasks/batch', batchBody, async ({ tasks }) => {
+    const parsed = tasks.map((task) => parse(submitBody, task))
+    const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
+    const outcome = await call({ op: 'submit', tasks: good })
+    if (!outcome.ok) return outcome
+    const stored = outcome.value.values()
+    const results = parsed.map((p) => {
+      const o = p.ok ? (stored.next().value ?? refuse('internal', 'no outcome')) : p
+      return o.ok ? o.value : { error: o.message, code: o.code }
+    })
+    return done({ results })
+  })
+
+  post('/api/v1/tasks/complete', completeBody, ({ inference_node_id, ...b }) => said(call({ op: 'complete', node_id: inference_node_id, ...b }), 'Task completed'))
+  post('/api/v1/tasks/fail', failBody, ({ inference_node_id, ...b }) => said(call({ op: 'fail', node_id: inference_node_id, ...b }), 'Task failed'))
+
+  get('/api/v1/tasks/:task_id/status', async (c) => {
+    const taskId = parse(id, c.req.param('task_id'))
+    if (!taskId.ok) return fail(c, refuse('invalid_request', `task_id: ${taskId.message}`))
+    const view = await call({ op: 'task', task_id: taskId.value })
+    return view.ok ? ok(c, taskStatus(view.value)) : fail(c, view)
+  })
+
+  get('/api/v1/stats', async (c) => {
+    const stats = await call({ op: 'stats' })
+    return stats.ok ? ok(c, statsView(stats.value)) : fail(c, stats)
+  })
+
+  get('/api/v1/asyncapi.json', (c) => c.json(asyncapi))
+
+  get('/health', async (c) => {
+    const health = await call({ op: 'health' })
+    const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
+    if (health.ok) return ok(c, view)
+    return c.json({ success: false, data: view, error: health.message, code: health.code }, 503, { 'Retry-After': '5' })
+  })
+
+  for (const [path, methods] of routes) {
+    app.all(path, (c) => {
+      c.header('Allow', methods.join(', '))
+      return fail(c, refuse('method_not_allowed', `${c.req.method} is not allowed here; use ${methods.join(' or ')}`))
+    })
+  }
+  app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; the README lists every route`)))
+  app.onError((error, c) => {
+    const requestId = c.res.headers.get('X-Request-Id')
+    log.error({ err: error, request_id: requestId, method: c.req.method, path: c.req.path }, 'request failed')
+    return fail(c, refuse('internal', `the service failed; its operator finds the cause in the log under request ${requestId}`))
+  })
+  return app
+}

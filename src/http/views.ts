@@ -1,0 +1,70 @@
+import type { NodeView, PolledTask, Stats, TaskView } from '../core/operations.js'
+
+/** A task as a polling node gets it. */
+export const polledTask = ({ task, attempt }: PolledTask) => ({
+  task_id: task.task_id,
+  user_input: task.user_input,
+  context: task.context,
+  model_name: task.model_name,
+  model_type: task.model_type,
+  max_infer_time: task.max_infer_time,
+  infer_fee: task.infer_fee,
+  signed_tx: task.signed_tx,
+  status: task.status,
+  created_at: task.created_at,
+  attempt,
+})
+
+/** A task as its submitter sees it. */
+export const taskStatus = ({ task, begun }: TaskView) => ({
+  task_id: task.task_id,
+  status: task.status,
+  user_address: task.user_address,
+  user_input: task.user_input,
+  context: task.context,
+  model_name: task.model_name,
+  model_type: task.model_type,
+  fee: task.fee,
+  nonce: task.nonce,
+  infer_fee: task.infer_fee,
+  max_infer_time: task.max_infer_time,
+  created_at: task.created_at,
+  updated_at: task.updated_at,
+  attempts: begun,
+  error: task.error,
+  txid: task.txid,
+  result:
+    task.output === null
+      ? null
+      : { output: task.output, confidence: task.confidence, completed_at: task.completed_at, inference_node_id: task.inference_node_id },
+})
+
+export const nodeEntry = ({ row, models, status, in_progress_tasks }: NodeView) => ({
+  node_id: row.node_id,
+  endpoint: row.endpoint,
+  public_key: row.public_key,
+  status,
+  supported_models: models,
+  performance_score: row.performance_score,
+  last_heartbeat: row.last_heartbeat,
+  transport: row.transport,
+  node_address: row.node_address,
+  in_progress_tasks,
+  max_concurrent_tasks: row.max_concurrent_tasks,
+  average_inference_time: row.mean_seconds,
+  /** The share of its newest attempts that ended well; null before the first. */
+  success_rate: row.successes + row.failures === 0 ? null : row.successes / (row.successes + row.failures),
+})
+
+export const statsView = ({ tasks, nodes, average_inference_time, uptime_seconds }: Stats) => ({
+  total_tasks: Object.values(tasks).reduce((a, b) => a + b, 0),
+  pending_tasks: tasks.pending,
+  processing_tasks: tasks.in_progress,
+  completed_tasks: tasks.completed,
+  submitted_tasks: tasks.submitted,
+  failed_tasks: tasks.failed,
+  timeout_tasks: tasks.timeout,
+  ...nodes,
+  average_inference_time,
+  uptime_seconds,
+})

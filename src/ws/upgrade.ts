@@ -1,0 +1,119 @@
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer } from 'ws'
+import type { Effect } from '../core/operations.js'
+import type { Turns } from '../core/turns.js'
+import type { TimeSource } from '../lib/clock.js'
+import { errorEnvelope, RETRY_AFTER } from '../http/answers.js'
+import { errors, type CloseReason, type ErrorCode } from '../wire/codes.js'
+import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
+import { openNodeSession, type NodeSession } from './node-session.js'
+
+export interface SessionServerParts {
+  send: Turns['send']
+  time: TimeSource
+  maxMessageBytes: number
+  maxMessagesPerSecond: number
+  maxHandshakes: number
+  /** Empty: a hello is signed for the Host header that came with the upgrade. */
+  publicHosts: readonly string[]
+}
+
+export type SessionServer = ReturnType<typeof createSessionServer>
+
+/** All sessions of the service: takes upgrades, and delivers what the core sends. */
+export function createSessionServer(parts: SessionServerParts) {
+  const sessions = new Map<number, NodeSession>()
+  let lastId = 0
+  let handshakes = 0
+  let stopping = false
+  const server = new WebSocketServer({
+    noServer: true,
+    // A deflate context costs a quarter of a megabyte a session.
+    perMessageDeflate: false,
+    maxPayload: parts.maxMessageBytes,
+    clientTracking: false,
+    handleProtocols: (offered) => (offered.has(NODE_PROTOCOL) ? NODE_PROTOCOL : false),
+  })
+  server.on('wsClientError', (_error, socket) => refuse(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'))
+
+  const open = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const host = request.headers.host?.toLowerCase()
+    const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
+    server.handleUpgrade(request, socket, head, (ws) => {
+      const id = ++lastId
+      handshakes++
+      const session = openNodeSession({
+        id,
+        socket: ws,
+        hosts,
+        send: parts.send,
+        time: parts.time,
+        maxMessagesPerSecond: parts.maxMessagesPerSecond,
+        onHandshakeEnd: () => handshakes--,
+        onClose: () => sessions.delete(id),
+      })
+      sessions.set(id, session)
+    })
+  }
+
+  return {
+    upgrade(request: IncomingMessage, socket: Duplex, head: Buffer) {
+      socket.on('error', () => socket.destroy()) // it went away in the middle of the handshake
+      const path = (request.url ?? '').split('?')[0]
+      const offered = request.headers['sec-websocket-protocol']?.split(',').map((p) => p.trim())
+      if (path !== NODE_PATH) return refuse(socket, 'not_found', `there are no sessions at ${path}; nodes connect at ${NODE_PATH}`)
+      if (stopping) return refuse(socket, 'stopping', 'the service is stopping; connect again in a few seconds')
+      if (offered !== undefined && !offered.includes(NODE_PROTOCOL)) {
+        return refuse(socket, 'invalid_request', `Sec-WebSocket-Protocol: this service speaks ${NODE_PROTOCOL} only`)
+      }
+      if (handshakes >= parts.maxHandshakes) return refuse(socket, 'unavailable', 'too many sessions are waiting for their hello; connect again in a few seconds')
+      open(request, socket, head)
+    },
+
+    /** Sends what a turn released: to each session all of it at once. */
+    deliver(effects: readonly Effect[]) {
+      const touched = new Set<NodeSession>()
+      for (const effect of effects) {
+        const session = sessions.get(effect.session)
+        if (session === undefined) continue
+        if ('close' in effect) {
+          touched.delete(session)
+          session.close(effect.close, effect.reason)
+        } else {
+          session.push(effect.message)
+          touched.add(session)
+        }
+      }
+      for (const session of touched) session.flush()
+    },
+
+    refuseNew() {
+      stopping = true
+    },
+
+    size: () => sessions.size,
+
+    closeAll(reason: CloseReason, text: string) {
+      for (const session of sessions.values()) session.close(reason, text)
+    },
+  }
+}
+
+/** Answers an upgrade that is refused like any other request, and ends its connection. */
+function refuse(socket: Duplex, code: ErrorCode, message: string): void {
+  const { status, retry } = errors[code]
+  const body = JSON.stringify(errorEnvelope(code, message))
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+      'Connection: close',
+      'Content-Type: application/json',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      `X-Request-Id: ${crypto.randomUUID()}`,
+      ...(retry ? [`Retry-After: ${RETRY_AFTER}`] : []),
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
