@@ -118,8 +118,7 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
   get('/health', async (c) => {
     const health = await call({ op: 'health' })
     const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
-    if (health.ok) return ok(c, view)
-    return c.json({ success: false, data: view, error: health.message, code: health.code }, 503, { 'Retry-After': '5' })
+    return health.ok ? ok(c, view) : fail(c, health, view)
   })
 
   for (const [path, methods] of routes) {

@@ -42,7 +42,8 @@ export function copyOriginal(db: Database.Database): Adoption {
       completed_at, inference_node_id, error) VALUES (@task_id, @user_address, @user_input, @context, @fee, @nonce, @infer_fee,
       @max_infer_time, @model_type, @model_name, @model_key, @status, @created_at, @updated_at, @queued_ms, @queue_rank, @output, @confidence,
       @completed_at, @inference_node_id, @error)`)
-    // The new service clock starts at this wall time, so that the tasks keep their age.
+    // The new service clock starts at this wall time. The time that nobody served is not held against the tasks that
+    // wait: their wait counts from here, and their order is kept.
     const nowMs = Date.now()
     for (const row of rows(db, 'original_tasks')) {
       const task = adoptTask(row, nowMs)
@@ -106,7 +107,7 @@ function adoptTask(row: Row, nowMs: number) {
     status,
     created_at: created,
     updated_at: amountOf(row['updated_at']) || created,
-    queued_ms: Math.min(created * 1000, nowMs),
+    queued_ms: nowMs,
     queue_rank: inferFee,
     output: row['output'] === null || row['output'] === undefined ? null : textOf(row['output']),
     confidence: typeof row['confidence'] === 'number' ? row['confidence'] : null,

@@ -32,12 +32,12 @@ export function openDatabase(file: string): OpenedDatabase {
   let db: Database.Database | undefined
   try {
     db = new Database(file, { timeout: LOCK_WAIT_AT_START })
+    refuseNewer(db, file)
     db.pragma('auto_vacuum = INCREMENTAL') // takes effect in a new file only
     db.pragma('journal_mode = WAL')
     // In WAL mode the default is NORMAL, which loses the newest commits in a power cut.
     db.pragma('synchronous = FULL')
     db.pragma('wal_autocheckpoint = 2000')
-    refuseNewer(db, file)
     const adopted = upgrade(db)
     db.pragma(`busy_timeout = ${LOCK_WAIT}`)
     if (db.pragma('synchronous', { simple: true }) !== 2) throw new StoreError(`${file}: synchronous=FULL did not take effect`)

@@ -1,0 +1,10 @@
+import type { ErrorCode } from './codes.js'
+
+/** Seconds a caller is asked to wait before it tries again. */
+export const RETRY_AFTER = 5
+
+/** The envelope of every answer: the three keys are always there. */
+export const envelope = (data: unknown) => ({ success: true, data, error: null })
+
+/** The envelope of an error. `error` is for a person, `code` for a program. */
+export const errorEnvelope = (code: ErrorCode, message: string, data: unknown = null) => ({ success: false, data, error: message, code })
