@@ -7,6 +7,8 @@ import type { Sessions } from './sessions.js'
 
 /** The longest the core sleeps, ms: the clock must be read, and the row that says "alive" be written. */
 const BEAT = 1000
+/** How often "alive" is written while nothing waits for a deadline, ms. */
+const IDLE_BEAT = 10_000
 /** How many tasks one look moves at most; when there are more it looks again at once. */
 const BATCH = 200
 /** A node's signs of life and figures are written no more often than this, ms. */
@@ -22,11 +24,15 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
 
   /** Pushed and not accepted in time: the node gets nothing more until it sends a heartbeat. */
   const offers = (): void => {
-    for (let offer = dispatch.offers[0]; offer !== undefined; offer = dispatch.offers[0]) {
+    let looked = 0
+    for (const offer of dispatch.offers) {
       const open = registry.open.get(offer.task_id)
       const waiting = open?.attempt === offer.attempt && open.accepted_ms === null
-      if (waiting && offer.at > ctx.now) return ctx.wake(offer.at)
-      dispatch.offers.shift()
+      if (waiting && offer.at > ctx.now) {
+        ctx.wake(offer.at)
+        break
+      }
+      looked++
       if (!waiting) continue
       const session = registry.nodes.get(open.node_id)?.session
       if (session != null) {
@@ -36,6 +42,9 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
       ledger.giveBack(open, 'unaccepted', 'the node did not accept it in time')
     }
+    if (looked === 0) return
+    const gone = dispatch.offers.splice(0, looked) // at once: shifting a long array one by one is quadratic
+    ctx.undo.push(() => dispatch.offers.unshift(...gone))
   }
 
   const absent = (): void => {
@@ -78,6 +87,10 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     const limit = ctx.now - options.starvationAfter
     const starving = store.tasks.unstarvedBetween(starvedThrough, limit)
     for (const { task_id } of starving) store.tasks.starve(task_id)
+    const before = starvedThrough
+    ctx.undo.push(() => {
+      starvedThrough = before
+    })
     // The last of a full batch may share its time with more.
     starvedThrough = Math.max(starvedThrough, starving.length === BATCH ? (starving.at(-1)?.queued_ms ?? 0) - 1 : limit)
     const next = store.tasks.oldestAfter(starvedThrough)
@@ -128,11 +141,11 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     node.savedAt = ctx.now
   }
 
-  /** Writes when we were alive last, while there is a deadline that it matters to. */
+  /** Writes when we were alive last: often while there is a deadline that it matters to, else to know that we can write. */
   const beat = (): void => {
     if (ctx.now < nextBeat) return
-    nextBeat = ctx.now + BEAT
-    if (registry.open.size > 0 || store.tasks.counts.pending > 0) store.saveClock(ctx.now, toSeconds(ctx.wall))
+    nextBeat = ctx.now + (registry.open.size > 0 || store.tasks.counts.pending > 0 ? BEAT : IDLE_BEAT)
+    store.saveClock(ctx.now, toSeconds(ctx.wall))
   }
 
   return {

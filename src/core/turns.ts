@@ -1,6 +1,6 @@
 import { refuse, type Outcome } from '../lib/result.js'
 import type { Core } from './core.js'
-import type { Effect, CoreEvent, Operation, Results } from './operations.js'
+import type { CoreEvent, Effect, Operation, Results, TurnResult } from './operations.js'
 
 /** At most this many operations share a commit: more would only make the first of them wait longer. */
 const MAX_OPERATIONS = 256
@@ -66,7 +66,7 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     const batch = queue.length > MAX_OPERATIONS ? queue.splice(0, MAX_OPERATIONS) : queue
     if (batch === queue) queue = []
     else schedule()
-    const result = core.turn(batch.map((b) => b.operation))
+    const result = turnOrFail(batch.map((b) => b.operation))
     busy = result.busy
     log(result.events)
     batch.forEach((b, i) => {
@@ -75,6 +75,16 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     })
     deliver(result.effects)
     wakeIn(result.wakeIn)
+  }
+
+  /** A fault of the core itself refuses the turn; it must not end the process, which other turns may still use. */
+  const turnOrFail = (operations: Operation[]): TurnResult => {
+    try {
+      return core.turn(operations)
+    } catch (error) {
+      const events: CoreEvent[] = [{ level: 'error', event: 'turn.failed', error: error instanceof Error ? (error.stack ?? error.message) : String(error) }]
+      return { outcomes: operations.map(() => refuse('internal', 'the service could not do this')), effects: [], events, wakeIn: 1000, busy }
+    }
   }
 
   wakeIn(0)

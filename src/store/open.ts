@@ -46,9 +46,12 @@ export function openDatabase(file: string): OpenedDatabase {
       db,
       adopted,
       close() {
-        opened.pragma('wal_checkpoint(TRUNCATE)')
-        opened.close()
-        owner.close()
+        try {
+          opened.pragma('wal_checkpoint(TRUNCATE)')
+        } finally {
+          opened.close()
+          owner.close()
+        }
       },
     }
   } catch (error) {
