@@ -1,6 +1,8 @@
 import Database from 'better-sqlite3'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { statSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { configFile, serviceChild } from './child.js'
@@ -88,8 +90,6 @@ test('a commit that fails takes back what memory took from it: nothing is assign
 })
 
 test('a client that hangs up in the middle of a body, or sends no HTTP at all, ends nothing', async () => {
-  const { connect } = await import('node:net')
-  const { once } = await import('node:events')
   const service = await startService()
   const [host, port] = service.host.split(':')
   for (const text of ['POST /api/v1/tasks/submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"a', 'what is this\r\n\r\n', `GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${'a'.repeat(100_000)}\r\n\r\n`, 'GET /api/v1/nodes/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n']) {
