@@ -2,7 +2,7 @@ import { createECDH } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { CoreOptions } from './core/context.js'
-import { parseSettings, readToml } from './lib/settings.js'
+import { describeSettings, parseSettings, readToml, type SettingDoc } from './lib/settings.js'
 import type { Family } from './tasks/models.js'
 
 const PRIVATE_KEY = 'must be a secp256k1 private key in hex: 32 bytes, or 33 with a trailing 01'
@@ -139,3 +139,9 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
 }
 
 export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.entries(i.families)
+
+/** Every key of the configuration file, for the documentation. */
+export const describeServiceConfig = (): SettingDoc[] => [
+  ...describeSettings({ signer: signerSettings, inference: inferenceSettings }),
+  { key: 'inference.families', default: {}, description: 'More families of models: a name and the words in a model name that tell it.' },
+]

@@ -1,7 +1,4 @@
-import { createAdaptorServer } from '@hono/node-server'
 import { readFileSync } from 'node:fs'
-import { createServer as createHttpServer, type Server } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +7,7 @@ import { createCore } from './core/core.js'
 import type { CoreEvent } from './core/operations.js'
 import { createTurns } from './core/turns.js'
 import { createApp } from './http/app.js'
+import { createServer } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
@@ -41,9 +39,6 @@ export interface CoordinatorParts {
   time?: TimeSource
 }
 
-/** How long a request may take to arrive, ms. */
-const REQUEST_TIMEOUT = 60_000
-
 /**
  * Builds a coordinator on its database; it does not listen yet.
  * @throws StoreError when the database cannot be opened
@@ -73,11 +68,7 @@ export function createCoordinator({ settings, log, time = systemTime }: Coordina
     publicHosts: settings.public_hosts,
   })
   const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, log, asyncapi: nodeProtocolDocument(), wall: () => time.wall() })
-  const server = createAdaptorServer({
-    fetch: app.fetch,
-    createServer: tls === null ? createHttpServer : (createHttpsServer),
-    serverOptions: { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT / 2, ...tls },
-  }) as Server
+  const server = createServer(app, tls, log)
   server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
   let listening = false
   let stopped: Promise<void> | undefined

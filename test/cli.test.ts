@@ -54,6 +54,8 @@ test('a wrong configuration is one line that names the file, the key and what wa
   await refused(run(key), 2, key, 'signer.stacks_private_key', '32 bytes')
   const zero = configFile('', tempDir(), signer.replace(/"(01)+"/, `"${'00'.repeat(32)}"`))
   await refused(run(zero), 2, zero, 'signer.stacks_private_key')
+  const section = configFile('', tempDir(), 'signer = 1')
+  await refused(run(section), 2, section, 'signer', 'must be a section')
   const network = configFile('', tempDir(), signer.replace('testnet', 'moonnet'))
   await refused(run(network), 2, network, 'signer.network', 'mainnet')
   const nothing = join(tempDir(), 'empty.toml')

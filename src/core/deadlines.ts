@@ -1,5 +1,6 @@
 import { toSeconds } from '../lib/clock.js'
 import type { Node } from '../nodes/registry.js'
+import type { OpenAttempt } from '../store/attempts.js'
 import type { Context } from './context.js'
 import type { Dispatch } from './dispatch.js'
 import type { Ledger } from './ledger.js'
@@ -22,7 +23,18 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
   let nextSweep = 0
   let nextBeat = 0
 
-  /** Pushed and not accepted in time: the node gets nothing more until it sends a heartbeat. */
+  /** The node has left an assignment unanswered: it gets nothing more until it sends a heartbeat. */
+  const unaccepted = (open: OpenAttempt): void => {
+    const session = registry.nodes.get(open.node_id)?.session
+    if (session != null) {
+      session.stalled = true
+      ctx.send(session.id, { type: 'task.cancel', task_id: open.task_id, attempt: open.attempt, reason: 'timeout' })
+    }
+    ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
+    ledger.giveBack(open, 'unaccepted', 'the node did not accept it in time')
+  }
+
+  /** Pushed and not accepted in time. */
   const offers = (): void => {
     let looked = 0
     for (const offer of dispatch.offers) {
@@ -34,13 +46,7 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       }
       looked++
       if (!waiting) continue
-      const session = registry.nodes.get(open.node_id)?.session
-      if (session != null) {
-        session.stalled = true
-        ctx.send(session.id, { type: 'task.cancel', task_id: open.task_id, attempt: open.attempt, reason: 'timeout' })
-      }
-      ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
-      ledger.giveBack(open, 'unaccepted', 'the node did not accept it in time')
+      unaccepted(open)
     }
     if (looked === 0) return
     const gone = dispatch.offers.splice(0, looked) // at once: shifting a long array one by one is quadratic
@@ -60,6 +66,10 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     for (const { task_id } of due) {
       const attempt = registry.open.get(task_id)
       if (attempt === undefined) throw new Error(`task ${task_id} has an open attempt that memory does not know`)
+      if (attempt.accepted_ms === null) {
+        unaccepted(attempt) // its lease was shorter than accept_timeout
+        continue
+      }
       const node = registry.nodes.get(attempt.node_id)
       const silent = ctx.now - (node?.seen ?? 0)
       if (attempt.polled === 1 && silent > options.nodeTimeout) {

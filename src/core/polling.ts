@@ -103,7 +103,8 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
     heartbeat(nodeId: string, status: NodeStatus): Outcome<null> {
       const node = caller(nodeId)
       if ('ok' in node) return node
-      registry.declare(node, status)
+      // Durable, because it lasts: the node is not polled for its status. A heartbeat that says nothing new is not written.
+      if (node.row.status !== status) registry.markLanes(registry.save({ ...node.row, status }, ctx.now))
       return done(null)
     },
 

@@ -4,12 +4,12 @@ import type * as v from 'valibot'
 import type { Turns } from '../core/turns.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
-import { done, refuse, type Outcome } from '../lib/result.js'
+import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { id } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
 import { batchBody, completeBody, failBody, heartbeatBody, registerBody, submitBody, type Submission } from '../wire/rest.js'
 import { fail, ok } from './answers.js'
-import { limitBody, parse, readBody } from './body.js'
+import { decode, limitBody, parse, readBody } from './body.js'
 import { nodeEntry, polledTask, statsView, taskStatus } from './views.js'
 
 export interface AppParts {
@@ -50,7 +50,26 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
       return answer(c, body.ok ? await handle(body.value) : body)
     })
   }
-  const answer = (c: Context, outcome: Outcome<unknown>): Response => (outcome.ok ? ok(c, outcome.value) : fail(c, outcome))
+  const refused = (c: Context, refusal: Refusal): Response => {
+    // Our own fault: onError says so with the request id, in the answer and in the log.
+    if (refusal.code === 'internal') throw new Error(refusal.message)
+    return fail(c, refusal)
+  }
+  const answer = (c: Context, outcome: Outcome<unknown>): Response => (outcome.ok ? ok(c, outcome.value) : refused(c, outcome))
+  /** The id that is the segment before the last of the path. Not c.req.param(): that leaves what it cannot decode as it is. */
+  const pathId = (c: Context, name: string): Outcome<string> => {
+    const segment = decode(new URL(c.req.url).pathname.split('/').at(-2) ?? '')
+    const parsed = segment.ok ? parse(id, segment.value) : segment
+    return parsed.ok ? parsed : refuse('invalid_request', `${name}: ${parsed.message}`)
+  }
+  /** The ids of `?running=id,id`: split before they are decoded, for an id may hold a comma. Null when it is not there. */
+  const runningIds = (c: Context): Outcome<string[] | null> => {
+    const list = /[?&]running=([^&#]*)/.exec(c.req.url)?.[1]
+    if (list === undefined) return done(null)
+    const decoded = list.split(',').filter((s) => s !== '').map((s) => decode(s.replaceAll('+', ' ')))
+    const bad = decoded.find((d) => !d.ok)
+    return bad?.ok === false ? refuse('invalid_request', `running: ${bad.message}`) : done(decoded.flatMap((d) => (d.ok ? [d.value] : [])))
+  }
   const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<unknown>> => {
     const o = await outcome
     return o.ok ? done(text) : o
@@ -60,17 +79,18 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
   post('/api/v1/nodes/heartbeat', heartbeatBody, (b) => said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'))
 
   get('/api/v1/nodes/:node_id/tasks', async (c) => {
-    const nodeId = parse(id, c.req.param('node_id'))
-    if (!nodeId.ok) return fail(c, refuse('invalid_request', `node_id: ${nodeId.message}`))
-    const running = c.req.query('running')
-    const outcome = await call({ op: 'poll', node_id: nodeId.value, running: running === undefined ? null : running.split(',').filter((s) => s !== '') })
-    if (!outcome.ok) return fail(c, outcome)
+    const nodeId = pathId(c, 'node_id')
+    if (!nodeId.ok) return fail(c, nodeId)
+    const running = runningIds(c)
+    if (!running.ok) return fail(c, running)
+    const outcome = await call({ op: 'poll', node_id: nodeId.value, running: running.value })
+    if (!outcome.ok) return refused(c, outcome)
     return outcome.value === null ? c.body(null, 204) : ok(c, polledTask(outcome.value))
   })
 
   get('/api/v1/nodes', async (c) => {
     const nodes = await call({ op: 'nodes' })
-    return nodes.ok ? ok(c, nodes.value.map(nodeEntry)) : fail(c, nodes)
+    return nodes.ok ? ok(c, nodes.value.map(nodeEntry)) : refused(c, nodes)
   })
 
   get(NODE_PATH, (c) => {
@@ -102,15 +122,15 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
   post('/api/v1/tasks/fail', failBody, ({ inference_node_id, ...b }) => said(call({ op: 'fail', node_id: inference_node_id, ...b }), 'Task failed'))
 
   get('/api/v1/tasks/:task_id/status', async (c) => {
-    const taskId = parse(id, c.req.param('task_id'))
-    if (!taskId.ok) return fail(c, refuse('invalid_request', `task_id: ${taskId.message}`))
+    const taskId = pathId(c, 'task_id')
+    if (!taskId.ok) return fail(c, taskId)
     const view = await call({ op: 'task', task_id: taskId.value })
-    return view.ok ? ok(c, taskStatus(view.value)) : fail(c, view)
+    return view.ok ? ok(c, taskStatus(view.value)) : refused(c, view)
   })
 
   get('/api/v1/stats', async (c) => {
     const stats = await call({ op: 'stats' })
-    return stats.ok ? ok(c, statsView(stats.value)) : fail(c, stats)
+    return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
   })
 
   get('/api/v1/asyncapi.json', (c) => c.json(asyncapi))

@@ -18,6 +18,12 @@ export const limitBody = (max: number) =>
     },
   })
 
+/**
+ * Amounts that JSON.parse might round to what a double can hold (9007199254740990.5, 1e-400): made strings, so that the
+ * schema takes or refuses them digit by digit. Inside a string the quotes would be escaped, so only keys match.
+ */
+const LONG_AMOUNT = /"(fee|nonce|infer_fee)"(\s*:\s*)(-?(?!0\d)\d(?:[\d.eE+-]{15,}|[\d.]*[eE]-\d+))(?=\s*[,}])/g
+
 /** The JSON body of a request, parsed once, or why it is refused. */
 export async function readBody<S extends v.GenericSchema>(c: Context, schema: S): Promise<Outcome<v.InferOutput<S>>> {
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
@@ -33,7 +39,7 @@ export async function readBody<S extends v.GenericSchema>(c: Context, schema: S)
   }
   let value: unknown
   try {
-    value = JSON.parse(source)
+    value = JSON.parse(source.replace(LONG_AMOUNT, '"$1"$2"$3"'))
   } catch (error) {
     return refuse('invalid_request', `the body is not valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ''}`)
   }
@@ -44,4 +50,13 @@ export async function readBody<S extends v.GenericSchema>(c: Context, schema: S)
 export function parse<S extends v.GenericSchema>(schema: S, value: unknown): Outcome<v.InferOutput<S>> {
   const result = v.safeParse(schema, value, { abortEarly: true })
   return result.success ? done(result.output) : refuse('invalid_request', explain(result.issues))
+}
+
+/** A percent-encoded part of a URL; what is not valid UTF-8 is refused, never replaced. */
+export function decode(part: string): Outcome<string> {
+  try {
+    return done(decodeURIComponent(part))
+  } catch {
+    return refuse('invalid_request', 'is not valid percent-encoded UTF-8')
+  }
 }

@@ -38,7 +38,10 @@ export function parseSettings<S extends v.GenericSchema>(schema: S, settings: un
   if (result.success) return deepFreeze(result.output)
   const issue = result.issues[0]
   const key = v.getDotPath(issue) ?? 'the file'
-  if (issue.type === 'strict_object') throw new ConfigError(`${where}: ${issue.expected === 'never' ? `${key} is not a known key` : `${key} is missing`}; see the README for every key`)
+  if (issue.type === 'strict_object') {
+    const what = issue.expected === 'never' ? 'is not a known key' : issue.received === 'undefined' ? 'is missing' : 'must be a section'
+    throw new ConfigError(`${where}: ${key} ${what}; see the README for every key`)
+  }
   throw new ConfigError(`${where}: ${key} ${issue.received === 'undefined' ? `is missing; it ${issue.message}` : issue.message}`)
 }
 

@@ -35,8 +35,8 @@ const AMOUNT = 'must be an integer from 0 to 9007199254740991, as a number or a 
 export const amount = v.pipe(
   v.union(
     [
-      v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-      v.pipe(v.string(), v.regex(/^\d{1,16}$/), v.transform(Number), v.safeInteger()),
+      v.pipe(v.number(), v.safeInteger(AMOUNT), v.minValue(0, AMOUNT)),
+      v.pipe(v.string(), v.regex(/^0{0,64}\d{1,16}$/, AMOUNT), v.transform(Number), v.safeInteger(AMOUNT)),
     ],
     AMOUNT,
   ),
@@ -82,8 +82,13 @@ export const attempt = v.pipe(
   v.minValue(1, 'must be an integer from 1'),
 )
 
-/** Why a node rejected or failed a task, in its own words. */
-export const reason = shortText(0, 4096)
+/** How much of a node's reason is kept, in UTF-16 units. */
+const MAX_REASON = 4096
+/** Why a node rejected or failed a task, in its own words. A long one is cut, not refused: what it says still counts. */
+export const reason = v.pipe(
+  text,
+  v.transform((s) => (s.length <= MAX_REASON ? s : s.slice(0, MAX_REASON).toWellFormed())),
+)
 
 /** The four node statuses. */
 export const nodeStatus = v.picklist(

@@ -19,13 +19,17 @@ export interface NodeSessionParts {
   hosts: readonly string[]
   send: Turns['send']
   time: TimeSource
+  maxMessageBytes: number
   maxMessagesPerSecond: number
   /** Called once, when the handshake is over: by a hello or by the end of the socket. */
   onHandshakeEnd(): void
   onClose(): void
 }
 
-export type NodeSession = Outgoing<ServerMessage>
+export interface NodeSession extends Outgoing<ServerMessage> {
+  /** Whether its hello has not come yet. */
+  readonly inHandshake: boolean
+}
 
 /**
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
@@ -33,7 +37,7 @@ export type NodeSession = Outgoing<ServerMessage>
  */
 export function openNodeSession(parts: NodeSessionParts): NodeSession {
   const { id, socket, send, time } = parts
-  const out = createOutgoing<ServerMessage>(socket)
+  const out = createOutgoing<ServerMessage>(socket, parts.maxMessageBytes)
   const nonce = randomBytes(32).toString('hex')
   const withinRate = createRate(parts.maxMessagesPerSecond, () => time.monotonic())
   let state: 'challenged' | 'open' | 'closing' = 'challenged'
@@ -121,6 +125,9 @@ export function openNodeSession(parts: NodeSessionParts): NodeSession {
   return {
     get batch() {
       return out.batch
+    },
+    get inHandshake() {
+      return state === 'challenged'
     },
     push: (message) => out.push(message),
     flush: () => out.flush(),

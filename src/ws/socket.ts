@@ -16,7 +16,8 @@ export interface Outgoing<M> {
   close(reason: CloseReason, text: string): void
 }
 
-export function createOutgoing<M>(socket: WebSocket): Outgoing<M> {
+/** @param maxFrameBytes no array frame is larger: the reader may refuse one that is */
+export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number): Outgoing<M> {
   let waiting: M[] = []
   return {
     batch: false,
@@ -28,9 +29,8 @@ export function createOutgoing<M>(socket: WebSocket): Outgoing<M> {
       const messages = waiting
       waiting = []
       if (socket.readyState !== socket.OPEN) return
-      if (this.batch && messages.length > 1) {
-        for (let i = 0; i < messages.length; i += MAX_FRAME_MESSAGES) socket.send(JSON.stringify(messages.slice(i, i + MAX_FRAME_MESSAGES)))
-      } else for (const message of messages) socket.send(JSON.stringify(message))
+      const texts = messages.map((message) => JSON.stringify(message))
+      for (const frame of this.batch ? inFrames(texts, maxFrameBytes) : texts) socket.send(frame)
       if (socket.bufferedAmount > MAX_UNSENT) socket.terminate()
     },
     close(reason, text) {
@@ -40,4 +40,22 @@ export function createOutgoing<M>(socket: WebSocket): Outgoing<M> {
       setTimeout(() => socket.terminate(), CLOSE_TIMEOUT).unref()
     },
   }
+}
+
+/** Joins messages, in order, into as few frames as the limits allow. One message alone is no array, however large. */
+function* inFrames(texts: readonly string[], maxBytes: number): Generator<string> {
+  let frame: string[] = []
+  let bytes = 0
+  const joined = (): string => (frame.length === 1 ? (frame[0] ?? '') : `[${frame.join(',')}]`)
+  for (const text of texts) {
+    const size = Buffer.byteLength(text) + 1 // and its comma
+    if (frame.length > 0 && (frame.length === MAX_FRAME_MESSAGES || bytes + size + 1 > maxBytes)) {
+      yield joined()
+      frame = []
+      bytes = 0
+    }
+    frame.push(text)
+    bytes += size
+  }
+  if (frame.length > 0) yield joined()
 }

@@ -1,11 +1,11 @@
-import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import type { Effect } from '../core/operations.js'
 import type { Turns } from '../core/turns.js'
 import type { TimeSource } from '../lib/clock.js'
-import { errors, type CloseReason, type ErrorCode } from '../wire/codes.js'
-import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
+import { answerRaw } from '../lib/raw-answer.js'
+import type { CloseReason } from '../wire/codes.js'
 import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
 import { openNodeSession, type NodeSession } from './node-session.js'
 
@@ -35,7 +35,7 @@ export function createSessionServer(parts: SessionServerParts) {
     clientTracking: false,
     handleProtocols: (offered) => (offered.has(NODE_PROTOCOL) ? NODE_PROTOCOL : false),
   })
-  server.on('wsClientError', (_error, socket) => refuse(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'))
+  server.on('wsClientError', (_error, socket) => answerRaw(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'))
 
   const open = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const host = request.headers.host?.toLowerCase()
@@ -49,6 +49,7 @@ export function createSessionServer(parts: SessionServerParts) {
         hosts,
         send: parts.send,
         time: parts.time,
+        maxMessageBytes: parts.maxMessageBytes,
         maxMessagesPerSecond: parts.maxMessagesPerSecond,
         onHandshakeEnd: () => handshakes--,
         onClose: () => sessions.delete(id),
@@ -62,12 +63,12 @@ export function createSessionServer(parts: SessionServerParts) {
       socket.on('error', () => socket.destroy()) // it went away in the middle of the handshake
       const path = (request.url ?? '').split('?')[0]
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((p) => p.trim())
-      if (path !== NODE_PATH) return refuse(socket, 'not_found', `there are no sessions at ${path}; nodes connect at ${NODE_PATH}`)
-      if (stopping) return refuse(socket, 'stopping', 'the service is stopping; connect again in a few seconds')
+      if (path !== NODE_PATH) return answerRaw(socket, 'not_found', `there are no sessions at ${path}; nodes connect at ${NODE_PATH}`)
+      if (stopping) return answerRaw(socket, 'stopping', 'the service is stopping; connect again in a few seconds')
       if (offered !== undefined && !offered.includes(NODE_PROTOCOL)) {
-        return refuse(socket, 'invalid_request', `Sec-WebSocket-Protocol: this service speaks ${NODE_PROTOCOL} only`)
+        return answerRaw(socket, 'invalid_request', `Sec-WebSocket-Protocol: this service speaks ${NODE_PROTOCOL} only`)
       }
-      if (handshakes >= parts.maxHandshakes) return refuse(socket, 'unavailable', 'too many sessions are waiting for their hello; connect again in a few seconds')
+      if (handshakes >= parts.maxHandshakes) return answerRaw(socket, 'unavailable', 'too many sessions are waiting for their hello; connect again in a few seconds')
       open(request, socket, head)
     },
 
@@ -88,8 +89,12 @@ export function createSessionServer(parts: SessionServerParts) {
       for (const session of touched) session.flush()
     },
 
+    /** Also closes what has not said hello yet: a node welcomed after this would not be told that the service stops. */
     refuseNew() {
       stopping = true
+      for (const session of sessions.values()) {
+        if (session.inHandshake) session.close('stopping', 'the service is stopping')
+      }
     },
 
     size: () => sessions.size,
@@ -98,22 +103,4 @@ export function createSessionServer(parts: SessionServerParts) {
       for (const session of sessions.values()) session.close(reason, text)
     },
   }
-}
-
-/** Answers an upgrade that is refused like any other request, and ends its connection. */
-function refuse(socket: Duplex, code: ErrorCode, message: string): void {
-  const { status, retry } = errors[code]
-  const body = JSON.stringify(errorEnvelope(code, message))
-  socket.end(
-    [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-      'Connection: close',
-      'Content-Type: application/json',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      `X-Request-Id: ${crypto.randomUUID()}`,
-      ...(retry ? [`Retry-After: ${RETRY_AFTER}`] : []),
-      '',
-      body,
-    ].join('\r\n'),
-  )
 }

@@ -1,0 +1,42 @@
+import { getRequestListener, RequestError } from '@hono/node-server'
+import type { Hono } from 'hono'
+import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import type { Logger } from '../lib/log.js'
+import { answerRaw } from '../lib/raw-answer.js'
+import { errors } from '../wire/codes.js'
+import { errorEnvelope } from '../wire/envelope.js'
+
+/** How long a request may take to arrive, ms; its headers half of that. */
+const REQUEST_TIMEOUT = 60_000
+
+const httpOptions: ServerOptions = {
+  requestTimeout: REQUEST_TIMEOUT,
+  headersTimeout: REQUEST_TIMEOUT / 2,
+  // Its absence is refused by the listener, with an answer like every other.
+  requireHostHeader: false,
+}
+
+/** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
+export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | null, log: Pick<Logger, 'error'>): Server {
+  const listen = getRequestListener(app.fetch, {
+    errorHandler(error) {
+      // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
+      const wrong = error instanceof RequestError
+      if (!wrong) log.error({ err: error }, 'request failed')
+      const code = wrong ? 'invalid_request' : 'internal'
+      const message = error instanceof RequestError ? `the request cannot be read: ${error.message}` : 'the service failed; its operator finds the cause in the log'
+      return Response.json(errorEnvelope(code, message), { status: errors[code].status, headers: { 'X-Request-Id': crypto.randomUUID() } })
+    },
+  })
+  // It answers its own failures; the promise it gives is always kept.
+  const listener: RequestListener = (request, response) => void listen(request, response)
+  const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    if (error.code === 'HPE_HEADER_OVERFLOW') return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return answerRaw(socket, 'request_timeout', `the request took longer than ${REQUEST_TIMEOUT / 1000} s to arrive`)
+    answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
+  })
+  return server
+}

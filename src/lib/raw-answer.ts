@@ -1,0 +1,22 @@
+import { STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { errors, type ErrorCode } from '../wire/codes.js'
+import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
+
+/** Answers on a bare connection like any other request is answered, and ends it. */
+export function answerRaw(socket: Duplex, code: ErrorCode, message: string): void {
+  const { status, retry } = errors[code]
+  const body = JSON.stringify(errorEnvelope(code, message))
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+      'Connection: close',
+      'Content-Type: application/json',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      `X-Request-Id: ${crypto.randomUUID()}`,
+      ...(retry ? [`Retry-After: ${RETRY_AFTER}`] : []),
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
