@@ -8,7 +8,9 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 /** Each command is loaded only when it is called. */
 const commands: Record<string, () => Promise<CommandDef>> = {
   'run-inference-service': () => import('./commands/run-inference-service.js').then((m) => m.default as CommandDef),
+  'run-inference-node': () => import('./commands/run-inference-node.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
+  demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }
 
 const main = defineCommand({

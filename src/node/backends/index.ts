@@ -1,0 +1,5 @@
+export type { Backend } from './backend.js'
+export { command, type CommandOptions } from './command.js'
+export { echo } from './echo.js'
+export { generate, type GenerateOptions } from './generate.js'
+export { openai, type OpenAiOptions } from './openai.js'

@@ -1,0 +1,27 @@
+import * as v from 'valibot'
+import type { NodeTask } from '../task.js'
+
+const turns = v.array(v.object({ role: v.picklist(['system', 'developer', 'user', 'assistant']), content: v.string() }))
+export type ChatMessage = v.InferOutput<typeof turns>[number]
+
+/** One text for backends that know no messages: the context, a blank line, the input. */
+export function promptOf({ context, user_input }: NodeTask): string {
+  return context === '' ? user_input : `${context}\n\n${user_input}`
+}
+
+/** The messages of a chat: a context that is a JSON array of `{role, content}` is the earlier ones, any other the system's. */
+export function messagesOf({ context, user_input }: NodeTask): ChatMessage[] {
+  const question: ChatMessage = { role: 'user', content: user_input }
+  if (context.trim() === '') return [question]
+  return [...(earlierTurns(context) ?? [{ role: 'system', content: context }]), question]
+}
+
+function earlierTurns(context: string): ChatMessage[] | null {
+  if (!context.trimStart().startsWith('[')) return null
+  try {
+    const parsed = v.safeParse(turns, JSON.parse(context))
+    return parsed.success ? parsed.output : null
+  } catch {
+    return null // a text that begins with a bracket
+  }
+}

@@ -1,0 +1,72 @@
+import type { NodeMessage } from '../wire/node.js'
+import { encode } from './frames.js'
+import { planReconnect } from './reconnect.js'
+import type { Channel } from './results.js'
+import { DEFAULT_MAX_MESSAGE_BYTES, openSession, type Session, type SessionEnd, type SessionParts } from './session.js'
+import { pause } from './timer.js'
+
+export interface ConnectionParts extends Omit<SessionParts, 'onEnd'> {
+  /** Ends the loop and every wait in it. */
+  halted: AbortSignal
+  random: () => number
+  /** A session has ended. False: no other is to follow. */
+  onEnd(): boolean
+  /** @param wait ms until the next session; null when there will be none */
+  onDisconnected(end: SessionEnd, wait: number | null): void
+}
+
+export interface Connection {
+  /** The session of the moment. */
+  readonly channel: Channel
+  say(message: NodeMessage): void
+  close(code: 1000 | 1001, reason: string): void
+  /** Holds one session after the other. Resolves with why no other may follow, or with null when none was wanted. */
+  run(): Promise<string | null>
+}
+
+/** The connection to a coordinator: a session, and after its end the next, as the table of close codes says. */
+export function createConnection(parts: ConnectionParts): Connection {
+  const { halted, random } = parts
+  let session: Session | null = null
+  let maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES
+
+  const hold = (): Promise<SessionEnd> =>
+    new Promise((resolve) => {
+      session = openSession({
+        ...parts,
+        onWelcome(welcome) {
+          maxMessageBytes = welcome.max_message_bytes
+          parts.onWelcome(welcome)
+        },
+        onEnd(end) {
+          session = null
+          resolve(end)
+        },
+      })
+    })
+
+  const channel: Channel = {
+    isOpen: () => session?.welcomed === true,
+    maxMessageBytes: () => maxMessageBytes,
+    buffered: () => session?.buffered() ?? 0,
+    send: (message) => session?.send(message),
+  }
+  return {
+    channel,
+    say: (message) => channel.send(encode(message)),
+    close: (code, reason) => session?.close(code, reason),
+    async run() {
+      let failures = 0
+      while (!halted.aborted) {
+        const end = await hold()
+        if (!parts.onEnd() || halted.aborted) return null
+        if (end.welcomed) failures = 0
+        const plan = planReconnect(end, failures++, random)
+        parts.onDisconnected(end, 'stop' in plan ? null : plan.wait)
+        if ('stop' in plan) return plan.stop
+        await pause(plan.wait, halted)
+      }
+      return null
+    },
+  }
+}

@@ -1,0 +1,125 @@
+import * as v from 'valibot'
+import { ConfigError } from '../lib/config-error.js'
+import { id, maybe, model, models, share, shortText, slots } from '../wire/fields.js'
+import { coordinatorAddress, type Address } from './address.js'
+import type { NodeEvent } from './events.js'
+import { createIdentity, defaultNodeId, loadIdentity, type Identity } from './identity.js'
+import type { Work } from './task.js'
+
+export interface InferenceNodeOptions {
+  /** The coordinator's URL: ws, wss, http or https; the path of node sessions is added. */
+  coordinator: string
+  /** Does the inference. */
+  work: Work
+  /** The models it serves, at most 64; or what finds them out, at the start and whenever the backend is back. */
+  models: readonly string[] | ((signal: AbortSignal) => Promise<readonly string[]>)
+  /** Who the node is. Default: the key in `keyFile`; without one a new key that is kept nowhere. */
+  identity?: Identity | undefined
+  /** A PEM file, made on first use. */
+  keyFile?: string | undefined
+  /** Default: follows from the key. */
+  nodeId?: string | undefined
+  /** How many tasks it works on at once, 1 to 1024. Default 1. */
+  maxConcurrentTasks?: number | undefined
+  /** 0 to 1. Default 1. */
+  performanceScore?: number | undefined
+  /** An address to show; nobody dials it. */
+  endpoint?: string | undefined
+  /** Its address on the chain. */
+  nodeAddress?: string | undefined
+  /** Rejects while the backend cannot work. Default: it always can. */
+  check?: ((signal: AbortSignal) => void | Promise<void>) | undefined
+  /** Where completions are kept until they are settled, to outlive a crash. Default: in memory only. */
+  unsettledFolder?: string | undefined
+  /** For everything up to the welcome, seconds. Default 15. */
+  connectTimeout?: number | undefined
+  /** The longest a drain takes, seconds. Default 600. */
+  drainTimeout?: number | undefined
+  /** A result without an answer is sent again after so many seconds. Default 30. */
+  resendAfter?: number | undefined
+  /** Partial output is sent at most every so many ms for a task. Default 50, more with more than 100 slots. */
+  outputInterval?: number | undefined
+  /** For the jitter of waits: from 0 to below 1. */
+  random?: (() => number) | undefined
+  /** Told what happens. It must not throw: what it throws is an uncaught exception. */
+  onEvent?: ((event: NodeEvent) => void) | undefined
+}
+
+export interface Resolved {
+  address: Address
+  identity: Identity
+  nodeId: string
+  work: Work
+  models: InferenceNodeOptions['models']
+  slots: number
+  performanceScore: number
+  endpoint: string
+  nodeAddress: string | undefined
+  check: (signal: AbortSignal) => void | Promise<void>
+  unsettledFolder: string | undefined
+  connectTimeout: number
+  drainTimeout: number
+  resendAfter: number
+  outputInterval: number
+  random: () => number
+  onEvent: (event: NodeEvent) => void
+}
+
+const duration = v.optional(v.pipe(v.number('must be a number of seconds from 0'), v.minValue(0, 'must be a number of seconds from 0')))
+const plain = v.object({
+  nodeId: maybe(id),
+  maxConcurrentTasks: v.optional(slots, 1),
+  performanceScore: v.optional(share, 1),
+  endpoint: v.optional(shortText(0, 2048), ''),
+  nodeAddress: maybe(shortText(0, 256)),
+  connectTimeout: duration,
+  drainTimeout: duration,
+  resendAfter: duration,
+  outputInterval: duration,
+})
+
+/** Half a millisecond a slot: a thousand streams then make 2,000 messages a second and not 20,000. */
+const OUTPUT_INTERVAL = 50
+const OUTPUT_INTERVAL_PER_SLOT = 0.5
+
+/** @throws ConfigError one line: what is wrong with which option, or with the key file */
+export function resolveOptions(options: InferenceNodeOptions): Resolved {
+  const address = coordinatorAddress(options.coordinator)
+  if (address === null) throw new ConfigError(`coordinator: must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"`)
+  const parsed = v.safeParse(plain, options)
+  if (!parsed.success) throw new ConfigError(`${v.getDotPath(parsed.issues[0]) ?? 'options'}: ${parsed.issues[0].message}`)
+  const given = parsed.output
+  const list = typeof options.models === 'function' ? options.models : checkModels(options.models)
+  const identity = options.identity ?? (options.keyFile === undefined ? createIdentity() : loadIdentity(options.keyFile))
+  const ms = (seconds: number): number => seconds * 1000
+  return Object.freeze({
+    address,
+    identity,
+    nodeId: given.nodeId ?? defaultNodeId(identity),
+    work: options.work,
+    models: list,
+    slots: given.maxConcurrentTasks,
+    performanceScore: given.performanceScore,
+    endpoint: given.endpoint,
+    nodeAddress: given.nodeAddress ?? undefined,
+    check: options.check ?? (() => undefined),
+    unsettledFolder: options.unsettledFolder,
+    connectTimeout: ms(given.connectTimeout ?? 15),
+    drainTimeout: ms(given.drainTimeout ?? 600),
+    resendAfter: ms(given.resendAfter ?? 30),
+    outputInterval: given.outputInterval ?? Math.max(OUTPUT_INTERVAL, given.maxConcurrentTasks * OUTPUT_INTERVAL_PER_SLOT),
+    random: options.random ?? Math.random,
+    onEvent: options.onEvent ?? (() => undefined),
+  })
+}
+
+function checkModels(list: readonly string[]): readonly string[] {
+  const parsed = v.safeParse(v.pipe(models, v.minLength(1, 'must name at least one model')), list)
+  if (!parsed.success) throw new ConfigError(`models: ${parsed.issues[0].message}`)
+  return Object.freeze(parsed.output)
+}
+
+/** What a model server lists, as far as it can be said in a hello: valid names, at most 64. */
+export function usableModels(list: readonly string[]): readonly string[] {
+  return [...new Set(list)].filter((name) => v.is(model, name)).slice(0, 64)
+}

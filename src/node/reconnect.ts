@@ -1,0 +1,35 @@
+import { never } from '../lib/result.js'
+import { reconnectAfter } from '../wire/codes.js'
+import { jitteredWait, RECONNECT } from './backoff.js'
+import type { SessionEnd } from './session.js'
+
+/** What a node does after a session: stop for good, or dial again after `wait` ms. */
+export type Plan = { stop: string } | { wait: number }
+
+/** A coordinator that is back later than this will have been restarted by someone who can say so, seconds. */
+const LONGEST_ANNOUNCED = 300
+/** A session that ended sooner is not dialled again at once, whatever its code: that could go round for ever. */
+const SHORT_SESSION = 1000
+const DRAINED = 1000
+
+/**
+ * What to do after a session.
+ * @param failures sessions that were not welcomed, in a row before this one
+ */
+export function planReconnect(end: SessionEnd, failures: number, random: () => number): Plan {
+  const backoff = (): Plan => ({ wait: jitteredWait(RECONNECT, failures, random) })
+  if (end.code === DRAINED) return backoff() // as the node likes; one that has not asked to drain wants to work
+  const rule = reconnectAfter(end.code)
+  switch (rule) {
+    case 'no':
+      return { stop: `the coordinator closed the session with ${end.code}: ${end.reason}` }
+    case 'after':
+      return end.reconnectAfter === null ? backoff() : { wait: Math.min(end.reconnectAfter, LONGEST_ANNOUNCED) * 1000 }
+    case 'now':
+      return end.welcomed && end.lasted >= SHORT_SESSION ? { wait: 0 } : backoff()
+    case 'backoff':
+      return backoff()
+    default:
+      return never(rule)
+  }
+}

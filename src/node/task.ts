@@ -1,0 +1,71 @@
+import type { NodeMessage } from '../wire/node.js'
+
+/** One attempt of a task, as the work function sees it. */
+export interface NodeTask {
+  task_id: string
+  /** The number of this try, from 1. */
+  attempt: number
+  /** The model that was asked for: one of the node's own, or just a family ("llama"). */
+  model_name: string
+  /** The family of the model. */
+  model_type: string
+  user_input: string
+  /** What came before; may be empty. */
+  context: string
+  /** Seconds, from receipt; the signal aborts when they are over. */
+  max_infer_time: number
+  /** Micro-STX. */
+  infer_fee: number
+}
+
+export interface Usage {
+  prompt_tokens: number
+  completion_tokens: number
+}
+
+/** What a work function may say beside the text. */
+export interface WorkNotes {
+  /** 0 to 1; 1 when it is not given. */
+  confidence?: number | undefined
+  usage?: Usage | undefined
+}
+
+/** Text that is sent on while it is made. An async generator may return `{confidence, usage}` at its end. */
+export type TextStream = AsyncIterable<string, WorkNotes | undefined | void>
+
+/** What a work function answers: a text, a stream of text, or one of them with notes. */
+export type WorkAnswer = string | TextStream | ({ output: string | TextStream } & WorkNotes)
+
+/**
+ * Does the inference. What it throws fails the attempt: another try is made, unless the error has `retryable: false`.
+ * BackendDown also makes the node take no more tasks until its `check` passes.
+ * @param signal aborts when the task is cancelled or out of time; the answer no longer matters then
+ */
+export type Work = (task: NodeTask, signal: AbortSignal) => WorkAnswer | Promise<WorkAnswer>
+
+/** Names one attempt. */
+export interface AttemptRef {
+  task_id: string
+  attempt: number
+}
+
+/** What an attempt came to: what the coordinator is told, again and again until it has settled it. */
+export type Result = Extract<NodeMessage, { type: 'task.complete' | 'task.fail' }>
+
+/** The form attempts are looked up by: a task_id never holds a slash. */
+export const attemptKey = ({ task_id, attempt }: AttemptRef): string => `${task_id}/${attempt}`
+
+/** The longest reason or error that goes on the wire, in UTF-16 units. */
+const LONGEST_REASON = 4096
+
+/** A reason that fits the wire: valid Unicode of bounded length. */
+export const wireReason = (text: string): string => text.slice(0, LONGEST_REASON).toWellFormed()
+
+/** A failed attempt. */
+export const failure = ({ task_id, attempt }: AttemptRef, error: string, retryable = true): Result => ({
+  type: 'task.fail',
+  task_id,
+  attempt,
+  error: wireReason(error),
+  retryable,
+})

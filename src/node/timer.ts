@@ -1,0 +1,36 @@
+/** The longest delay a timer of the runtime takes (24.8 days); a longer one would fire at once. */
+const LONGEST = 2 ** 31 - 1
+
+/** Calls `run` once after `ms`, however long that is. Returns what takes it back. */
+export function after(ms: number, run: () => void): () => void {
+  let timer: NodeJS.Timeout
+  const arm = (left: number): void => {
+    timer = left > LONGEST ? setTimeout(() => arm(left - LONGEST), LONGEST) : setTimeout(run, left)
+  }
+  arm(Math.max(0, ms))
+  return () => clearTimeout(timer)
+}
+
+/** Resolves after `ms`, or as soon as the signal aborts. Never rejects. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const end = (): void => {
+      takeBack()
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const takeBack = after(ms, end)
+    signal.addEventListener('abort', end)
+  })
+}
+
+/** What a promise comes to, or the signal's reason if that comes first: for calls that may not listen to their signal. */
+export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)))
+    promise.then(resolve, reject)
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
+}
