@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createCoordinator, inferenceDefaults } from '../coordinator.js'
+import { silentLog } from '../lib/log.js'
+import { runLegacyNode } from './legacy-node.js'
+import { startModelServer } from './model-server.js'
+import { startNode, type NodeProcess } from './node-process.js'
+import { planTasks } from './plan.js'
+import { createRest, type Rest } from './rest.js'
+import { createScreen } from './screen.js'
+import { hasEnded, liveLines, look, problems, results, summaryLines } from './watch.js'
+
+/** The longest the demo takes, ms. */
+const LIMIT = 90_000
+const TASKS = 60
+
+/**
+ * The whole service in a minute: a coordinator, nodes in session, a node that polls, tasks, and a node that dies.
+ * @returns whether every task ended as it should
+ */
+export async function runDemo(): Promise<boolean> {
+  const dir = mkdtempSync(join(tmpdir(), 'inference-demo-'))
+  const releasers: (() => Promise<void> | void)[] = [() => rmSync(dir, { recursive: true, force: true })]
+  const cleanUp = async (): Promise<void> => {
+    for (const release of releasers.splice(0).reverse()) await release()
+  }
+  const onSignal = (): void => void cleanUp().finally(() => process.exit(130))
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  try {
+    return await play(dir, (release) => releasers.push(release))
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    await cleanUp()
+  }
+}
+
+async function play(dir: string, onEnd: (release: () => Promise<void> | void) => void): Promise<boolean> {
+  const screen = createScreen(process.stdout)
+  const started = Date.now()
+  const say = (line: string): void => screen.say(`${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${line}`)
+
+  const coordinator = createCoordinator({
+    // Short times, so that what takes a minute in earnest is seen in seconds here.
+    settings: inferenceDefaults({ database_path: join(dir, 'inference.db'), api_port: 0, heartbeat_interval: 1, reconnect_grace: 2, shutdown_timeout: 2 }),
+    log: silentLog(),
+  })
+  onEnd(() => coordinator.stop())
+  const { url } = await coordinator.listen()
+  const rest = createRest(url)
+  say(`the coordinator serves on ${url}, its database is ${join(dir, 'inference.db')}`)
+
+  const modelServer = await startModelServer(['llama3:8b', 'gemma2:9b', 'qwen2:7b'])
+  onEnd(() => modelServer.close())
+  say(`a model server streams on ${modelServer.url}`)
+
+  const nodes = [
+    startNode(dir, 'gpu-ollama', url, ['llama-3-8b', 'gemma-2-9b', 'qwen-2-7b'], 4, ['type = "openai"', `base_url = "${modelServer.url}"`, '[backend.models]', '"llama-3-8b" = "llama3:8b"', '"gemma-2-9b" = "gemma2:9b"', '"qwen-2-7b" = "qwen2:7b"']),
+    startNode(dir, 'gpu-doomed', url, ['llama', 'mistral', 'deepseek', 'gemma'], 3, ['type = "echo"', 'delay = 0.4']),
+    startNode(dir, 'gpu-steady', url, ['mistral', 'deepseek'], 2, ['type = "echo"', 'delay = 0.15']),
+  ]
+  onEnd(async () => void (await Promise.all(nodes.map((n) => n.leave()))))
+  const legacy = new AbortController()
+  const legacyNode = runLegacyNode(rest, 'old-poller', ['llama', 'mistral'], legacy.signal)
+  // What it fails with is heard where it is awaited, at the end.
+  legacyNode.catch(() => undefined)
+  onEnd(async () => {
+    legacy.abort()
+    await legacyNode
+  })
+  await nodesOnline(rest, nodes)
+  say('three nodes are in session, and one polls over REST as nodes always did')
+
+  const plan = planTasks(TASKS)
+  for (const { ends: _, ...task } of plan) await rest.post('/api/v1/tasks/submit', task)
+  say(`${plan.length} tasks of ${new Set(plan.map((t) => t.model_name)).size} models are submitted; those with higher fees go first`)
+
+  const doomed = nodes[1]
+  let killed = false
+  for (let last = ''; ; ) {
+    const view = await look(rest)
+    screen.show(liveLines(view))
+    const counters = liveLines(view).at(-1) ?? ''
+    if (!process.stdout.isTTY && counters !== last) say(counters)
+    last = counters
+    const held = view.nodes.find((n) => n.node_id === doomed?.id)?.in_progress_tasks ?? 0
+    if (!killed && view.stats.completed_tasks >= TASKS / 4 && held > 0) {
+      doomed?.child.kill('SIGKILL')
+      killed = true
+      say(`${doomed?.id} is killed in the middle of ${held} tasks: after its grace of 2 s they go to other nodes`)
+    }
+    if (hasEnded(view.stats)) break
+    if (Date.now() - started > LIMIT) {
+      say(`not all tasks ended within ${LIMIT / 1000} s`)
+      for (const n of nodes) screen.say(`--- log of ${n.id}\n${n.tail()}`)
+      return false
+    }
+    await sleep(process.stdout.isTTY ? 100 : 500)
+  }
+
+  const ended = await results(rest, plan)
+  say('every task has ended\n')
+  for (const line of summaryLines(ended, doomed?.id ?? '')) screen.say(line)
+  const wrong = problems(ended)
+  if (!killed) wrong.push('the node that was to be killed never worked')
+  if (!ended.some((t) => t.result?.inference_node_id === 'old-poller')) wrong.push('the polling node got nothing')
+  if (!ended.some((t) => t.status === 'completed' && t.attempts > 1)) wrong.push('no task of the killed node was taken over')
+  screen.say('')
+  for (const problem of wrong) screen.say(`WRONG: ${problem}`)
+  if (wrong.length === 0) {
+    screen.say(`${ended.filter((t) => t.status === 'completed').length} of ${ended.length} tasks are completed, each with one result; 1 asked for more time than it allowed and is timeout, as it should be.`)
+  }
+  return wrong.length === 0
+}
+
+async function nodesOnline(rest: Rest, nodes: readonly NodeProcess[]): Promise<void> {
+  for (const end = Date.now() + 20_000; ; await sleep(50)) {
+    const view = await look(rest)
+    if (nodes.every((n) => view.nodes.some((x) => x.node_id === n.id && x.status === 'online'))) return
+    const gone = nodes.find((n) => n.child.exitCode !== null)
+    if (gone !== undefined || Date.now() > end) throw new Error(`${gone?.id ?? 'a node'} did not come online:\n${(gone ?? nodes[0])?.tail()}`)
+  }
+}
