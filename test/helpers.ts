@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { onTestFinished } from 'vitest'
@@ -229,5 +230,35 @@ export function inspect<T>(file: string, read: (db: Database.Database) => T): T 
     return read(db)
   } finally {
     db.close()
+  }
+}
+
+/** How far a moved clock goes at once, ms: far below the gap from which on a coordinator takes itself for stalled. */
+const STEP = 1000
+
+/** A clock that a test moves, one step and one look of the coordinator after the other. */
+export function movableTime() {
+  let ahead = 0
+  const step = async (service: Service): Promise<void> => {
+    ahead += STEP
+    await service.get('/api/v1/stats')
+    await sleep(1)
+  }
+  return {
+    wall: () => Date.now() + ahead,
+    monotonic: () => performance.now() + ahead,
+    /** While nobody looks: the coordinator is down. */
+    skip: (seconds: number) => void (ahead += seconds * 1000),
+    async passes(service: Service, seconds: number): Promise<void> {
+      for (let left = seconds; left > 0; left -= STEP / 1000) await step(service)
+    },
+    /** Time passes until this comes. */
+    async until<T>(service: Service, coming: Promise<T>): Promise<T> {
+      let came = false
+      const mark = (): void => void (came = true)
+      coming.then(mark, mark)
+      while (!came) await step(service)
+      return coming
+    },
   }
 }

@@ -157,12 +157,14 @@ test('HEAD is answered like GET, without a body', async () => {
   expect(refused.headers.allow).toBe('POST')
 })
 
-test('a poll with HEAD loses no task: the next poll gets the same attempt', async () => {
+test('a poll with HEAD takes no lease: it is another method than the one that is allowed', async () => {
   const service = await startService()
   await service.register('node-1')
   const id = await service.submit()
-  await exchange(service, 'HEAD', '/api/v1/nodes/node-1/tasks')
-  expect(await service.poll('node-1')).toMatchObject({ task_id: id, attempt: 1 })
+  const refused = await exchange(service, 'HEAD', '/api/v1/nodes/node-1/tasks')
+  expect(refused).toMatchObject({ status: 405, text: '' })
+  expect(refused.headers.allow).toBe('GET')
+  expect(await service.status(id)).toMatchObject({ status: 'pending', attempts: 0 })
 })
 
 test('a content type other than JSON is 415, and parameters and case of it do not matter', async () => {

@@ -1,42 +1,10 @@
-import { performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { connectNode, dial, hello, identity, inspect, startService, until, type Service, type TestNode } from './helpers.js'
+import { connectNode, dial, hello, identity, inspect, movableTime, startService, until, type Service, type TestNode } from './helpers.js'
 
 /** Nothing ends by clock in these tests, unless they move it. */
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600, restart_grace: 3600 }
-
-/** How far a moved clock goes at once, ms: far below the gap from which on a coordinator takes itself for stalled. */
-const STEP = 1000
-
-/** A clock that a test moves, one step and one look of the coordinator after the other. */
-function movableTime() {
-  let ahead = 0
-  const step = async (service: Service): Promise<void> => {
-    ahead += STEP
-    await service.get('/api/v1/stats')
-    await sleep(1)
-  }
-  return {
-    wall: () => Date.now() + ahead,
-    monotonic: () => performance.now() + ahead,
-    /** While nobody looks: the coordinator is down. */
-    skip: (seconds: number) => void (ahead += seconds * 1000),
-    async passes(service: Service, seconds: number): Promise<void> {
-      for (let left = seconds; left > 0; left -= STEP / 1000) await step(service)
-    },
-    /** Time passes until this comes. */
-    async until<T>(service: Service, coming: Promise<T>): Promise<T> {
-      let came = false
-      const mark = (): void => void (came = true)
-      coming.then(mark, mark)
-      while (!came) await step(service)
-      return coming
-    },
-  }
-}
 
 const entry = async (service: Service, nodeId: string) => ((await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string; last_heartbeat: number }[]).find((n) => n.node_id === nodeId)
 const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)

@@ -1,40 +1,10 @@
-import { performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Assignment, ServerMessage } from '../src/wire/node.js'
-import { connectNode, inspect, startService, until, type Service, type TestNode } from './helpers.js'
+import { connectNode, inspect, movableTime, startService, until, type Service, type TestNode } from './helpers.js'
 
 /** Nothing ends by clock in these tests, unless they move it. */
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
-
-/** How far a moved clock goes at once, ms: far below the gap from which on a coordinator takes itself for stalled. */
-const STEP = 1000
-
-/** A clock that a test moves, one step and one look of the coordinator after the other. */
-function movableTime() {
-  let ahead = 0
-  const step = async (service: Service): Promise<void> => {
-    ahead += STEP
-    await service.get('/api/v1/stats')
-    await sleep(1)
-  }
-  return {
-    wall: () => Date.now() + ahead,
-    monotonic: () => performance.now() + ahead,
-    async passes(service: Service, seconds: number): Promise<void> {
-      for (let left = seconds; left > 0; left -= STEP / 1000) await step(service)
-    },
-    /** Time passes until this comes. */
-    async until<T>(service: Service, coming: Promise<T>): Promise<T> {
-      let came = false
-      const mark = (): void => void (came = true)
-      coming.then(mark, mark)
-      while (!came) await step(service)
-      return coming
-    },
-  }
-}
 
 const attemptsOf = (service: Service, taskId: string) =>
   inspect(service.file, (db) => db.prepare<[string], { attempt: number; node_id: string; end: string | null }>('SELECT attempt, node_id, "end" FROM attempts WHERE task_id = ? ORDER BY attempt').all(taskId))

@@ -1,7 +1,5 @@
-import { performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { connectNode, inspect, startService, until, type Service } from './helpers.js'
+import { connectNode, inspect, movableTime, startService, until, type Service } from './helpers.js'
 
 // The life of tasks is the same whoever does the work: this suite runs over every transport that nodes use.
 
@@ -92,30 +90,6 @@ const byPoll: Join = async (service, nodeId, { models = ['llama'], slots = 1 } =
       return status === 200
     },
     vanish: () => undefined,
-  }
-}
-
-/** How far a moved clock goes at once, ms: far below the gap from which on a coordinator takes itself for stalled. */
-const STEP = 1000
-
-/** A clock that a test moves, one step and one look of the coordinator after the other. */
-function movableTime() {
-  let ahead = 0
-  return {
-    wall: () => Date.now() + ahead,
-    monotonic: () => performance.now() + ahead,
-    /** Time passes until this comes. */
-    async until<T>(service: Service, coming: Promise<T>): Promise<T> {
-      let came = false
-      const mark = (): void => void (came = true)
-      coming.then(mark, mark)
-      while (!came) {
-        ahead += STEP
-        await service.get('/api/v1/stats')
-        await sleep(1)
-      }
-      return coming
-    },
   }
 }
 

@@ -21,6 +21,8 @@ export interface AppParts {
   wall: () => number
 }
 
+const POLL = '/api/v1/nodes/:node_id/tasks'
+
 /** The REST contract. Every route parses its input once and calls the core; only here outcomes become HTTP. */
 export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts): Hono {
   const app = new Hono()
@@ -78,7 +80,10 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
   post('/api/v1/nodes/register', registerBody, (node) => said(call({ op: 'register', node }), 'Node registered successfully'))
   post('/api/v1/nodes/heartbeat', heartbeatBody, (b) => said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'))
 
-  get('/api/v1/nodes/:node_id/tasks', async (c) => {
+  allow(POLL, ['GET'])
+  app.get(POLL, async (c, next) => {
+    // A poll takes a lease: asking for its headers only must not.
+    if (c.req.method === 'HEAD') return next()
     const nodeId = pathId(c, 'node_id')
     if (!nodeId.ok) return fail(c, nodeId)
     const running = runningIds(c)
