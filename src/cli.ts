@@ -9,6 +9,11 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 const commands: Record<string, () => Promise<CommandDef>> = {
   'run-inference-service': () => import('./commands/run-inference-service.js').then((m) => m.default as CommandDef),
   'run-inference-node': () => import('./commands/run-inference-node.js').then((m) => m.default as CommandDef),
+  backup: () => import('./commands/backup.js').then((m) => m.default as CommandDef),
+  restore: () => import('./commands/restore.js').then((m) => m.default as CommandDef),
+  check: () => import('./commands/check.js').then((m) => m.default as CommandDef),
+  tasks: () => import('./commands/tasks.js').then((m) => m.default as CommandDef),
+  nodes: () => import('./commands/nodes.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }
@@ -22,20 +27,32 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 async function run(argv: string[]): Promise<void> {
   const [name] = argv
-  const asksHelp = argv.includes('--help') || argv.includes('-h')
+  const asksHelp = asksForHelp(argv)
   if (argv.includes('--version') && argv.length === 1) return print(version)
   if (name === undefined || (asksHelp && !(name in commands))) return print(await renderUsage(main))
   const load = commands[name]
   if (load === undefined) throw new ConfigError(`unknown command ${JSON.stringify(name)}; use one of ${Object.keys(commands).join(', ')}, or --help`)
   const command = await load()
+  const subCommands = command.subCommands as Record<string, CommandDef> | undefined
+  if (subCommands === undefined) return runOne(name, command, main, argv.slice(1))
+  const sub = argv[1] ?? ''
+  if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined) return runOne(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(2))
   if (asksHelp) return print(await renderUsage(command, main))
-  refuseUnknownFlags(name, command, argv.slice(1))
-  await runCommand(command, { rawArgs: argv.slice(1) })
+  throw new ConfigError(`${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${Object.keys(subCommands).map((s) => `${name} ${s}`).join(', ')}`)
 }
+
+/** Runs a command that has no others below it, or prints its help. */
+async function runOne(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
+  if (asksForHelp(argv)) return print(await renderUsage(command, parent))
+  refuseUnknownFlags(name, command, argv)
+  await runCommand(command, { rawArgs: argv })
+}
+
+const asksForHelp = (argv: string[]): boolean => argv.includes('--help') || argv.includes('-h')
 
 /** The parser takes any flag; a misspelt one must not be passed over. */
 function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): void {
-  const known = Object.keys(command.args ?? {})
+  const known = Object.entries(command.args ?? {}).flatMap(([key, { type }]) => (type === 'positional' ? [] : [key]))
   for (const flag of argv.flatMap((a) => /^--(?:no-)?([^=]+)/.exec(a)?.[1] ?? [])) {
     if (!known.includes(flag)) throw new ConfigError(`${name}: unknown flag --${flag}; use ${known.map((k) => `--${k}`).join(', ')}`)
   }

@@ -27,6 +27,10 @@ const seconds = (min: number, max: number, fallback: number, description: string
   const expected = `must be a number of seconds from ${min} to ${max}`
   return described(v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
 }
+const days = (max: number, fallback: number, description: string) => {
+  const expected = `must be a number of days from 0 to ${max}`
+  return described(v.optional(v.pipe(v.number(expected), v.minValue(0, expected), v.maxValue(max, expected)), fallback), description)
+}
 const path = (description: string) => described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
 
 const DAY = 86_400
@@ -54,12 +58,21 @@ export const inferenceSettings = v.strictObject({
   starvation_after: seconds(0, 365 * DAY, 600, 'A task that waited longer goes before every other, by age.'),
   max_body_bytes: integer(1024, 1024 * MIB, 16 * MIB, 'The largest REST body.'),
   max_message_bytes: integer(16 * 1024, 256 * MIB, 4 * MIB, 'The largest frame of a session, and so the largest prompt and output.'),
+  max_output_bytes: integer(1024, 1024 * MIB, 4 * MIB, 'The largest output that is stored, in bytes of UTF-8.'),
+  max_requests_per_second: integer(0, 1_000_000, 1000, 'The most REST requests a second of one address, over ten seconds; more are answered 429; 0 = no limit. Loopback is not counted.'),
+  max_sessions: integer(1, 1_000_000, 20_000, 'The most sessions at once; more are answered 503.'),
+  max_sessions_per_address: integer(1, 1_000_000, 1000, 'The most sessions of one address at once; more are answered 429. Loopback is not counted.'),
   max_messages_per_second: integer(10, 1_000_000, 20_000, 'The most messages a session may send in a second, over ten seconds.'),
   max_pending_tasks: integer(1, 100_000_000, 1_000_000, 'The most tasks that may wait; more are answered 503.'),
   max_pending_per_user: integer(0, 100_000_000, 0, 'The most tasks of one user_address that may wait; more are answered 429; 0 = no limit.'),
   max_nodes: integer(1, 10_000_000, 100_000, 'The most nodes that may be registered.'),
   max_node_slots: integer(1, 1024, 1024, 'The largest max_concurrent_tasks a node may ask for.'),
   max_handshakes: integer(1, 1_000_000, 1000, 'The most sessions that may wait for their hello at once; more are answered 503.'),
+  retention_days: days(36_500, 0, 'Tasks that ended (completed, submitted, failed, timeout) longer ago are deleted with their history, and their task_id is free again; 0 = everything is kept.'),
+  max_wal_bytes: integer(MIB, 1024 * 1024 * MIB, 1024 * MIB, 'How large the write-ahead log beside the database may grow while another program keeps reading; above half of it GET /health warns, above it writes are answered 503.'),
+  backup_dir: path('A folder for backups, which the running service makes by itself. Without it none are made.'),
+  backup_interval: seconds(1, 365 * DAY, DAY, 'How often a backup is made into backup_dir.'),
+  backup_keep: integer(1, 10_000, 7, 'How many backups are kept in backup_dir; older ones are deleted.'),
   public_hosts: described(
     v.optional(v.array(v.pipe(v.string('must be a host, such as "pool.example.org" or "pool.example.org:8443"'), v.toLowerCase())), []),
     'The hosts under which nodes reach the service. Set it on the public internet and behind a proxy: a hello must be signed for one of them. Empty: for the Host header that came.',
@@ -135,6 +148,9 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
     maxNodes: i.max_nodes,
     maxNodeSlots: i.max_node_slots,
     maxMessageBytes: i.max_message_bytes,
+    maxOutputBytes: i.max_output_bytes,
+    retention: ms(i.retention_days * DAY),
+    maxWalBytes: i.max_wal_bytes,
   }
 }
 

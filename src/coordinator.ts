@@ -11,8 +11,9 @@ import { createServer } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
+import { createBackups } from './store/backups.js'
 import { openDatabase } from './store/open.js'
-import { createStore } from './store/store.js'
+import { createStore, type Store } from './store/store.js'
 import { createModelTable } from './tasks/models.js'
 import { nodeProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/upgrade.js'
@@ -37,20 +38,27 @@ export interface CoordinatorParts {
   settings: ServiceConfig['inference']
   log: Logger
   time?: TimeSource
+  /** Told where a commit is: for tests that end the process just there. */
+  onCommitPoint?: (point: CommitPoint) => void
 }
+
+/** Before the fsync of a turn; after it, before any answer; after the answers were written to their sockets. */
+export type CommitPoint = 'before commit' | 'after commit' | 'after reply'
 
 /**
  * Builds a coordinator on its database; it does not listen yet.
  * @throws StoreError when the database cannot be opened
  * @throws ConfigError when a certificate cannot be read
  */
-export function createCoordinator({ settings, log, time = systemTime }: CoordinatorParts): Coordinator {
+export function createCoordinator({ settings, log, time = systemTime, onCommitPoint }: CoordinatorParts): Coordinator {
   const tls = readCertificate(settings)
   const database = openDatabase(settings.database_path)
-  const { adopted } = database
+  const { adopted, unvacuumed } = database
   if (adopted !== null) log.info({ event: 'database.adopted', ...adopted }, 'database of the original service adopted')
+  if (unvacuumed !== null) log.warn({ event: 'database.unvacuumed', error: unvacuumed }, 'the file keeps the room of deleted tasks to itself; the next start tries again')
+  const store = createStore(database.db)
   const core = createCore({
-    store: createStore(database.db),
+    store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
     models: createModelTable(familiesOf(settings)),
     options: coreOptions(settings),
     time,
@@ -65,10 +73,16 @@ export function createCoordinator({ settings, log, time = systemTime }: Coordina
     maxMessageBytes: settings.max_message_bytes,
     maxMessagesPerSecond: settings.max_messages_per_second,
     maxHandshakes: settings.max_handshakes,
+    maxSessions: settings.max_sessions,
+    maxSessionsPerAddress: settings.max_sessions_per_address,
     publicHosts: settings.public_hosts,
   })
-  const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, log, asyncapi: nodeProtocolDocument(), wall: () => time.wall() })
+  const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, maxRequestsPerSecond: settings.max_requests_per_second, monotonic: () => time.monotonic(), log, asyncapi: nodeProtocolDocument(), wall: () => time.wall() })
   const server = createServer(app, tls, log)
+  const backups =
+    settings.backup_dir === undefined
+      ? null
+      : createBackups({ db: database.db, dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep, log, time })
   server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
   let listening = false
   let stopped: Promise<void> | undefined
@@ -94,6 +108,7 @@ export function createCoordinator({ settings, log, time = systemTime }: Coordina
       clearTimeout(late)
     }
     turns.end()
+    await backups?.stop()
     try {
       core.close()
     } finally {
@@ -109,6 +124,7 @@ export function createCoordinator({ settings, log, time = systemTime }: Coordina
         server.listen(settings.api_port, settings.api_host, resolve)
       })
       listening = true
+      backups?.start()
       const { port } = server.address() as AddressInfo
       const host = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
       const url = `${tls === null ? 'http' : 'https'}://${host}:${port}`
@@ -118,6 +134,20 @@ export function createCoordinator({ settings, log, time = systemTime }: Coordina
     stop(cut) {
       stopped ??= shutDown(cut)
       return stopped
+    },
+  }
+}
+
+/** Answers leave in the turn of the commit and are written at its end, so two turns later they are out. */
+function withCommitPoints(store: Store, at: (point: CommitPoint) => void): Store {
+  return {
+    ...store,
+    commit() {
+      at('before commit')
+      const result = store.commit()
+      at('after commit')
+      setImmediate(() => setImmediate(() => at('after reply')))
+      return result
     },
   }
 }

@@ -121,12 +121,12 @@ test('an answer to what is no valid HTTP request carries a request id and the en
 
 test('an unknown route is 404, and a known one with another method is 405 with Allow', async () => {
   const service = await startService()
-  for (const path of ['/', '/nowhere', '/api', '/api/v1', '/api/v1/tasks/some-id', '/api/v2/tasks', '/api/v1/stats/', '/api/v1/nodes/a/b/tasks', '/health/x', '/%00', '/%']) {
+  for (const path of ['/', '/nowhere', '/api', '/api/v1', '/api/v1/tasks/some-id/some-thing', '/api/v2/tasks', '/api/v1/stats/', '/api/v1/nodes/a/b/tasks', '/health/x', '/%00', '/%']) {
     expectRefusal(await service.get(path), 404, 'not_found', /./)
     expectRefusal(await service.post(path, {}), 404, 'not_found', /./)
   }
   const gets = ['/health', '/api/v1/stats', '/api/v1/nodes', '/api/v1/nodes/n/tasks', '/api/v1/tasks/t/status']
-  const posts = ['/api/v1/nodes/register', '/api/v1/nodes/heartbeat', '/api/v1/tasks', '/api/v1/tasks/submit', '/api/v1/tasks/batch', '/api/v1/tasks/complete', '/api/v1/tasks/fail']
+  const posts = ['/api/v1/nodes/register', '/api/v1/nodes/heartbeat', '/api/v1/tasks/submit', '/api/v1/tasks/batch', '/api/v1/tasks/complete', '/api/v1/tasks/fail']
   for (const [paths, methods, allowed] of [
     [gets, ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'], 'GET'],
     [posts, ['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'], 'POST'],
@@ -152,7 +152,7 @@ test('HEAD is answered like GET, without a body', async () => {
     expect(answer.text).toBe('')
     expect(answer.headers['x-request-id']).toMatch(/./)
   }
-  const refused = await exchange(service, 'HEAD', '/api/v1/tasks')
+  const refused = await exchange(service, 'HEAD', '/api/v1/tasks/submit')
   expect(refused).toMatchObject({ status: 405, text: '' })
   expect(refused.headers.allow).toBe('POST')
 })
@@ -229,7 +229,7 @@ test('bad JSON, a body that is no object, and invalid UTF-8 are 400', async () =
   const valid = Buffer.from(JSON.stringify(task({ user_input: 'XX' })))
   const at = valid.indexOf('XX')
   const invalid = ['ff', 'c080', 'c3', 'eda080', 'f4908080', 'e282', 'fe80'].map((hex) => Buffer.concat([valid.subarray(0, at), Buffer.from(hex, 'hex'), valid.subarray(at)]))
-  for (const path of ['/api/v1/nodes/register', '/api/v1/nodes/heartbeat', '/api/v1/tasks', '/api/v1/tasks/submit', '/api/v1/tasks/batch', '/api/v1/tasks/complete', '/api/v1/tasks/fail']) {
+  for (const path of ['/api/v1/nodes/register', '/api/v1/nodes/heartbeat', '/api/v1/tasks/submit', '/api/v1/tasks/batch', '/api/v1/tasks/complete', '/api/v1/tasks/fail']) {
     for (const body of [...bodies, ...invalid]) expectRefusal(await service.send('POST', path, body, JSON_TYPE), 400, 'invalid_request', /./)
   }
   for (const body of invalid) expectRefusal(await service.send('POST', '/api/v1/tasks', body, JSON_TYPE), 400, 'invalid_request', /UTF-8/)
@@ -539,7 +539,7 @@ test('a request that is refused changes no state', async () => {
     [() => fail('held', { retryable: 'no' }), 400, 'invalid_request', /^retryable: /],
     [() => service.send('POST', '/api/v1/tasks/complete', '{}', { 'content-type': 'text/plain' }), 415, 'unsupported_media_type', /Content-Type/],
     [() => service.send('DELETE', '/api/v1/tasks/held/status'), 405, 'method_not_allowed', /DELETE/],
-    [() => service.post('/api/v1/tasks/held', {}), 404, 'not_found', /held/],
+    [() => service.post('/api/v1/tasks/held', {}), 405, 'method_not_allowed', /POST/],
   ]
   for (const [ask, status, code, names] of refusals) expectRefusal(await ask(), status, code, names)
   expect(await state(service)).toEqual(before)

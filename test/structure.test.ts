@@ -20,7 +20,7 @@ const allowed: Record<string, string[]> = {
   lib: ['wire'],
   wire: [],
   tasks: [],
-  store: ['tasks', 'wire'],
+  store: ['tasks', 'wire', 'lib'],
   nodes: ['store', 'tasks', 'wire', 'lib'],
   core: ['nodes', 'store', 'tasks', 'wire', 'lib'],
   http: ['core', 'wire', 'lib'],
@@ -29,7 +29,7 @@ const allowed: Record<string, string[]> = {
   'config.ts': ['core', 'tasks', 'lib'],
   'coordinator.ts': ['config.ts', 'core', 'store', 'tasks', 'http', 'ws', 'wire', 'lib'],
   demo: ['coordinator.ts', 'node', 'wire', 'lib'],
-  commands: ['config.ts', 'coordinator.ts', 'node', 'demo', 'wire', 'lib'],
+  commands: ['config.ts', 'coordinator.ts', 'store', 'node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
 

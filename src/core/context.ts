@@ -26,6 +26,11 @@ export interface CoreOptions {
   maxNodes: number
   maxNodeSlots: number
   maxMessageBytes: number
+  maxOutputBytes: number
+  /** Tasks that ended longer ago are deleted; 0 = never. */
+  retention: number
+  /** The write-ahead log may grow to so many bytes while another program holds it. */
+  maxWalBytes: number
 }
 
 /** What the parts of the core share during a turn. */

@@ -1,17 +1,14 @@
 import { randomInt } from 'node:crypto'
 import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../lib/clock.js'
-import { done, never, refuse, type Outcome } from '../lib/result.js'
+import { done, refuse, type Outcome } from '../lib/result.js'
 import { createRegistry } from '../nodes/registry.js'
 import type { Store } from '../store/store.js'
 import type { ModelTable } from '../tasks/models.js'
 import type { Context, CoreOptions } from './context.js'
-import { createDeadlines } from './deadlines.js'
-import { createDispatch } from './dispatch.js'
 import { createDurations } from './durations.js'
-import { createLedger } from './ledger.js'
-import type { Operation, Results, Stats, TurnResult } from './operations.js'
-import { createPolling } from './polling.js'
-import { createSessions } from './sessions.js'
+import { createOperate, inMemory } from './operate.js'
+import type { Operation, Results, TurnResult } from './operations.js'
+import { createWalGuard } from './wal-guard.js'
 
 /** The window of `average_inference_time`, ms. */
 const DURATION_WINDOW = 3_600_000
@@ -40,7 +37,6 @@ export interface CoreParts {
 /** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
 export function createCore({ store, models, options, time = systemTime, random = () => randomInt(2 ** 32) / 2 ** 32 }: CoreParts): Core {
   const clock = createServiceClock(time, store.loadClock() ?? time.wall())
-  const startedAt = time.monotonic()
   const ctx: Context = {
     options,
     store,
@@ -72,14 +68,18 @@ export function createCore({ store, models, options, time = systemTime, random =
     },
   }
   const { registry } = ctx
-  const ledger = createLedger(ctx)
-  const dispatch = createDispatch(ctx, ledger)
-  const polling = createPolling(ctx, ledger, dispatch)
-  const sessions = createSessions(ctx, ledger)
-  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions)
+  const walGuard = createWalGuard(store.wal, options.maxWalBytes, time)
   /** Why the store cannot be written now; null while it can. */
   let broken: string | null = null
   let brokenAt = 0
+  const { run, dispatch, deadlines } = createOperate(ctx, {
+    health() {
+      if (broken !== null) return refuse('unavailable', broken)
+      return ctx.stopping ? refuse('stopping', 'the service is stopping') : done({ warning: walGuard.warning() })
+    },
+    // Is there room again? Nothing else may be there to write.
+    probe: () => broken !== null && store.saveClock(ctx.now, toSeconds(ctx.wall)),
+  })
   /** Memory is not what the file says: the last transaction was undone and the file could not be read. */
   let mustReload = false
 
@@ -105,74 +105,11 @@ export function createCore({ store, models, options, time = systemTime, random =
     store.commit()
     registry.loadAttempts()
     for (const node of registry.nodes.values()) {
-      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setTakeBack(node, graceEnd)
+      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setTakeBack(node, graceEnd, 'coordinator')
     }
     ctx.undo.length = 0
   }
   start()
-
-  const stats = (): Stats => ({
-    tasks: { ...store.tasks.counts },
-    nodes: registry.counts(ctx.now),
-    average_inference_time: ctx.durations.mean(ctx.now) / 1000,
-    uptime_seconds: toSeconds(time.monotonic() - startedAt),
-  })
-
-  const stop = (reconnectAfter: number): void => {
-    ctx.stopping = true
-    for (const id of registry.sessions.keys()) ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
-  }
-
-  const run = (o: Operation): Outcome<Results[keyof Results]> => {
-    switch (o.op) {
-      case 'submit':
-        return done(ledger.submit(o.tasks))
-      case 'register':
-        return polling.register(o.node)
-      case 'heartbeat':
-        return polling.heartbeat(o.node_id, o.status)
-      case 'poll':
-        return polling.poll(o.node_id, o.running)
-      case 'complete':
-        return polling.complete(o.node_id, o.task_id, o.output, o.confidence)
-      case 'fail':
-        return polling.fail(o.node_id, o.task_id, o.error, o.retryable)
-      case 'task': {
-        const task = store.tasks.get(o.task_id)
-        return task === undefined
-          ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
-          : done({ task, begun: store.attempts.begun(o.task_id) })
-      }
-      case 'nodes':
-        return done([...registry.nodes.values()].map((n) => ({ row: { ...n.row }, models: n.models, status: registry.statusOf(n, ctx.now), in_progress_tasks: n.held.size })))
-      case 'stats':
-        return done(stats())
-      case 'health':
-        if (broken !== null) return refuse('unavailable', broken)
-        return ctx.stopping ? refuse('stopping', 'the service is stopping') : done(null)
-      case 'hello':
-        sessions.hello(o.session, o.hello, o.key)
-        return done(null)
-      case 'message':
-        sessions.message(o.session, o.message)
-        return done(null)
-      case 'seen':
-        sessions.seen(o.session)
-        return done(null)
-      case 'disconnect':
-        sessions.disconnect(o.session, o.returned)
-        return done(null)
-      case 'tick':
-        deadlines.look()
-        if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall)) // is there room again?
-        return done(null)
-      case 'stop':
-        stop(o.reconnect_after)
-        return done(null)
-      default:
-        return never(o)
-    }
-  }
 
   const runOrThrow = (o: Operation): Outcome<Results[keyof Results]> => {
     try {
@@ -192,6 +129,9 @@ export function createCore({ store, models, options, time = systemTime, random =
 
   const attempt = (operations: readonly Operation[]): TurnResult['outcomes'] => {
     try {
+      walGuard.look()
+      const refusal = walGuard.refusal()
+      if (refusal !== null) throw new Error(refusal)
       if (mustReload) reload()
       store.begin()
       const outcomes = operations.map(runOrThrow)
@@ -310,23 +250,6 @@ export function createCore({ store, models, options, time = systemTime, random =
       deadlines.save()
       store.commit()
     },
-  }
-}
-
-/** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
-function inMemory(o: Operation): boolean {
-  switch (o.op) {
-    case 'task':
-    case 'nodes':
-    case 'stats':
-    case 'health':
-    case 'seen':
-    case 'stop':
-      return true
-    case 'message':
-      return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
-    default:
-      return false
   }
 }
 

@@ -31,7 +31,7 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       ctx.send(session.id, { type: 'task.cancel', task_id: open.task_id, attempt: open.attempt, reason: 'timeout' })
     }
     ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
-    ledger.giveBack(open, 'unaccepted', 'the node did not accept it in time')
+    ledger.giveBack(open, 'unaccepted', 'node', 'the node did not accept it in time')
   }
 
   /** Pushed and not accepted in time. */
@@ -73,11 +73,11 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       const node = registry.nodes.get(attempt.node_id)
       const silent = ctx.now - (node?.seen ?? 0)
       if (attempt.polled === 1 && silent > options.nodeTimeout) {
-        ledger.giveBack(attempt, 'lost', `the node was silent for ${toSeconds(silent)} s`)
+        ledger.giveBack(attempt, 'lost', 'network', `the node was silent for ${toSeconds(silent)} s`)
         continue
       }
       if (node?.session != null) ctx.send(node.session.id, { type: 'task.cancel', task_id, attempt: attempt.attempt, reason: 'timeout' })
-      ledger.giveBack(attempt, 'timeout', `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`)
+      ledger.giveBack(attempt, 'timeout', 'node', `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`)
     }
     ctx.wake(due.length === BATCH ? ctx.now : (store.attempts.nextLease() ?? Infinity))
   }
@@ -107,6 +107,13 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     if (next !== null) ctx.wake(Math.max(ctx.now, next + options.starvationAfter))
   }
 
+  const cooled = (): void => {
+    for (const node of [...registry.cooling]) {
+      if (node.row.cooled_until_ms > ctx.now) ctx.wake(node.row.cooled_until_ms)
+      else registry.warm(node)
+    }
+  }
+
   const retries = (): void => {
     for (const [node, at] of dispatch.retries) {
       if (at > ctx.now) {
@@ -133,7 +140,7 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       const serving = registry.isServing(node, ctx.now)
       if (node.wasServing && !serving) {
         registry.markLanes(node)
-        if (node.row.transport === 'rest') ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
+        if (node.row.transport === 'rest' && registry.statusOf(node, ctx.now) === 'offline') ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
       }
       node.wasServing = serving
       if (node.dirty && ctx.now - node.savedAt >= SAVE_NODE_EVERY && saved < BATCH) {
@@ -165,6 +172,7 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       leases()
       queue()
       retries()
+      cooled()
       sweep()
       beat()
     },

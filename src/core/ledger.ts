@@ -5,14 +5,19 @@ import type { Node } from '../nodes/registry.js'
 import type { OpenAttempt } from '../store/attempts.js'
 import { STARVED, type AttemptRow, type TaskRow } from '../store/schema.js'
 import type { ReadyTask } from '../store/tasks.js'
-import { addEvidence } from '../tasks/choice.js'
-import { hasEnded, type AttemptEnd } from '../tasks/lifecycle.js'
+import { addEvidence, COOL_AFTER, coolDown } from '../tasks/choice.js'
+import { hasEnded, type AttemptEnd, type Fault } from '../tasks/lifecycle.js'
 import { modelKey } from '../tasks/models.js'
 import type { Submission } from '../wire/rest.js'
 import type { Context } from './context.js'
 
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
 const ASSIGN_OVERHEAD = 2048
+/** A task that so many different nodes were lost with is poison: it is not tried on all. */
+const POISON_NODES = 3
+
+/** The `error` of a task that was cancelled. */
+const CANCELLED = 'cancelled'
 
 /** What came of something a node said about an attempt. */
 export type Verdict =
@@ -21,6 +26,8 @@ export type Verdict =
   /** The attempt was this node's once, and no longer matters. */
   | { is: 'stale'; task: TaskRow }
   | { is: 'not_holder'; task: TaskRow | undefined }
+  /** The output is larger than what is stored. */
+  | { is: 'too_large'; limit: number }
 
 export type Ledger = ReturnType<typeof createLedger>
 
@@ -44,6 +51,11 @@ export function createLedger(ctx: Context) {
   }
   const markReady = (task: Pick<TaskRow, 'model_name' | 'model_type'>): void => {
     for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) registry.dirtyLanes.add(lane)
+  }
+
+  const wakeForQueue = (): void => {
+    ctx.wake(ctx.now + options.starvationAfter)
+    if (options.maxQueueTime > 0) ctx.wake(ctx.now + options.maxQueueTime)
   }
 
   const submitOne = (s: Submission): Outcome<{ task_id: string }> => {
@@ -77,30 +89,43 @@ export function createLedger(ctx: Context) {
     store.tasks.insert(row)
     pendingOf(row.user_address, 1)
     markReady(row)
-    ctx.wake(ctx.now + options.starvationAfter)
-    if (options.maxQueueTime > 0) ctx.wake(ctx.now + options.maxQueueTime)
+    wakeForQueue()
     ctx.log('debug', 'task.submitted', { task_id: row.task_id, model: row.model_name, infer_fee: row.infer_fee })
     return done({ task_id: row.task_id })
   }
 
+  /** Only what is a node's own fault lowers its score; after three in a row it gets a rest. */
+  const blame = (node: Node): void => {
+    addEvidence(node.row, null)
+    node.dirty = true
+    if (node.cooling) return // what it held when its rest began does not make the rest longer
+    node.row.failures_in_row++
+    if (node.row.failures_in_row < COOL_AFTER) return
+    const until = ctx.now + coolDown(node.row.failures_in_row)
+    registry.cool(node, until)
+    ctx.wake(until)
+    ctx.log('warn', 'node.cooled', { node_id: node.row.node_id, failures_in_row: node.row.failures_in_row, seconds: toSeconds(until - ctx.now) })
+  }
+
   /** Ends an open attempt otherwise than by its completion, and counts it for or against the node. */
-  const endAttempt = (attempt: OpenAttempt, end: Exclude<AttemptEnd, 'completed'>, error: string | null): void => {
-    store.attempts.end(attempt, end, error, ctx.now)
+  const endAttempt = (attempt: OpenAttempt, end: Exclude<AttemptEnd, 'completed'>, fault: Fault | null, error: string | null): void => {
+    store.attempts.end(attempt, end, fault, error, ctx)
     const node = registry.letGo(attempt)
-    if (node !== undefined && (end === 'failed' || end === 'lost' || end === 'timeout')) {
-      addEvidence(node.row, null)
-      node.dirty = true
-    }
+    if (node !== undefined && fault === 'node') blame(node)
     if (node !== undefined) ctx.lightened.add(node)
   }
 
   /** Where a task goes whose attempt has just ended without a result. */
   const afterAttempt = (task: TaskRow, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', error: string): void => {
     const at = toSeconds(ctx.wall)
-    if (end === 'timeout' && store.attempts.ofTask(task.task_id).filter((a) => a.end === 'timeout').length >= options.timeoutAttempts) {
+    const past = store.attempts.ofTask(task.task_id).filter((a) => a.attempt > task.retried_after)
+    const lostWith = new Set(past.filter((a) => a.end === 'lost' && a.fault !== 'coordinator').map((a) => a.node_id))
+    if (end === 'timeout' && past.filter((a) => a.end === 'timeout').length >= options.timeoutAttempts) {
       move(task, { to: 'timeout', error, at })
       ctx.log('warn', 'task.timeout', { task_id: task.task_id, error })
-    } else if (store.attempts.begun(task.task_id) >= options.maxAttempts) {
+    } else if (lostWith.size >= POISON_NODES) {
+      fail(task, `poison: ${lostWith.size} different nodes were lost while they worked on it`)
+    } else if (past.filter((a) => a.accepted_ms !== null).length >= options.maxAttempts) {
       fail(task, `gave up after ${options.maxAttempts} attempts; the last one: ${error}`)
     } else {
       move(task, { to: 'pending', queue_rank: ctx.now - task.queued_ms >= options.starvationAfter ? STARVED : task.infer_fee, at })
@@ -114,8 +139,8 @@ export function createLedger(ctx: Context) {
   }
 
   /** Ends an open attempt and sends its task on. */
-  const giveBack = (attempt: OpenAttempt, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', error: string): void => {
-    endAttempt(attempt, end, error)
+  const giveBack = (attempt: OpenAttempt, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', fault: Fault | null, error: string): void => {
+    endAttempt(attempt, end, fault, error)
     afterAttempt(mustGet(attempt.task_id), end, error)
   }
   const mustGet = (taskId: string): TaskRow => {
@@ -128,7 +153,8 @@ export function createLedger(ctx: Context) {
   const find = (nodeId: string, taskId: string, number: number | null) => {
     const task = store.tasks.get(taskId)
     const row = number === null ? store.attempts.newestOf(taskId, nodeId) : store.attempts.get(taskId, number)
-    return { task, row: row?.node_id === nodeId ? row : undefined }
+    // A node that was forgotten has no key any more: what is said in its name may be anybody's.
+    return { task, row: row?.node_id === nodeId && registry.nodes.has(nodeId) ? row : undefined }
   }
 
   const openOf = (row: AttemptRow): OpenAttempt | undefined => {
@@ -137,6 +163,32 @@ export function createLedger(ctx: Context) {
   }
 
   return {
+    /** What anybody may stop: it is failed, and a node that works on it is told. False when it has ended otherwise. */
+    cancel(task: TaskRow): boolean {
+      if (task.status === 'failed' && task.error === CANCELLED) return true
+      if (task.status !== 'pending' && task.status !== 'in_progress') return false
+      const attempt = registry.open.get(task.task_id)
+      if (attempt !== undefined) {
+        endAttempt(attempt, 'cancelled', null, null)
+        const session = registry.nodes.get(attempt.node_id)?.session
+        if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id: task.task_id, attempt: attempt.attempt, reason: 'cancelled' })
+      }
+      fail(task, CANCELLED)
+      return true
+    },
+
+    /** Opens a task again that has failed or timed out; its attempts count anew. False when it has not. */
+    retry(task: TaskRow): boolean {
+      if (task.status !== 'failed' && task.status !== 'timeout') return false
+      const at = toSeconds(ctx.wall)
+      store.history.addReopening({ task_id: task.task_id, attempt: task.attempt, status: task.status, error: task.error, ended_at: task.updated_at, reopened_at: at })
+      move(task, { to: 'pending', queue_rank: task.infer_fee, at, again: { after: task.attempt, queued_ms: ctx.now } })
+      markReady(task)
+      wakeForQueue()
+      ctx.log('info', 'task.reopened', { task_id: task.task_id, attempt: task.attempt })
+      return true
+    },
+
     submit: (tasks: readonly Submission[]) => tasks.map(submitOne),
 
     /** Gives a ready task to a node that has a free slot. A polled one is begun at once. */
@@ -152,7 +204,7 @@ export function createLedger(ctx: Context) {
         accepted_ms: polled ? ctx.now : null,
         lease_ms: ctx.now + task.max_infer_time * 1000,
       }
-      store.attempts.insert(attempt)
+      store.attempts.insert(attempt, ctx)
       move(task, { to: 'in_progress', attempt: attempt.attempt, node_id: attempt.node_id, at: toSeconds(ctx.wall) })
       registry.hold(node, attempt)
       ctx.wake(attempt.lease_ms)
@@ -165,7 +217,7 @@ export function createLedger(ctx: Context) {
       const attempt = openOf(row)
       if (attempt === undefined) return false
       if (attempt.accepted_ms !== null) return true
-      store.attempts.accept(attempt, ctx.now)
+      store.attempts.accept(attempt, ctx)
       attempt.accepted_ms = ctx.now
       return true
     },
@@ -184,6 +236,8 @@ export function createLedger(ctx: Context) {
       number: number | null,
       result: { output: string; confidence: number; usage: { prompt_tokens: number; completion_tokens: number } | null },
     ): Verdict {
+      const limit = options.maxOutputBytes
+      if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit) return { is: 'too_large', limit }
       const { task, row } = find(nodeId, taskId, number)
       if (task === undefined || row === undefined) return { is: 'not_holder', task }
       if (row.end === 'completed') return { is: 'settled', status: task.status, again: true }
@@ -192,11 +246,11 @@ export function createLedger(ctx: Context) {
       const attempt = openOf(row)
       const other = attempt === undefined ? registry.open.get(taskId) : undefined
       if (other !== undefined) {
-        endAttempt(other, 'superseded', null)
+        endAttempt(other, 'superseded', null, null)
         const session = registry.nodes.get(other.node_id)?.session
         if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id: taskId, attempt: other.attempt, reason: 'superseded' })
       }
-      store.attempts.complete(row, result.usage, ctx.now)
+      store.attempts.complete(row, result.usage, ctx)
       move(task, { to: 'completed', node_id: nodeId, output: result.output, confidence: result.confidence, at: toSeconds(ctx.wall) })
       const took = ctx.now - (row.accepted_ms ?? row.assigned_ms)
       ctx.durations.add(took, ctx.now)
@@ -204,6 +258,8 @@ export function createLedger(ctx: Context) {
       const node = registry.nodes.get(nodeId)
       if (node !== undefined) {
         addEvidence(node.row, took / 1000)
+        node.row.failures_in_row = 0
+        if (node.cooling) registry.warm(node)
         node.dirty = true
         ctx.lightened.add(node)
       }
@@ -220,9 +276,9 @@ export function createLedger(ctx: Context) {
       if (attempt === undefined) return { is: 'stale', task }
       const why = error === '' ? 'the node gave no reason' : error
       this.accept(row)
-      if (retryable) giveBack(attempt, 'failed', why)
+      if (retryable) giveBack(attempt, 'failed', 'node', why)
       else {
-        endAttempt(attempt, 'failed', why)
+        endAttempt(attempt, 'failed', 'task', why)
         fail(task, why)
       }
       return { is: 'settled', status: mustGet(taskId).status, again: false }

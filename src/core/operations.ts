@@ -1,6 +1,7 @@
 import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from '../nodes/registry.js'
-import type { NodeRow, TaskRow } from '../store/schema.js'
+import type { TaskFilter, TaskLine } from '../store/history.js'
+import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
 import type { TaskCounts } from '../store/tasks.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
@@ -19,7 +20,14 @@ export type Operation =
   | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number }
   | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean }
   | { op: 'task'; task_id: string }
+  /** A task with its whole history. */
+  | { op: 'detail'; task_id: string }
+  | { op: 'list'; filter: TaskFilter; before: number | null; limit: number }
+  | { op: 'cancel'; task_id: string }
+  | { op: 'retry'; task_id: string }
   | { op: 'nodes' }
+  | { op: 'drain'; node_id: string; drained: boolean }
+  | { op: 'forget'; node_id: string }
   | { op: 'stats' }
   | { op: 'health' }
   /** The door has verified the signature; `key` is the normalized public key. */
@@ -43,9 +51,16 @@ export interface Results {
   complete: null
   fail: null
   task: TaskView
+  detail: TaskDetail
+  list: TaskPage
+  cancel: null
+  retry: null
   nodes: NodeView[]
+  drain: null
+  forget: null
   stats: Stats
-  health: null
+  /** `warning`: it works, and an operator should look at something. */
+  health: { warning: string | null }
   hello: null
   message: null
   seen: null
@@ -86,11 +101,33 @@ export interface TaskView {
   begun: number
 }
 
+export interface TaskDetail extends TaskView {
+  attempts: AttemptRow[]
+  reopenings: ReopeningRow[]
+  /** Why it is not worked on; null unless it is pending. */
+  waiting: Waiting | null
+}
+
+export interface Waiting {
+  reason: 'no_node_for_model' | 'no_node_online' | 'all_busy' | 'waits_for_another_node' | 'next'
+  explanation: string
+  /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
+  position: number | string
+}
+
+export interface TaskPage {
+  tasks: TaskLine[]
+  /** Where the next page begins; null after the last. */
+  next: number | null
+}
+
 export interface NodeView {
   row: NodeRow
   models: readonly string[]
   status: NodeStatus
   in_progress_tasks: number
+  /** Unix seconds until which it gets nothing new, because it failed too often in a row; null otherwise. */
+  cooled_until: number | null
 }
 
 export interface Stats {

@@ -41,7 +41,7 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
   /** Hands an attempt out once more; null when that was too often and it counts as failed. */
   const handOutAgain = (attempt: OpenAttempt): PolledTask | null => {
     if (attempt.handouts >= MAX_HANDOUTS) {
-      ledger.giveBack(attempt, 'failed', `handed out ${MAX_HANDOUTS} times without a result`)
+      ledger.giveBack(attempt, 'failed', 'node', `handed out ${MAX_HANDOUTS} times without a result`)
       return null
     }
     store.attempts.handOut(attempt)
@@ -53,6 +53,8 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
     switch (verdict.is) {
       case 'settled':
         return done(null)
+      case 'too_large':
+        return refuse('too_large', `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`)
       case 'stale':
         return refuse('conflict', `task_id: ${taskId} is ${verdict.task.status} and no longer held by ${nodeId}; nothing was changed`)
       case 'not_holder':
@@ -79,6 +81,9 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
         successes: 0,
         failures: 0,
         mean_seconds: 0,
+        failures_in_row: 0,
+        cooled_until_ms: 0,
+        drained: 0,
         key_proven: 0,
         agent: null,
         ...known?.row,
@@ -119,7 +124,8 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
       const missed = running !== null ? held.find((a) => !running.includes(a.task_id)) : full ? held[0] : undefined
       const again = missed === undefined ? null : handOutAgain(missed)
       if (again !== null) return done(again)
-      const taken = node.held.size < node.row.max_concurrent_tasks ? dispatch.take(node) : null
+      const mayTake = node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.cooling
+      const taken = mayTake ? dispatch.take(node) : null
       return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
     },
 

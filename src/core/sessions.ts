@@ -2,6 +2,7 @@ import { toSeconds } from '../lib/clock.js'
 import { never } from '../lib/result.js'
 import type { Node, Session } from '../nodes/registry.js'
 import type { NodeRow } from '../store/schema.js'
+import type { Fault } from '../tasks/lifecycle.js'
 import { normalizeKey } from '../wire/keys.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../wire/node.js'
 import type { Context } from './context.js'
@@ -19,9 +20,9 @@ export function createSessions(ctx: Context, ledger: Ledger) {
     ctx.log('warn', 'session.refused', { session, code, message })
   }
 
-  const giveBack = (node: Node, keep: (taskId: string) => boolean, why: string): void => {
+  const giveBack = (node: Node, keep: (taskId: string) => boolean, fault: Fault, why: string): void => {
     for (const attempt of [...node.held.values()]) {
-      if (!keep(attempt.task_id)) ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', why)
+      if (!keep(attempt.task_id)) ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
     }
   }
 
@@ -39,7 +40,9 @@ export function createSessions(ctx: Context, ledger: Ledger) {
       } else dropped.push({ task_id, attempt })
     }
     const kept = new Set(resumed.map((r) => r.task_id))
-    giveBack(node, (taskId) => kept.has(taskId), 'the node came back without it')
+    // What it never accepted may never have reached it.
+    giveBack(node, (taskId) => kept.has(taskId) || node.held.get(taskId)?.accepted_ms === null, 'node', 'the node came back without it')
+    giveBack(node, (taskId) => kept.has(taskId), 'network', 'the session ended before the node had accepted it')
     return { resumed, dropped }
   }
 
@@ -48,6 +51,8 @@ export function createSessions(ctx: Context, ledger: Ledger) {
     switch (verdict.is) {
       case 'settled':
         return ctx.send(session.id, { type: 'task.settled', task_id, attempt, status: verdict.status })
+      case 'too_large':
+        return ctx.send(session.id, { type: 'error', code: 'invalid_message', message: `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`, task_id, attempt })
       case 'stale':
         return notYours(session, 'stale_attempt', message)
       case 'not_holder':
@@ -80,6 +85,9 @@ export function createSessions(ctx: Context, ledger: Ledger) {
         successes: 0,
         failures: 0,
         mean_seconds: 0,
+        failures_in_row: 0,
+        cooled_until_ms: 0,
+        drained: 0,
         ...known?.row,
         node_id: hello.node_id,
         endpoint: hello.endpoint,
@@ -151,8 +159,8 @@ export function createSessions(ctx: Context, ledger: Ledger) {
           const attempt = ledger.openOf(row)
           if (attempt === undefined) return notYours(session, 'stale_attempt', message)
           // What was accepted can no longer be rejected: to give up then is to fail, and counts.
-          if (attempt.accepted_ms === null) ledger.giveBack(attempt, 'rejected', `rejected: ${message.reason}`)
-          else ledger.giveBack(attempt, 'failed', `rejected after it was accepted: ${message.reason}`)
+          if (attempt.accepted_ms === null) ledger.giveBack(attempt, 'rejected', null, `rejected: ${message.reason}`)
+          else ledger.giveBack(attempt, 'failed', 'node', `rejected after it was accepted: ${message.reason}`)
           return
         }
         case 'task.complete':
@@ -181,10 +189,10 @@ export function createSessions(ctx: Context, ledger: Ledger) {
       if (node === undefined) return // replaced, or never welcomed
       registry.attach(node, null)
       registry.markLanes(node)
-      if (returned) giveBack(node, () => false, 'the node left')
+      if (returned) giveBack(node, () => false, 'node', 'the node left')
       else if (node.held.size > 0) {
         const at = ctx.now + options.reconnectGrace
-        registry.setTakeBack(node, at)
+        registry.setTakeBack(node, at, 'network')
         ctx.wake(at)
       }
       ctx.log('info', 'session.closed', { session: sessionId, node_id: node.row.node_id, holds: node.held.size })
@@ -192,8 +200,9 @@ export function createSessions(ctx: Context, ledger: Ledger) {
 
     /** Takes back what an absent node holds whose grace is over. */
     takeBack(node: Node): void {
+      const fault = node.takeBackFault
       registry.setTakeBack(node, null)
-      giveBack(node, () => false, 'the node was lost')
+      giveBack(node, () => false, fault, fault === 'coordinator' ? 'the node did not come back after the coordinator was down' : 'the node was lost')
     },
   }
 }

@@ -32,6 +32,7 @@ export interface TurnsParts {
 export function createTurns({ core, deliver, log }: TurnsParts): Turns {
   let queue: { operation: Operation; settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null }[] = []
   let scheduled = false
+  let due = false
   let ended = false
   let busy = false
   let timer: NodeJS.Timeout | undefined
@@ -56,13 +57,17 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     wakeAt = at
     timer = setTimeout(() => {
       wakeAt = Infinity
-      push({ op: 'tick' }, null)
+      due = true
+      schedule()
     }, ms)
   }
 
   function runTurn(): void {
     scheduled = false
     if (ended) return
+    // Timers come before sockets in a turn of the event loop: only now is everything queued that had arrived.
+    if (due) queue.push({ operation: { op: 'tick' }, settle: null })
+    due = false
     const batch = queue.length > MAX_OPERATIONS ? queue.splice(0, MAX_OPERATIONS) : queue
     if (batch === queue) queue = []
     else schedule()

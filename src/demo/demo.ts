@@ -2,13 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import * as v from 'valibot'
 import { createCoordinator, inferenceDefaults } from '../coordinator.js'
 import { silentLog } from '../lib/log.js'
+import { createRestClient, type RestClient } from '../lib/rest-client.js'
 import { runLegacyNode } from './legacy-node.js'
 import { startModelServer } from './model-server.js'
 import { startNode, type NodeProcess } from './node-process.js'
 import { planTasks } from './plan.js'
-import { createRest, type Rest } from './rest.js'
 import { createScreen } from './screen.js'
 import { hasEnded, liveLines, look, problems, results, summaryLines } from './watch.js'
 
@@ -48,7 +49,7 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
   })
   onEnd(() => coordinator.stop())
   const { url } = await coordinator.listen()
-  const rest = createRest(url)
+  const rest = createRestClient(url)
   say(`the coordinator serves on ${url}, its database is ${join(dir, 'inference.db')}`)
 
   const modelServer = await startModelServer(['llama3:8b', 'gemma2:9b', 'qwen2:7b'])
@@ -73,7 +74,7 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
   say('three nodes are in session, and one polls over REST as nodes always did')
 
   const plan = planTasks(TASKS)
-  for (const { ends: _, ...task } of plan) await rest.post('/api/v1/tasks/submit', task)
+  for (const { ends: _, ...task } of plan) await rest.post('/api/v1/tasks/submit', task, v.unknown())
   say(`${plan.length} tasks of ${new Set(plan.map((t) => t.model_name)).size} models are submitted; those with higher fees go first`)
 
   const doomed = nodes[1]
@@ -114,7 +115,7 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
   return wrong.length === 0
 }
 
-async function nodesOnline(rest: Rest, nodes: readonly NodeProcess[]): Promise<void> {
+async function nodesOnline(rest: RestClient, nodes: readonly NodeProcess[]): Promise<void> {
   for (const end = Date.now() + 20_000; ; await sleep(50)) {
     const view = await look(rest)
     if (nodes.every((n) => view.nodes.some((x) => x.node_id === n.id && x.status === 'online'))) return

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
-import type { Rest } from './rest.js'
+import type { RestClient } from '../lib/rest-client.js'
 
 const polled = v.nullable(v.object({ task_id: v.string(), user_input: v.string(), model_name: v.string() }))
 
 /** A node of the old kind: registers over REST, polls, works, completes. Ends when `signal` is aborted. */
-export async function runLegacyNode(rest: Rest, nodeId: string, models: string[], signal: AbortSignal): Promise<void> {
-  await rest.post('/api/v1/nodes/register', { node_id: nodeId, endpoint: 'http://127.0.0.1:5000', public_key: 'legacy-placeholder', supported_models: models })
+export async function runLegacyNode(rest: RestClient, nodeId: string, models: string[], signal: AbortSignal): Promise<void> {
+  await rest.post('/api/v1/nodes/register', { node_id: nodeId, endpoint: 'http://127.0.0.1:5000', public_key: 'legacy-placeholder', supported_models: models }, v.unknown())
   while (!signal.aborted) {
     const task = await rest.get(`/api/v1/nodes/${nodeId}/tasks`, polled)
     if (task === null) {
@@ -14,6 +14,6 @@ export async function runLegacyNode(rest: Rest, nodeId: string, models: string[]
       continue
     }
     await sleep(500)
-    await rest.post('/api/v1/tasks/complete', { task_id: task.task_id, output: `${task.model_name}, polled, says: ${task.user_input}`, confidence: 0.8, inference_node_id: nodeId })
+    await rest.post('/api/v1/tasks/complete', { task_id: task.task_id, output: `${task.model_name}, polled, says: ${task.user_input}`, confidence: 0.8, inference_node_id: nodeId }, v.unknown())
   }
 }

@@ -25,15 +25,6 @@ export function createScreen(out: NodeJS.WriteStream): Screen {
   }
 }
 
-/** Columns as wide as their widest cell; numbers to the right. */
-export function table(head: string[], rows: (string | number)[][]): string[] {
-  const all = [head, ...rows].map((row) => row.map(String))
-  const widths = head.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)))
-  const line = (row: (string | number)[]): string =>
-    row.map((cell, i) => (typeof cell === 'number' ? String(cell).padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd()
-  return [line(head), widths.map((w) => '-'.repeat(w)).join('  '), ...rows.map(line)]
-}
-
 /** A bar of `done` out of `total`. */
 export const bar = (done: number, total: number, width = 30): string => {
   const full = total === 0 ? 0 : Math.round((done / total) * width)

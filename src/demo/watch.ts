@@ -1,7 +1,8 @@
 import * as v from 'valibot'
+import type { RestClient } from '../lib/rest-client.js'
+import { table } from '../lib/table.js'
 import type { PlannedTask } from './plan.js'
-import type { Rest } from './rest.js'
-import { bar, table } from './screen.js'
+import { bar } from './screen.js'
 
 const stats = v.object({ total_tasks: v.number(), pending_tasks: v.number(), processing_tasks: v.number(), completed_tasks: v.number(), failed_tasks: v.number(), timeout_tasks: v.number() })
 const nodes = v.array(v.object({ node_id: v.string(), status: v.string(), transport: v.string(), supported_models: v.array(v.string()), in_progress_tasks: v.number(), max_concurrent_tasks: v.number() }))
@@ -19,7 +20,7 @@ export type Nodes = v.InferOutput<typeof nodes>
 export type Ended = v.InferOutput<typeof status> & { planned: PlannedTask }
 
 /** Looks at the service the way a dashboard does. */
-export const look = async (rest: Rest): Promise<{ stats: Stats; nodes: Nodes }> => {
+export const look = async (rest: RestClient): Promise<{ stats: Stats; nodes: Nodes }> => {
   const [s, n] = await Promise.all([rest.get('/api/v1/stats', stats), rest.get('/api/v1/nodes', nodes)])
   return { stats: s, nodes: n }
 }
@@ -40,7 +41,7 @@ export function liveLines({ stats: s, nodes: n }: { stats: Stats; nodes: Nodes }
 }
 
 /** What became of every task. */
-export const results = (rest: Rest, plan: PlannedTask[]): Promise<Ended[]> =>
+export const results = (rest: RestClient, plan: PlannedTask[]): Promise<Ended[]> =>
   Promise.all(plan.map(async (planned) => ({ ...(await rest.get(`/api/v1/tasks/${planned.task_id}/status`, status)), planned })))
 
 /** Why a task did not end as it should; empty when all did. */

@@ -1,20 +1,26 @@
 import { randomBytes } from 'node:crypto'
 import { Hono, type Context, type Handler } from 'hono'
 import type * as v from 'valibot'
+import type { Operation } from '../core/operations.js'
 import type { Turns } from '../core/turns.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { id } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
-import { batchBody, completeBody, failBody, heartbeatBody, registerBody, submitBody, type Submission } from '../wire/rest.js'
+import { batchBody, completeBody, failBody, heartbeatBody, listQuery, registerBody, submitBody, type Submission } from '../wire/rest.js'
 import { fail, ok } from './answers.js'
 import { decode, limitBody, parse, readBody } from './body.js'
-import { nodeEntry, polledTask, statsView, taskStatus } from './views.js'
+import { limitRate } from './rate-limit.js'
+import { nodeEntry, polledTask, statsView, taskDetail, taskStatus } from './views.js'
 
 export interface AppParts {
   call: Turns['call']
   maxBodyBytes: number
+  /** Of one address; 0 = no limit. */
+  maxRequestsPerSecond: number
+  /** ms, for rates. */
+  monotonic: () => number
   log: Pick<Logger, 'error'>
   /** What is published about the session protocol. */
   asyncapi: object
@@ -24,7 +30,7 @@ export interface AppParts {
 const POLL = '/api/v1/nodes/:node_id/tasks'
 
 /** The REST contract. Every route parses its input once and calls the core; only here outcomes become HTTP. */
-export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts): Hono {
+export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic, log, asyncapi, wall }: AppParts): Hono {
   const app = new Hono()
   const boot = randomBytes(6).toString('hex')
   let requests = 0
@@ -35,6 +41,7 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
     await next()
   })
 
+  if (maxRequestsPerSecond > 0) app.use(limitRate(maxRequestsPerSecond, monotonic))
   const limit = limitBody(maxBodyBytes)
   const routes = new Map<string, string[]>()
   const allow = (path: string, methods: string[]): void => {
@@ -58,9 +65,9 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
     return fail(c, refusal)
   }
   const answer = (c: Context, outcome: Outcome<unknown>): Response => (outcome.ok ? ok(c, outcome.value) : refused(c, outcome))
-  /** The id that is the segment before the last of the path. Not c.req.param(): that leaves what it cannot decode as it is. */
-  const pathId = (c: Context, name: string): Outcome<string> => {
-    const segment = decode(new URL(c.req.url).pathname.split('/').at(-2) ?? '')
+  /** The id that is a segment of the path: the one before the last, unless told. Not c.req.param(): that leaves what it cannot decode as it is. */
+  const pathId = (c: Context, name: string, place = -2): Outcome<string> => {
+    const segment = decode(new URL(c.req.url).pathname.split('/').at(place) ?? '')
     const parsed = segment.ok ? parse(id, segment.value) : segment
     return parsed.ok ? parsed : refuse('invalid_request', `${name}: ${parsed.message}`)
   }
@@ -126,6 +133,38 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
   post('/api/v1/tasks/complete', completeBody, ({ inference_node_id, ...b }) => said(call({ op: 'complete', node_id: inference_node_id, ...b }), 'Task completed'))
   post('/api/v1/tasks/fail', failBody, ({ inference_node_id, ...b }) => said(call({ op: 'fail', node_id: inference_node_id, ...b }), 'Task failed'))
 
+  /** A route without a body that changes something named in its path. */
+  const command = (method: 'POST' | 'DELETE', path: string, name: 'task_id' | 'node_id', text: string, operation: (subject: string) => Operation): void => {
+    allow(path, [method])
+    app.on(method, path, async (c) => {
+      const subject = pathId(c, name, method === 'DELETE' ? -1 : -2)
+      if (!subject.ok) return fail(c, subject)
+      return answer(c, await said(call(operation(subject.value)), text))
+    })
+  }
+  command('POST', '/api/v1/tasks/:task_id/cancel', 'task_id', 'Task cancelled', (task_id) => ({ op: 'cancel', task_id }))
+  command('POST', '/api/v1/tasks/:task_id/retry', 'task_id', 'Task queued again', (task_id) => ({ op: 'retry', task_id }))
+  command('POST', '/api/v1/nodes/:node_id/drain', 'node_id', 'Node drains', (node_id) => ({ op: 'drain', node_id, drained: true }))
+  command('POST', '/api/v1/nodes/:node_id/resume', 'node_id', 'Node resumed', (node_id) => ({ op: 'drain', node_id, drained: false }))
+  // A parameter must not take the place of a route that has a name.
+  command('DELETE', '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}', 'node_id', 'Node forgotten', (node_id) => ({ op: 'forget', node_id }))
+
+  get('/api/v1/tasks', async (c) => {
+    const query = parse(listQuery, c.req.query())
+    if (!query.ok) return fail(c, query)
+    const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
+    const page = await call({ op: 'list', filter: { status, model, user, node }, before: cursor, limit })
+    if (!page.ok) return refused(c, page)
+    return ok(c, { tasks: page.value.tasks, next_cursor: page.value.next === null ? null : String(page.value.next) })
+  })
+
+  get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
+    const taskId = pathId(c, 'task_id', -1)
+    if (!taskId.ok) return fail(c, taskId)
+    const detail = await call({ op: 'detail', task_id: taskId.value })
+    return detail.ok ? ok(c, taskDetail(detail.value)) : refused(c, detail)
+  })
+
   get('/api/v1/tasks/:task_id/status', async (c) => {
     const taskId = pathId(c, 'task_id')
     if (!taskId.ok) return fail(c, taskId)
@@ -143,7 +182,8 @@ export function createApp({ call, maxBodyBytes, log, asyncapi, wall }: AppParts)
   get('/health', async (c) => {
     const health = await call({ op: 'health' })
     const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
-    return health.ok ? ok(c, view) : fail(c, health, view)
+    if (!health.ok) return fail(c, health, view)
+    return ok(c, health.value.warning === null ? view : { ...view, warning: health.value.warning })
   })
 
   for (const [path, methods] of routes) {

@@ -32,6 +32,8 @@ export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | nul
   // It answers its own failures; the promise it gives is always kept.
   const listener: RequestListener = (request, response) => void listen(request, response)
   const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
+  // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
+  server.setTimeout(REQUEST_TIMEOUT)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     if (error.code === 'HPE_HEADER_OVERFLOW') return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')

@@ -1,4 +1,4 @@
-import type { NodeView, PolledTask, Stats, TaskView } from '../core/operations.js'
+import type { NodeView, PolledTask, Stats, TaskDetail, TaskView } from '../core/operations.js'
 
 /** A task as a polling node gets it. */
 export const polledTask = ({ task, attempt }: PolledTask) => ({
@@ -39,7 +39,30 @@ export const taskStatus = ({ task, begun }: TaskView) => ({
       : { output: task.output, confidence: task.confidence, completed_at: task.completed_at, inference_node_id: task.inference_node_id },
 })
 
-export const nodeEntry = ({ row, models, status, in_progress_tasks }: NodeView) => ({
+/** A task with its history: what its submitter sees, and every attempt. */
+export const taskDetail = (d: TaskDetail) => {
+  const { attempts: _, ...status } = taskStatus(d)
+  return {
+    ...status,
+    attempts: d.attempts.map((a) => ({
+      attempt: a.attempt,
+      node_id: a.node_id,
+      transport: a.polled === 1 ? 'rest' : 'websocket',
+      assigned_at: a.assigned_at,
+      accepted_at: a.accepted_at,
+      ended_at: a.ended_at,
+      end: a.end,
+      fault: a.fault,
+      error: a.error,
+      usage: a.prompt_tokens === null ? null : { prompt_tokens: a.prompt_tokens, completion_tokens: a.completion_tokens },
+    })),
+    /** The ends before each retry, oldest first. */
+    earlier_ends: d.reopenings.map(({ attempt, status: ended, error, ended_at, reopened_at }) => ({ attempt, status: ended, error, ended_at, reopened_at })),
+    waiting: d.waiting,
+  }
+}
+
+export const nodeEntry = ({ row, models, status, in_progress_tasks, cooled_until }: NodeView) => ({
   node_id: row.node_id,
   endpoint: row.endpoint,
   public_key: row.public_key,
@@ -51,6 +74,9 @@ export const nodeEntry = ({ row, models, status, in_progress_tasks }: NodeView) 
   node_address: row.node_address,
   in_progress_tasks,
   max_concurrent_tasks: row.max_concurrent_tasks,
+  drained: row.drained === 1,
+  failures_in_row: row.failures_in_row,
+  cooled_until,
   average_inference_time: row.mean_seconds,
   /** The share of its newest attempts that ended well; null before the first. */
   success_rate: row.successes + row.failures === 0 ? null : row.successes / (row.successes + row.failures),

@@ -2,6 +2,7 @@ import { toSeconds } from '../lib/clock.js'
 import type { OpenAttempt } from '../store/attempts.js'
 import type { NodeRow } from '../store/schema.js'
 import type { Store } from '../store/store.js'
+import type { Fault } from '../tasks/lifecycle.js'
 import type { Lane, ModelTable } from '../tasks/models.js'
 import type { ReadyTask } from '../store/tasks.js'
 import type { NodeStatus } from '../wire/fields.js'
@@ -28,6 +29,10 @@ export interface Node {
   seen: number
   /** Service clock, ms: when what it holds is taken back, after its session ended; null while nothing is. */
   takeBackAt: number | null
+  /** Whose fault it is then. */
+  takeBackFault: Fault
+  /** It failed too often in a row and gets nothing new for a while. */
+  cooling: boolean
   /** Whether it counted as able to serve at the last sweep. */
   wasServing: boolean
   /** Its row has changed and is not written yet. */
@@ -59,6 +64,8 @@ const createNode = (row: NodeRow, seen: number): Node => ({
   held: new Map(),
   seen,
   takeBackAt: null,
+  takeBackFault: 'network',
+  cooling: false,
   wasServing: false,
   dirty: false,
   savedAt: 0,
@@ -81,6 +88,8 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
   const dirtyLanes = new Set<Lane>()
   /** Nodes whose session ended while they held tasks. */
   const away = new Set<Node>()
+  /** Nodes that get a rest. */
+  const cooling = new Set<Node>()
 
   const members = (lane: Lane): Members => {
     let found = lanes.get(lane)
@@ -99,7 +108,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     }
   }
   const isFree = (n: Node): boolean =>
-    n.session !== null && !n.session.draining && !n.session.stalled && n.row.status === 'online' && n.held.size < n.row.max_concurrent_tasks
+    n.session !== null && !n.session.draining && !n.session.stalled && !n.cooling && n.row.drained === 0 && n.row.status === 'online' && n.held.size < n.row.max_concurrent_tasks
   /** Call after anything that may change whether tasks can be pushed to the node. */
   const touch = (node: Node): void => {
     const free = isFree(node)
@@ -127,17 +136,20 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     const declared = n.row.status
     if (n.row.transport === 'websocket') {
       if (n.session === null) return 'offline'
-      if (declared === 'maintenance' || n.session.draining) return 'maintenance'
-      return declared === 'busy' || full || n.session.stalled ? 'busy' : 'online'
+      if (declared === 'maintenance' || n.session.draining || n.row.drained === 1) return 'maintenance'
+      return declared === 'busy' || full || n.session.stalled || n.cooling ? 'busy' : 'online'
     }
     if (declared === 'maintenance' || declared === 'offline') return declared
-    if (full || declared === 'busy') return n.held.size > 0 || now - n.seen <= nodeTimeout ? 'busy' : 'offline'
+    if (n.row.drained === 1) return 'maintenance'
+    if (full || n.cooling || declared === 'busy') return n.held.size > 0 || now - n.seen <= nodeTimeout ? 'busy' : 'offline'
     if (now - n.seen <= nodeTimeout) return 'online'
     return n.held.size > 0 ? 'busy' : 'offline'
   }
   /** Online, full or not: it would serve a task sooner or later. */
   const isServing = (n: Node, now: number): boolean =>
-    n.row.transport === 'websocket'
+    n.cooling || n.row.drained === 1
+      ? false
+      : n.row.transport === 'websocket'
       ? n.session !== null && !n.session.draining && n.row.status === 'online'
       : ['online', 'busy'].includes(statusOf(n, now))
 
@@ -147,6 +159,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     open: open as ReadonlyMap<string, OpenAttempt>,
     sessions: sessions as ReadonlyMap<number, Node>,
     away: away as ReadonlySet<Node>,
+    cooling: cooling as ReadonlySet<Node>,
     dirtyLanes,
     freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
     statusOf,
@@ -159,6 +172,8 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       for (const row of store.nodes.all()) {
         const node = createNode(row, row.last_seen_ms)
         nodes.set(row.node_id, node)
+        node.cooling = row.cooled_until_ms > 0
+        if (node.cooling) cooling.add(node)
         joinLanes(node)
       }
     },
@@ -213,15 +228,16 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     },
 
     /** Sets when what an absent node holds is taken back; null when it is back. */
-    setTakeBack(node: Node, at: number | null) {
-      const before = node.takeBackAt
-      const put = (next: number | null): void => {
+    setTakeBack(node: Node, at: number | null, fault: Fault = 'network') {
+      const { takeBackAt, takeBackFault } = node
+      const put = (next: number | null, whose: Fault): void => {
         node.takeBackAt = next
+        node.takeBackFault = whose
         if (next === null) away.delete(node)
         else away.add(node)
       }
-      undo(() => put(before))
-      put(at)
+      undo(() => put(takeBackAt, takeBackFault))
+      put(at, fault)
     },
 
     /** A sign of life. Written to the file later, with others: never a write per beat. */
@@ -230,6 +246,47 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       node.row.last_heartbeat = toSeconds(wall)
       node.row.last_seen_ms = now
       node.dirty = true
+    },
+
+    /** It failed too often in a row: nothing new for it before `until`. */
+    cool(node: Node, until: number) {
+      node.row.cooled_until_ms = until
+      node.cooling = true
+      node.dirty = true
+      cooling.add(node)
+      touch(node)
+      markLanes(node)
+    },
+
+    /** It may get tasks again. */
+    warm(node: Node) {
+      node.row.cooled_until_ms = 0
+      node.cooling = false
+      node.dirty = true
+      cooling.delete(node)
+      touch(node)
+      markLanes(node)
+    },
+
+    /** An operator's word about a node. */
+    setDrained(node: Node, drained: boolean) {
+      this.save({ ...node.row, drained: drained ? 1 : 0 }, node.seen)
+      markLanes(node)
+    },
+
+    /** Deletes a node and its key. It holds nothing and has no session. */
+    forget(node: Node) {
+      const { node_id } = node.row
+      store.nodes.forget(node_id)
+      undo(() => {
+        nodes.set(node_id, node)
+        if (node.cooling) cooling.add(node)
+        joinLanes(node)
+      })
+      markLanes(node)
+      leaveLanes(node)
+      cooling.delete(node)
+      nodes.delete(node_id)
     },
 
     /** The node's own word about itself. */
@@ -263,6 +320,9 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       }
       return false
     },
+
+    /** The nodes that serve any of these lanes, online or not. */
+    nodesOf: (of: readonly Lane[]): Node[] => [...new Set(of.flatMap((lane) => [...(lanes.get(lane)?.all ?? [])]))],
 
     counts(now: number): NodeCounts {
       const by = { online: 0, offline: 0, busy: 0, maintenance: 0 }

@@ -1,30 +1,36 @@
 import type Database from 'better-sqlite3'
-import { attemptEnds, type AttemptEnd } from '../tasks/lifecycle.js'
+import { attemptEnds, type AttemptEnd, type Fault } from '../tasks/lifecycle.js'
 import type { AttemptRow } from './schema.js'
 
 /** An attempt that has not ended. */
 export type OpenAttempt = Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id' | 'polled' | 'handouts' | 'assigned_ms' | 'accepted_ms' | 'lease_ms'>
 /** How an earlier attempt ended: what the next choice of a node looks at. */
-export type PastAttempt = Pick<AttemptRow, 'attempt' | 'node_id' | 'end' | 'ended_ms' | 'accepted_ms'>
+export type PastAttempt = Pick<AttemptRow, 'attempt' | 'node_id' | 'end' | 'fault' | 'ended_ms' | 'accepted_ms'>
+
+/** A moment, by the service clock and by the wall clock, ms. */
+type Now = { readonly now: number; readonly wall: number }
+const toAt = ({ wall }: Now): number => Math.floor(wall / 1000)
 
 export type AttemptTable = ReturnType<typeof createAttemptTable>
 
 /** The rows of `attempts`. */
 export function createAttemptTable(db: Database.Database) {
-  const insert = db.prepare<OpenAttempt>(`INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms)
-    VALUES (@task_id, @attempt, @node_id, @polled, @handouts, @assigned_ms, @accepted_ms, @lease_ms)`)
+  const insert = db.prepare<OpenAttempt & { at: number }>(`INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, assigned_at, accepted_at)
+    VALUES (@task_id, @attempt, @node_id, @polled, @handouts, @assigned_ms, @accepted_ms, @lease_ms, @at, iif(@accepted_ms IS NULL, NULL, @at))`)
   const get = db.prepare<[string, number], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? AND attempt = ?')
-  const accept = db.prepare('UPDATE attempts SET accepted_ms = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
+  const accept = db.prepare('UPDATE attempts SET accepted_ms = ?, accepted_at = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
   const handOut = db.prepare('UPDATE attempts SET handouts = handouts + 1 WHERE task_id = ? AND attempt = ? AND ended_ms IS NULL')
-  const end = db.prepare('UPDATE attempts SET ended_ms = ?, end = ?, error = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
-  const complete = db.prepare("UPDATE attempts SET ended_ms = ?, end = 'completed', accepted_ms = coalesce(accepted_ms, assigned_ms), error = NULL, prompt_tokens = ?, completion_tokens = ? WHERE task_id = ? AND attempt = ? AND node_id = ?")
-  const past = db.prepare<[string], PastAttempt>('SELECT attempt, node_id, end, ended_ms, accepted_ms FROM attempts WHERE task_id = ? ORDER BY attempt')
+  const end = db.prepare('UPDATE attempts SET ended_ms = ?, ended_at = ?, end = ?, fault = ?, error = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
+  const complete = db.prepare("UPDATE attempts SET ended_ms = ?, ended_at = ?, end = 'completed', accepted_ms = coalesce(accepted_ms, assigned_ms), accepted_at = coalesce(accepted_at, assigned_at), fault = NULL, error = NULL, prompt_tokens = ?, completion_tokens = ? WHERE task_id = ? AND attempt = ? AND node_id = ?")
+  const past = db.prepare<[string], PastAttempt>('SELECT attempt, node_id, end, fault, ended_ms, accepted_ms FROM attempts WHERE task_id = ? ORDER BY attempt')
   const newestOf = db.prepare<[string, string], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? AND node_id = ? ORDER BY attempt DESC LIMIT 1')
+  const history = db.prepare<[string], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? ORDER BY attempt')
   const begun = db.prepare<[string], { n: number }>('SELECT count(*) AS n FROM attempts WHERE task_id = ? AND accepted_ms IS NOT NULL')
   const open = db.prepare<[], OpenAttempt>('SELECT task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms FROM attempts WHERE ended_ms IS NULL')
   const due = db.prepare<[number], { task_id: string; attempt: number }>('SELECT task_id, attempt FROM attempts WHERE ended_ms IS NULL AND lease_ms <= ? ORDER BY lease_ms LIMIT 200')
   const nextLease = db.prepare<[], { lease_ms: number }>('SELECT lease_ms FROM attempts WHERE ended_ms IS NULL ORDER BY lease_ms LIMIT 1')
   const extend = db.prepare<[number, number]>('UPDATE attempts SET lease_ms = ? WHERE ended_ms IS NULL AND lease_ms < ?')
+  const remove = db.prepare('DELETE FROM attempts WHERE task_id = ?')
   const recent = db.prepare<[], { ms: number; ended_ms: number }>(`SELECT ended_ms - coalesce(accepted_ms, assigned_ms) AS ms, ended_ms
     FROM (SELECT * FROM attempts ORDER BY rowid DESC LIMIT 1000) WHERE end = 'completed'`)
 
@@ -32,21 +38,25 @@ export function createAttemptTable(db: Database.Database) {
     if (changes !== 1) throw new Error(`${what}: the attempt was no longer open`)
   }
   return {
-    insert: (row: OpenAttempt) => insert.run(row),
+    insert: (row: OpenAttempt, now: Now) => insert.run({ ...row, at: toAt(now) }),
     get: (taskId: string, attempt: number) => get.get(taskId, attempt),
     /** Every attempt of a task, oldest first. */
     ofTask: (taskId: string) => past.all(taskId),
+    /** Every attempt of a task with everything that is known of it, oldest first. */
+    history: (taskId: string) => history.all(taskId),
     newestOf: (taskId: string, nodeId: string) => newestOf.get(taskId, nodeId),
     /** How many attempts of a task were begun: accepted, or handed to a poll. */
     begun: (taskId: string): number => begun.get(taskId)?.n ?? 0,
+    /** Deletes every attempt of a task. */
+    remove: (taskId: string) => remove.run(taskId),
     allOpen: () => open.all(),
-    accept: (a: OpenAttempt, at: number) => must(accept.run(at, a.task_id, a.attempt, a.node_id).changes, 'accept'),
+    accept: (a: OpenAttempt, now: Now) => must(accept.run(now.now, toAt(now), a.task_id, a.attempt, a.node_id).changes, 'accept'),
     handOut: (a: OpenAttempt) => must(handOut.run(a.task_id, a.attempt).changes, 'handOut'),
-    end: (a: OpenAttempt, how: Exclude<AttemptEnd, 'completed'>, error: string | null, at: number) =>
-      must(end.run(at, how, error, a.task_id, a.attempt, a.node_id).changes, how),
+    end: (a: OpenAttempt, how: Exclude<AttemptEnd, 'completed'>, fault: Fault | null, error: string | null, now: Now) =>
+      must(end.run(now.now, toAt(now), how, fault, error, a.task_id, a.attempt, a.node_id).changes, how),
     /** Also for an attempt that had ended: a late result was taken. */
-    complete: (a: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>, usage: { prompt_tokens: number; completion_tokens: number } | null, at: number) =>
-      must(complete.run(at, usage?.prompt_tokens ?? null, usage?.completion_tokens ?? null, a.task_id, a.attempt, a.node_id).changes, 'complete'),
+    complete: (a: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>, usage: { prompt_tokens: number; completion_tokens: number } | null, now: Now) =>
+      must(complete.run(now.now, toAt(now), usage?.prompt_tokens ?? null, usage?.completion_tokens ?? null, a.task_id, a.attempt, a.node_id).changes, 'complete'),
     /** Up to 200 open attempts whose lease ended at `time` or before. */
     leasesDue: (time: number) => due.all(time),
     nextLease: (): number | null => nextLease.get()?.lease_ms ?? null,

@@ -2,8 +2,8 @@ import Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, mkdirSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { adoptOriginal, copyOriginal, type Adoption } from './adopt.js'
 
@@ -14,6 +14,8 @@ export interface OpenedDatabase {
   db: Database.Database
   /** What was taken over from a file of the original service, or null. */
   adopted: Adoption | null
+  /** Why the file could not be set up to give room back after deletions; null where it is. */
+  unvacuumed: string | null
   close(): void
 }
 
@@ -38,13 +40,17 @@ export function openDatabase(file: string): OpenedDatabase {
     // In WAL mode the default is NORMAL, which loses the newest commits in a power cut.
     db.pragma('synchronous = FULL')
     db.pragma('wal_autocheckpoint = 2000')
+    // What a reader made it grow to is given back with the next write after it has gone.
+    db.pragma('journal_size_limit = 67108864')
     const adopted = upgrade(db)
+    const unvacuumed = vacuumOnce(db)
     db.pragma(`busy_timeout = ${LOCK_WAIT}`)
     if (db.pragma('synchronous', { simple: true }) !== 2) throw new StoreError(`${file}: synchronous=FULL did not take effect`)
     const opened = db
     return {
       db,
       adopted,
+      unvacuumed,
       close() {
         try {
           opened.pragma('wal_checkpoint(TRUNCATE)')
@@ -61,13 +67,17 @@ export function openDatabase(file: string): OpenedDatabase {
   }
 }
 
-/** Holds an exclusive lock on a file beside the database for as long as we live; the system frees it if we are killed. */
-function become(file: string): Database.Database {
-  const lockFile = `${file}.lock`
+/**
+ * Holds an exclusive lock on a file beside the database for as long as we live; the system frees it if we are killed.
+ * @throws StoreError when a coordinator runs on the database
+ */
+export function become(file: string): Database.Database {
   let lock: Database.Database | undefined
   try {
     mkdirSync(dirname(file), { recursive: true })
-    lock = new Database(lockFile, { timeout: 0 })
+    // One lock however the file is reached: by its name or through a link.
+    const real = existsSync(file) ? realpathSync(file) : join(realpathSync(dirname(file)), basename(file))
+    lock = new Database(`${real}.lock`, { timeout: 0 })
     lock.exec('BEGIN EXCLUSIVE')
     return lock
   } catch (error) {
@@ -79,7 +89,8 @@ function become(file: string): Database.Database {
   }
 }
 
-function refuseNewer(db: Database.Database, file: string): void {
+/** @throws StoreError when the database was written by a newer version of this program */
+export function refuseNewer(db: Database.Database, file: string): void {
   if (!hasTable(db, '__drizzle_migrations')) return
   const newest = db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
   const known = Math.max(...readMigrationFiles({ migrationsFolder }).map((m) => m.folderMillis))
@@ -95,13 +106,31 @@ function upgrade(db: Database.Database): Adoption | null {
   return hasTable(db, 'original_tasks') || hasTable(db, 'original_nodes') ? copyOriginal(db) : null
 }
 
-const hasTable = (db: Database.Database, name: string): boolean =>
+/**
+ * An adopted file was made without auto_vacuum, and only a VACUUM can turn it on; it keeps the order of the rows. It needs as much room again
+ * as the file has, so a failure is told and not fatal: the file serves as it is, and the next start tries again.
+ */
+function vacuumOnce(db: Database.Database): string | null {
+  const INCREMENTAL = 2
+  if (db.pragma('auto_vacuum', { simple: true }) === INCREMENTAL) return null
+  try {
+    db.pragma('auto_vacuum = INCREMENTAL')
+    db.exec('VACUUM')
+    db.pragma('wal_checkpoint(TRUNCATE)')
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+export const hasTable = (db: Database.Database, name: string): boolean =>
   db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== undefined
 
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 
-function explainOpen(file: string, error: unknown): string {
+/** One line for what went wrong with a file, and what to do. */
+export function explainOpen(file: string, error: unknown): string {
   const code = codeOf(error)
   const message = error instanceof Error ? error.message : String(error)
   if (code.startsWith('SQLITE_BUSY')) return `${file}: the database is locked by another program; close that program and start again`

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { check, index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { attemptEndNames, taskStatuses } from '../tasks/lifecycle.js'
+import { attemptEndNames, faults, taskStatuses } from '../tasks/lifecycle.js'
 import { nodeStatus } from '../wire/fields.js'
 
 const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
@@ -32,6 +32,8 @@ export const inferenceTasks = sqliteTable(
     status: text({ enum: taskStatuses }).notNull(),
     /** The number of the newest attempt; 0 before the first. */
     attempt: integer().notNull().default(0),
+    /** Attempts up to this one were before the last retry, and no longer count against `max_attempts`. */
+    retried_after: integer().notNull().default(0),
     created_at: integer().notNull(),
     updated_at: integer().notNull(),
     /** When it began to wait; age and the longest wait count from here. */
@@ -70,12 +72,19 @@ export const attempts = sqliteTable(
     lease_ms: integer().notNull(),
     ended_ms: integer(),
     end: text({ enum: attemptEndNames }),
+    /** Whose fault the end was; null where it was nobody's, or there is none. */
+    fault: text({ enum: faults }),
     error: text(),
+    /** The same three times as a calendar has them, Unix seconds: the service clock stands still while we are down. */
+    assigned_at: integer().notNull().default(0),
+    accepted_at: integer(),
+    ended_at: integer(),
     prompt_tokens: integer(),
     completion_tokens: integer(),
   },
   (t) => [
     primaryKey({ columns: [t.task_id, t.attempt] }),
+    check('attempt_fault', sql`${t.fault} is null or ${t.fault} in (${oneOf(faults)})`),
     check('attempt_end', sql`${t.end} is null or ${t.end} in (${oneOf(attemptEndNames)})`),
     index('attempts_open').on(t.lease_ms).where(sql`ended_ms is null`),
   ],
@@ -104,8 +113,29 @@ export const inferenceNodes = sqliteTable(
     successes: real().notNull().default(0),
     failures: real().notNull().default(0),
     mean_seconds: real().notNull().default(0),
+    /** Attempts in a row that failed through its own fault. */
+    failures_in_row: integer().notNull().default(0),
+    /** It gets nothing new before this time; 0 = it is not cooled down. */
+    cooled_until_ms: integer().notNull().default(0),
+    /** An operator has drained it: it gets nothing new until it is resumed. */
+    drained: integer().notNull().default(0),
   },
   (t) => [check('node_status', sql`${t.status} in (${oneOf(nodeStatus.options)})`)],
+)
+
+/** The ends of tasks that were opened again, so that a history holds every end. */
+export const reopenings = sqliteTable(
+  'reopenings',
+  {
+    task_id: text().notNull(),
+    /** The number of the newest attempt at that end. */
+    attempt: integer().notNull(),
+    status: text({ enum: taskStatuses }).notNull(),
+    error: text(),
+    ended_at: integer().notNull(),
+    reopened_at: integer().notNull(),
+  },
+  (t) => [index('reopenings_of_task').on(t.task_id)],
 )
 
 /** How many tasks are in each status: changed in the transaction that changes a task, so that nothing ever counts rows. */
@@ -126,4 +156,5 @@ export const STARVED = 2 ** 53
 
 export type TaskRow = typeof inferenceTasks.$inferSelect
 export type AttemptRow = typeof attempts.$inferSelect
+export type ReopeningRow = typeof reopenings.$inferSelect
 export type NodeRow = typeof inferenceNodes.$inferSelect

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { canMove, taskStatuses, type TaskStatus } from '../tasks/lifecycle.js'
+import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../tasks/lifecycle.js'
 import type { Lane } from '../tasks/models.js'
 import { STARVED, type TaskRow } from './schema.js'
 
@@ -17,9 +17,13 @@ export interface ReadyTask {
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
   | { to: 'in_progress'; attempt: number; node_id: string; at: number }
-  | { to: 'pending'; queue_rank: number; at: number }
+  /** `again`: it was opened again, and counts its attempts anew after this one. */
+  | { to: 'pending'; queue_rank: number; at: number; again?: { after: number; queued_ms: number } }
   | { to: 'completed'; node_id: string; output: string; confidence: number; at: number }
   | { to: 'failed' | 'timeout'; error: string; at: number }
+
+/** A task as the retention looks at it: nothing of its texts. */
+export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
 
 export type TaskCounts = Record<TaskStatus, number>
 export type TaskTable = ReturnType<typeof createTaskTable>
@@ -32,7 +36,7 @@ export const LOOKS = [1, 16, 256, 1024] as const
  * bound LIMIT or status costs a new query plan at every call.
  */
 export function createTaskTable(db: Database.Database) {
-  const insert = db.prepare<Omit<TaskRow, 'output' | 'confidence' | 'completed_at' | 'error' | 'txid' | 'inference_node_id'>>(`
+  const insert = db.prepare<Omit<TaskRow, 'output' | 'confidence' | 'completed_at' | 'error' | 'txid' | 'inference_node_id' | 'retried_after'>>(`
     INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
       model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
     VALUES (@task_id, @user_address, @user_input, @context, @fee, @nonce, @infer_fee, @max_infer_time, @model_type,
@@ -45,6 +49,7 @@ export function createTaskTable(db: Database.Database) {
   const byFamily = looks('model_type')
   const toInProgress = db.prepare("UPDATE inference_tasks SET status = 'in_progress', attempt = ?, inference_node_id = ?, updated_at = ? WHERE task_id = ? AND status = 'pending'")
   const toPending = db.prepare("UPDATE inference_tasks SET status = 'pending', inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
+  const reopen = db.prepare("UPDATE inference_tasks SET status = 'pending', retried_after = ?, queued_ms = ?, error = NULL, inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
   const toCompleted = db.prepare("UPDATE inference_tasks SET status = 'completed', inference_node_id = ?, output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = ?")
   const toEnd = db.prepare('UPDATE inference_tasks SET status = ?, error = ?, inference_node_id = NULL, updated_at = ? WHERE task_id = ? AND status = ?')
   const oldest = db.prepare<[number], { queued_ms: number }>("SELECT queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? ORDER BY queued_ms LIMIT 1")
@@ -53,6 +58,8 @@ export function createTaskTable(db: Database.Database) {
     SELECT task_id, queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? AND queued_ms <= ? AND queue_rank < ${STARVED} ORDER BY queued_ms LIMIT 200`)
   const starve = db.prepare(`UPDATE inference_tasks SET queue_rank = ${STARVED} WHERE task_id = ? AND status = 'pending'`)
   const perUser = db.prepare<[], { user_address: string; n: number }>("SELECT user_address, count(*) AS n FROM inference_tasks WHERE status = 'pending' GROUP BY user_address")
+  const oldestStored = db.prepare<[number], AgedTask>('SELECT rowid AS seq, task_id, status, created_at, updated_at FROM inference_tasks WHERE rowid > ? ORDER BY rowid LIMIT 100')
+  const remove = db.prepare<[string, TaskStatus]>('DELETE FROM inference_tasks WHERE task_id = ? AND status = ?')
   const loadCounts = db.prepare<[], { status: TaskStatus; tasks: number }>('SELECT status, tasks FROM task_counts')
   const saveCount = db.prepare('INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks')
 
@@ -69,6 +76,7 @@ export function createTaskTable(db: Database.Database) {
       case 'in_progress':
         return toInProgress.run(change.attempt, change.node_id, change.at, task_id)
       case 'pending':
+        if (change.again !== undefined) return reopen.run(change.again.after, change.again.queued_ms, change.queue_rank, change.at, task_id, status)
         return toPending.run(change.queue_rank, change.at, task_id, status)
       case 'completed':
         return toCompleted.run(change.node_id, change.output, change.confidence, change.at, change.at, task_id, status)
@@ -95,6 +103,20 @@ export function createTaskTable(db: Database.Database) {
       count(task.status, -1)
       count(change.to, 1)
     },
+    /**
+     * Deletes tasks that have reached their end; what else is stored of them is the caller's to delete. They are the rows
+     * as they were read in this transaction. Counts when all are deleted, so that a caller can undo a part of them.
+     * @throws when one has not ended, or is no longer in the status it was read in
+     */
+    remove(tasks: readonly Pick<TaskRow, 'task_id' | 'status'>[]) {
+      for (const { task_id, status } of tasks) {
+        if (!hasEnded(status)) throw new Error(`task ${task_id} is ${status} and cannot be deleted`)
+        if (remove.run(task_id, status).changes !== 1) throw new Error(`task ${task_id} was no longer ${status}`)
+      }
+      for (const { status } of tasks) count(status, -1)
+    },
+    /** Up to 100 tasks that were stored after the one with this `seq`, in the order they were stored. */
+    storedAfter: (seq: number) => oldestStored.all(seq),
     /** The first LOOKS[look] ready tasks of a lane, best first. */
     ready(lane: Lane, look: number): ReadyTask[] {
       const colon = lane.indexOf(':')

@@ -60,5 +60,10 @@ export function addEvidence(f: { successes: number; failures: number; mean_secon
   f.mean_seconds += weight * (Math.max(seconds, 0.001) - f.mean_seconds)
 }
 
+/** A node that failed so often in a row through its own fault gets a rest. */
+export const COOL_AFTER = 3
+/** How long the rest is: 30 s, doubling with every further failure, at most an hour (ms). */
+export const coolDown = (failuresInRow: number): number => Math.min(3_600_000, 30_000 * 2 ** Math.min(failuresInRow - COOL_AFTER, 20))
+
 /** How long a node that rejected a task is not offered it again: 30 s, doubling with every rejection (ms). */
 export const rejectionPause = (rejections: number): number => 30_000 * 2 ** Math.min(rejections - 1, 20)

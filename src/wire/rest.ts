@@ -66,6 +66,22 @@ export const batchBody = body({
   ),
 })
 
+/** The most tasks a page of the list may hold. */
+export const MAX_PAGE = 1000
+
+/** The query of `GET /api/v1/tasks`. `cursor` is what the page before gave as `next_cursor`. */
+export const listQuery = v.object({
+  status: maybe(v.picklist(['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'], 'must be one of pending, in_progress, completed, submitted, failed, timeout')),
+  model: maybe(model),
+  user: maybe(shortText(1, 256)),
+  node: maybe(id),
+  cursor: maybe(v.pipe(v.string(), v.regex(/^[0-9]{1,15}$/, 'must be a next_cursor of an earlier page'), v.transform(Number))),
+  limit: v.optional(
+    v.pipe(v.string(), v.regex(/^[0-9]{1,4}$/, `must be an integer from 1 to ${MAX_PAGE}`), v.transform(Number), v.minValue(1, `must be an integer from 1 to ${MAX_PAGE}`), v.maxValue(MAX_PAGE, `must be an integer from 1 to ${MAX_PAGE}`)),
+    '50',
+  ),
+})
+
 /** `POST /api/v1/tasks/complete`. */
 export const completeBody = body({ task_id: id, output: text, confidence: share, inference_node_id: id })
 

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { WebSocket } from 'ws'
 import type { Turns } from '../core/turns.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
+import { createRate } from '../lib/rate.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
-import { createRate } from './rate.js'
 import { createOutgoing, type Outgoing } from './socket.js'
 
 /** How long a node may take to say hello, ms. */

@@ -3,7 +3,7 @@ import { closeCodes, type CloseReason } from '../wire/codes.js'
 import { MAX_FRAME_MESSAGES } from '../wire/node.js'
 
 /** Unsent bytes a reader may leave behind before its socket is dropped. */
-const MAX_UNSENT = 64 * 1024 * 1024
+const MAX_UNSENT = 32 * 1024 * 1024
 /** How long the other side may take to answer a close, ms. */
 const CLOSE_TIMEOUT = 2000
 

@@ -4,6 +4,7 @@ import { WebSocketServer } from 'ws'
 import type { Effect } from '../core/operations.js'
 import type { Turns } from '../core/turns.js'
 import type { TimeSource } from '../lib/clock.js'
+import { isLoopback } from '../lib/address.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import type { CloseReason } from '../wire/codes.js'
 import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
@@ -15,6 +16,10 @@ export interface SessionServerParts {
   maxMessageBytes: number
   maxMessagesPerSecond: number
   maxHandshakes: number
+  maxSessions: number
+  /** Of one address; those that are `isLocal` are not counted. */
+  maxSessionsPerAddress: number
+  isLocal?: (address: string) => boolean
   /** Empty: a hello is signed for the Host header that came with the upgrade. */
   publicHosts: readonly string[]
 }
@@ -26,6 +31,13 @@ export function createSessionServer(parts: SessionServerParts) {
   const sessions = new Map<number, NodeSession>()
   let lastId = 0
   let handshakes = 0
+  const isLocal = parts.isLocal ?? isLoopback
+  const perAddress = new Map<string, number>()
+  const count = (address: string, by: 1 | -1): void => {
+    const n = (perAddress.get(address) ?? 0) + by
+    if (n > 0) perAddress.set(address, n)
+    else perAddress.delete(address)
+  }
   let stopping = false
   const server = new WebSocketServer({
     noServer: true,
@@ -39,10 +51,12 @@ export function createSessionServer(parts: SessionServerParts) {
 
   const open = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const host = request.headers.host?.toLowerCase()
+    const address = request.socket.remoteAddress ?? ''
     const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
     server.handleUpgrade(request, socket, head, (ws) => {
       const id = ++lastId
       handshakes++
+      count(address, 1)
       const session = openNodeSession({
         id,
         socket: ws,
@@ -52,7 +66,10 @@ export function createSessionServer(parts: SessionServerParts) {
         maxMessageBytes: parts.maxMessageBytes,
         maxMessagesPerSecond: parts.maxMessagesPerSecond,
         onHandshakeEnd: () => handshakes--,
-        onClose: () => sessions.delete(id),
+        onClose() {
+          sessions.delete(id)
+          count(address, -1)
+        },
       })
       sessions.set(id, session)
     })
@@ -69,6 +86,11 @@ export function createSessionServer(parts: SessionServerParts) {
         return answerRaw(socket, 'invalid_request', `Sec-WebSocket-Protocol: this service speaks ${NODE_PROTOCOL} only`)
       }
       if (handshakes >= parts.maxHandshakes) return answerRaw(socket, 'unavailable', 'too many sessions are waiting for their hello; connect again in a few seconds')
+      if (sessions.size >= parts.maxSessions) return answerRaw(socket, 'unavailable', `the service has ${parts.maxSessions} sessions, the most it takes; connect again later`)
+      const address = request.socket.remoteAddress ?? ''
+      if (!isLocal(address) && (perAddress.get(address) ?? 0) >= parts.maxSessionsPerAddress) {
+        return answerRaw(socket, 'rate_limited', `${address} has ${parts.maxSessionsPerAddress} sessions, the most one address may have; close one, or serve more models and slots over one`)
+      }
       open(request, socket, head)
     },
 

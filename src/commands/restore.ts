@@ -1,0 +1,18 @@
+import { defineCommand } from 'citty'
+import { loadServiceConfig } from '../config.js'
+import { restoreBackup } from '../store/restore.js'
+
+export default defineCommand({
+  meta: { name: 'restore', description: 'Put a backup in the place of the database; the service must not run, the old database is kept' },
+  args: {
+    file: { type: 'positional', description: 'The backup', required: true, valueHint: './backup.db' },
+    config: { type: 'string', description: 'The configuration file (TOML)', required: true, valueHint: './config/signer.toml' },
+    database: { type: 'string', description: 'The SQLite file that is replaced', valueHint: './data/inference.db' },
+  },
+  async run({ args }) {
+    const { database_path } = loadServiceConfig(args.config, { database: args.database }).inference
+    const { bytes, tasks, kept } = await restoreBackup(args.file, database_path, Date.now())
+    console.log(`${database_path}: restored from ${args.file}, ${tasks} tasks, ${bytes} bytes`)
+    if (kept !== null) console.log(`${kept}: the database that was there before; delete it when you no longer need it`)
+  },
+})

@@ -1,0 +1,134 @@
+import { toSeconds } from '../lib/clock.js'
+import { done, never, refuse, type Outcome } from '../lib/result.js'
+import type { Node } from '../nodes/registry.js'
+import type { Context } from './context.js'
+import { createControl } from './control.js'
+import { createDeadlines } from './deadlines.js'
+import { createDispatch } from './dispatch.js'
+import { createLedger } from './ledger.js'
+import type { NodeView, Operation, Results, Stats } from './operations.js'
+import { createPolling } from './polling.js'
+import { createRetention } from './retention.js'
+import { createSessions } from './sessions.js'
+
+export interface OperateParts {
+  health(): Outcome<Results['health']>
+  /** Called at every tick, after the deadlines. */
+  probe(): void
+}
+
+/** What each operation does, inside the transaction of its turn. */
+export function createOperate(ctx: Context, parts: OperateParts) {
+  const { store, registry } = ctx
+  const startedAt = ctx.time.monotonic()
+  const ledger = createLedger(ctx)
+  const dispatch = createDispatch(ctx, ledger)
+  const polling = createPolling(ctx, ledger, dispatch)
+  const sessions = createSessions(ctx, ledger)
+  const control = createControl(ctx, ledger)
+  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions)
+  const retention = createRetention(ctx)
+
+  const stats = (): Stats => ({
+    tasks: { ...store.tasks.counts },
+    nodes: registry.counts(ctx.now),
+    average_inference_time: ctx.durations.mean(ctx.now) / 1000,
+    uptime_seconds: toSeconds(ctx.time.monotonic() - startedAt),
+  })
+
+  const viewNode = (n: Node): NodeView => ({
+    row: { ...n.row },
+    models: n.models,
+    status: registry.statusOf(n, ctx.now),
+    in_progress_tasks: n.held.size,
+    cooled_until: n.cooling ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
+  })
+
+  const stop = (reconnectAfter: number): void => {
+    ctx.stopping = true
+    for (const id of registry.sessions.keys()) ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
+  }
+
+  const run = (o: Operation): Outcome<Results[keyof Results]> => {
+    switch (o.op) {
+      case 'submit':
+        return done(ledger.submit(o.tasks))
+      case 'register':
+        return polling.register(o.node)
+      case 'heartbeat':
+        return polling.heartbeat(o.node_id, o.status)
+      case 'poll':
+        return polling.poll(o.node_id, o.running)
+      case 'complete':
+        return polling.complete(o.node_id, o.task_id, o.output, o.confidence)
+      case 'fail':
+        return polling.fail(o.node_id, o.task_id, o.error, o.retryable)
+      case 'task': {
+        const task = store.tasks.get(o.task_id)
+        return task === undefined
+          ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
+          : done({ task, begun: store.attempts.begun(o.task_id) })
+      }
+      case 'detail':
+        return control.detail(o.task_id)
+      case 'list':
+        return control.list(o.filter, o.before, o.limit)
+      case 'cancel':
+        return control.cancel(o.task_id)
+      case 'retry':
+        return control.retry(o.task_id)
+      case 'drain':
+        return control.setDrained(o.node_id, o.drained)
+      case 'forget':
+        return control.forget(o.node_id)
+      case 'nodes':
+        return done([...registry.nodes.values()].map(viewNode))
+      case 'stats':
+        return done(stats())
+      case 'health':
+        return parts.health()
+      case 'hello':
+        sessions.hello(o.session, o.hello, o.key)
+        return done(null)
+      case 'message':
+        sessions.message(o.session, o.message)
+        return done(null)
+      case 'seen':
+        sessions.seen(o.session)
+        return done(null)
+      case 'disconnect':
+        sessions.disconnect(o.session, o.returned)
+        return done(null)
+      case 'tick':
+        deadlines.look()
+        retention.look()
+        parts.probe()
+        return done(null)
+      case 'stop':
+        stop(o.reconnect_after)
+        return done(null)
+      default:
+        return never(o)
+    }
+  }
+  return { run, dispatch, deadlines }
+}
+
+/** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
+export function inMemory(o: Operation): boolean {
+  switch (o.op) {
+    case 'task':
+    case 'detail':
+    case 'list':
+    case 'nodes':
+    case 'stats':
+    case 'health':
+    case 'seen':
+    case 'stop':
+      return true
+    case 'message':
+      return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
+    default:
+      return false
+  }
+}

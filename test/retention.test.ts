@@ -1,0 +1,179 @@
+import Database from 'better-sqlite3'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { coreOptions, inferenceDefaults } from '../src/config.js'
+import { createCore } from '../src/core/core.js'
+import { checkDatabase } from '../src/store/check.js'
+import { openDatabase } from '../src/store/open.js'
+import { createStore } from '../src/store/store.js'
+import { createModelTable } from '../src/tasks/models.js'
+import { fakeTime, patient } from './fake-time.js'
+import { inspect, startService, task, tempDir, until, type Service } from './helpers.js'
+
+const DAY = 86_400
+
+function change(file: string, sql: string): void {
+  const db = new Database(file)
+  onTestFinished(() => void db.close())
+  db.exec(sql)
+  db.close()
+}
+const sound = (file: string) => expect(checkDatabase(file).filter((f) => !f.ok)).toEqual([])
+const total = async (service: Service): Promise<number> => ((await service.get('/api/v1/stats')).body?.data as { total_tasks: number }).total_tasks
+
+/** A database that nobody serves, with a task in every status; `done` was made first. */
+async function fileWithEveryStatus(): Promise<string> {
+  const service = await startService()
+  await service.register('node-1')
+  const end = async (task_id: string, how: 'complete' | 'fail') => {
+    await service.submit({ task_id })
+    await service.poll('node-1')
+    const said = how === 'complete' ? { output: 'Paris', confidence: 1 } : { error: 'no', retryable: false }
+    expect((await service.post(`/api/v1/tasks/${how}`, { inference_node_id: 'node-1', task_id, ...said })).status).toBe(200)
+  }
+  await end('done', 'complete')
+  await end('sent', 'complete')
+  await end('failed', 'fail')
+  await end('late', 'fail')
+  await end('again', 'fail')
+  expect((await service.post('/api/v1/tasks/again/retry', {})).status).toBe(200)
+  expect(await service.poll('node-1')).toMatchObject({ task_id: 'again' })
+  expect((await service.post('/api/v1/tasks/fail', { inference_node_id: 'node-1', task_id: 'again', error: 'no', retryable: false })).status).toBe(200)
+  await service.submit({ task_id: 'running' })
+  expect(await service.poll('node-1')).toMatchObject({ task_id: 'running' })
+  await service.submit({ task_id: 'waiting' })
+  await service.stop()
+  change(
+    service.file,
+    `UPDATE inference_tasks SET status = 'submitted' WHERE task_id = 'sent'; UPDATE inference_tasks SET status = 'timeout' WHERE task_id = 'late';
+    DELETE FROM task_counts; INSERT INTO task_counts SELECT status, count(*) FROM inference_tasks GROUP BY status`,
+  )
+  sound(service.file)
+  return service.file
+}
+const age = (file: string, days: number, which = 'true') => change(file, `UPDATE inference_tasks SET created_at = created_at - ${days * DAY}, updated_at = updated_at - ${days * DAY} WHERE ${which}`)
+
+test('tasks that ended long ago are deleted with all that belongs to them; what waits, runs or is younger stays', async () => {
+  const file = await fileWithEveryStatus()
+  age(file, 10)
+  const service = await startService({ database_path: file, retention_days: 7, max_queue_time: 0 })
+  await until(async () => (await total(service)) === 2, 'the old tasks being deleted')
+  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ pending_tasks: 1, processing_tasks: 1, completed_tasks: 0, submitted_tasks: 0, failed_tasks: 0, timeout_tasks: 0 })
+  expect((await service.get('/api/v1/tasks/done/status')).status).toBe(404)
+  expect(await service.status('waiting')).toMatchObject({ status: 'pending' })
+  // What was running can still end, and a deleted task_id be used for another task.
+  expect((await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'running', output: 'Rome', confidence: 1 })).status).toBe(200)
+  expect((await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'done', output: 'late', confidence: 1 })).body?.success).toBe(false)
+  await service.submit({ task_id: 'done', user_input: 'Something else?' })
+  expect(await service.status('done')).toMatchObject({ status: 'pending', attempts: 0, result: null })
+  await service.stop()
+  inspect(file, (db) => {
+    expect(db.prepare('SELECT DISTINCT task_id FROM attempts').all()).toEqual([{ task_id: 'running' }])
+    expect(db.prepare('SELECT * FROM reopenings').all()).toEqual([])
+  })
+  sound(file)
+})
+
+test('a task counts from its end, not from its beginning', async () => {
+  const file = await fileWithEveryStatus()
+  age(file, 10)
+  age(file, -9, "task_id IN ('sent', 'late')")
+  change(file, `UPDATE inference_tasks SET created_at = created_at - ${9 * DAY} WHERE task_id IN ('sent', 'late')`)
+  const service = await startService({ database_path: file, retention_days: 7, max_queue_time: 0 })
+  await until(async () => (await total(service)) === 4, 'the old tasks being deleted')
+  for (const id of ['sent', 'late', 'waiting', 'running']) expect((await service.get(`/api/v1/tasks/${id}/status`)).status).toBe(200)
+})
+
+test('as time passes a running service deletes what becomes old enough', async () => {
+  const time = fakeTime()
+  const service = await startService({ ...patient, retention_days: 100 / DAY }, time)
+  await service.register('node-1')
+  await service.submit({ task_id: 'a' })
+  await service.poll('node-1')
+  await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'a', output: 'Paris', confidence: 1 })
+  await time.pass(service, 90)
+  expect(await service.status('a')).toMatchObject({ status: 'completed' })
+  await time.pass(service, 20)
+  await until(async () => {
+    await time.pass(service, 1)
+    return (await total(service)) === 0
+  }, 'the task being deleted')
+})
+
+/** Adds `n` failed tasks of long ago, with 4 KB of text each. */
+const addOld = (file: string, n: number) =>
+  change(
+    file,
+    `WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < ${n})
+    INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank)
+      SELECT 'old-' || n, 'ST1', hex(zeroblob(2000)), '', 0, 0, 1, 60, 'llama', 'llama', 'llama', 'failed', 1600000000, 1600000000, 0, 1 FROM i;
+    INSERT INTO task_counts SELECT 'failed', ${n} WHERE true ON CONFLICT (status) DO UPDATE SET tasks = tasks + excluded.tasks`,
+  )
+
+test('one look deletes at most a hundred tasks, and rests when there is nothing old enough', () => {
+  const file = join(tempDir(), 'inference.db')
+  openDatabase(file).close()
+  addOld(file, 250)
+  let t = Date.now()
+  const database = openDatabase(file)
+  onTestFinished(() => void (database.db.open && database.close()))
+  const core = createCore({ store: createStore(database.db), models: createModelTable(), options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30 })), time: { wall: () => t, monotonic: () => t } })
+  const left = () => database.db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n
+  const after: unknown[] = []
+  for (let i = 0; i < 4; i++) {
+    core.turn([{ op: 'tick' }])
+    after.push(left())
+    t += 1000
+  }
+  expect(after).toEqual([150, 50, 0, 0])
+  addOld(file, 1)
+  core.turn([{ op: 'tick' }])
+  expect(left()).toBe(1)
+  for (let i = 0; i < 3700; i++) {
+    t += 1000
+    core.turn([{ op: 'tick' }])
+  }
+  expect(left()).toBe(0)
+})
+
+test('while thousands are deleted others are served, and the file gives the room back', async () => {
+  const first = await startService()
+  await first.stop()
+  const { file } = first
+  addOld(file, 1500)
+  const before = statSync(file).size
+  const service = await startService({ database_path: file, retention_days: 30 })
+  const failed = async () => ((await service.get('/api/v1/stats')).body?.data as { failed_tasks: number }).failed_tasks
+  for (let i = 0; i < 3 || (await failed()) > 0; i++) await service.submit({ task_id: `new-${i}` })
+  await until(() => inspect(file, (db) => db.pragma('freelist_count', { simple: true })) === 0, 'the free pages being given back')
+  await service.stop()
+  expect(statSync(file).size).toBeLessThan(before / 2)
+  sound(file)
+})
+
+test('without retention_days everything is kept', async () => {
+  const file = await fileWithEveryStatus()
+  age(file, 3000)
+  const service = await startService({ database_path: file, max_queue_time: 0 })
+  expect(await total(service)).toBe(7)
+  await service.stop()
+  expect(inspect(file, (db) => db.prepare('SELECT count(*) AS n FROM inference_tasks').get())).toEqual({ n: 7 })
+})
+
+test('a deletion that fails holds up nothing else', async () => {
+  const file = await fileWithEveryStatus()
+  age(file, 10)
+  change(file, "CREATE TRIGGER stuck BEFORE DELETE ON inference_tasks WHEN old.task_id = 'failed' BEGIN SELECT RAISE(ABORT, 'stuck'); END")
+  const service = await startService({ database_path: file, retention_days: 7, max_queue_time: 0 })
+  await service.submit(task({ task_id: 'new' }))
+  await service.register('node-2')
+  expect((await service.get('/health')).status).toBe(200)
+  expect(await total(service)).toBe(8)
+  await service.stop()
+  sound(file)
+})
+
+test('retention_days must be a number of days', () => {
+  for (const retention_days of [-1, 40_000]) expect(() => inferenceDefaults({ database_path: 'x.db', retention_days })).toThrow('retention_days must be a number of days from 0 to 36500')
+})
