@@ -1,0 +1,115 @@
+/**
+ * The crash proof: `node test/crash/run.mjs --kills 200 [--seed N] [--dir FOLDER]`. The serving process is killed at random
+ * moments and exactly at every named point around a commit, again and again, while submitters and nodes work against
+ * it. In the end everything that was promised must be there, and nothing twice. Exit code 1, with the seed, if not.
+ */
+import Database from 'better-sqlite3'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checkDatabase, checkStats, print } from './check.mjs'
+import { createWorld } from './clients.mjs'
+import { createChoice, readFlags } from './random.mjs'
+import { createRecord } from './record.mjs'
+import { createServer } from './server.mjs'
+
+const POINTS = ['before commit', 'after commit', 'after reply']
+/** The longest one serving process may live, and the end may take, ms. */
+const PATIENCE = 60_000
+
+const flags = readFlags(process.argv.slice(2), { kills: '200', seed: String(Math.floor(Math.random() * 2 ** 31)), dir: '' })
+const kills = Number(flags.kills)
+const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-crash-')) : flags.dir
+mkdirSync(dir, { recursive: true })
+const file = join(dir, 'inference.db')
+const choice = createChoice(flags.seed)
+const record = createRecord()
+console.log(`crash proof: ${kills} kills, seed ${flags.seed}`)
+
+/** Every fourth kill comes from outside, at any moment after the start; the others at the n-th passage of a point. */
+function planOf(i) {
+  const kind = (i + Math.floor(choice('first kind') * 4)) % 4
+  if (kind < 3) return { point: POINTS[kind], nth: 1 + Math.floor(choice('nth', i) ** 2 * 60) }
+  const early = choice('early', i) < 0.2
+  return { point: null, after: early ? choice('after', i) * 60 : 60 + choice('after', i) * 400 }
+}
+
+const server = createServer({ database_path: file, api_port: 0, heartbeat_interval: 3, accept_timeout: 5, reconnect_grace: 5, restart_grace: 5, node_timeout: 10, max_attempts: 4, shutdown_timeout: 2 })
+const world = createWorld({ server, record, choice })
+const killed = { 'at a random moment': 0, ...Object.fromEntries(POINTS.map((p) => [p, 0])), 'of these before it listened': 0 }
+const began = Date.now()
+
+for (let i = 0; i < kills; i++) {
+  const plan = planOf(i)
+  const one = server.start(plan.point === null ? null : plan)
+  let listened = false
+  const watch = setInterval(() => (listened ||= one.url !== null), 1)
+  if (plan.point === null) void sleep(plan.after).then(() => one.child.kill('SIGKILL'))
+  const late = setTimeout(() => {
+    record.violate(`kill ${i} (${JSON.stringify(plan)}) did not come within ${PATIENCE} ms`)
+    one.child.kill('SIGKILL')
+  }, PATIENCE)
+  const { code, signal } = await one.exit
+  clearTimeout(late)
+  clearInterval(watch)
+  if (signal !== 'SIGKILL') record.violate(`the service ended by itself at kill ${i}: ${signal ?? code} ${one.errors}`)
+  killed[plan.point ?? 'at a random moment']++
+  if (!listened) killed['of these before it listened']++
+  if (record.violations.length > 0) break
+  if ((i + 1) % 50 === 0) console.log(`  ${i + 1} kills, ${record.tasks.size} tasks acknowledged, ${record.results.size} results settled`)
+}
+
+const last = server.start(null)
+const stats = await world.finish(PATIENCE)
+await world.end()
+last.child.kill('SIGTERM')
+const late = setTimeout(() => last.child.kill('SIGKILL'), PATIENCE)
+const { code } = await last.exit
+clearTimeout(late)
+if (code !== 0) record.violate(`the last stop did not end with 0: ${code} ${last.errors}`)
+await server.end()
+
+const db = new Database(file)
+const wrong = [...record.violations, ...checkDatabase(db, record, { done: true }), ...checkStats(db, stats)]
+const count = (sql) => db.prepare(sql).pluck().get()
+const begun = count('SELECT count(*) FROM attempts WHERE accepted_ms IS NOT NULL')
+const completed = count("SELECT count(*) FROM inference_tasks WHERE status = 'completed'")
+console.log('kills')
+print(killed)
+console.log('work')
+print({
+  'tasks acknowledged': record.tasks.size,
+  'results settled': record.results.size,
+  'tasks completed': completed,
+  'tasks failed for good': count("SELECT count(*) FROM inference_tasks WHERE status IN ('failed', 'timeout')"),
+  'attempts begun': begun,
+  'attempts that failed or were lost by nodes': count("SELECT count(*) FROM attempts WHERE end IN ('failed', 'lost') AND accepted_ms IS NOT NULL"),
+  'attempts lost by the coordinator': count("SELECT count(*) FROM attempts WHERE fault = 'coordinator'"),
+  'results computed twice': record.figures['results sent'] - completed,
+  ...record.figures,
+  'seconds': Math.round((Date.now() - began) / 1000),
+})
+db.close()
+
+// A check that never fails proves nothing: it must find what is done to a copy.
+for (const damage of [
+  "DELETE FROM inference_tasks WHERE task_id = (SELECT task_id FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
+  "UPDATE inference_tasks SET output = output || ' ' WHERE rowid = (SELECT rowid FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
+  "UPDATE attempts SET ended_ms = NULL, end = NULL WHERE rowid = (SELECT max(rowid) FROM attempts)",
+  "UPDATE task_counts SET tasks = tasks + 1 WHERE status = 'completed'",
+]) {
+  const copy = join(dir, 'damaged.db')
+  copyFileSync(file, copy)
+  const damaged = new Database(copy)
+  damaged.exec(damage)
+  if (checkDatabase(damaged, record, { done: true }).length === 0) wrong.push(`the check does not notice: ${damage}`)
+  damaged.close()
+}
+
+console.log(`violations  ${wrong.length}`)
+for (const text of wrong.slice(0, 20)) console.log(`  ${text.slice(0, 500)}`)
+if (wrong.length > 0) {
+  console.log(`FAILED; the database is ${file}; replay with: node test/crash/run.mjs --kills ${kills} --seed ${flags.seed}`)
+  process.exitCode = 1
+} else if (flags.dir === '') rmSync(dir, { recursive: true })

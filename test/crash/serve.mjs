@@ -1,0 +1,24 @@
+/**
+ * A coordinator in a process of its own, ready to be started: waits for one message with its settings and the commit
+ * point at which it is to end itself, if any. Says where it listens. SIGTERM stops it in order.
+ */
+import { createCoordinator, inferenceDefaults } from '../../dist/coordinator.js'
+import { silentLog } from '../../dist/lib/log.js'
+
+let stopping = false
+process.on('disconnect', () => {
+  if (!stopping) process.exit(1) // who started us is gone
+})
+
+process.once('message', ({ settings, kill }) => {
+  let count = 0
+  const onCommitPoint = (point) => {
+    if (point === kill?.point && ++count === kill.nth) process.kill(process.pid, 'SIGKILL')
+  }
+  const coordinator = createCoordinator({ settings: inferenceDefaults(settings), log: silentLog(), onCommitPoint })
+  process.once('SIGTERM', () => {
+    stopping = true
+    void coordinator.stop().then(() => process.disconnect())
+  })
+  void coordinator.listen().then(({ url }) => process.send({ url }))
+})
