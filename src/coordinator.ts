@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
@@ -7,7 +6,7 @@ import { createCore } from './core/core.js'
 import type { CoreEvent } from './core/operations.js'
 import { createTurns } from './core/turns.js'
 import { createApp } from './http/app.js'
-import { createServer } from './http/server.js'
+import { createServer, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
@@ -41,6 +40,9 @@ export interface CoordinatorParts {
   /** Told where a commit is: for tests that end the process just there. */
   onCommitPoint?: (point: CommitPoint) => void
 }
+
+/** The most connections beside those of sessions. */
+const MAX_REST_CONNECTIONS = 10_000
 
 /** Before the fsync of a turn; after it, before any answer; after the answers were written to their sockets. */
 export type CommitPoint = 'before commit' | 'after commit' | 'after reply'
@@ -79,6 +81,8 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
   })
   const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, maxRequestsPerSecond: settings.max_requests_per_second, monotonic: () => time.monotonic(), log, asyncapi: nodeProtocolDocument(), wall: () => time.wall() })
   const server = createServer(app, tls, log)
+  server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
+  const closeServer = trackConnections(server)
   const backups =
     settings.backup_dir === undefined
       ? null
@@ -99,13 +103,8 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
     }
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeIdleConnections()
-      const late = setTimeout(() => server.closeAllConnections(), 1000)
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end; ) await sleep(5)
-      await closed
-      clearTimeout(late)
+      await closeServer(1000)
     }
     turns.end()
     await backups?.stop()
@@ -120,8 +119,13 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
   return {
     async listen() {
       await new Promise<void>((resolve, reject) => {
-        server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(explainListen(settings, error))))
-        server.listen(settings.api_port, settings.api_host, resolve)
+        const failed = (error: NodeJS.ErrnoException): void => reject(new ListenError(explainListen(settings, error)))
+        server.once('error', failed)
+        server.listen(settings.api_port, settings.api_host, () => {
+          server.off('error', failed)
+          server.on('error', (error) => log.error({ event: 'server.failed', err: error }, 'the server failed'))
+          resolve()
+        })
       })
       listening = true
       backups?.start()

@@ -6,6 +6,9 @@ import command from '../src/commands/run-inference-node.js'
 import { ConfigError } from '../src/lib/config-error.js'
 import { createInbox, later, startCoordinator, startHttp, temporaryFolder } from './node-helpers.js'
 
+// Lines that are written to a descriptor cannot be collected; the same lines, written to the stream, can.
+vi.mock('../src/lib/log-stream.js', () => ({ createLogStream: () => ({ write: (line: string) => process.stdout.write(line) }) }))
+
 /** The command as it is called, in a folder of its own; its log is collected. */
 async function runNode(args: string[], file?: string) {
   const folder = await temporaryFolder()

@@ -77,8 +77,6 @@ export function createCore({ store, models, options, time = systemTime, random =
       if (broken !== null) return refuse('unavailable', broken)
       return ctx.stopping ? refuse('stopping', 'the service is stopping') : done({ warning: walGuard.warning() })
     },
-    // Is there room again? Nothing else may be there to write.
-    probe: () => broken !== null && store.saveClock(ctx.now, toSeconds(ctx.wall)),
   })
   /** Memory is not what the file says: the last transaction was undone and the file could not be read. */
   let mustReload = false
@@ -87,14 +85,13 @@ export function createCore({ store, models, options, time = systemTime, random =
     store.tasks.loadCounts()
     registry.loadAttempts()
     mustReload = false
-    if (ctx.pendingPerUser === null) return
-    ctx.pendingPerUser.clear()
-    for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
   }
 
   const start = (): void => {
     registry.loadNodes()
     reload()
+    // Kept by undo steps from here on: to count anew costs a look at everything that waits.
+    if (ctx.pendingPerUser !== null) for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
     for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
     // The clock stood still while we were down, so deadlines have moved by themselves; every lease and every
     // connection that was there gets time to come back.
@@ -137,6 +134,8 @@ export function createCore({ store, models, options, time = systemTime, random =
       const outcomes = operations.map(runOrThrow)
       dispatch.run()
       closeDrained()
+      // A turn that writes nothing must not pass for proof that there is room again.
+      if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
       store.tasks.saveCounts()
       store.commit()
       if (broken !== null) ctx.log('info', 'store.recovered')
@@ -156,17 +155,17 @@ export function createCore({ store, models, options, time = systemTime, random =
 
   /** Everything a failed transaction leaves behind in memory is taken back. */
   const abandon = (): void => {
-    for (const step of ctx.undo.splice(0).reverse()) step()
+    // What was to leave goes first: nothing that is taken back below may be told to anybody, whatever fails on the way.
     ctx.effects.length = 0
     ctx.events.length = 0
-    ctx.lightened.clear()
     mustReload = true
-    try {
-      store.rollback()
-      reload()
-    } catch (error) {
-      // Not even readable: the next attempt begins with it.
-      ctx.log('error', 'store.unreadable', { error: messageOf(error) })
+    const steps = [...ctx.undo.splice(0).reverse(), () => store.rollback(), reload]
+    for (const step of steps) {
+      try {
+        step()
+      } catch (error) {
+        ctx.log('error', 'undo.failed', { error: messageOf(error) }) // the next attempt begins with a reload
+      }
     }
   }
 
@@ -217,19 +216,33 @@ export function createCore({ store, models, options, time = systemTime, random =
       return refuse('unavailable', `${why}; try again later`)
     })
 
+  const operate = (operations: readonly Operation[]): TurnResult['outcomes'] => {
+    if (broken !== null && time.monotonic() - brokenAt < WRITE_PAUSE) {
+      const outcomes = withoutStore(operations)
+      closeDrained()
+      return outcomes
+    }
+    if (!operations.every(inMemory)) return attempt(operations)
+    const outcomes = operations.map(runInMemory)
+    closeDrained()
+    ctx.undo.length = 0
+    if (broken === null && (registry.dirtyLanes.size > 0 || mustReload)) dispatchAlone()
+    return outcomes
+  }
+
   return {
     turn(operations) {
       ctx.now = clock.now()
       ctx.wall = time.wall()
       if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + 1000
       let outcomes: TurnResult['outcomes']
-      if (broken !== null && time.monotonic() - brokenAt < WRITE_PAUSE) outcomes = withoutStore(operations)
-      else if (operations.every(inMemory)) {
-        outcomes = operations.map(runInMemory)
-        closeDrained()
-        ctx.undo.length = 0
-        if (registry.dirtyLanes.size > 0) dispatchAlone()
-      } else outcomes = attempt(operations)
+      try {
+        outcomes = operate(operations)
+      } catch (error) {
+        abandon() // a fault of ours: nothing of this turn may leave with the next
+        ctx.effects = []
+        throw error
+      }
       ctx.undo.length = 0
       const { effects, events } = ctx
       ctx.effects = []

@@ -50,7 +50,10 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     }
     if (looked === 0) return
     const gone = dispatch.offers.splice(0, looked) // at once: shifting a long array one by one is quadratic
-    ctx.undo.push(() => dispatch.offers.unshift(...gone))
+    ctx.undo.push(() => {
+      // Not unshift(...gone): there may be more than a call takes arguments.
+      for (const offer of [...gone, ...dispatch.offers.splice(0)]) dispatch.offers.push(offer)
+    })
   }
 
   const absent = (): void => {

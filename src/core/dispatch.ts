@@ -1,14 +1,21 @@
 import { toSeconds } from '../lib/clock.js'
 import type { Node } from '../nodes/registry.js'
 import { nodesToAvoid } from '../store/attempts.js'
-import { LOOKS, type ReadyTask } from '../store/tasks.js'
+import type { Place, ReadyTask } from '../store/tasks.js'
 import { choose, rejectionPause, scoreNode } from '../tasks/choice.js'
 import type { Lane } from '../tasks/models.js'
 import type { Context } from './context.js'
+import { readLane, takeBest, type LaneReader } from './lane-reader.js'
 import type { Ledger } from './ledger.js'
 
 /** How many free nodes are compared for one task; among more, as many are drawn at random. */
 const COMPARED = 16
+/** How many when none of those may have it. */
+const COMPARED_AGAIN = 256
+/** How many tasks one look goes over; what is behind them is looked at in a turn of its own. */
+const LOOK_AT = 128
+/** How long until then when the look placed nothing, ms: tasks that nobody may have now must not keep the loop busy. */
+const LOOK_AGAIN = 20
 
 export type Dispatch = ReturnType<typeof createDispatch>
 
@@ -36,35 +43,6 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
     }
   }
 
-  /** Ready tasks of some lanes, best first, each once; lanes that `wanted` no longer wants are skipped. */
-  function* ready(lanes: readonly Lane[], wanted: (lane: Lane) => boolean): Generator<ReadyTask> {
-    const seen = new Set<string>()
-    const queues = lanes.map((lane) => ({ lane, look: 0, at: 0, tasks: store.tasks.ready(lane, 0) }))
-    const head = (q: (typeof queues)[number]): ReadyTask | undefined => {
-      for (;;) {
-        if (!wanted(q.lane)) return undefined
-        while (q.at < q.tasks.length && seen.has(q.tasks[q.at]?.task_id ?? '')) q.at++
-        const task = q.tasks[q.at]
-        if (task !== undefined) return task
-        if (q.tasks.length < (LOOKS[q.look] ?? 0) || q.look + 1 === LOOKS.length) return undefined
-        q.look++
-        q.at = 0
-        q.tasks = store.tasks.ready(q.lane, q.look)
-      }
-    }
-    for (;;) {
-      let best: ReadyTask | undefined
-      for (const q of queues) {
-        const task = head(q)
-        if (task === undefined) continue
-        if (best === undefined || task.queue_rank > best.queue_rank || (task.queue_rank === best.queue_rank && task.seq < best.seq)) best = task
-      }
-      if (best === undefined) return
-      seen.add(best.task_id)
-      yield best
-    }
-  }
-
   const score = (node: Node): number =>
     scoreNode(
       {
@@ -86,7 +64,7 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
     const chosen = choose([...drawn].filter(mayGet), score, ctx.random)
     if (chosen !== undefined || task.attempt === 0) return chosen
     // A task with a history may be barred from all that were drawn, and not from all.
-    return choose(pools.flatMap((pool) => pool.values().filter(mayGet)), score, ctx.random)
+    return choose(pools.flatMap((pool) => pool.draw(COMPARED_AGAIN, ctx.random).filter(mayGet)), score, ctx.random)
   }
 
   const push = (task: ReadyTask, node: Node): void => {
@@ -94,6 +72,8 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
     if (session === null) throw new Error(`node ${node.row.node_id} is in a pool of free nodes without a session`)
     const { task: row, attempt } = ledger.assign(task, node, false)
     offers.push({ task_id: row.task_id, attempt: attempt.attempt, at: ctx.now + ctx.options.acceptTimeout })
+    ctx.undo.push(() => offers.pop())
+    registry.offer(node, row.task_id, row.user_input.length + row.context.length + (row.signed_tx?.length ?? 0))
     ctx.wake(ctx.now + ctx.options.acceptTimeout)
     ctx.send(session.id, {
       type: 'task.assign',
@@ -114,28 +94,78 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
   /** Pushed attempts in the order in which they must be accepted; those that were are skipped when their time comes. */
   const offers: { task_id: string; attempt: number; at: number }[] = []
 
+  /** Lanes that a look did not reach the end of: where it goes on, and whether the lane has changed since it began. */
+  const unfinished = new Map<Lane, { place: Place; again: boolean }>()
+  /** The same for nodes that poll. */
+  const pollPlaces = new WeakMap<Node, Map<Lane, Place>>()
+
+  const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
+
+  /** Goes over at most LOOK_AT tasks and pushes what can be pushed. @returns whether anything was */
+  const look = (readers: readonly LaneReader[]): boolean => {
+    const seen = new Set<string>()
+    let placed = false
+    for (let i = 0; i < LOOK_AT; i++) {
+      const task = takeBest(readers.filter((r) => hasFree(r.lane)), seen)
+      if (task === undefined) break
+      const node = nodeFor(task)
+      if (node === undefined) continue
+      push(task, node)
+      placed = true
+    }
+    return placed
+  }
+
   return {
     offers,
     retries,
 
-    /** Fills every free slot of the lanes in which something has changed. */
+    /** Fills every free slot of the lanes in which something has changed; a long lane over several turns. */
     run() {
-      if (registry.dirtyLanes.size === 0) return
-      const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
-      const lanes = ctx.stopping ? [] : [...registry.dirtyLanes].filter(hasFree)
-      if (lanes.length > 0) {
-        for (const task of ready(lanes, hasFree)) {
-          const node = nodeFor(task)
-          if (node !== undefined) push(task, node)
-        }
+      if (registry.dirtyLanes.size === 0 && unfinished.size === 0) return
+      if (ctx.stopping) {
+        registry.dirtyLanes.clear()
+        unfinished.clear()
+        return
       }
+      const goingOn = [...unfinished]
+      const fresh = [...registry.dirtyLanes].filter(hasFree).map((lane) => readLane(store.tasks, lane, null))
       registry.dirtyLanes.clear()
+      let placed = look(fresh)
+      for (const { lane, peek, place } of fresh.map((r) => ({ lane: r.lane, peek: r.peek(), place: r.place }))) {
+        if (peek === undefined || place === null || !hasFree(lane)) continue
+        const before = unfinished.get(lane)
+        // The look that goes on is let to its end first, or what is far behind would never be reached.
+        if (before === undefined) unfinished.set(lane, { place, again: false })
+        else before.again = true
+      }
+      for (const [lane, { place, again }] of goingOn) {
+        unfinished.delete(lane)
+        if (!hasFree(lane)) continue // a slot that becomes free begins at the top
+        const reader = readLane(store.tasks, lane, place)
+        placed = look([reader]) || placed
+        if (reader.peek() !== undefined && hasFree(lane)) unfinished.set(lane, { place: reader.place ?? place, again })
+        else if (again) registry.dirtyLanes.add(lane)
+      }
+      if (unfinished.size > 0 || registry.dirtyLanes.size > 0) ctx.wake(placed ? ctx.now : ctx.now + LOOK_AGAIN)
     },
 
-    /** The best ready task for a node that polls, assigned to it; null when there is none. */
+    /** The best ready task for a node that polls, assigned to it; null when there is none. A long lane takes several polls. */
     take(node: Node) {
-      for (const task of ready(node.lanes, () => true)) {
-        if (eligibility(task)(node)) return ledger.assign(task, node, true)
+      const places = pollPlaces.get(node)
+      pollPlaces.delete(node)
+      for (const from of [null, places]) {
+        if (from === undefined) continue
+        const readers = node.lanes.map((lane) => readLane(store.tasks, lane, from?.get(lane) ?? null))
+        const seen = new Set<string>()
+        for (let i = 0; i < LOOK_AT; i++) {
+          const task = takeBest(readers, seen)
+          if (task === undefined) break
+          if (eligibility(task)(node)) return ledger.assign(task, node, true)
+        }
+        const behind = readers.flatMap((r): [Lane, Place][] => (r.peek() === undefined || r.place === null ? [] : [[r.lane, r.place]]))
+        if (behind.length > 0) pollPlaces.set(node, new Map(behind))
+        else pollPlaces.delete(node)
       }
       return null
     },

@@ -39,6 +39,11 @@ export function createLedger(ctx: Context) {
   const { store, registry, options } = ctx
 
   const pendingOf = (user: string, by: 1 | -1): void => {
+    if (ctx.pendingPerUser === null) return
+    countPending(user, by)
+    ctx.undo.push(() => countPending(user, by === 1 ? -1 : 1))
+  }
+  const countPending = (user: string, by: 1 | -1): void => {
     const n = (ctx.pendingPerUser?.get(user) ?? 0) + by
     if (n > 0) ctx.pendingPerUser?.set(user, n)
     else ctx.pendingPerUser?.delete(user)
@@ -140,8 +145,15 @@ export function createLedger(ctx: Context) {
 
   /** Ends an open attempt and sends its task on. */
   const giveBack = (attempt: OpenAttempt, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', fault: Fault | null, error: string): void => {
+    const task = store.tasks.get(attempt.task_id)
+    if (task?.status !== 'in_progress') {
+      // Somebody has changed the file under us. The attempt is over; the deadlines of others must not wait for it.
+      endAttempt(attempt, 'superseded', null, null)
+      ctx.log('error', 'task.inconsistent', { task_id: attempt.task_id, attempt: attempt.attempt, status: task?.status ?? 'missing' })
+      return
+    }
     endAttempt(attempt, end, fault, error)
-    afterAttempt(mustGet(attempt.task_id), end, error)
+    afterAttempt(task, end, error)
   }
   const mustGet = (taskId: string): TaskRow => {
     const task = store.tasks.get(taskId)
@@ -219,6 +231,8 @@ export function createLedger(ctx: Context) {
       if (attempt.accepted_ms !== null) return true
       store.attempts.accept(attempt, ctx)
       attempt.accepted_ms = ctx.now
+      const node = registry.nodes.get(attempt.node_id)
+      if (node !== undefined) registry.accepted(node, attempt.task_id)
       return true
     },
 

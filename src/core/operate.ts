@@ -13,8 +13,6 @@ import { createSessions } from './sessions.js'
 
 export interface OperateParts {
   health(): Outcome<Results['health']>
-  /** Called at every tick, after the deadlines. */
-  probe(): void
 }
 
 /** What each operation does, inside the transaction of its turn. */
@@ -102,7 +100,6 @@ export function createOperate(ctx: Context, parts: OperateParts) {
       case 'tick':
         deadlines.look()
         retention.look()
-        parts.probe()
         return done(null)
       case 'stop':
         stop(o.reconnect_after)

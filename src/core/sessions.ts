@@ -190,7 +190,7 @@ export function createSessions(ctx: Context, ledger: Ledger) {
       registry.attach(node, null)
       registry.markLanes(node)
       if (returned) giveBack(node, () => false, 'node', 'the node left')
-      else if (node.held.size > 0) {
+      else {
         const at = ctx.now + options.reconnectGrace
         registry.setTakeBack(node, at, 'network')
         ctx.wake(at)

@@ -5,6 +5,9 @@ import type { CoreEvent, Effect, Operation, Results, TurnResult } from './operat
 /** At most this many operations share a commit: more would only make the first of them wait longer. */
 const MAX_OPERATIONS = 256
 
+/** What an operation counts as: a batch of submissions is as many. */
+const weightOf = (o: Operation): number => (o.op === 'submit' ? Math.max(1, o.tasks.length) : 1)
+
 /** How the doors call the core. */
 export interface Turns {
   /** Resolves after the commit. Never rejects. */
@@ -68,7 +71,9 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     // Timers come before sockets in a turn of the event loop: only now is everything queued that had arrived.
     if (due) queue.push({ operation: { op: 'tick' }, settle: null })
     due = false
-    const batch = queue.length > MAX_OPERATIONS ? queue.splice(0, MAX_OPERATIONS) : queue
+    let size = 0
+    for (let weight = 0; size < queue.length && weight < MAX_OPERATIONS; size++) weight += weightOf(queue[size]?.operation ?? { op: 'tick' })
+    const batch = size < queue.length ? queue.splice(0, size) : queue
     if (batch === queue) queue = []
     else schedule()
     const result = turnOrFail(batch.map((b) => b.operation))

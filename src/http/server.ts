@@ -1,7 +1,9 @@
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { Hono } from 'hono'
+import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
@@ -34,6 +36,7 @@ export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | nul
   const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT)
+  server.on('error', (error) => log.error({ err: error }, 'the server failed'))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     if (error.code === 'HPE_HEADER_OVERFLOW') return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
@@ -41,4 +44,23 @@ export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | nul
     answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
   })
   return server
+}
+
+/** Ends a server within `patience` ms, whatever its clients do: also connections that were upgraded, which it does not know. */
+export function trackConnections(server: Server): (patience: number) => Promise<void> {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  return async (patience) => {
+    const closed = once(server, 'close')
+    server.close()
+    server.closeIdleConnections()
+    const late = setTimeout(() => {
+      for (const socket of sockets) socket.destroy()
+    }, patience)
+    await closed
+    clearTimeout(late)
+  }
 }

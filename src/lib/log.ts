@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino'
 import { PinoPretty } from 'pino-pretty'
+import { createLogStream } from './log-stream.js'
 
 export type { Logger }
 
@@ -9,7 +10,8 @@ export type { Logger }
  */
 export function createLog({ name, debug }: { name: string; debug: boolean }): Logger {
   const level = debug ? 'debug' : 'info'
-  if (!process.stdout.isTTY) return pino({ name, level })
+  // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
+  if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
   return pino({ name, level }, PinoPretty({ sync: true, ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss', singleLine: true }))
 }
 

@@ -3,10 +3,17 @@ import type { Duplex } from 'node:stream'
 import { errors, type ErrorCode } from '../wire/codes.js'
 import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
 
+/** How long the answer may take to leave, ms. */
+const LINGER = 2000
+
 /** Answers on a bare connection like any other request is answered, and ends it. */
 export function answerRaw(socket: Duplex, code: ErrorCode, message: string): void {
   const { status, retry } = errors[code]
   const body = JSON.stringify(errorEnvelope(code, message))
+  // The other side may keep its half open for ever, or not read at all: neither keeps the socket.
+  socket.on('error', () => socket.destroy())
+  socket.once('finish', () => socket.destroy())
+  setTimeout(() => socket.destroy(), LINGER).unref()
   socket.end(
     [
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,

@@ -23,6 +23,9 @@ export interface Node {
   models: readonly string[]
   lanes: readonly Lane[]
   session: Session | null
+  /** Pushed and not accepted: the length of their texts by task id, and of all of them. */
+  offered: Map<string, number>
+  offeredLength: number
   /** Unfinished attempts by task id. */
   held: Map<string, OpenAttempt>
   /** Service clock, ms: the last sign of life. */
@@ -56,11 +59,19 @@ export interface NodeCounts {
   maintenance_nodes: number
 }
 
+/**
+ * A node that has so much unaccepted (UTF-16 units) gets nothing more until it accepts: to accept is to have read, so a slow
+ * reader costs no more memory than this and its largest task.
+ */
+const MAX_OFFERED = 8 * 1024 * 1024
+
 const createNode = (row: NodeRow, seen: number): Node => ({
   row,
   models: [],
   lanes: [],
   session: null,
+  offered: new Map(),
+  offeredLength: 0,
   held: new Map(),
   seen,
   takeBackAt: null,
@@ -108,7 +119,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     }
   }
   const isFree = (n: Node): boolean =>
-    n.session !== null && !n.session.draining && !n.session.stalled && !n.cooling && n.row.drained === 0 && n.row.status === 'online' && n.held.size < n.row.max_concurrent_tasks
+    n.session !== null && !n.session.draining && !n.session.stalled && !n.cooling && n.row.drained === 0 && n.offeredLength < MAX_OFFERED && n.row.status === 'online' && n.held.size < n.row.max_concurrent_tasks
   /** Call after anything that may change whether tasks can be pushed to the node. */
   const touch = (node: Node): void => {
     const free = isFree(node)
@@ -180,9 +191,14 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
 
     /** Reads the open attempts from the file: at start, and when a transaction was undone. */
     loadAttempts() {
+      const rows = store.attempts.allOpen() // first: what throws here must leave memory as it was
       open.clear()
-      for (const node of nodes.values()) node.held.clear()
-      for (const attempt of store.attempts.allOpen()) {
+      for (const node of nodes.values()) {
+        node.held.clear()
+        node.offered.clear()
+        node.offeredLength = 0
+      }
+      for (const attempt of rows) {
         open.set(attempt.task_id, attempt)
         nodes.get(attempt.node_id)?.held.set(attempt.task_id, attempt)
       }
@@ -304,9 +320,24 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       touch(node)
     },
 
+    /** Notes that an attempt was pushed; `accepted` when it was accepted or ended. */
+    offer(node: Node, taskId: string, length: number) {
+      node.offered.set(taskId, length)
+      node.offeredLength += length
+      touch(node)
+    },
+    accepted(node: Node, taskId: string) {
+      const length = node.offered.get(taskId)
+      if (length === undefined) return
+      node.offered.delete(taskId)
+      node.offeredLength -= length
+      touch(node)
+    },
+
     letGo(attempt: OpenAttempt): Node | undefined {
       open.delete(attempt.task_id)
       const node = nodes.get(attempt.node_id)
+      if (node !== undefined) this.accepted(node, attempt.task_id)
       if (node?.held.delete(attempt.task_id) === true) touch(node)
       return node
     },

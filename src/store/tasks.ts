@@ -29,7 +29,10 @@ export type TaskCounts = Record<TaskStatus, number>
 export type TaskTable = ReturnType<typeof createTaskTable>
 
 /** How many ready tasks one look at a lane fetches: few first, more only when those could not be placed. */
-export const LOOKS = [1, 16, 256, 1024] as const
+export const LOOKS = [1, 16, 256] as const
+
+/** A place in a lane: behind this task. */
+export type Place = Pick<ReadyTask, 'queue_rank' | 'seq'>
 
 /**
  * The rows of `inference_tasks`. All statements are prepared once, with literals where a partial index needs one: a
@@ -43,8 +46,17 @@ export function createTaskTable(db: Database.Database) {
       @model_name, @model_key, @signed_tx, @signer_public_key, @status, @attempt, @created_at, @updated_at, @queued_ms, @queue_rank)`)
   const get = db.prepare<[string], TaskRow>('SELECT * FROM inference_tasks WHERE task_id = ?')
   const READY = 'rowid AS seq, task_id, model_name, model_type, attempt, queue_rank, queued_ms'
+  // Going on behind a place is two seeks in the index: what has the same rank, then what has a lower one.
   const looks = (column: 'model_key' | 'model_type') =>
-    LOOKS.map((n) => db.prepare<[string], ReadyTask>(`SELECT ${READY} FROM inference_tasks WHERE status = 'pending' AND ${column} = ? ORDER BY queue_rank DESC, rowid LIMIT ${n}`))
+    LOOKS.map((n) => {
+      const of = `SELECT ${READY} FROM inference_tasks WHERE status = 'pending' AND ${column} = ?`
+      return {
+        size: n,
+        top: db.prepare<[string], ReadyTask>(`${of} ORDER BY queue_rank DESC, rowid LIMIT ${n}`),
+        equal: db.prepare<[string, number, number], ReadyTask>(`${of} AND queue_rank = ? AND rowid > ? ORDER BY rowid LIMIT ${n}`),
+        lower: db.prepare<[string, number], ReadyTask>(`${of} AND queue_rank < ? ORDER BY queue_rank DESC, rowid LIMIT ${n}`),
+      }
+    })
   const byModel = looks('model_key')
   const byFamily = looks('model_type')
   const toInProgress = db.prepare("UPDATE inference_tasks SET status = 'in_progress', attempt = ?, inference_node_id = ?, updated_at = ? WHERE task_id = ? AND status = 'pending'")
@@ -117,11 +129,14 @@ export function createTaskTable(db: Database.Database) {
     },
     /** Up to 100 tasks that were stored after the one with this `seq`, in the order they were stored. */
     storedAfter: (seq: number) => oldestStored.all(seq),
-    /** The first LOOKS[look] ready tasks of a lane, best first. */
-    ready(lane: Lane, look: number): ReadyTask[] {
-      const colon = lane.indexOf(':')
-      const statements = lane.startsWith('name:') ? byModel : byFamily
-      return statements[look]?.all(lane.slice(colon + 1)) ?? []
+    /** The next LOOKS[look] ready tasks of a lane behind a place, best first; fewer only at the lane's end. */
+    ready(lane: Lane, behind: Place | null, look: number): ReadyTask[] {
+      const key = lane.slice(lane.indexOf(':') + 1)
+      const statements = (lane.startsWith('name:') ? byModel : byFamily)[look]
+      if (statements === undefined) return []
+      if (behind === null) return statements.top.all(key)
+      const equal = statements.equal.all(key, behind.queue_rank, behind.seq)
+      return equal.length === statements.size ? equal : [...equal, ...statements.lower.all(key, behind.queue_rank)].slice(0, statements.size)
     },
     /** The time since which the oldest of the tasks waits that began to wait after `after`; null when there is none. */
     oldestAfter: (after: number): number | null => oldest.get(after)?.queued_ms ?? null,

@@ -2,8 +2,10 @@ import type { WebSocket } from 'ws'
 import { closeCodes, type CloseReason } from '../wire/codes.js'
 import { MAX_FRAME_MESSAGES } from '../wire/node.js'
 
-/** Unsent bytes a reader may leave behind before its socket is dropped. */
+/** With more unsent bytes than this a reader has to read on, or its socket is dropped. */
 const MAX_UNSENT = 32 * 1024 * 1024
+/** In every so many ms what is unsent has to become less. */
+const READ_WITHIN = 5000
 /** How long the other side may take to answer a close, ms. */
 const CLOSE_TIMEOUT = 2000
 
@@ -19,6 +21,19 @@ export interface Outgoing<M> {
 /** @param maxFrameBytes no array frame is larger: the reader may refuse one that is */
 export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number): Outgoing<M> {
   let waiting: M[] = []
+  let watching: NodeJS.Timeout | undefined
+  // What was just queued says nothing of the reader; that it takes nothing of it for some time does.
+  const watch = (): void => {
+    if (watching !== undefined) return
+    const before = socket.bufferedAmount
+    watching = setTimeout(() => {
+      watching = undefined
+      if (socket.bufferedAmount <= MAX_UNSENT) return
+      if (socket.bufferedAmount >= before) socket.terminate()
+      else watch()
+    }, READ_WITHIN)
+    watching.unref()
+  }
   return {
     batch: false,
     push(message) {
@@ -31,7 +46,7 @@ export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number): Out
       if (socket.readyState !== socket.OPEN) return
       const texts = messages.map((message) => JSON.stringify(message))
       for (const frame of this.batch ? inFrames(texts, maxFrameBytes) : texts) socket.send(frame)
-      if (socket.bufferedAmount > MAX_UNSENT) socket.terminate()
+      if (socket.bufferedAmount > MAX_UNSENT) watch()
     },
     close(reason, text) {
       this.flush()
