@@ -2,7 +2,7 @@
 import { createCoordinator, inferenceDefaults } from '../../dist/coordinator.js'
 import { silentLog } from '../../dist/lib/log.js'
 
-const settings = inferenceDefaults({ ...JSON.parse(process.argv[2] ?? '{}'), api_port: 0 })
+const settings = inferenceDefaults({ api_port: 0, ...JSON.parse(process.argv[2] ?? '{}') })
 const coordinator = createCoordinator({ settings, log: silentLog() })
 const { url } = await coordinator.listen()
 process.on('message', (message) => {
