@@ -76,3 +76,35 @@ test('one row that somebody has changed by hand stops no deadline of others', ()
   expect(world.db.prepare("SELECT status FROM inference_tasks WHERE task_id = 'other'").get()).toEqual({ status: 'timeout' })
   expect(world.db.prepare('SELECT count(*) AS open FROM attempts WHERE ended_ms IS NULL').get()).toEqual({ open: 0 })
 })
+
+test('a lane that others leave no look for is not forgotten', () => {
+  const world = coreWorld()
+  world.submit(200, { model_name: 'llama', infer_fee: 10 })
+  world.submit(1, { task_id: 'quiet', model_name: 'gemma', infer_fee: 1 })
+  const loud = world.hello(1, 'loud', 300)
+  const gemma = world.hello(2, 'gemma-node', 1)
+  if (gemma.op === 'hello') gemma.hello.supported_models = ['gemma']
+  const given = [...assigned(world.turn(loud, gemma).effects), ...assigned(world.wakes(20))]
+  expect(given).toHaveLength(201)
+  expect(given.map((g) => g.task_id)).toContain('quiet')
+})
+
+test('a lane is not forgotten either when both are submitted to in one turn', () => {
+  const world = coreWorld()
+  const gemma = world.hello(2, 'gemma-node', 1)
+  if (gemma.op === 'hello') gemma.hello.supported_models = ['gemma']
+  world.turn(world.hello(1, 'loud', 300), gemma)
+  const given = [...assigned(world.submitMixed(130).effects), ...assigned(world.wakes(20))]
+  expect(given).toHaveLength(131)
+})
+
+test('a task whose rows contradict each other is passed over, and the others are served', () => {
+  const world = coreWorld()
+  world.submit(1, { task_id: 'odd', infer_fee: 9 })
+  world.submit(3)
+  world.db.exec("INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, assigned_at, lease_ms, ended_ms, end) VALUES ('odd', 1, 'ghost', 0, 0, 1, 1, 1, 1, 'lost')")
+  const given = [...assigned(world.turn(world.hello(1, 'a', 10)).effects), ...assigned(world.wakes(5))]
+  expect(given.map((g) => g.task_id)).not.toContain('odd')
+  expect(given).toHaveLength(3)
+  expect(world.turn({ op: 'health' }).outcomes[0]).toMatchObject({ ok: true })
+})

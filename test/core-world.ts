@@ -39,6 +39,11 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     turn,
     submit: (n: number, more: Record<string, unknown> = {}) =>
       turn({ op: 'submit', tasks: Array.from({ length: n }, () => v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee: 1, max_infer_time: 600, model_name: 'llama', ...more })) }),
+    /** Many well-paid tasks of one model and a badly paid one of another, in one turn. */
+    submitMixed: (n: number) => {
+      const one = (model_name: string, infer_fee: number) => v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee, max_infer_time: 600, model_name })
+      return turn({ op: 'submit', tasks: Array.from({ length: n }, () => one('llama', 10)) }, { op: 'submit', tasks: [one('gemma', 1)] })
+    },
     hello: (session: number, node_id: string, slots: number): Operation => ({
       op: 'hello',
       session,

@@ -2,9 +2,11 @@ import { randomInt } from 'node:crypto'
 import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../lib/clock.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { createRegistry } from '../nodes/registry.js'
+import { isStoreFault } from '../store/faults.js'
 import type { Store } from '../store/store.js'
 import type { ModelTable } from '../tasks/models.js'
 import type { Context, CoreOptions } from './context.js'
+import { UnplaceableTask } from './dispatch.js'
 import { createDurations } from './durations.js'
 import { createOperate, inMemory } from './operate.js'
 import type { Operation, Results, TurnResult } from './operations.js'
@@ -145,6 +147,11 @@ export function createCore({ store, models, options, time = systemTime, random =
     } catch (error) {
       abandon()
       if (error instanceof OperationFailed) return takeApart(operations, error)
+      if (error instanceof UnplaceableTask) {
+        const outcomes = attempt(operations)
+        ctx.log('error', 'task.inconsistent', { task_id: error.taskId, error: error.message })
+        return outcomes
+      }
       if (broken === null) ctx.log('error', 'store.unwritable', { error: messageOf(error) })
       broken = `the database cannot be written: ${messageOf(error)}`
       brokenAt = time.monotonic()
@@ -277,9 +284,3 @@ class OperationFailed extends Error {
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-/** Whether the file could not be written, rather than one operation being wrong. */
-function isStoreFault(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false
-  return /^SQLITE_(FULL|IOERR|READONLY|BUSY|LOCKED|CANTOPEN|CORRUPT|NOMEM|PROTOCOL|NOTADB)/.test(error.code)
-}

@@ -5,6 +5,7 @@ import type { Place, ReadyTask } from '../store/tasks.js'
 import { choose, rejectionPause, scoreNode } from '../tasks/choice.js'
 import type { Lane } from '../tasks/models.js'
 import type { Context } from './context.js'
+import { isStoreFault } from '../store/faults.js'
 import { readLane, takeBest, type LaneReader } from './lane-reader.js'
 import type { Ledger } from './ledger.js'
 
@@ -16,6 +17,19 @@ const COMPARED_AGAIN = 256
 const LOOK_AT = 128
 /** How long until then when the look placed nothing, ms: tasks that nobody may have now must not keep the loop busy. */
 const LOOK_AGAIN = 20
+
+/** How many contradictory tasks are passed over. */
+const MAX_BARRED = 1000
+
+/** A task could not be assigned, through no fault of the store: the turn is taken back, and goes on without it. */
+export class UnplaceableTask extends Error {
+  constructor(
+    readonly taskId: string,
+    override readonly cause: unknown,
+  ) {
+    super(cause instanceof Error ? cause.message : String(cause))
+  }
+}
 
 export type Dispatch = ReturnType<typeof createDispatch>
 
@@ -95,9 +109,12 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
   const offers: { task_id: string; attempt: number; at: number }[] = []
 
   /** Lanes that a look did not reach the end of: where it goes on, and whether the lane has changed since it began. */
-  const unfinished = new Map<Lane, { place: Place; again: boolean }>()
+  const unfinished = new Map<Lane, { place: Place | null; again: boolean }>()
   /** The same for nodes that poll. */
   const pollPlaces = new WeakMap<Node, Map<Lane, Place>>()
+
+  /** Tasks with a row that contradicts itself: they are not looked at again before the next start. */
+  const barred = new Set<string>()
 
   const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
 
@@ -108,10 +125,17 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
     for (let i = 0; i < LOOK_AT; i++) {
       const task = takeBest(readers.filter((r) => hasFree(r.lane)), seen)
       if (task === undefined) break
-      const node = nodeFor(task)
-      if (node === undefined) continue
-      push(task, node)
-      placed = true
+      if (barred.has(task.task_id)) continue
+      try {
+        const node = nodeFor(task)
+        if (node === undefined) continue
+        push(task, node)
+        placed = true
+      } catch (error) {
+        if (isStoreFault(error)) throw error
+        if (barred.size < MAX_BARRED) barred.add(task.task_id)
+        throw new UnplaceableTask(task.task_id, error)
+      }
     }
     return placed
   }
@@ -133,7 +157,8 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
       registry.dirtyLanes.clear()
       let placed = look(fresh)
       for (const { lane, peek, place } of fresh.map((r) => ({ lane: r.lane, peek: r.peek(), place: r.place }))) {
-        if (peek === undefined || place === null || !hasFree(lane)) continue
+        // A lane that others left no look for goes on from its top.
+        if (peek === undefined || !hasFree(lane)) continue
         const before = unfinished.get(lane)
         // The look that goes on is let to its end first, or what is far behind would never be reached.
         if (before === undefined) unfinished.set(lane, { place, again: false })

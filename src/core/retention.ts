@@ -25,9 +25,13 @@ export function createRetention(ctx: Context) {
   /** There may be room to give back, also what was left over at the last stop. */
   let shrinking = options.retention > 0
 
+  const startWall = ctx.time.wall()
+  const startMonotonic = ctx.time.monotonic()
+
   /** @returns whether there may be more to delete now */
   const removeSome = (): boolean => {
-    const limit = toSeconds(ctx.wall - options.retention)
+    // What a wall clock that jumped ahead says is no reason to delete anything: age is what has passed while we looked.
+    const limit = toSeconds(Math.min(ctx.wall, startWall + (ctx.time.monotonic() - startMonotonic)) - options.retention)
     const began = ctx.time.monotonic()
     const ended: AgedTask[] = []
     let old = 0
@@ -62,9 +66,8 @@ export function createRetention(ctx: Context) {
     shrinking = store.freePages() < free
   }
 
-  const step = (): void => {
+  const removeNow = (): void => {
     if (ctx.now >= nextLook) nextLook = ctx.now + (removeSome() ? PAUSE : Math.min(REST, options.retention / 100))
-    if (shrinking) giveRoomBack()
   }
 
   return {
@@ -75,7 +78,13 @@ export function createRetention(ctx: Context) {
         cursor = from
         nextLook = 0
       })
-      const error = store.part(step)
+      const error = store.part(removeNow)
+      // A part of its own: that room cannot be given back must not undo what was counted above.
+      const stuck = shrinking ? store.part(giveRoomBack) : null
+      if (stuck !== null) {
+        ctx.log('error', 'retention.failed', { error: stuck.message })
+        shrinking = false
+      }
       if (error !== null) {
         // A damaged row of long ago must not keep today's tasks from being served.
         ctx.log('error', 'retention.failed', { error: error.message })

@@ -5,8 +5,10 @@ import type { CoreEvent, Effect, Operation, Results, TurnResult } from './operat
 /** At most this many operations share a commit: more would only make the first of them wait longer. */
 const MAX_OPERATIONS = 256
 
+/** A page of a list may look at 10,000 rows. */
+const LIST_WEIGHT = 64
 /** What an operation counts as: a batch of submissions is as many. */
-const weightOf = (o: Operation): number => (o.op === 'submit' ? Math.max(1, o.tasks.length) : 1)
+const weightOf = (o: Operation): number => (o.op === 'submit' ? Math.max(1, o.tasks.length) : o.op === 'list' ? LIST_WEIGHT : 1)
 
 /** How the doors call the core. */
 export interface Turns {

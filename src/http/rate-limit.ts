@@ -16,8 +16,9 @@ const MAX_ADDRESSES = 50_000
 export function limitRate(perSecond: number, now: () => number, isLocal: (address: string) => boolean = isLoopback): MiddlewareHandler<{ Bindings: Partial<HttpBindings> }> {
   const rates = new Map<string, () => boolean>()
   return async (c, next) => {
-    const address = c.env.incoming?.socket.remoteAddress
-    if (perSecond === 0 || address === undefined || isLocal(address)) return next()
+    // One that has reset its connection has no address any more: all of those are counted as one.
+    const address = c.env.incoming?.socket.remoteAddress ?? ''
+    if (perSecond === 0 || isLocal(address)) return next()
     let withinRate = rates.get(address)
     if (withinRate === undefined) {
       if (rates.size >= MAX_ADDRESSES) rates.clear()

@@ -71,6 +71,7 @@ function replace(file: string, by: string, keepAs: string): string | null {
   const there = existsSync(file)
   for (const end of there ? ['', ...logs] : logs) linkSync(file + end, keepAs + end)
   // The old log must not meet the new database: it would be played back into it.
+  syncFolder(dirname(file)) // the old database is safe under its new name before anything of it goes
   for (const end of [...logs, '-shm']) rmSync(file + end, { force: true })
   renameSync(by, file)
   syncFolder(dirname(file))
