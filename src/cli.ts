@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { defineCommand, renderUsage, runCommand, type CommandDef } from 'citty'
 import { readFileSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
 import { ConfigError } from './lib/config-error.js'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -23,14 +24,15 @@ const main = defineCommand({
   subCommands: commands,
 })
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
+/** Colours are for a terminal. */
+const print = (text: string): void => void process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`)
 
 async function run(argv: string[]): Promise<void> {
   const [name] = argv
   const asksHelp = asksForHelp(argv)
   if (argv.includes('--version') && argv.length === 1) return print(version)
-  if (name === undefined || (asksHelp && !(name in commands))) return print(await renderUsage(main))
-  const load = commands[name]
+  if (name === undefined || (asksHelp && !Object.hasOwn(commands, name))) return print(await renderUsage(main))
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined) throw new ConfigError(`unknown command ${JSON.stringify(name)}; use one of ${Object.keys(commands).join(', ')}, or --help`)
   const command = await load()
   const subCommands = command.subCommands as Record<string, CommandDef> | undefined

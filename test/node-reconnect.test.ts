@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { jitteredWait, longestWait, PROBE, RECONNECT } from '../src/node/backoff.js'
@@ -100,7 +101,7 @@ test('a node comes back after the time that the coordinator announced', async ()
   await coordinator.welcomed()
 })
 
-test('waits grow while nobody is there, and start anew after a session that was welcomed', async () => {
+test('waits grow while nobody is there, and start anew after a session that was welcomed and lasted', async () => {
   const first = await startCoordinator()
   const { port } = first
   await first.stop()
@@ -111,6 +112,7 @@ test('waits grow while nobody is there, and start anew after a session that was 
   const second = await startCoordinator({ port })
   const session = await second.welcomed()
   await event('connected')
+  await sleep(1100) // a session that ends sooner does not count as one that lasted
   session.socket.terminate()
   for (;;) {
     const { retry_in } = await event('disconnected')
@@ -123,4 +125,16 @@ test('a server that refuses the upgrade is tried again', async () => {
   const { event } = await startNode({ coordinator: url })
   expect((await event('disconnected')).reason).toContain('503')
   await event('disconnected')
+})
+
+test('waits grow too while every session is welcomed and closed at once', async () => {
+  const coordinator = await startCoordinator()
+  const { event } = await startNode({ coordinator: coordinator.url, random: () => 0.01 })
+  const waits = []
+  for (let i = 0; i < 4; i++) {
+    const session = await coordinator.welcomed()
+    session.close(4429)
+    waits.push((await event('disconnected')).retry_in)
+  }
+  expect(waits).toEqual([0.005, 0.01, 0.02, 0.04])
 })

@@ -1,8 +1,9 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createAvailability } from '../src/node/availability.js'
 import { servesModel, serverModel } from '../src/node/model-names.js'
 import { after } from '../src/node/timer.js'
 import type { NodeTask } from '../src/node/index.js'
-import { aborted, assignment, connectedNode, endlessWork, gate } from './node-helpers.js'
+import { aborted, assignment, connectedNode, endlessWork, gate, startCoordinator, startNode } from './node-helpers.js'
 
 test('a task is accepted, worked on, completed and settled', async () => {
   const tasks: NodeTask[] = []
@@ -272,4 +273,43 @@ test('names of models compare case-insensitively, and a family stands for its mo
   expect(serverModel(mapping, [], 'gemma-7b', 'gemma')).toBe('gemma2:9b')
   expect(serverModel({}, ['mistral-7b', 'llama-3-70b'], 'llama', 'llama')).toBe('llama-3-70b')
   expect(serverModel({}, [], 'qwen', 'unknown')).toBe('qwen')
+})
+
+test('work that stops its own node before it begins to wait ends the node and nothing else', async () => {
+  let stop = (): Promise<unknown> => Promise.resolve()
+  const { session, node } = await connectedNode({ work: () => stop().then(() => 'never sent') })
+  stop = () => node.stop()
+  session.assign()
+  expect(await node.closed).toMatchObject({ reason: 'stopped' })
+})
+
+test('a listener that drains at the completion it hears of finds its result there, and it is sent first', async () => {
+  const holder: { node?: { drain(): Promise<unknown> } } = {}
+  const coordinator = await startCoordinator()
+  const { node } = await startNode({
+    coordinator: coordinator.url,
+    work: () => 'paid for',
+    onEvent: (event) => {
+      if (event.type === 'completed') void holder.node?.drain()
+    },
+  })
+  holder.node = node
+  const session = await coordinator.welcomed()
+  session.assign()
+  expect(await session.expect('task.complete')).toMatchObject({ output: 'paid for' })
+  session.settle({ task_id: 't1', attempt: 1 })
+  await session.expect('session.drain')
+  session.close(1000)
+  expect(await node.closed).toEqual({ reason: 'drained', unsettled: 0 })
+})
+
+test('a check that never answers does not keep the node from starting', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const availability = createAvailability({ check: () => new Promise(() => undefined), onChange: () => undefined })
+  const started = availability.start()
+  await vi.advanceTimersByTimeAsync(16_000)
+  await started
+  expect(availability.status).toBe('maintenance')
+  availability.stop()
 })

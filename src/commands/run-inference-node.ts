@@ -68,13 +68,14 @@ export default defineCommand({
       void (isStopping ? node.stop() : node.drain())
       isStopping = true
     }
-    process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+    // SIGHUP too: the terminal it was started in has gone, and paid work with it if nobody finishes it.
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('SIGHUP', onSignal)
     try {
       await node.start()
       const end = await node.closed
       if (end.reason === 'fatal') throw end.error
     } finally {
-      process.off('SIGTERM', onSignal).off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal).off('SIGINT', onSignal).off('SIGHUP', onSignal)
     }
   },
 })

@@ -36,7 +36,6 @@ export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | nul
   const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT)
-  server.on('error', (error) => log.error({ err: error }, 'the server failed'))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     if (error.code === 'HPE_HEADER_OVERFLOW') return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')

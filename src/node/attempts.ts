@@ -72,13 +72,22 @@ export function createAttempts(parts: AttemptsParts) {
     parts.onStopped()
   }
 
+  const keep = (result: Result): void => {
+    results.keep(result).catch((error: unknown) => {
+      // It cannot even be written as a message: the task must not wait for its deadline.
+      emit({ type: 'warning', message: `${attemptKey(result)}: ${tellError(error).message}` })
+      if (result.type === 'task.complete') keep(failure(result, 'the output cannot be sent'))
+    })
+  }
+
   const finish = (entry: Held, result: Result, told?: string): void => {
     release(entry)
     const { task_id, attempt } = result
+    // First: whoever hears of it may drain or stop the node, and must not find it empty-handed.
+    keep(result)
     const seconds = (performance.now() - entry.received) / 1000
     if (result.type === 'task.complete') emit({ type: 'completed', task_id, attempt, characters: result.output.length, seconds })
     else emit({ type: 'failed', task_id, attempt, error: told ?? result.error, retryable: result.retryable, seconds })
-    void results.keep(result)
   }
 
   const fail = (entry: Held, error: unknown): void => {
@@ -120,7 +129,8 @@ export function createAttempts(parts: AttemptsParts) {
       })
       ended.then(takeBack, takeBack)
     }, { once: true })
-    const ended = run(entry).finally(free)
+    // Not at once: work that stops its own node before its first await would find nothing here to wait for.
+    const ended = Promise.resolve().then(() => run(entry)).finally(free)
     ended.catch((error: unknown) => emit({ type: 'warning', message: tellError(error).message }))
   }
   function startWaiting(): void {
@@ -150,9 +160,9 @@ export function createAttempts(parts: AttemptsParts) {
       entry.abort.abort(error)
     })
     held.set(attemptKey(task), entry)
+    waiting.push(entry)
     say({ type: 'task.accept', task_id, attempt })
     emit({ type: 'assigned', task_id, attempt, model_name, max_infer_time })
-    waiting.push(entry)
     startWaiting()
   }
 

@@ -1,6 +1,6 @@
 import { longestWait, PROBE } from './backoff.js'
 import type { DeclaredStatus } from './events.js'
-import { after, orAborted } from './timer.js'
+import { after, within } from './timer.js'
 
 export interface AvailabilityParts {
   /** Throws or rejects while the backend cannot work. */
@@ -23,8 +23,7 @@ export function createAvailability({ check, onChange }: AvailabilityParts) {
 
   const look = async (): Promise<string | null> => {
     try {
-      const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(CHECK_TIMEOUT)])
-      await orAborted(Promise.resolve(check(signal)), signal)
+      await within(CHECK_TIMEOUT, stopped.signal, check)
       return null
     } catch (error) {
       return error instanceof Error ? error.message : String(error)

@@ -9,7 +9,7 @@ import type { DeclaredStatus, NodeEnd, NodeEvent } from './events.js'
 import { resolveOptions, usableModels, type InferenceNodeOptions, type Resolved } from './options.js'
 import { createResults, type Results } from './results.js'
 import type { Welcome, WorkMessage } from './session.js'
-import { after, orAborted, pause } from './timer.js'
+import { after, pause, within } from './timer.js'
 import { openUnsettledFolder, type UnsettledFolder } from './unsettled.js'
 import { tellError } from './work-error.js'
 
@@ -250,8 +250,7 @@ export class InferenceNode {
       return
     }
     try {
-      const signal = AbortSignal.any([this.#halt.signal, AbortSignal.timeout(MODELS_TIMEOUT)])
-      const list = usableModels(await orAborted(models(signal), signal))
+      const list = usableModels(await within(MODELS_TIMEOUT, this.#halt.signal, models))
       if (list.length === 0) return this.#availability.down('the model server has no models')
       if (list.join('\n') === this.#models.join('\n')) return
       this.#models = list
@@ -289,7 +288,10 @@ export class InferenceNode {
     const patience = new AbortController()
     await Promise.race([Promise.all([this.#loop, this.#attempts.idle()]), pause(STOP_GRACE, patience.signal)])
     patience.abort()
-    await this.#folder?.idle()
+    // A disk that hangs must not keep the node from ending.
+    const disk = new AbortController()
+    await Promise.race([this.#folder?.idle(), pause(STOP_GRACE, disk.signal)])
+    disk.abort()
     const end: NodeEnd = { ...why, unsettled }
     this.#emit({ type: 'stopped', end })
     this.#resolveClosed(end)

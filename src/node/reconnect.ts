@@ -9,24 +9,26 @@ export type Plan = { stop: string } | { wait: number }
 /** A coordinator that is back later than this will have been restarted by someone who can say so, seconds. */
 const LONGEST_ANNOUNCED = 300
 /** A session that ended sooner is not dialled again at once, whatever its code: that could go round for ever. */
-const SHORT_SESSION = 1000
+export const SHORT_SESSION = 1000
 const DRAINED = 1000
 
 /**
  * What to do after a session.
- * @param failures sessions that were not welcomed, in a row before this one
+ * @param failures sessions that were not welcomed, or ended soon after, in a row before this one
  */
 export function planReconnect(end: SessionEnd, failures: number, random: () => number): Plan {
-  const backoff = (): Plan => ({ wait: jitteredWait(RECONNECT, failures, random) })
+  const backoff = (): { wait: number } => ({ wait: jitteredWait(RECONNECT, failures, random) })
+  const short = !end.welcomed || end.lasted < SHORT_SESSION
   if (end.code === DRAINED) return backoff() // as the node likes; one that has not asked to drain wants to work
   const rule = reconnectAfter(end.code)
   switch (rule) {
     case 'no':
       return { stop: `the coordinator closed the session with ${end.code}: ${end.reason}` }
     case 'after':
-      return end.reconnectAfter === null ? backoff() : { wait: Math.min(end.reconnectAfter, LONGEST_ANNOUNCED) * 1000 }
+      if (end.reconnectAfter === null) return backoff()
+      return { wait: Math.max(Math.min(end.reconnectAfter, LONGEST_ANNOUNCED) * 1000, short ? backoff().wait : 0) }
     case 'now':
-      return end.welcomed && end.lasted >= SHORT_SESSION ? { wait: 0 } : backoff()
+      return short ? backoff() : { wait: 0 }
     case 'backoff':
       return backoff()
     default:

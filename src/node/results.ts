@@ -2,7 +2,7 @@ import { jitteredWait, RECONNECT } from './backoff.js'
 import type { Emit } from './events.js'
 import { encode, type Encoded } from './frames.js'
 import { attemptKey, failure, type AttemptRef, type Result } from './task.js'
-import { after } from './timer.js'
+import { after, within } from './timer.js'
 import { MAX_UNSETTLED, MAX_UNSETTLED_BYTES, type UnsettledFolder } from './unsettled.js'
 
 /** The session of the moment, as narrow as results need it. */
@@ -30,6 +30,8 @@ interface Kept {
   message: Encoded
   /** Durable, or as durable as it will get; before that it is not sent. */
   ready: boolean
+  /** It has gone out in the session of the moment: only then an answer can be about it. */
+  sent: boolean
   /** How often the coordinator could not take it. */
   failures: number
   /** Takes back the next try. */
@@ -40,6 +42,9 @@ export type Results = ReturnType<typeof createResults>
 
 /** Results are put on the socket only while less than this waits there: 4,096 large ones would not fit in memory twice. */
 const HIGH_WATER_BYTES = 8 * 1024 * 1024
+/** A disk that takes longer is not waited for, ms: the network may deliver what it cannot keep. */
+const DISK_TIMEOUT = 10_000
+const never = new AbortController().signal
 const nothing = (): void => undefined
 
 /** The results that are not settled: keeps each until the coordinator has said what became of it, and sends it until then. */
@@ -84,12 +89,13 @@ export function createResults(parts: ResultsParts) {
       if (entry === undefined || !entry.ready) continue
       fit(entry)
       channel.send(entry.message)
+      entry.sent = true
       resendIn(key, entry, parts.resendAfter)
     }
   }
 
   const add = (result: Result, ready: boolean): Kept => {
-    const entry: Kept = { result, message: encode(result), ready, failures: 0, cancelResend: nothing }
+    const entry: Kept = { result, message: encode(result), ready, sent: false, failures: 0, cancelResend: nothing }
     kept.set(attemptKey(result), entry)
     bytes += entry.message.bytes
     return entry
@@ -129,7 +135,8 @@ export function createResults(parts: ResultsParts) {
       const entry = add(result, false)
       fit(entry)
       try {
-        if (entry.result.type === 'task.complete') await folder?.put(entry.result)
+        const fitted = entry.result
+        if (fitted.type === 'task.complete' && folder !== null) await within(DISK_TIMEOUT, never, () => folder.put(fitted))
       } catch (error) {
         warn(error) // it can still be delivered from memory
       }
@@ -153,7 +160,10 @@ export function createResults(parts: ResultsParts) {
     },
     /** The session has ended: nothing is sent until the next. */
     closed(): void {
-      for (const entry of kept.values()) entry.cancelResend()
+      for (const entry of kept.values()) {
+        entry.cancelResend()
+        entry.sent = false
+      }
       outgoing.clear()
     },
     pump,
@@ -176,7 +186,8 @@ export function createResults(parts: ResultsParts) {
         this.again(ref)
         return true
       }
-      return forget(ref)
+      // What answers an earlier message about the attempt says nothing of a result that has not gone out: late ones may count.
+      return entry.sent ? forget(ref) : false
     },
   }
 }

@@ -34,3 +34,21 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<
     else signal.addEventListener('abort', end, { once: true })
   })
 }
+
+/**
+ * What `run` comes to, with a signal that aborts when the parent does or after `ms`. Not AbortSignal.any() with a timeout()
+ * in it: nothing holds such a timeout, and the collector takes it with its timer.
+ */
+export async function within<T>(ms: number, parent: AbortSignal, run: (signal: AbortSignal) => T | Promise<T>): Promise<T> {
+  const own = new AbortController()
+  const end = (): void => own.abort(parent.reason)
+  const takeBack = after(ms, () => own.abort(new Error(`no answer within ${ms / 1000} s`)))
+  parent.addEventListener('abort', end)
+  if (parent.aborted) end()
+  try {
+    return await orAborted(Promise.resolve(run(own.signal)), own.signal)
+  } finally {
+    takeBack()
+    parent.removeEventListener('abort', end)
+  }
+}

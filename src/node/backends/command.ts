@@ -22,6 +22,12 @@ const STDERR_TAIL = 2000
 /** How long the output of a program that was killed may take to close, ms. */
 const CLOSE_TIMEOUT = 1000
 
+/** Programs that run: groups of their own, so a terminal that goes away does not end them. */
+const live = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of live) signalGroup(child, 'SIGKILL')
+})
+
 /** Runs a program for each task: the prompt on its standard input, the answer on its standard output. */
 export function command({ command: program, args = [], env, killAfter = 2 }: CommandOptions): Backend {
   const run = async function* (task: NodeTask, signal: AbortSignal): AsyncGenerator<string, void> {
@@ -32,6 +38,8 @@ export function command({ command: program, args = [], env, killAfter = 2 }: Com
       windowsHide: true,
     })
     const ended = endOf(child)
+    live.add(child)
+    void ended.then(() => live.delete(child))
     const kill = killer(child, killAfter)
     let stderr = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-STDERR_TAIL)))
@@ -87,19 +95,22 @@ function endOf(child: ChildProcess): Promise<End> {
   })
 }
 
+/** Sends a signal to a program and everything it started. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return
+  try {
+    if (process.platform === 'win32') child.kill(signal)
+    else process.kill(-child.pid, signal)
+  } catch (error) {
+    // ESRCH: the group has ended. macOS says EPERM for a group of which only zombies are left.
+    if (!(error instanceof Error && 'code' in error && (error.code === 'ESRCH' || error.code === 'EPERM'))) throw error
+  }
+}
+
 /** Ends a program and everything it started: SIGTERM, and SIGKILL to what is left after `seconds`. */
 function killer(child: ChildProcess, seconds: number) {
   let cancel: (() => void) | null = null
-  const send = (signal: NodeJS.Signals): void => {
-    if (child.pid === undefined) return
-    try {
-      if (process.platform === 'win32') child.kill(signal)
-      else process.kill(-child.pid, signal)
-    } catch (error) {
-      // ESRCH: the group has ended. macOS says EPERM for a group of which only zombies are left.
-      if (!(error instanceof Error && 'code' in error && (error.code === 'ESRCH' || error.code === 'EPERM'))) throw error
-    }
-  }
+  const send = (signal: NodeJS.Signals): void => signalGroup(child, signal)
   const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null
   const killLater = (): void => {
     cancel ??= after(seconds * 1000, () => {

@@ -102,18 +102,22 @@ async function* readEvents(answer: Answer, shown: string): AsyncGenerator<string
   const decoder = new TextDecoder()
   let used: Usage | undefined
   let isFinished = false
-  for await (const chunk of answer.bytes()) {
-    parser.feed(decoder.decode(chunk, { stream: true }))
-    if (broken !== null) throw new WorkError(`the model server at ${shown} sent ${String(broken)}`)
-    for (const data of events.splice(0)) {
-      if (data.trim() === '[DONE]') return { usage: used }
-      const { choices, usage } = readPiece(data, shown)
-      used = usage ?? used
-      for (const { delta, finish_reason } of choices.slice(0, 1)) {
-        if (delta?.content != null && delta.content !== '') yield delta.content
-        if (finish_reason != null && finish_reason !== '') isFinished = true
+  try {
+    for await (const chunk of answer.bytes()) {
+      parser.feed(decoder.decode(chunk, { stream: true }))
+      if (broken !== null) throw new WorkError(`the model server at ${shown} sent ${String(broken)}`)
+      for (const data of events.splice(0)) {
+        if (data.trim() === '[DONE]') return { usage: used }
+        const { choices, usage } = readPiece(data, shown)
+        used = usage ?? used
+        for (const { delta, finish_reason } of choices.slice(0, 1)) {
+          if (delta?.content != null && delta.content !== '') yield delta.content
+          if (finish_reason != null && finish_reason !== '') isFinished = true
+        }
       }
     }
+  } catch (error) {
+    if (!isFinished) throw error // what breaks after the finish takes nothing from the answer
   }
   if (!isFinished) throw new WorkError(`the model server at ${shown} ended its answer in the middle`)
   return { usage: used }
