@@ -1,6 +1,6 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
-import type { Node } from '../nodes/registry.js'
+import { NO_HISTORY, type Node } from '../nodes/registry.js'
 import type { NodeRow } from '../store/schema.js'
 import type { OpenAttempt } from '../store/attempts.js'
 import type { NodeStatus } from '../wire/fields.js'
@@ -78,12 +78,7 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
       }
       if (known?.row.key_proven === 1) return proven(body.node_id)
       const row: NodeRow = {
-        successes: 0,
-        failures: 0,
-        mean_seconds: 0,
-        failures_in_row: 0,
-        cooled_until_ms: 0,
-        drained: 0,
+        ...NO_HISTORY,
         key_proven: 0,
         agent: null,
         ...known?.row,

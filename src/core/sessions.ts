@@ -1,6 +1,6 @@
 import { toSeconds } from '../lib/clock.js'
 import { never } from '../lib/result.js'
-import type { Node, Session } from '../nodes/registry.js'
+import { NO_HISTORY, type Node, type Session } from '../nodes/registry.js'
 import type { NodeRow } from '../store/schema.js'
 import type { Fault } from '../tasks/lifecycle.js'
 import { normalizeKey } from '../wire/keys.js'
@@ -82,12 +82,7 @@ export function createSessions(ctx: Context, ledger: Ledger) {
         return refuseHello(sessionId, 'rate_limited', `the service has ${options.maxNodes} nodes, the most it takes`, 'tooMany')
       }
       const row: NodeRow = {
-        successes: 0,
-        failures: 0,
-        mean_seconds: 0,
-        failures_in_row: 0,
-        cooled_until_ms: 0,
-        drained: 0,
+        ...NO_HISTORY,
         ...known?.row,
         node_id: hello.node_id,
         endpoint: hello.endpoint,

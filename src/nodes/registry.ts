@@ -65,6 +65,9 @@ export interface NodeCounts {
  */
 const MAX_OFFERED = 8 * 1024 * 1024
 
+/** What is known of a node that nobody has worked with. */
+export const NO_HISTORY = { successes: 0, failures: 0, mean_seconds: 0, failures_in_row: 0, cooled_until_ms: 0, drained: 0 }
+
 const createNode = (row: NodeRow, seen: number): Node => ({
   row,
   models: [],
