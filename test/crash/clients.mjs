@@ -122,8 +122,10 @@ export async function sessionNode(world, id, slots) {
   const held = new Map()
   const keyOfAttempt = (a) => `${a.task_id} ${a.attempt}`
   let socket = null
+  /** The session of the moment is welcomed: before that nothing but its hello may be said, and the welcome says the rest. */
+  let welcomed = false
   const say = (message) => {
-    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message))
+    if (welcomed && socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message))
   }
   const sayResult = (entry) => {
     if (entry.message.type === 'task.complete') world.record.sends(entry.task_id, id, entry.message.output)
@@ -176,10 +178,12 @@ export async function sessionNode(world, id, slots) {
     const { host } = new URL(url)
     const ws = new WebSocket(`ws://${host}/api/v1/nodes/connect`, ['inference-node.v1'], { perMessageDeflate: false, handshakeTimeout: PATIENCE })
     socket = ws
+    welcomed = false
     let beat
     const end = () => ws.terminate()
     world.ended.addEventListener('abort', end)
     const welcome = (m) => {
+      welcomed = true
       for (const r of m.resumed) if (held.has(keyOfAttempt(r))) world.record.figures['attempts resumed']++
       for (const d of m.dropped) if (held.get(keyOfAttempt(d))?.message?.type !== 'task.complete') held.delete(keyOfAttempt(d))
       for (const entry of held.values()) if (entry.message !== null) sayResult(entry)
@@ -192,7 +196,7 @@ export async function sessionNode(world, id, slots) {
       if (world.choice('forgets', id, number) < 0.03) held.clear()
       const running = [...held.values()].map(({ task_id, attempt }) => ({ task_id, attempt }))
       const signature = sign('sha256', Buffer.from(`inference-node.v1:${id}:${host}:${nonce}`), { key: key.private, dsaEncoding: 'ieee-p1363' }).toString('hex')
-      say({ type: 'session.hello', node_id: id, public_key: key.public, signature, supported_models: ['llama', 'mistral'], max_concurrent_tasks: slots, batch: true, running })
+      ws.send(JSON.stringify({ type: 'session.hello', node_id: id, public_key: key.public, signature, supported_models: ['llama', 'mistral'], max_concurrent_tasks: slots, batch: true, running }))
     }
     await new Promise((resolve) => {
       ws.on('error', () => undefined) // 'close' follows
