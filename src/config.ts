@@ -2,7 +2,7 @@ import { createECDH } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { CoreOptions } from './core/context.js'
-import { describeSettings, parseSettings, readToml, type SettingDoc } from './lib/settings.js'
+import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from './lib/settings.js'
 import type { Family } from './tasks/models.js'
 
 const PRIVATE_KEY = 'must be a secp256k1 private key in hex: 32 bytes, or 33 with a trailing 01'
@@ -18,14 +18,9 @@ const isPrivateKey = (hex: string): boolean => {
   }
 }
 
-const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description))
 const integer = (min: number, max: number, fallback: number, description: string) => {
   const expected = `must be an integer from ${min} to ${max}`
   return described(v.optional(v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
-}
-const seconds = (min: number, max: number, fallback: number, description: string) => {
-  const expected = `must be a number of seconds from ${min} to ${max}`
-  return described(v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
 }
 const days = (max: number, fallback: number, description: string) => {
   const expected = `must be a number of days from 0 to ${max}`

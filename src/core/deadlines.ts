@@ -26,10 +26,8 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
   /** The node has left an assignment unanswered: it gets nothing more until it sends a heartbeat. */
   const unaccepted = (open: OpenAttempt): void => {
     const session = registry.nodes.get(open.node_id)?.session
-    if (session != null) {
-      session.stalled = true
-      ctx.send(session.id, { type: 'task.cancel', task_id: open.task_id, attempt: open.attempt, reason: 'timeout' })
-    }
+    if (session != null) session.stalled = true
+    ledger.tellToStop(open, 'timeout')
     ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
     ledger.giveBack(open, 'unaccepted', 'node', 'the node did not accept it in time')
   }
@@ -79,7 +77,7 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
         ledger.giveBack(attempt, 'lost', 'network', `the node was silent for ${toSeconds(silent)} s`)
         continue
       }
-      if (node?.session != null) ctx.send(node.session.id, { type: 'task.cancel', task_id, attempt: attempt.attempt, reason: 'timeout' })
+      ledger.tellToStop(attempt, 'timeout')
       ledger.giveBack(attempt, 'timeout', 'node', `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`)
     }
     ctx.wake(due.length === BATCH ? ctx.now : (store.attempts.nextLease() ?? Infinity))

@@ -143,6 +143,12 @@ export function createLedger(ctx: Context) {
     ctx.log('warn', 'task.failed', { task_id: task.task_id, error })
   }
 
+  /** Tells the node of an attempt to stop working on it; one without a session learns it from the answer to its result. */
+  const tellToStop = ({ task_id, attempt, node_id }: OpenAttempt, reason: 'cancelled' | 'timeout' | 'superseded'): void => {
+    const session = registry.nodes.get(node_id)?.session
+    if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id, attempt, reason })
+  }
+
   /** Ends an open attempt and sends its task on. */
   const giveBack = (attempt: OpenAttempt, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', fault: Fault | null, error: string): void => {
     const task = store.tasks.get(attempt.task_id)
@@ -182,8 +188,7 @@ export function createLedger(ctx: Context) {
       const attempt = registry.open.get(task.task_id)
       if (attempt !== undefined) {
         endAttempt(attempt, 'cancelled', null, null)
-        const session = registry.nodes.get(attempt.node_id)?.session
-        if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id: task.task_id, attempt: attempt.attempt, reason: 'cancelled' })
+        tellToStop(attempt, 'cancelled')
       }
       fail(task, CANCELLED)
       return true
@@ -239,6 +244,7 @@ export function createLedger(ctx: Context) {
     find,
     openOf,
     giveBack,
+    tellToStop,
     endAttempt,
     fail,
     move,
@@ -261,8 +267,7 @@ export function createLedger(ctx: Context) {
       const other = attempt === undefined ? registry.open.get(taskId) : undefined
       if (other !== undefined) {
         endAttempt(other, 'superseded', null, null)
-        const session = registry.nodes.get(other.node_id)?.session
-        if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id: taskId, attempt: other.attempt, reason: 'superseded' })
+        tellToStop(other, 'superseded')
       }
       store.attempts.complete(row, result.usage, ctx)
       move(task, { to: 'completed', node_id: nodeId, output: result.output, confidence: result.confidence, at: toSeconds(ctx.wall) })

@@ -10,6 +10,15 @@ export interface SettingDoc {
   description: string
 }
 
+/** A setting with what the documentation says of it. */
+export const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description))
+
+/** A duration in seconds, fractions allowed. */
+export const seconds = (min: number, max: number, fallback: number, description: string) => {
+  const expected = `must be a number of seconds from ${min} to ${max}`
+  return described(v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
+}
+
 /**
  * The content of a TOML file.
  * @throws ConfigError one line with the file's name and what is wrong with it

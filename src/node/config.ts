@@ -1,16 +1,11 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { describeSettings, parseSettings, readToml, type SettingDoc } from '../lib/settings.js'
+import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from '../lib/settings.js'
 import { id, models, share, shortText, slots } from '../wire/fields.js'
 import { coordinatorAddress } from './address.js'
 import { DEFAULT_BASE_URL } from './backends/openai.js'
 
-const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description))
-const seconds = (min: number, max: number, fallback: number, description: string) => {
-  const expected = `must be a number of seconds from ${min} to ${max}`
-  return described(v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
-}
 const path = (fallback: string, description: string) => described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path')), fallback), description)
 
 const COORDINATOR = 'must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"'

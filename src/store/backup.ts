@@ -3,7 +3,8 @@ import { existsSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, syncFolder } from './copy.js'
-import { codeOf, explainOpen, StoreError } from './open.js'
+import { codeOf } from './faults.js'
+import { explainOpen, StoreError } from './open.js'
 
 /** The pages of a step where nothing else waits for the process: 40 MB. */
 const LARGE_STEP = 10_000

@@ -3,7 +3,8 @@ import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync } from 'no
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Finding } from './check.js'
-import { codeOf, explainOpen, StoreError } from './open.js'
+import { codeOf } from './faults.js'
+import { explainOpen, StoreError } from './open.js'
 
 /** So many pages are copied between two turns of the event loop: 0.4 MB, well under a millisecond. */
 const STEP_PAGES = 100

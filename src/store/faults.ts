@@ -1,5 +1,7 @@
+/** The code of an error of SQLite or of the system; empty where there is none. */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+
 /** Whether the file could not be written, rather than one operation being wrong. */
-export function isStoreFault(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false
-  return /^SQLITE_(FULL|IOERR|READONLY|BUSY|LOCKED|CANTOPEN|CORRUPT|NOMEM|PROTOCOL|NOTADB)/.test(error.code)
-}
+export const isStoreFault = (error: unknown): boolean =>
+  /^SQLITE_(FULL|IOERR|READONLY|BUSY|LOCKED|CANTOPEN|CORRUPT|NOMEM|PROTOCOL|NOTADB)/.test(codeOf(error))

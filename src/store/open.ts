@@ -5,6 +5,7 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { codeOf } from './faults.js'
 import { adoptOriginal, copyOriginal, type Adoption } from './adopt.js'
 
 /** The database cannot be used; the message says which file, why, and what to do. */
@@ -125,9 +126,6 @@ function vacuumOnce(db: Database.Database): string | null {
 
 export const hasTable = (db: Database.Database, name: string): boolean =>
   db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== undefined
-
-export const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 
 /** One line for what went wrong with a file, and what to do. */
 export function explainOpen(file: string, error: unknown): string {

@@ -1,7 +1,5 @@
 import * as v from 'valibot'
 
-/** The largest fee or nonce: 2^53 - 1, the largest integer a JSON number carries exactly. */
-export const MAX_AMOUNT = Number.MAX_SAFE_INTEGER
 /** The largest `max_infer_time`, in seconds (68 years): keeps every sum of times far below 2^53 milliseconds. */
 export const MAX_INFER_TIME = 2 ** 31 - 1
 
