@@ -68,6 +68,10 @@ export const inferenceSettings = v.strictObject({
   backup_dir: path('A folder for backups, which the running service makes by itself. Without it none are made.'),
   backup_interval: seconds(1, 365 * DAY, DAY, 'How often a backup is made into backup_dir.'),
   backup_keep: integer(1, 10_000, 7, 'How many backups are kept in backup_dir; older ones are deleted.'),
+  core_thread: described(
+    v.optional(v.boolean('must be true or false'), false),
+    'Whether the core, which keeps the tasks and writes the database, has a thread of its own. It costs a little at every task, and keeps heartbeats and REST quick while a slow disk writes.',
+  ),
   public_hosts: described(
     v.optional(v.array(v.pipe(v.string('must be a host, such as "pool.example.org" or "pool.example.org:8443"'), v.toLowerCase())), []),
     'The hosts under which nodes reach the service. Set it on the public internet and behind a proxy: a hello must be signed for one of them. Empty: for the Host header that came.',

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
-import { createCore } from './core/core.js'
+import { hostHere, hostInThread, type CoreHost } from './core/hosts.js'
+import type { CommitPoint, CoreSettings } from './core/open-core.js'
 import type { CoreEvent } from './core/operations.js'
 import { createTurns } from './core/turns.js'
 import { createApp } from './http/app.js'
@@ -10,11 +11,7 @@ import { createServer, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
-import { createBackups } from './store/backups.js'
-import { openDatabase } from './store/open.js'
-import { createStore, type Store } from './store/store.js'
-import { createModelTable } from './tasks/models.js'
-import { nodeProtocolDocument } from './wire/asyncapi.js'
+import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/upgrade.js'
 
 export { StoreError } from './store/open.js'
@@ -38,37 +35,29 @@ export interface CoordinatorParts {
   log: Logger
   time?: TimeSource
   /** Told where a commit is: for tests that end the process just there. */
-  onCommitPoint?: (point: CommitPoint) => void
+  onCommitPoint?: ((point: CommitPoint) => void) | undefined
+  /** The same for a core in a thread, which no function can be given to. */
+  commitPoints?: { module: string; argument: unknown } | undefined
 }
 
 /** The most connections beside those of sessions. */
 const MAX_REST_CONNECTIONS = 10_000
 
-/** Before the fsync of a turn; after it, before any answer; after the answers were written to their sockets. */
-export type CommitPoint = 'before commit' | 'after commit' | 'after reply'
+/** When sessions may come back after a stop, in seconds. */
+const RECONNECT_AFTER = 5
 
 /**
  * Builds a coordinator on its database; it does not listen yet.
- * @throws StoreError when the database cannot be opened
+ * @throws StoreError when the database cannot be opened; where the core has a thread of its own, listen() throws it
  * @throws ConfigError when a certificate cannot be read
  */
-export function createCoordinator({ settings, log, time = systemTime, onCommitPoint }: CoordinatorParts): Coordinator {
+export function createCoordinator({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): Coordinator {
   const tls = readCertificate(settings)
-  const database = openDatabase(settings.database_path)
-  const { adopted, unvacuumed } = database
-  if (adopted !== null) log.info({ event: 'database.adopted', ...adopted }, 'database of the original service adopted')
-  if (unvacuumed !== null) log.warn({ event: 'database.unvacuumed', error: unvacuumed }, 'the file keeps the room of deleted tasks to itself; the next start tries again')
-  const store = createStore(database.db)
-  const core = createCore({
-    store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
-    models: createModelTable(familiesOf(settings)),
-    options: coreOptions(settings),
-    time,
-  })
+  const host = openHost({ settings, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
-  const turns = createTurns({ core, deliver: (effects) => sessions.deliver(effects), log: logEvents })
+  const turns = createTurns({ host, deliver: (effects) => sessions.deliver(effects), log: logEvents })
   const sessions = createSessionServer({
     send: turns.send,
     time,
@@ -79,21 +68,17 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
     maxSessionsPerAddress: settings.max_sessions_per_address,
     publicHosts: settings.public_hosts,
   })
-  const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, maxRequestsPerSecond: settings.max_requests_per_second, monotonic: () => time.monotonic(), log, asyncapi: nodeProtocolDocument(), wall: () => time.wall() })
-  const server = createServer(app, tls, log)
+  const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, maxRequestsPerSecond: settings.max_requests_per_second, monotonic: () => time.monotonic(), log, asyncapi: sessionProtocolDocument(), wall: () => time.wall() })
+  const server = createServer({ app, tls, log, overloaded: turns.overloaded })
   server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
   const closeServer = trackConnections(server)
-  const backups =
-    settings.backup_dir === undefined
-      ? null
-      : createBackups({ db: database.db, dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep, log, time })
   server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
   let listening = false
   let stopped: Promise<void> | undefined
 
   const shutDown = async (cut?: AbortSignal): Promise<void> => {
-    sessions.refuseNew()
-    await turns.call({ op: 'stop', reconnect_after: 5 })
+    sessions.refuseNew(RECONNECT_AFTER)
+    await turns.call({ op: 'stop', reconnect_after: RECONNECT_AFTER })
     const deadline = time.monotonic() + settings.shutdown_timeout * 1000
     // Each look is a turn of its own, so that it sees what the turns before it have settled.
     for (;;) {
@@ -107,17 +92,13 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
       await closeServer(1000)
     }
     turns.end()
-    await backups?.stop()
-    try {
-      core.close()
-    } finally {
-      database.close()
-    }
+    await host.close()
     log.info({ event: 'service.stopped' }, 'stopped')
   }
 
   return {
     async listen() {
+      await host.opened
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void => reject(new ListenError(explainListen(settings, error)))
         server.once('error', failed)
@@ -128,10 +109,10 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
         })
       })
       listening = true
-      backups?.start()
+      host.startBackups()
       const { port } = server.address() as AddressInfo
-      const host = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
-      const url = `${tls === null ? 'http' : 'https'}://${host}:${port}`
+      const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
+      const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
       log.info({ event: 'service.listening', url, database: settings.database_path }, 'listening')
       return { host: settings.api_host, port, url }
     },
@@ -142,18 +123,25 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
   }
 }
 
-/** Answers leave in the turn of the commit and are written at its end, so two turns later they are out. */
-function withCommitPoints(store: Store, at: (point: CommitPoint) => void): Store {
-  return {
-    ...store,
-    commit() {
-      at('before commit')
-      const result = store.commit()
-      at('after commit')
-      setImmediate(() => setImmediate(() => at('after reply')))
-      return result
-    },
+/** Where the core runs: the one place that decides it. */
+function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreHost {
+  const core: CoreSettings = {
+    database_path: settings.database_path,
+    families: familiesOf(settings),
+    options: coreOptions(settings),
+    backups: settings.backup_dir === undefined ? null : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
+    debug: log.isLevelEnabled('debug'),
   }
+  if (!settings.core_thread) return hostHere({ settings: core, log, time, onCommitPoint })
+  return hostInThread({
+    settings: core,
+    log,
+    commitPoints,
+    onFailure(error) {
+      log.fatal({ event: 'core.failed', err: error }, 'the core has failed; the service ends, and its next start goes on from what is stored')
+      throw error
+    },
+  })
 }
 
 function readCertificate(settings: ServiceConfig['inference']): { cert: Buffer; key: Buffer } | null {

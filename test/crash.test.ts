@@ -8,3 +8,10 @@ test('killed again and again, at random moments and at every point around a comm
   expect(code, out).toBe(0)
   expect(out).toContain('violations  0')
 }, 120_000)
+
+test('the same with the core in a thread of its own', async () => {
+  const { code, out } = await runScript('run.mjs', ['--kills', '8', '--dir', tempDir(), '--thread', 'yes'])
+  expect(code, out).toBe(0)
+  expect(out).toContain('the core in a thread')
+  expect(out).toContain('violations  0')
+}, 120_000)

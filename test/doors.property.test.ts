@@ -46,6 +46,9 @@ const NODES = ['alice', 'bob']
 const POLLER = 'pat'
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600, restart_grace: 3600, shutdown_timeout: 0, node_timeout: 3600, max_attempts: 4 }
 
+/** A thread needs the built files. */
+const built = async (): Promise<typeof createCoordinator> => ((await import(new URL('../dist/coordinator.js', import.meta.url).href)) as { createCoordinator: typeof createCoordinator }).createCoordinator
+
 /** What the model knows of a task: who was given which attempt, and how it has ended. */
 interface Known {
   status: 'open' | 'completed' | 'failed'
@@ -53,9 +56,9 @@ interface Known {
   given: Map<number, string>
 }
 
-async function play(commands: readonly Command[]): Promise<void> {
+async function play(commands: readonly Command[], inThread: boolean): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'inference-'))
-  const settings = inferenceDefaults({ ...calm, database_path: join(dir, 'inference.db'), api_port: 0 })
+  const settings = inferenceDefaults({ ...calm, database_path: join(dir, 'inference.db'), api_port: 0, core_thread: inThread })
   let coordinator: Coordinator
   let service: Omit<Service, 'file' | 'coordinator' | 'stop'>
   const known = new Map<string, Known>()
@@ -64,7 +67,7 @@ async function play(commands: readonly Command[]): Promise<void> {
   const holds = new Map<string, Map<string, number>>(NODES.map((node) => [node, new Map<string, number>()]))
 
   const start = async (): Promise<void> => {
-    coordinator = createCoordinator({ settings, log: silentLog() })
+    coordinator = (inThread ? await built() : createCoordinator)({ settings, log: silentLog() })
     service = serviceAt((await coordinator.listen()).url)
   }
   const note = (taskId: string, attempt: number, node: string): void => {
@@ -272,6 +275,12 @@ async function play(commands: readonly Command[]): Promise<void> {
   }
 }
 
+const runs = Number(process.env['PROPERTY_RUNS'] ?? 12)
+
 test('whatever comes through the doors, the service does what the model says', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), play), { numRuns: Number(process.env['PROPERTY_RUNS'] ?? 12) })
+  await fc.assert(fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), (commands) => play(commands, false)), { numRuns: runs })
+}, 180_000)
+
+test('the same with the core in a thread of its own', async () => {
+  await fc.assert(fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), (commands) => play(commands, true)), { numRuns: Math.ceil(runs / 2) })
 }, 180_000)

@@ -1,9 +1,9 @@
 import { defineCommand } from 'citty'
-import { nodeProtocolDocument } from '../wire/asyncapi.js'
+import { sessionProtocolDocument } from '../wire/asyncapi.js'
 
 export default defineCommand({
-  meta: { name: 'asyncapi', description: 'Print the session protocol as an AsyncAPI document' },
+  meta: { name: 'asyncapi', description: 'Print the session protocols as an AsyncAPI document' },
   run() {
-    console.log(JSON.stringify(nodeProtocolDocument(), null, 2))
+    console.log(JSON.stringify(sessionProtocolDocument(), null, 2))
   },
 })

@@ -2,6 +2,8 @@ import type { TimeSource } from '../lib/clock.js'
 import type { Node, Registry } from '../nodes/registry.js'
 import type { Store } from '../store/store.js'
 import type { ModelTable } from '../tasks/models.js'
+import type { TaskStatus } from '../tasks/lifecycle.js'
+import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { ServerMessage } from '../wire/node.js'
 import type { CoreEvent, Effect } from './operations.js'
@@ -54,12 +56,26 @@ export interface Context {
   pendingPerUser: Map<string, number> | null
   /** Nodes that hold less than before: a drained session that holds nothing is closed at the end of the turn. */
   lightened: Set<Node>
+  watching: WatchingHooks
   effects: Effect[]
   events: CoreEvent[]
   /** Takes back what memory took from this turn and the file does not hold: sessions. Run in reverse. */
   undo: (() => void)[]
   wake(at: number): void
-  send(session: number, message: ServerMessage): void
+  send(session: number, message: ServerMessage | ClientAnswer): void
   close(session: number, close: CloseReason, reason: string): void
   log(level: CoreEvent['level'], event: string, fields?: Record<string, string | number | boolean | null>): void
+}
+
+/** What the parts of the core tell those who watch tasks. Each costs a look at the size of a Map while nothing is watched. */
+export interface WatchingHooks {
+  /**
+   * Wherever the status of a task changes, in the transaction in which it does. Told to who watches at the end of the turn.
+   * @param attempt the number of its newest attempt; null when it is not at hand
+   */
+  changed(taskId: string, status: TaskStatus, attempt: number | null): void
+  /** A task is pushed to a node: whether its text is wanted while it is made. From then on the text is kept. */
+  streams(taskId: string, attempt: number): boolean
+  /** A piece of text from the node that holds this attempt. */
+  output(taskId: string, attempt: number, seq: number, delta: string): void
 }

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto'
 import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../lib/clock.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { createRegistry } from '../nodes/registry.js'
@@ -6,11 +5,13 @@ import { isStoreFault } from '../store/faults.js'
 import type { Store } from '../store/store.js'
 import type { ModelTable } from '../tasks/models.js'
 import type { Context, CoreOptions } from './context.js'
-import { UnplaceableTask } from './dispatch.js'
+import { UnplaceableTask, UnwritableTask } from './dispatch.js'
 import { createDurations } from './durations.js'
-import { createOperate, inMemory } from './operate.js'
+import { refusalsOf } from './clients.js'
+import { createOperate } from './operate.js'
 import type { Operation, Results, TurnResult } from './operations.js'
 import { createWalGuard } from './wal-guard.js'
+import { createWatching } from './watching.js'
 
 /** The window of `average_inference_time`, ms. */
 const DURATION_WINDOW = 3_600_000
@@ -32,13 +33,21 @@ export interface CoreParts {
   store: Store
   models: ModelTable
   options: CoreOptions
+  /** Whether events of level `debug` are wanted: what happens to every single task. */
+  debug?: boolean
   time?: TimeSource
   random?: () => number
 }
 
 /** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
-export function createCore({ store, models, options, time = systemTime, random = () => randomInt(2 ** 32) / 2 ** 32 }: CoreParts): Core {
+export function createCore({ store, models, options, debug = true, time = systemTime, random = Math.random }: CoreParts): Core {
   const clock = createServiceClock(time, store.loadClock() ?? time.wall())
+  const watching = createWatching({
+    task: store.tasks.get,
+    send: (session, message) => ctx.send(session, message),
+    undo: (step) => ctx.undo.push(step),
+    maxOutput: options.maxOutputBytes,
+  })
   const ctx: Context = {
     options,
     store,
@@ -53,6 +62,7 @@ export function createCore({ store, models, options, time = systemTime, random =
     stopping: false,
     pendingPerUser: options.maxPendingPerUser > 0 ? new Map() : null,
     lightened: new Set(),
+    watching,
     effects: [],
     events: [],
     undo: [],
@@ -66,6 +76,7 @@ export function createCore({ store, models, options, time = systemTime, random =
       this.effects.push({ session, close, reason })
     },
     log(level, event, fields) {
+      if (level === 'debug' && !debug) return
       this.events.push({ level, event, ...fields })
     },
   }
@@ -74,7 +85,8 @@ export function createCore({ store, models, options, time = systemTime, random =
   /** Why the store cannot be written now; null while it can. */
   let broken: string | null = null
   let brokenAt = 0
-  const { run, dispatch, deadlines } = createOperate(ctx, {
+  const { run, inMemory, finish, forget, withoutDelay, deadlines } = createOperate(ctx, {
+    watching,
     health() {
       if (broken !== null) return refuse('unavailable', broken)
       return ctx.stopping ? refuse('stopping', 'the service is stopping') : done({ warning: walGuard.warning() })
@@ -134,7 +146,8 @@ export function createCore({ store, models, options, time = systemTime, random =
       if (mustReload) reload()
       store.begin()
       const outcomes = operations.map(runOrThrow)
-      dispatch.run()
+      finish()
+      watching.tell()
       closeDrained()
       // A turn that writes nothing must not pass for proof that there is room again.
       if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
@@ -147,6 +160,7 @@ export function createCore({ store, models, options, time = systemTime, random =
     } catch (error) {
       abandon()
       if (error instanceof OperationFailed) return takeApart(operations, error)
+      if (error instanceof UnwritableTask) return withoutDelay(() => attempt(operations))
       if (error instanceof UnplaceableTask) {
         const outcomes = attempt(operations)
         ctx.log('error', 'task.inconsistent', { task_id: error.taskId, error: error.message })
@@ -166,6 +180,7 @@ export function createCore({ store, models, options, time = systemTime, random =
     ctx.effects.length = 0
     ctx.events.length = 0
     mustReload = true
+    forget()
     const steps = [...ctx.undo.splice(0).reverse(), () => store.rollback(), reload]
     for (const step of steps) {
       try {
@@ -180,13 +195,14 @@ export function createCore({ store, models, options, time = systemTime, random =
   const takeApart = (operations: readonly Operation[], failed: OperationFailed): TurnResult['outcomes'] => {
     const outcomes = attempt(operations.filter((o) => o !== failed.operation))
     ctx.log('error', 'operation.failed', { op: failed.operation.op, error: failed.message, stack: failed.cause instanceof Error ? (failed.cause.stack ?? null) : null })
-    refuseSession(failed.operation, 'the coordinator could not do this; its operator finds the cause in the log')
+    refuseSession(failed.operation, 'internal', 'the coordinator could not do this; its operator finds the cause in the log')
     outcomes.splice(operations.indexOf(failed.operation), 0, refuse('internal', 'the service could not do this'))
     return outcomes
   }
 
   /** Tells a session whose operation came to nothing, so that it says it again. */
-  const refuseSession = (o: Operation, message: string): void => {
+  const refuseSession = (o: Operation, code: 'internal' | 'unavailable', message: string): void => {
+    ctx.effects.push(...refusalsOf(o, code, message))
     if (o.op === 'hello') ctx.close(o.session, 'tryLater', message)
     if (o.op !== 'message') return
     const named = 'task_id' in o.message ? { task_id: o.message.task_id, attempt: o.message.attempt } : {}
@@ -208,7 +224,9 @@ export function createCore({ store, models, options, time = systemTime, random =
       return run(o)
     } catch (error) {
       ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error) })
-      return isStoreFault(error) ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`) : refuse('internal', 'the service could not do this')
+      const refusal = isStoreFault(error) ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`) : refuse('internal', 'the service could not do this')
+      ctx.effects.push(...refusalsOf(o, isStoreFault(error) ? 'unavailable' : 'internal', refusal.message))
+      return refusal
     }
   }
 
@@ -219,7 +237,7 @@ export function createCore({ store, models, options, time = systemTime, random =
       // That a session ended must not be forgotten; what it gave back is taken back after its grace.
       if (o.op === 'disconnect') return run({ ...o, returned: false })
       const why = broken ?? 'the database cannot be written'
-      refuseSession(o, `${why}; send it again`)
+      refuseSession(o, 'unavailable', `${why}; send it again`)
       return refuse('unavailable', `${why}; try again later`)
     })
 

@@ -1,13 +1,16 @@
 import { toSeconds } from '../lib/clock.js'
-import type { Node } from '../nodes/registry.js'
-import { nodesToAvoid } from '../store/attempts.js'
-import type { Place, ReadyTask } from '../store/tasks.js'
+import type { Node, Session } from '../nodes/registry.js'
+import { nodesToAvoid, type OpenAttempt } from '../store/attempts.js'
+import type { TaskRow } from '../store/schema.js'
+import type { NewTask, Place, ReadyTask } from '../store/tasks.js'
 import { choose, rejectionPause, scoreNode } from '../tasks/choice.js'
 import type { Lane } from '../tasks/models.js'
 import type { Context } from './context.js'
 import { isStoreFault } from '../store/faults.js'
 import { readLane, takeBest, type LaneReader } from './lane-reader.js'
+import type { Intake } from './intake.js'
 import type { Ledger } from './ledger.js'
+import type { Queue } from './queue.js'
 
 /** How many free nodes are compared for one task; among more, as many are drawn at random. */
 const COMPARED = 16
@@ -31,10 +34,13 @@ export class UnplaceableTask extends Error {
   }
 }
 
+/** A task that was just taken in could not be written, through no fault of the store. */
+export class UnwritableTask extends Error {}
+
 export type Dispatch = ReturnType<typeof createDispatch>
 
 /** Matches ready tasks with free slots. Pushing and polling share it; only the last step differs. */
-export function createDispatch(ctx: Context, ledger: Ledger) {
+export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue: Queue; intake: Intake; ledger: Ledger }) {
   const { store, registry } = ctx
   /** When a node that rejected a task may be offered it again, by node; looked at when the time has come. */
   const retries = new Map<Node, number>()
@@ -57,34 +63,50 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
     }
   }
 
-  const score = (node: Node): number =>
-    scoreNode(
-      {
-        prior: node.row.performance_score,
-        successes: node.row.successes,
-        failures: node.row.failures,
-        meanSeconds: node.row.mean_seconds,
-        held: node.held.size,
-        slots: node.row.max_concurrent_tasks,
-      },
-      ctx.durations.mean(ctx.now) / 1000,
-    )
+  const scoreNow = (): ((node: Node) => number) => {
+    const poolSeconds = ctx.durations.mean(ctx.now) / 1000
+    return ({ row, held }) =>
+      scoreNode(
+        {
+          prior: row.performance_score,
+          successes: row.successes,
+          failures: row.failures,
+          meanSeconds: row.mean_seconds,
+          held: held.size,
+          slots: row.max_concurrent_tasks,
+        },
+        poolSeconds,
+      )
+  }
+
+  const freeFor = (task: Pick<ReadyTask, 'model_name' | 'model_type'>): Lane[] => ctx.models.lanesOfTask(task.model_name, task.model_type).filter(hasFree)
+  const draw = (lanes: readonly Lane[], n: number): readonly Node[] => {
+    const drawn = lanes.map((lane) => registry.freeIn(lane)?.draw(n, ctx.random) ?? [])
+    return drawn.length === 1 ? (drawn[0] ?? []) : [...new Set(drawn.flat())] // a node may serve both lanes of a task
+  }
 
   /** The best free node for a task: all are compared while they are few, else a random draw of COMPARED. */
   const nodeFor = (task: ReadyTask): Node | undefined => {
+    const lanes = freeFor(task)
+    if (lanes.length === 0) return undefined
+    if (task.attempt === 0) return choose(draw(lanes, COMPARED), scoreNow(), ctx.random)
     const mayGet = eligibility(task)
-    const pools = ctx.models.lanesOfTask(task.model_name, task.model_type).flatMap((lane) => registry.freeIn(lane) ?? [])
-    const drawn = new Set(pools.flatMap((pool) => pool.draw(COMPARED, ctx.random)))
-    const chosen = choose([...drawn].filter(mayGet), score, ctx.random)
-    if (chosen !== undefined || task.attempt === 0) return chosen
     // A task with a history may be barred from all that were drawn, and not from all.
-    return choose(pools.flatMap((pool) => pool.draw(COMPARED_AGAIN, ctx.random).filter(mayGet)), score, ctx.random)
+    return choose(draw(lanes, COMPARED).filter(mayGet), scoreNow(), ctx.random) ?? choose(draw(lanes, COMPARED_AGAIN).filter(mayGet), scoreNow(), ctx.random)
   }
 
-  const push = (task: ReadyTask, node: Node): void => {
-    const session = node.session
-    if (session === null) throw new Error(`node ${node.row.node_id} is in a pool of free nodes without a session`)
-    const { task: row, attempt } = ledger.assign(task, node, false)
+  /** The node for a task that was just taken in; undefined when none is free, or others wait before it. */
+  const nodeForNew = (task: NewTask): Node | undefined => {
+    const lanes = freeFor(task)
+    if (lanes.length === 0 || !lanes.every(queue.isClear)) return undefined
+    return choose(draw(lanes, COMPARED), scoreNow(), ctx.random)
+  }
+
+  const sessionOf = (node: Node): Session => {
+    if (node.session === null) throw new Error(`node ${node.row.node_id} is in a pool of free nodes without a session`)
+    return node.session
+  }
+  const push = (row: TaskRow | NewTask, attempt: OpenAttempt, node: Node, session: Session): void => {
     offers.push({ task_id: row.task_id, attempt: attempt.attempt, at: ctx.now + ctx.options.acceptTimeout })
     ctx.undo.push(() => offers.pop())
     registry.offer(node, row.task_id, row.user_input.length + row.context.length + (row.signed_tx?.length ?? 0))
@@ -101,8 +123,31 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
       infer_fee: row.infer_fee,
       lease_expires_at: toSeconds(ctx.wall + (attempt.lease_ms - ctx.now)),
       signed_tx: row.signed_tx,
-      stream: false,
+      stream: ctx.watching.streams(row.task_id, attempt.attempt),
     })
+  }
+
+  /** Writes a task that was just taken in as in progress, and pushes it. False when no node is free for it, or others wait before it. */
+  const placeNew = (task: NewTask): boolean => {
+    const node = ctx.stopping ? undefined : nodeForNew(task)
+    if (node === undefined) return false
+    const session = sessionOf(node)
+    push(task, ledger.assignNew(task, node), node, session)
+    return true
+  }
+
+  /** Writes what the turn has taken in: first what has a place, the best paid before the others, then what has to wait. */
+  const writeNew = (): void => {
+    const tasks = intake.take()
+    const byRank = tasks.some((t) => t.queue_rank !== tasks[0]?.queue_rank) ? tasks.toSorted((a, b) => b.queue_rank - a.queue_rank) : tasks
+    const waits = new Set<NewTask>()
+    try {
+      for (const task of byRank) if (!placeNew(task)) waits.add(task)
+      // In the order of their coming, which is their age.
+      for (const task of tasks) if (waits.has(task)) intake.insert(task)
+    } catch (error) {
+      throw isStoreFault(error) ? error : new UnwritableTask('a task could not be written', { cause: error })
+    }
   }
 
   /** Pushed attempts in the order in which they must be accepted; those that were are skipped when their time comes. */
@@ -129,7 +174,9 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
       try {
         const node = nodeFor(task)
         if (node === undefined) continue
-        push(task, node)
+        const session = sessionOf(node)
+        const assigned = ledger.assign(task, node, false)
+        push(assigned.task, assigned.attempt, node, session)
         placed = true
       } catch (error) {
         if (isStoreFault(error)) throw error
@@ -144,8 +191,9 @@ export function createDispatch(ctx: Context, ledger: Ledger) {
     offers,
     retries,
 
-    /** Fills every free slot of the lanes in which something has changed; a long lane over several turns. */
+    /** Writes what the turn has taken in, and fills every free slot of the lanes in which something has changed; a long lane over several turns. */
     run() {
+      writeNew()
       if (registry.dirtyLanes.size === 0 && unfinished.size === 0) return
       if (ctx.stopping) {
         registry.dirtyLanes.clear()

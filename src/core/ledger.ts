@@ -1,18 +1,13 @@
-import { v7 } from 'uuid'
 import { toSeconds } from '../lib/clock.js'
-import { done, refuse, type Outcome } from '../lib/result.js'
 import type { Node } from '../nodes/registry.js'
 import type { OpenAttempt } from '../store/attempts.js'
 import { STARVED, type AttemptRow, type TaskRow } from '../store/schema.js'
-import type { ReadyTask } from '../store/tasks.js'
+import type { NewTask, ReadyTask } from '../store/tasks.js'
 import { addEvidence, COOL_AFTER, coolDown } from '../tasks/choice.js'
 import { hasEnded, type AttemptEnd, type Fault } from '../tasks/lifecycle.js'
-import { modelKey } from '../tasks/models.js'
-import type { Submission } from '../wire/rest.js'
 import type { Context } from './context.js'
+import type { Queue } from './queue.js'
 
-/** Room that everything but the texts takes in a `task.assign` message, in bytes. */
-const ASSIGN_OVERHEAD = 2048
 /** A task that so many different nodes were lost with is poison: it is not tried on all. */
 const POISON_NODES = 3
 
@@ -29,74 +24,29 @@ export type Verdict =
   /** The output is larger than what is stored. */
   | { is: 'too_large'; limit: number }
 
+type Usage = { prompt_tokens: number; completion_tokens: number } | null
+
 export type Ledger = ReturnType<typeof createLedger>
 
 /**
- * The lifecycle of tasks: submit, assign, accept, complete, fail, give back. Every function runs inside the turn's
+ * The lifecycle of tasks that were taken in: assign, accept, complete, fail, give back. Every function runs inside the turn's
  * transaction; what comes from a node names its attempt, and one that does not count is a named result.
  */
-export function createLedger(ctx: Context) {
+export function createLedger(ctx: Context, queue: Queue) {
   const { store, registry, options } = ctx
 
-  const pendingOf = (user: string, by: 1 | -1): void => {
-    if (ctx.pendingPerUser === null) return
-    countPending(user, by)
-    ctx.undo.push(() => countPending(user, by === 1 ? -1 : 1))
-  }
-  const countPending = (user: string, by: 1 | -1): void => {
-    const n = (ctx.pendingPerUser?.get(user) ?? 0) + by
-    if (n > 0) ctx.pendingPerUser?.set(user, n)
-    else ctx.pendingPerUser?.delete(user)
-  }
+  /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
+  const accepted = new Set<OpenAttempt>()
+
   const move: typeof store.tasks.move = (task, change) => {
     store.tasks.move(task, change)
+    ctx.watching.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
     const user = store.tasks.get(task.task_id)?.user_address
-    if (user !== undefined) pendingOf(user, change.to === 'pending' ? 1 : -1)
+    if (user !== undefined) queue.countFor(user, change.to === 'pending' ? 1 : -1)
   }
-  const markReady = (task: Pick<TaskRow, 'model_name' | 'model_type'>): void => {
-    for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) registry.dirtyLanes.add(lane)
-  }
-
-  const wakeForQueue = (): void => {
-    ctx.wake(ctx.now + options.starvationAfter)
-    if (options.maxQueueTime > 0) ctx.wake(ctx.now + options.maxQueueTime)
-  }
-
-  const submitOne = (s: Submission): Outcome<{ task_id: string }> => {
-    const known = s.task_id === null ? undefined : store.tasks.get(s.task_id)
-    if (known !== undefined) {
-      return sameSubmission(known, s)
-        ? done({ task_id: known.task_id })
-        : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
-    }
-    if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
-    if (store.tasks.counts.pending >= options.maxPendingTasks) return refuse('queue_full', 'the queue is full; submit again later')
-    if (options.maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(s.user_address) ?? 0) >= options.maxPendingPerUser) {
-      return refuse('rate_limited', `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`)
-    }
-    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD)) {
-      return refuse('too_large', `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD} bytes as JSON`)
-    }
-    const at = toSeconds(ctx.wall)
-    const row = {
-      ...s,
-      task_id: s.task_id ?? v7(),
-      model_type: ctx.models.familyOf(s.model_name),
-      model_key: modelKey(s.model_name),
-      status: 'pending' as const,
-      attempt: 0,
-      created_at: at,
-      updated_at: at,
-      queued_ms: ctx.now,
-      queue_rank: s.infer_fee,
-    }
-    store.tasks.insert(row)
-    pendingOf(row.user_address, 1)
-    markReady(row)
-    wakeForQueue()
-    ctx.log('debug', 'task.submitted', { task_id: row.task_id, model: row.model_name, infer_fee: row.infer_fee })
-    return done({ task_id: row.task_id })
+  const writeAccept = (attempt: OpenAttempt): void => {
+    if (accepted.delete(attempt)) store.attempts.accept(attempt, ctx)
   }
 
   /** Only what is a node's own fault lowers its score; after three in a row it gets a rest. */
@@ -114,6 +64,7 @@ export function createLedger(ctx: Context) {
 
   /** Ends an open attempt otherwise than by its completion, and counts it for or against the node. */
   const endAttempt = (attempt: OpenAttempt, end: Exclude<AttemptEnd, 'completed'>, fault: Fault | null, error: string | null): void => {
+    writeAccept(attempt)
     store.attempts.end(attempt, end, fault, error, ctx)
     const node = registry.letGo(attempt)
     if (node !== undefined && fault === 'node') blame(node)
@@ -134,9 +85,26 @@ export function createLedger(ctx: Context) {
       fail(task, `gave up after ${options.maxAttempts} attempts; the last one: ${error}`)
     } else {
       move(task, { to: 'pending', queue_rank: ctx.now - task.queued_ms >= options.starvationAfter ? STARVED : task.infer_fee, at })
-      markReady(task)
+      queue.joined(task)
       ctx.log('info', 'task.requeued', { task_id: task.task_id, attempt: task.attempt, node_id: task.inference_node_id, end })
     }
+  }
+  /** The task has its result: ends the attempt that it came from, also one that had been given up, and counts it for its node. */
+  const completed = (attempt: OpenAttempt | AttemptRow, usage: Usage): void => {
+    store.attempts.complete(attempt, usage, ctx)
+    const took = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
+    ctx.durations.add(took, ctx.now)
+    const open = openOf(attempt)
+    if (open !== undefined) registry.letGo(open)
+    const node = registry.nodes.get(attempt.node_id)
+    if (node !== undefined) {
+      addEvidence(node.row, took / 1000)
+      node.row.failures_in_row = 0
+      if (node.cooling) registry.warm(node)
+      node.dirty = true
+      ctx.lightened.add(node)
+    }
+    ctx.log('debug', 'task.completed', { task_id: attempt.task_id, attempt: attempt.attempt, node_id: attempt.node_id, ms: took, late: open === undefined })
   }
   const fail = (task: TaskRow, error: string): void => {
     move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
@@ -161,6 +129,21 @@ export function createLedger(ctx: Context) {
     endAttempt(attempt, end, fault, error)
     afterAttempt(task, end, error)
   }
+  const newAttempt = (taskId: string, number: number, maxInferTime: number, node: Node, polled: boolean): OpenAttempt => ({
+    task_id: taskId,
+    attempt: number,
+    node_id: node.row.node_id,
+    polled: polled ? 1 : 0,
+    handouts: polled ? 1 : 0,
+    assigned_ms: ctx.now,
+    accepted_ms: polled ? ctx.now : null,
+    lease_ms: ctx.now + maxInferTime * 1000,
+  })
+  const begin = (node: Node, attempt: OpenAttempt): void => {
+    registry.hold(node, attempt)
+    ctx.wake(attempt.lease_ms)
+    ctx.log('debug', 'task.assigned', { task_id: attempt.task_id, attempt: attempt.attempt, node_id: attempt.node_id, polled: attempt.polled === 1 })
+  }
   const mustGet = (taskId: string): TaskRow => {
     const task = store.tasks.get(taskId)
     if (task === undefined) throw new Error(`task ${taskId} has an attempt but no row`)
@@ -175,7 +158,13 @@ export function createLedger(ctx: Context) {
     return { task, row: row?.node_id === nodeId && registry.nodes.has(nodeId) ? row : undefined }
   }
 
-  const openOf = (row: AttemptRow): OpenAttempt | undefined => {
+  /** The open attempt that a node names, if it holds it: known without reading. */
+  const heldBy = (nodeId: string, taskId: string, number: number | null): OpenAttempt | undefined => {
+    const attempt = registry.nodes.get(nodeId)?.held.get(taskId)
+    return attempt !== undefined && (number === null || attempt.attempt === number) ? attempt : undefined
+  }
+
+  const openOf = (row: Pick<AttemptRow, 'task_id' | 'attempt'>): OpenAttempt | undefined => {
     const attempt = registry.open.get(row.task_id)
     return attempt?.attempt === row.attempt ? attempt : undefined
   }
@@ -200,48 +189,63 @@ export function createLedger(ctx: Context) {
       const at = toSeconds(ctx.wall)
       store.history.addReopening({ task_id: task.task_id, attempt: task.attempt, status: task.status, error: task.error, ended_at: task.updated_at, reopened_at: at })
       move(task, { to: 'pending', queue_rank: task.infer_fee, at, again: { after: task.attempt, queued_ms: ctx.now } })
-      markReady(task)
-      wakeForQueue()
+      queue.joined(task)
       ctx.log('info', 'task.reopened', { task_id: task.task_id, attempt: task.attempt })
       return true
     },
 
-    submit: (tasks: readonly Submission[]) => tasks.map(submitOne),
-
     /** Gives a ready task to a node that has a free slot. A polled one is begun at once. */
     assign(ready: ReadyTask, node: Node, polled: boolean): { task: TaskRow; attempt: OpenAttempt } {
       const task = mustGet(ready.task_id)
-      const attempt: OpenAttempt = {
-        task_id: task.task_id,
-        attempt: task.attempt + 1,
-        node_id: node.row.node_id,
-        polled: polled ? 1 : 0,
-        handouts: polled ? 1 : 0,
-        assigned_ms: ctx.now,
-        accepted_ms: polled ? ctx.now : null,
-        lease_ms: ctx.now + task.max_infer_time * 1000,
-      }
+      const attempt = newAttempt(task.task_id, task.attempt + 1, task.max_infer_time, node, polled)
       store.attempts.insert(attempt, ctx)
       move(task, { to: 'in_progress', attempt: attempt.attempt, node_id: attempt.node_id, at: toSeconds(ctx.wall) })
-      registry.hold(node, attempt)
-      ctx.wake(attempt.lease_ms)
-      ctx.log('debug', 'task.assigned', { task_id: task.task_id, attempt: attempt.attempt, node_id: attempt.node_id, polled })
-      return { task: { ...task, status: 'in_progress', attempt: attempt.attempt, inference_node_id: attempt.node_id }, attempt }
+      begin(node, attempt)
+      task.status = 'in_progress'
+      task.attempt = attempt.attempt
+      task.inference_node_id = attempt.node_id
+      return { task, attempt }
+    },
+
+    /** Writes a task that was just taken in, as in progress at a node that has a free slot. */
+    assignNew(task: NewTask, node: Node): OpenAttempt {
+      const attempt = newAttempt(task.task_id, 1, task.max_infer_time, node, false)
+      task.status = 'in_progress'
+      task.attempt = 1
+      task.inference_node_id = attempt.node_id
+      store.tasks.insert(task)
+      store.attempts.insert(attempt, ctx)
+      ctx.watching.changed(task.task_id, 'in_progress', 1)
+      queue.countFor(task.user_address, -1)
+      begin(node, attempt)
+      return attempt
     },
 
     /** The node works on it. False when the attempt is not open. */
-    accept(row: AttemptRow): boolean {
+    accept(row: Pick<AttemptRow, 'task_id' | 'attempt'>): boolean {
       const attempt = openOf(row)
       if (attempt === undefined) return false
       if (attempt.accepted_ms !== null) return true
-      store.attempts.accept(attempt, ctx)
       attempt.accepted_ms = ctx.now
+      accepted.add(attempt)
       const node = registry.nodes.get(attempt.node_id)
       if (node !== undefined) registry.accepted(node, attempt.task_id)
       return true
     },
 
+    /** Writes what was accepted in this turn: at its end, and before anything reads attempts. */
+    write() {
+      for (const attempt of accepted) store.attempts.accept(attempt, ctx)
+      accepted.clear()
+    },
+
+    /** The turn was undone. */
+    forget() {
+      accepted.clear()
+    },
+
     find,
+    heldBy,
     openOf,
     giveBack,
     tellToStop,
@@ -254,40 +258,36 @@ export function createLedger(ctx: Context) {
       nodeId: string,
       taskId: string,
       number: number | null,
-      result: { output: string; confidence: number; usage: { prompt_tokens: number; completion_tokens: number } | null },
+      result: { output: string; confidence: number; usage: Usage },
     ): Verdict {
       const limit = options.maxOutputBytes
       if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit) return { is: 'too_large', limit }
+      const held = heldBy(nodeId, taskId, number)
+      if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
+        ctx.watching.changed(taskId, 'completed', held.attempt)
+        accepted.delete(held)
+        completed(held, result.usage)
+        return { is: 'settled', status: 'completed', again: false }
+      }
+      this.write()
       const { task, row } = find(nodeId, taskId, number)
       if (task === undefined || row === undefined) return { is: 'not_holder', task }
       if (row.end === 'completed') return { is: 'settled', status: task.status, again: true }
       if (hasEnded(task.status)) return { is: 'stale', task }
 
-      const attempt = openOf(row)
-      const other = attempt === undefined ? registry.open.get(taskId) : undefined
+      const other = openOf(row) === undefined ? registry.open.get(taskId) : undefined
       if (other !== undefined) {
         endAttempt(other, 'superseded', null, null)
         tellToStop(other, 'superseded')
       }
-      store.attempts.complete(row, result.usage, ctx)
       move(task, { to: 'completed', node_id: nodeId, output: result.output, confidence: result.confidence, at: toSeconds(ctx.wall) })
-      const took = ctx.now - (row.accepted_ms ?? row.assigned_ms)
-      ctx.durations.add(took, ctx.now)
-      if (attempt !== undefined) registry.letGo(attempt)
-      const node = registry.nodes.get(nodeId)
-      if (node !== undefined) {
-        addEvidence(node.row, took / 1000)
-        node.row.failures_in_row = 0
-        if (node.cooling) registry.warm(node)
-        node.dirty = true
-        ctx.lightened.add(node)
-      }
-      ctx.log('debug', 'task.completed', { task_id: taskId, attempt: row.attempt, node_id: nodeId, ms: took, late: attempt === undefined })
+      completed(openOf(row) ?? row, result.usage)
       return { is: 'settled', status: 'completed', again: false }
     },
 
     /** The node gives up. The same word twice is answered twice and counted once. */
     failAttempt(nodeId: string, taskId: string, number: number | null, error: string, retryable: boolean): Verdict {
+      this.write()
       const { task, row } = find(nodeId, taskId, number)
       if (task === undefined || row === undefined) return { is: 'not_holder', task }
       if (row.end === 'failed') return { is: 'settled', status: task.status, again: true }
@@ -303,23 +303,4 @@ export function createLedger(ctx: Context) {
       return { is: 'settled', status: mustGet(taskId).status, again: false }
     },
   }
-}
-
-const sameSubmission = (task: TaskRow, s: Submission): boolean =>
-  task.user_address === s.user_address &&
-  task.user_input === s.user_input &&
-  task.context === s.context &&
-  task.fee === s.fee &&
-  task.nonce === s.nonce &&
-  task.infer_fee === s.infer_fee &&
-  task.max_infer_time === s.max_infer_time &&
-  task.model_name === s.model_name &&
-  task.signed_tx === s.signed_tx &&
-  task.signer_public_key === s.signer_public_key
-
-/** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
-function assignBytesAbove(s: Submission, limit: number): boolean {
-  const texts = [s.user_input, s.context, s.signed_tx ?? '']
-  if (texts.reduce((n, t) => n + t.length, 0) * 6 <= limit) return false
-  return texts.reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
 }

@@ -5,25 +5,33 @@ import type { Context } from './context.js'
 import { createControl } from './control.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch.js'
+import { createIntake } from './intake.js'
 import { createLedger } from './ledger.js'
 import type { NodeView, Operation, Results, Stats } from './operations.js'
 import { createPolling } from './polling.js'
+import { createQueue } from './queue.js'
 import { createRetention } from './retention.js'
+import { createClients } from './clients.js'
 import { createSessions } from './sessions.js'
+import type { Watching } from './watching.js'
 
 export interface OperateParts {
   health(): Outcome<Results['health']>
+  watching: Watching
 }
 
 /** What each operation does, inside the transaction of its turn. */
 export function createOperate(ctx: Context, parts: OperateParts) {
   const { store, registry } = ctx
   const startedAt = ctx.time.monotonic()
-  const ledger = createLedger(ctx)
-  const dispatch = createDispatch(ctx, ledger)
+  const queue = createQueue(ctx)
+  const intake = createIntake(ctx, queue)
+  const ledger = createLedger(ctx, queue)
+  const dispatch = createDispatch(ctx, { queue, intake, ledger })
   const polling = createPolling(ctx, ledger, dispatch)
   const sessions = createSessions(ctx, ledger)
   const control = createControl(ctx, ledger)
+  const clients = createClients(ctx, intake, control.cancel, parts.watching)
   const deadlines = createDeadlines(ctx, ledger, dispatch, sessions)
   const retention = createRetention(ctx)
 
@@ -47,10 +55,17 @@ export function createOperate(ctx: Context, parts: OperateParts) {
     for (const id of registry.sessions.keys()) ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
   }
 
+  /** Writes what this turn has put off. */
+  const write = (): void => {
+    intake.write()
+    ledger.write()
+  }
+
   const run = (o: Operation): Outcome<Results[keyof Results]> => {
+    if (readsRows(o)) write()
     switch (o.op) {
       case 'submit':
-        return done(ledger.submit(o.tasks))
+        return done(intake.submit(o.tasks))
       case 'register':
         return polling.register(o.node)
       case 'heartbeat':
@@ -97,6 +112,15 @@ export function createOperate(ctx: Context, parts: OperateParts) {
       case 'disconnect':
         sessions.disconnect(o.session, o.returned)
         return done(null)
+      case 'submissions':
+        clients.submissions(o.session, o.list)
+        return done(null)
+      case 'client':
+        clients.message(o.session, o.message)
+        return done(null)
+      case 'left':
+        parts.watching.leave(o.session)
+        return done(null)
       case 'tick':
         deadlines.look()
         retention.look()
@@ -108,24 +132,65 @@ export function createOperate(ctx: Context, parts: OperateParts) {
         return never(o)
     }
   }
-  return { run, dispatch, deadlines }
+  /** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
+  const inMemory = (o: Operation): boolean => {
+    switch (o.op) {
+      case 'task':
+      case 'detail':
+      case 'list':
+      case 'nodes':
+      case 'stats':
+      case 'health':
+      case 'seen':
+      case 'stop':
+      case 'left':
+        return true
+      case 'client':
+        return o.message.type !== 'task.cancel'
+      case 'message':
+        if (o.message.type === 'task.output') return registry.open.get(o.message.task_id)?.accepted_ms !== null
+        return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
+      default:
+        return false
+    }
+  }
+
+  return {
+    run,
+    inMemory,
+    deadlines,
+    /** The end of a turn: dispatches what became possible and writes what was put off. */
+    finish() {
+      dispatch.run()
+      ledger.write()
+    },
+    /** The turn was undone: what it had put off is no longer so. */
+    forget() {
+      queue.forget()
+      intake.forget()
+      ledger.forget()
+    },
+    withoutDelay: intake.withoutDelay,
+  }
 }
 
-/** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
-export function inMemory(o: Operation): boolean {
+/** Whether an operation may read rows that the operations before it in the same turn have put off. */
+function readsRows(o: Operation): boolean {
   switch (o.op) {
-    case 'task':
-    case 'detail':
-    case 'list':
-    case 'nodes':
+    case 'submit':
+    case 'submissions':
+    case 'message':
+    case 'complete':
+    case 'fail':
+    case 'hello':
+    case 'seen':
+    case 'disconnect':
+    case 'left':
+    case 'heartbeat':
     case 'stats':
     case 'health':
-    case 'seen':
-    case 'stop':
-      return true
-    case 'message':
-      return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
-    default:
       return false
+    default:
+      return true
   }
 }

@@ -5,6 +5,7 @@ import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema
 import type { TaskCounts } from '../store/tasks.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
+import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { RegisterBody, Submission } from '../wire/rest.js'
 
@@ -37,6 +38,12 @@ export type Operation =
   | { op: 'seen'; session: number }
   /** `returned`: the node closed with 1000 and gives everything back. */
   | { op: 'disconnect'; session: number; returned: boolean }
+  /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
+  | { op: 'submissions'; session: number; list: ClientSubmission[] }
+  /** What else a submitter's session asks for; answered by effects. */
+  | { op: 'client'; session: number; message: ClientRequest }
+  /** A submitter's session has ended: its watches are gone, nothing else changes. */
+  | { op: 'left'; session: number }
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
@@ -44,7 +51,8 @@ export type Operation =
 
 /** What each operation gives back. */
 export interface Results {
-  submit: Outcome<{ task_id: string }>[]
+  /** `status`: as it is now; not `pending` only when the task was known. */
+  submit: Outcome<Submitted>[]
   register: null
   heartbeat: null
   poll: PolledTask | null
@@ -65,12 +73,15 @@ export interface Results {
   message: null
   seen: null
   disconnect: null
+  submissions: null
+  client: null
+  left: null
   tick: null
   stop: null
 }
 
 /** What a turn sends to sessions, in order, once it is durable. */
-export type Effect = { session: number; message: ServerMessage } | { session: number; close: CloseReason; reason: string }
+export type Effect = { session: number; message: ServerMessage | ClientAnswer } | { session: number; close: CloseReason; reason: string }
 
 /** Something that happened, for the log. Never holds a prompt, an output or a key. */
 export interface CoreEvent {
@@ -88,6 +99,11 @@ export interface TurnResult {
   wakeIn: number
   /** Whether a node in session holds a task: a stop waits for that. */
   busy: boolean
+}
+
+export interface Submitted {
+  task_id: string
+  status: TaskRow['status']
 }
 
 export interface PolledTask {

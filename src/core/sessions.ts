@@ -12,7 +12,7 @@ export type Sessions = ReturnType<typeof createSessions>
 
 /** What nodes do in a session. The core's session begins with an accepted hello; the door's with the socket. */
 export function createSessions(ctx: Context, ledger: Ledger) {
-  const { store, registry, options } = ctx
+  const { registry, options } = ctx
 
   const refuseHello = (session: number, code: SessionErrorCode, message: string, close: 'unauthorized' | 'forbidden' | 'tooMany'): void => {
     ctx.send(session, { type: 'error', code, message })
@@ -34,8 +34,7 @@ export function createSessions(ctx: Context, ledger: Ledger) {
     for (const { task_id, attempt } of named.values()) {
       const open = node.held.get(task_id)
       if (open?.attempt === attempt) {
-        const row = store.attempts.get(task_id, attempt)
-        if (row !== undefined) ledger.accept(row) // it has the task, so it took it
+        ledger.accept(open) // it has the task, so it took it
         resumed.push({ task_id, attempt })
       } else dropped.push({ task_id, attempt })
     }
@@ -67,6 +66,12 @@ export function createSessions(ctx: Context, ledger: Ledger) {
       task_id,
       attempt,
     })
+
+  const accepted = (session: Session, nodeId: string, message: { task_id: string; attempt: number }): void => {
+    const row = ledger.heldBy(nodeId, message.task_id, message.attempt) ?? ledger.find(nodeId, message.task_id, message.attempt).row
+    if (row === undefined) return notYours(session, 'not_holder', message)
+    if (!ledger.accept(row)) notYours(session, 'stale_attempt', message)
+  }
 
   return {
     hello(sessionId: number, hello: Hello, key: string): void {
@@ -141,13 +146,15 @@ export function createSessions(ctx: Context, ledger: Ledger) {
           if (message.status != null) registry.declare(node, message.status)
           registry.touch(node)
           return ctx.send(sessionId, { type: 'node.heartbeat_ack', server_time: toSeconds(ctx.wall) })
-        case 'task.accept':
         case 'task.output': {
-          const { row } = ledger.find(nodeId, message.task_id, message.attempt)
-          if (row === undefined) return notYours(session, 'not_holder', message)
-          if (!ledger.accept(row)) notYours(session, 'stale_attempt', message)
+          // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
+          const held = node.held.get(message.task_id)
+          if (held?.attempt !== message.attempt || held.accepted_ms === null) accepted(session, nodeId, message)
+          if (node.held.get(message.task_id)?.attempt === message.attempt) ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
           return
         }
+        case 'task.accept':
+          return accepted(session, nodeId, message)
         case 'task.reject': {
           const { row } = ledger.find(nodeId, message.task_id, message.attempt)
           if (row === undefined) return notYours(session, 'not_holder', message)

@@ -1,14 +1,40 @@
 import { refuse, type Outcome } from '../lib/result.js'
-import type { Core } from './core.js'
-import type { CoreEvent, Effect, Operation, Results, TurnResult } from './operations.js'
+import { refusalsOf } from './clients.js'
+import type { CoreHost } from './hosts.js'
+import type { CoreEvent, Effect, Operation, Results } from './operations.js'
 
 /** At most this many operations share a commit: more would only make the first of them wait longer. */
 const MAX_OPERATIONS = 256
 
 /** A page of a list may look at 10,000 rows. */
 const LIST_WEIGHT = 64
+/** A watch of a task that has ended is answered with its result, which may be large: a turn has few of them in memory. */
+const WATCH_WEIGHT = 8
 /** What an operation counts as: a batch of submissions is as many. */
-const weightOf = (o: Operation): number => (o.op === 'submit' ? Math.max(1, o.tasks.length) : o.op === 'list' ? LIST_WEIGHT : 1)
+const weightOf = (o: Operation): number => {
+  if (o.op === 'submit') return Math.max(1, o.tasks.length)
+  if (o.op === 'submissions') return o.list.length
+  if (o.op === 'client') return WATCH_WEIGHT
+  return o.op === 'list' ? LIST_WEIGHT : 1
+}
+
+/** Submissions that have waited so long, ms, are taken in smaller parts, so that what is at work is settled meanwhile. */
+const BEHIND = 50
+/** How many of them then share a commit. */
+const MAX_BEHIND = 64
+/** Submissions that have waited so long, ms, mean that more comes than can be done: what comes now is refused. */
+const OVERLOADED = 250
+const BUSY = 'the service has more to do than it can; submit again in a few seconds'
+
+/** Whether an operation takes work on. Everything else goes before it, and what comes of one session stays in order. */
+const isIntake = ({ op }: Operation): boolean => op === 'submit' || op === 'submissions' || op === 'client' || op === 'left'
+
+interface Queued {
+  operation: Operation
+  settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null
+  /** ms, monotonic. */
+  at: number
+}
 
 /** How the doors call the core. */
 export interface Turns {
@@ -16,6 +42,8 @@ export interface Turns {
   call<O extends Operation>(operation: O): Promise<Outcome<Results[O['op']]>>
   /** For sessions, whose answers are effects. Keeps the order of calls. */
   send(operation: Operation): void
+  /** Whether submissions are refused now, because too many wait. */
+  overloaded(): boolean
   /** Whether a node in session held a task at the end of the last turn since the stop. */
   busy(): boolean
   /** Ends the loop. Nothing may be called any more. */
@@ -23,19 +51,25 @@ export interface Turns {
 }
 
 export interface TurnsParts {
-  core: Core
+  host: Pick<CoreHost, 'turn' | 'ahead'>
   /** What a turn sends to sessions, all of it at once, so that one commit becomes one frame for each. */
   deliver(effects: readonly Effect[]): void
   log(events: readonly CoreEvent[]): void
+  /** ms, monotonic; for how long something has waited. */
+  now?: () => number
 }
 
 /**
  * Collects what one turn of the event loop brings and gives it to the core as one transaction: the group commit, without
  * a timer. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything that has
  * arrived by then was read, so that nobody is declared dead whose sign of life is already here.
+ *
+ * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
  */
-export function createTurns({ core, deliver, log }: TurnsParts): Turns {
-  let queue: { operation: Operation; settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null }[] = []
+export function createTurns({ host, deliver, log, now = () => performance.now() }: TurnsParts): Turns {
+  let queue: Queued[] = []
+  /** Submissions, and what their sessions ask besides. */
+  let intake: Queued[] = []
   let scheduled = false
   let due = false
   let ended = false
@@ -48,10 +82,19 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     scheduled = true
     setImmediate(runTurn)
   }
-  const push = (operation: Operation, settle: (typeof queue)[number]['settle']): void => {
+  /** How long the oldest of the submissions has waited, ms. */
+  const waited = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
+  const overloaded = (): boolean => waited() > OVERLOADED
+  const refuseNow = (operation: Operation, settle: Queued['settle']): void => {
+    settle?.(refuse('unavailable', BUSY))
+    deliver(refusalsOf(operation, 'unavailable', BUSY))
+  }
+  const push = (operation: Operation, settle: Queued['settle']): void => {
     // After the end only sockets that close late still speak.
     if (ended) return settle?.(refuse('stopping', 'the service is stopping'))
-    queue.push({ operation, settle })
+    const of = isIntake(operation) ? intake : queue
+    if ((operation.op === 'submit' || operation.op === 'submissions') && overloaded()) return refuseNow(operation, settle)
+    of.push({ operation, settle, at: now() })
     schedule()
   }
   const wakeIn = (ms: number): void => {
@@ -67,36 +110,38 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     }, ms)
   }
 
+  /** Turns that the core has not answered yet. */
+  let running = 0
+
   function runTurn(): void {
     scheduled = false
-    if (ended) return
+    if (ended || running >= host.ahead) return // an answer schedules the next
     // Timers come before sockets in a turn of the event loop: only now is everything queued that had arrived.
-    if (due) queue.push({ operation: { op: 'tick' }, settle: null })
+    if (due) queue.push({ operation: { op: 'tick' }, settle: null, at: 0 })
     due = false
-    let size = 0
-    for (let weight = 0; size < queue.length && weight < MAX_OPERATIONS; size++) weight += weightOf(queue[size]?.operation ?? { op: 'tick' })
-    const batch = size < queue.length ? queue.splice(0, size) : queue
-    if (batch === queue) queue = []
-    else schedule()
-    const result = turnOrFail(batch.map((b) => b.operation))
-    busy = result.busy
-    log(result.events)
-    batch.forEach((b, i) => {
-      const outcome = result.outcomes[i]
-      if (outcome !== undefined) b.settle?.(outcome)
-    })
-    deliver(result.effects)
-    wakeIn(result.wakeIn)
-  }
-
-  /** A fault of the core itself refuses the turn; it must not end the process, which other turns may still use. */
-  const turnOrFail = (operations: Operation[]): TurnResult => {
-    try {
-      return core.turn(operations)
-    } catch (error) {
-      const events: CoreEvent[] = [{ level: 'error', event: 'turn.failed', error: error instanceof Error ? (error.stack ?? error.message) : String(error) }]
-      return { outcomes: operations.map(() => refuse('internal', 'the service could not do this')), effects: [], events, wakeIn: 1000, busy }
-    }
+    const behind = waited() > BEHIND
+    const first = takeFrom(queue, behind ? MAX_OPERATIONS - MAX_BEHIND : MAX_OPERATIONS)
+    const second = takeFrom(intake, behind ? MAX_BEHIND : MAX_OPERATIONS - first.weight)
+    queue = first.rest
+    intake = second.rest
+    const batch = second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken]
+    if (queue.length > 0 || intake.length > 0) schedule()
+    running++
+    host.turn(
+      batch.map((b) => b.operation),
+      (result) => {
+        running--
+        if (queue.length > 0 || intake.length > 0 || due) schedule()
+        busy = result.busy
+        log(result.events)
+        batch.forEach((b, i) => {
+          const outcome = result.outcomes[i]
+          if (outcome !== undefined) b.settle?.(outcome)
+        })
+        deliver(result.effects)
+        wakeIn(result.wakeIn)
+      },
+    )
   }
 
   wakeIn(0)
@@ -104,10 +149,23 @@ export function createTurns({ core, deliver, log }: TurnsParts): Turns {
     // The core answers every operation with the result of its own kind; the map of results says so to the compiler.
     call: <O extends Operation>(operation: O) => new Promise<Outcome<Results[O['op']]>>((resolve) => push(operation, resolve as (o: Outcome<Results[keyof Results]>) => void)),
     send: (operation) => push(operation, null),
+    overloaded,
     busy: () => busy,
     end() {
       ended = true
       clearTimeout(timer)
     },
   }
+}
+
+/** Takes operations from the front of a queue while there is room for their weight; one that has begun is taken, however heavy. */
+function takeFrom(queue: Queued[], room: number): { taken: Queued[]; rest: Queued[]; weight: number } {
+  let size = 0
+  let weight = 0
+  for (const { operation } of queue) {
+    if (weight >= room) break
+    weight += weightOf(operation)
+    size++
+  }
+  return size === queue.length ? { taken: queue, rest: [], weight } : { taken: queue.slice(0, size), rest: queue.slice(size), weight }
 }

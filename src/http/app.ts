@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { Hono, type Context, type Handler } from 'hono'
 import type * as v from 'valibot'
-import type { Operation } from '../core/operations.js'
+import type { Operation, Submitted } from '../core/operations.js'
 import type { Turns } from '../core/turns.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
+import { CLIENT_PATH } from '../wire/client.js'
 import { id } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
 import { batchBody, completeBody, failBody, heartbeatBody, listQuery, registerBody, submitBody, type Submission } from '../wire/rest.js'
@@ -105,14 +106,18 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     return nodes.ok ? ok(c, nodes.value.map(nodeEntry)) : refused(c, nodes)
   })
 
-  get(NODE_PATH, (c) => {
-    c.header('Upgrade', 'websocket')
-    return fail(c, refuse('upgrade_required', 'this is the WebSocket endpoint of node sessions; connect with a WebSocket client'))
-  })
+  for (const [path, whose] of [[NODE_PATH, 'node'], [CLIENT_PATH, 'submitter']] as const) {
+    get(path, (c) => {
+      c.header('Upgrade', 'websocket')
+      return fail(c, refuse('upgrade_required', `this is the WebSocket endpoint of ${whose} sessions; connect with a WebSocket client`))
+    })
+  }
 
+  /** What REST says of a submission: its id, whether it was known or not. */
+  const submitted = (o: Outcome<Submitted> = refuse('internal', 'no outcome')): Outcome<{ task_id: string }> => (o.ok ? done({ task_id: o.value.task_id }) : o)
   const submit = async (submission: Submission): Promise<Outcome<unknown>> => {
     const outcome = await call({ op: 'submit', tasks: [submission] })
-    return outcome.ok ? (outcome.value[0] ?? refuse('internal', 'no outcome')) : outcome
+    return outcome.ok ? submitted(outcome.value[0]) : outcome
   }
   post('/api/v1/tasks/submit', submitBody, submit)
   post('/api/v1/tasks', submitBody, submit)
@@ -125,7 +130,7 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     const stored = outcome.value.values()
     const results = parsed.map((p) => {
       const o = p.ok ? (stored.next().value ?? refuse('internal', 'no outcome')) : p
-      return o.ok ? o.value : { error: o.message, code: o.code }
+      return o.ok ? { task_id: o.value.task_id } : { error: o.message, code: o.code }
     })
     return done({ results })
   })

@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { done, refuse, type Outcome } from '../lib/result.js'
+import { keepLongAmounts } from '../wire/amounts.js'
 import { explain } from '../wire/fields.js'
 import { fail } from './answers.js'
 
@@ -18,12 +19,6 @@ export const limitBody = (max: number) =>
     },
   })
 
-/**
- * Amounts that JSON.parse might round to what a double can hold (9007199254740990.5, 1e-400): made strings, so that the
- * schema takes or refuses them digit by digit. Inside a string the quotes would be escaped, so only keys match.
- */
-const LONG_AMOUNT = /"(fee|nonce|infer_fee)"(\s*:\s*)(-?(?!0\d)\d(?:[\d.eE+-]{15,}|[\d.]*[eE]-\d+))(?=\s*[,}])/g
-
 /** The JSON body of a request, parsed once, or why it is refused. */
 export async function readBody<S extends v.GenericSchema>(c: Context, schema: S): Promise<Outcome<v.InferOutput<S>>> {
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
@@ -39,7 +34,7 @@ export async function readBody<S extends v.GenericSchema>(c: Context, schema: S)
   }
   let value: unknown
   try {
-    value = JSON.parse(source.replace(LONG_AMOUNT, '"$1"$2"$3"'))
+    value = JSON.parse(keepLongAmounts(source))
   } catch (error) {
     return refuse('invalid_request', `the body is not valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ''}`)
   }

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
-import { errorEnvelope } from '../wire/envelope.js'
+import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
 
 /** How long a request may take to arrive, ms; its headers half of that. */
 const REQUEST_TIMEOUT = 60_000
@@ -19,8 +19,21 @@ const httpOptions: ServerOptions = {
   requireHostHeader: false,
 }
 
+export interface ServerParts {
+  app: Hono
+  tls: { cert: Buffer; key: Buffer } | null
+  log: Pick<Logger, 'error'>
+  /** Whether submissions are refused now. */
+  overloaded: () => boolean
+}
+
+/** What takes work on, and so is refused under too much load. */
+const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
+const BUSY = JSON.stringify(errorEnvelope('unavailable', 'the service has more to do than it can; submit again in a few seconds'))
+const BUSY_HEADERS = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(BUSY), 'Retry-After': RETRY_AFTER }
+
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
-export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | null, log: Pick<Logger, 'error'>): Server {
+export function createServer({ app, tls, log, overloaded }: ServerParts): Server {
   const listen = getRequestListener(app.fetch, {
     errorHandler(error) {
       // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
@@ -32,7 +45,12 @@ export function createServer(app: Hono, tls: { cert: Buffer; key: Buffer } | nul
     },
   })
   // It answers its own failures; the promise it gives is always kept.
-  const listener: RequestListener = (request, response) => void listen(request, response)
+  const listener: RequestListener = (request, response) => {
+    // Before anything is read or parsed: to refuse must cost a fraction of what it saves.
+    if (request.method === 'POST' && overloaded() && SUBMISSION.test(request.url ?? '')) {
+      response.writeHead(errors.unavailable.status, { ...BUSY_HEADERS, 'X-Request-Id': crypto.randomUUID() }).end(BUSY)
+    } else void listen(request, response)
+  }
   const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT)

@@ -21,7 +21,7 @@ export function createAttemptTable(db: Database.Database) {
   const accept = db.prepare('UPDATE attempts SET accepted_ms = ?, accepted_at = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
   const handOut = db.prepare('UPDATE attempts SET handouts = handouts + 1 WHERE task_id = ? AND attempt = ? AND ended_ms IS NULL')
   const end = db.prepare('UPDATE attempts SET ended_ms = ?, ended_at = ?, end = ?, fault = ?, error = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
-  const complete = db.prepare("UPDATE attempts SET ended_ms = ?, ended_at = ?, end = 'completed', accepted_ms = coalesce(accepted_ms, assigned_ms), accepted_at = coalesce(accepted_at, assigned_at), fault = NULL, error = NULL, prompt_tokens = ?, completion_tokens = ? WHERE task_id = ? AND attempt = ? AND node_id = ?")
+  const complete = db.prepare("UPDATE attempts SET ended_ms = ?, ended_at = ?, end = 'completed', accepted_ms = coalesce(accepted_ms, ?, assigned_ms), accepted_at = coalesce(accepted_at, ?, assigned_at), fault = NULL, error = NULL, prompt_tokens = ?, completion_tokens = ? WHERE task_id = ? AND attempt = ? AND node_id = ?")
   const past = db.prepare<[string], PastAttempt>('SELECT attempt, node_id, end, fault, ended_ms, accepted_ms FROM attempts WHERE task_id = ? ORDER BY attempt')
   const newestOf = db.prepare<[string, string], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? AND node_id = ? ORDER BY attempt DESC LIMIT 1')
   const history = db.prepare<[string], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? ORDER BY attempt')
@@ -54,9 +54,9 @@ export function createAttemptTable(db: Database.Database) {
     handOut: (a: OpenAttempt) => must(handOut.run(a.task_id, a.attempt).changes, 'handOut'),
     end: (a: OpenAttempt, how: Exclude<AttemptEnd, 'completed'>, fault: Fault | null, error: string | null, now: Now) =>
       must(end.run(now.now, toAt(now), how, fault, error, a.task_id, a.attempt, a.node_id).changes, how),
-    /** Also for an attempt that had ended: a late result was taken. */
-    complete: (a: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>, usage: { prompt_tokens: number; completion_tokens: number } | null, now: Now) =>
-      must(complete.run(now.now, toAt(now), usage?.prompt_tokens ?? null, usage?.completion_tokens ?? null, a.task_id, a.attempt, a.node_id).changes, 'complete'),
+    /** Also for an attempt that had ended: a late result was taken. One that was accepted, and is not written so, was accepted now. */
+    complete: (a: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id' | 'accepted_ms'>, usage: { prompt_tokens: number; completion_tokens: number } | null, now: Now) =>
+      must(complete.run(now.now, toAt(now), a.accepted_ms, a.accepted_ms === null ? null : toAt(now), usage?.prompt_tokens ?? null, usage?.completion_tokens ?? null, a.task_id, a.attempt, a.node_id).changes, 'complete'),
     /** Up to 200 open attempts whose lease ended at `time` or before. */
     leasesDue: (time: number) => due.all(time),
     nextLease: (): number | null => nextLease.get()?.lease_ms ?? null,

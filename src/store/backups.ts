@@ -4,7 +4,6 @@ import { statfs } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { TimeSource } from '../lib/clock.js'
-import type { Logger } from '../lib/log.js'
 import type { CheckAnswer } from './check-thread.js'
 import type { Finding } from './check.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
@@ -31,7 +30,7 @@ export interface BackupsParts {
   /** ms */
   interval: number
   keep: number
-  log: Logger
+  log: Record<'info' | 'warn', (fields: Record<string, unknown>, text: string) => void>
   time: TimeSource
 }
 

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../tasks/lifecycle.js'
 import type { Lane } from '../tasks/models.js'
-import { STARVED, type TaskRow } from './schema.js'
+import { STARVED, type AttemptRow, type TaskRow } from './schema.js'
 
 /** A task that waits, as much of it as a choice needs. */
 export interface ReadyTask {
@@ -13,6 +13,9 @@ export interface ReadyTask {
   queue_rank: number
   queued_ms: number
 }
+
+/** A task as it is first written: pending, or in progress at once. */
+export type NewTask = Omit<TaskRow, 'output' | 'confidence' | 'completed_at' | 'error' | 'txid' | 'retried_after'>
 
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
@@ -39,11 +42,11 @@ export type Place = Pick<ReadyTask, 'queue_rank' | 'seq'>
  * bound LIMIT or status costs a new query plan at every call.
  */
 export function createTaskTable(db: Database.Database) {
-  const insert = db.prepare<Omit<TaskRow, 'output' | 'confidence' | 'completed_at' | 'error' | 'txid' | 'inference_node_id' | 'retried_after'>>(`
+  const insert = db.prepare<NewTask>(`
     INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
-      model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
+      model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank, inference_node_id)
     VALUES (@task_id, @user_address, @user_input, @context, @fee, @nonce, @infer_fee, @max_infer_time, @model_type,
-      @model_name, @model_key, @signed_tx, @signer_public_key, @status, @attempt, @created_at, @updated_at, @queued_ms, @queue_rank)`)
+      @model_name, @model_key, @signed_tx, @signer_public_key, @status, @attempt, @created_at, @updated_at, @queued_ms, @queue_rank, @inference_node_id)`)
   const get = db.prepare<[string], TaskRow>('SELECT * FROM inference_tasks WHERE task_id = ?')
   const READY = 'rowid AS seq, task_id, model_name, model_type, attempt, queue_rank, queued_ms'
   // Going on behind a place is two seeks in the index: what has the same rank, then what has a lower one.
@@ -63,6 +66,7 @@ export function createTaskTable(db: Database.Database) {
   const toPending = db.prepare("UPDATE inference_tasks SET status = 'pending', inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
   const reopen = db.prepare("UPDATE inference_tasks SET status = 'pending', retried_after = ?, queued_ms = ?, error = NULL, inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
   const toCompleted = db.prepare("UPDATE inference_tasks SET status = 'completed', inference_node_id = ?, output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = ?")
+  const complete = db.prepare("UPDATE inference_tasks SET status = 'completed', output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = 'in_progress' AND attempt = ? AND inference_node_id = ?")
   const toEnd = db.prepare('UPDATE inference_tasks SET status = ?, error = ?, inference_node_id = NULL, updated_at = ? WHERE task_id = ? AND status = ?')
   const oldest = db.prepare<[number], { queued_ms: number }>("SELECT queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? ORDER BY queued_ms LIMIT 1")
   const waitedSince = db.prepare<[number], { task_id: string }>("SELECT task_id FROM inference_tasks WHERE status = 'pending' AND queued_ms <= ? ORDER BY queued_ms LIMIT 200")
@@ -101,12 +105,12 @@ export function createTaskTable(db: Database.Database) {
   return {
     counts: counts as Readonly<TaskCounts>,
     get: (taskId: string) => get.get(taskId),
-    insert(row: Parameters<typeof insert.run>[0]) {
+    insert(row: NewTask) {
       insert.run(row)
       count(row.status, 1)
     },
     /**
-     * The only place where a status changes. `task` is the row as it was read in this transaction.
+     * Where a status changes, all but one. `task` is the row as it was read in this transaction.
      * @throws when the lifecycle does not allow the change, or the row is no longer in the status it was read in.
      */
     move(task: Pick<TaskRow, 'task_id' | 'status'>, change: TaskChange) {
@@ -114,6 +118,16 @@ export function createTaskTable(db: Database.Database) {
       if (update(task, change).changes !== 1) throw new Error(`task ${task.task_id} was no longer ${task.status}`)
       count(task.status, -1)
       count(change.to, 1)
+    },
+    /**
+     * The one change that is made without reading the row before, because nearly every task takes it: the attempt that is
+     * at work on it brings its result. False, and nothing is changed, when the row says otherwise.
+     */
+    complete({ task_id, attempt, node_id }: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>, result: { output: string; confidence: number }, at: number): boolean {
+      if (complete.run(result.output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
+      count('in_progress', -1)
+      count('completed', 1)
+      return true
     },
     /**
      * Deletes tasks that have reached their end; what else is stored of them is the caller's to delete. They are the rows

@@ -34,6 +34,8 @@ export const closeCodes = {
   silent: { code: 4408, reconnect: 'now' },
   replaced: { code: 4409, reconnect: 'no' },
   tooMany: { code: 4429, reconnect: 'backoff' },
+  /** The reader has fallen behind its buffer. */
+  tooSlow: { code: 4429, reconnect: 'backoff' },
 } as const
 export type CloseReason = keyof typeof closeCodes
 export type Reconnect = (typeof closeCodes)[CloseReason]['reconnect']

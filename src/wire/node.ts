@@ -123,7 +123,8 @@ export function splitFrame(frame: string): unknown[] | null {
   return value.length >= 1 && value.length <= MAX_FRAME_MESSAGES ? value : null
 }
 
-function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
+/** Parses a value by the schema that its `type` names: one look-up, no union. */
+export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
   const schemas = new Map<string, v.GenericSchema>(Object.entries(table))
   return (value: unknown): Parsed<v.InferOutput<T[keyof T]>> => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -19,7 +19,8 @@ export type RegisterBody = v.InferOutput<typeof registerBody>
 /** `POST /api/v1/nodes/heartbeat`. */
 export const heartbeatBody = body({ node_id: id, status: nodeStatus })
 
-const submission = body({
+/** The fields of a submission, over REST and in a session. */
+export const submissionEntries = {
   task_id: maybe(id),
   user_address: shortText(1, 256),
   user_input: text,
@@ -33,30 +34,40 @@ const submission = body({
   signed_tx: maybe(text),
   is_encrypted: maybe(v.boolean('must be a boolean')),
   signer_public_key: maybe(shortText(0, 1024)),
+}
+const submission = body(submissionEntries)
+type SubmissionFields = v.InferOutput<typeof submission>
+
+export const isPlain = (s: Pick<SubmissionFields, 'is_encrypted'>): boolean => s.is_encrypted !== true
+export const NOT_PLAIN = 'is_encrypted: encrypted tasks are not supported yet, send plain text'
+export const namesModel = (s: Pick<SubmissionFields, 'model_name' | 'model_type'>): boolean => (s.model_name ?? s.model_type) != null
+export const NO_MODEL = 'model_name: is missing'
+
+/** A submission with its defaults filled in. */
+export const fillSubmission = (s: SubmissionFields) => ({
+  task_id: s.task_id ?? null,
+  user_address: s.user_address,
+  user_input: s.user_input,
+  context: s.context ?? '',
+  fee: s.fee,
+  nonce: s.nonce,
+  infer_fee: s.infer_fee,
+  max_infer_time: s.max_infer_time,
+  model_name: s.model_name ?? s.model_type ?? '',
+  signed_tx: s.signed_tx ?? null,
+  signer_public_key: s.signer_public_key ?? null,
 })
+export type Submission = ReturnType<typeof fillSubmission>
 
 /**
  * `POST /api/v1/tasks/submit`, defaults filled in: `model_type` is a synonym of `model_name`, a missing context is empty.
  */
 export const submitBody = v.pipe(
   submission,
-  v.check((s) => s.is_encrypted !== true, 'is_encrypted: encrypted tasks are not supported yet, send plain text'),
-  v.check((s) => (s.model_name ?? s.model_type) != null, 'model_name: is missing'),
-  v.transform((s) => ({
-    task_id: s.task_id ?? null,
-    user_address: s.user_address,
-    user_input: s.user_input,
-    context: s.context ?? '',
-    fee: s.fee,
-    nonce: s.nonce,
-    infer_fee: s.infer_fee,
-    max_infer_time: s.max_infer_time,
-    model_name: s.model_name ?? s.model_type ?? '',
-    signed_tx: s.signed_tx ?? null,
-    signer_public_key: s.signer_public_key ?? null,
-  })),
+  v.check((s) => isPlain(s), NOT_PLAIN),
+  v.check((s) => namesModel(s), NO_MODEL),
+  v.transform(fillSubmission),
 )
-export type Submission = v.InferOutput<typeof submitBody>
 
 /** `POST /api/v1/tasks/batch`: each entry is parsed by itself, so that one bad entry does not fail the rest. */
 export const batchBody = body({

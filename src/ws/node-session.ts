@@ -3,9 +3,11 @@ import type { WebSocket } from 'ws'
 import type { Turns } from '../core/turns.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
+import type { ClientAnswer } from '../wire/client.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
-import { createOutgoing, type Outgoing } from './socket.js'
+import type { Session } from './session.js'
+import { createOutgoing } from './socket.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT = 10_000
@@ -26,18 +28,13 @@ export interface NodeSessionParts {
   onClose(): void
 }
 
-export interface NodeSession extends Outgoing<ServerMessage> {
-  /** Whether its hello has not come yet. */
-  readonly inHandshake: boolean
-}
-
 /**
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
  * comes back as effects.
  */
-export function openNodeSession(parts: NodeSessionParts): NodeSession {
+export function openNodeSession(parts: NodeSessionParts): Session {
   const { id, socket, send, time } = parts
-  const out = createOutgoing<ServerMessage>(socket, parts.maxMessageBytes)
+  const out = createOutgoing<ServerMessage | ClientAnswer>(socket, parts.maxMessageBytes)
   const nonce = randomBytes(32).toString('hex')
   const withinRate = createRate(parts.maxMessagesPerSecond, () => time.monotonic())
   let state: 'challenged' | 'open' | 'closing' = 'challenged'
@@ -48,7 +45,7 @@ export function openNodeSession(parts: NodeSessionParts): NodeSession {
     clearTimeout(helloTimer)
     parts.onHandshakeEnd()
   }
-  const close: NodeSession['close'] = (reason, text) => {
+  const close: Session['close'] = (reason, text) => {
     if (state === 'closing') return
     if (state === 'challenged') endHandshake()
     state = 'closing'
@@ -132,5 +129,8 @@ export function openNodeSession(parts: NodeSessionParts): NodeSession {
     push: (message) => out.push(message),
     flush: () => out.flush(),
     close,
+    // The core tells its nodes to drain, and looks at their heartbeats.
+    drain: () => undefined,
+    check: () => undefined,
   }
 }

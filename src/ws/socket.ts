@@ -8,6 +8,8 @@ const MAX_UNSENT = 32 * 1024 * 1024
 const READ_WITHIN = 5000
 /** How long the other side may take to answer a close, ms. */
 const CLOSE_TIMEOUT = 2000
+/** The same for one that has fallen behind: the close comes after all that waits for it. */
+const SLOW_CLOSE_TIMEOUT = 10_000
 
 /** Sends messages over a socket; those of one commit as one frame where the reader takes arrays. */
 export interface Outgoing<M> {
@@ -18,8 +20,17 @@ export interface Outgoing<M> {
   close(reason: CloseReason, text: string): void
 }
 
+/** How much may wait for a reader, and what becomes of one that is too slow. */
+export interface ReaderLimits {
+  /** With more unsent bytes than this a reader has to read on: in every READ_WITHIN it has to become less. */
+  soft: number
+  /** With more unsent bytes than this it is too slow at once. */
+  hard: number
+  tooSlow(): void
+}
+
 /** @param maxFrameBytes no array frame is larger: the reader may refuse one that is */
-export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number): Outgoing<M> {
+export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number, limits: ReaderLimits = { soft: MAX_UNSENT, hard: Infinity, tooSlow: () => socket.terminate() }): Outgoing<M> {
   let waiting: M[] = []
   let watching: NodeJS.Timeout | undefined
   // What was just queued says nothing of the reader; that it takes nothing of it for some time does.
@@ -28,8 +39,8 @@ export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number): Out
     const before = socket.bufferedAmount
     watching = setTimeout(() => {
       watching = undefined
-      if (socket.bufferedAmount <= MAX_UNSENT) return
-      if (socket.bufferedAmount >= before) socket.terminate()
+      if (socket.bufferedAmount <= limits.soft) return
+      if (socket.bufferedAmount >= before) limits.tooSlow()
       else watch()
     }, READ_WITHIN)
     watching.unref()
@@ -44,17 +55,25 @@ export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number): Out
       const messages = waiting
       waiting = []
       if (socket.readyState !== socket.OPEN) return
-      const texts = messages.map((message) => JSON.stringify(message))
-      for (const frame of this.batch ? inFrames(texts, maxFrameBytes) : texts) socket.send(frame)
-      if (socket.bufferedAmount > MAX_UNSENT) watch()
+      for (const frame of this.batch ? framesOf(messages, maxFrameBytes) : messages.map((message) => JSON.stringify(message))) socket.send(frame)
+      if (socket.bufferedAmount > limits.hard) limits.tooSlow()
+      else if (socket.bufferedAmount > limits.soft) watch()
     },
     close(reason, text) {
       this.flush()
       // A close frame carries at most 123 bytes of reason.
       socket.close(closeCodes[reason].code, Buffer.from(text).subarray(0, 120).toString().replace(/\uFFFD+$/, ''))
-      setTimeout(() => socket.terminate(), CLOSE_TIMEOUT).unref()
+      setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT : CLOSE_TIMEOUT).unref()
     },
   }
+}
+
+/** Messages as they go out, in as few frames as the limits allow. Mostly that is one, and nothing has to be measured. */
+function framesOf(messages: readonly unknown[], maxBytes: number): Iterable<string> {
+  const texts = messages.map((message) => JSON.stringify(message))
+  if (texts.length === 1) return texts
+  const units = texts.reduce((n, text) => n + text.length + 1, 1)
+  return texts.length <= MAX_FRAME_MESSAGES && units * 3 <= maxBytes ? [`[${texts.join(',')}]`] : inFrames(texts, maxBytes)
 }
 
 /** Joins messages, in order, into as few frames as the limits allow. One message alone is no array, however large. */

@@ -1,5 +1,6 @@
 /**
- * The crash proof: `node test/crash/run.mjs --kills 200 [--seed N] [--dir FOLDER]`. The serving process is killed at random
+ * The crash proof: `node test/crash/run.mjs --kills 200 [--seed N] [--dir FOLDER]
+ * [--thread yes]` (the core in a thread of its own). The serving process is killed at random
  * moments and exactly at every named point around a commit, again and again, while submitters and nodes work against
  * it. In the end everything that was promised must be there, and nothing twice. Exit code 1, with the seed, if not.
  */
@@ -18,14 +19,14 @@ const POINTS = ['before commit', 'after commit', 'after reply']
 /** The longest one serving process may live, and the end may take, ms. */
 const PATIENCE = 60_000
 
-const flags = readFlags(process.argv.slice(2), { kills: '200', seed: String(Math.floor(Math.random() * 2 ** 31)), dir: '' })
+const flags = readFlags(process.argv.slice(2), { kills: '200', seed: String(Math.floor(Math.random() * 2 ** 31)), dir: '', thread: 'no' })
 const kills = Number(flags.kills)
 const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-crash-')) : flags.dir
 mkdirSync(dir, { recursive: true })
 const file = join(dir, 'inference.db')
 const choice = createChoice(flags.seed)
 const record = createRecord()
-console.log(`crash proof: ${kills} kills, seed ${flags.seed}`)
+console.log(`crash proof: ${kills} kills, seed ${flags.seed}${flags.thread === 'yes' ? ', the core in a thread' : ''}`)
 
 /** Every fourth kill comes from outside, at any moment after the start; the others at the n-th passage of a point. */
 function planOf(i) {
@@ -35,7 +36,7 @@ function planOf(i) {
   return { point: null, after: early ? choice('after', i) * 60 : 60 + choice('after', i) * 400 }
 }
 
-const server = createServer({ database_path: file, api_port: 0, heartbeat_interval: 3, accept_timeout: 5, reconnect_grace: 5, restart_grace: 5, node_timeout: 10, max_attempts: 4, shutdown_timeout: 2 })
+const server = createServer({ database_path: file, api_port: 0, heartbeat_interval: 3, accept_timeout: 5, reconnect_grace: 5, restart_grace: 5, node_timeout: 10, max_attempts: 4, shutdown_timeout: 2, core_thread: flags.thread === 'yes' })
 const world = createWorld({ server, record, choice })
 const killed = { 'at a random moment': 0, ...Object.fromEntries(POINTS.map((p) => [p, 0])), 'of these before it listened': 0 }
 const began = Date.now()
@@ -110,6 +111,6 @@ for (const damage of [
 console.log(`violations  ${wrong.length}`)
 for (const text of wrong.slice(0, 20)) console.log(`  ${text.slice(0, 500)}`)
 if (wrong.length > 0) {
-  console.log(`FAILED; the database is ${file}; replay with: node test/crash/run.mjs --kills ${kills} --seed ${flags.seed}`)
+  console.log(`FAILED; the database is ${file}; replay with: node test/crash/run.mjs --kills ${kills} --seed ${flags.seed} --thread ${flags.thread}`)
   process.exitCode = 1
 } else if (flags.dir === '') rmSync(dir, { recursive: true })

@@ -4,6 +4,7 @@
  */
 import { createCoordinator, inferenceDefaults } from '../../dist/coordinator.js'
 import { silentLog } from '../../dist/lib/log.js'
+import makeOnCommitPoint from './kill-point.mjs'
 
 let stopping = false
 process.on('disconnect', () => {
@@ -11,11 +12,7 @@ process.on('disconnect', () => {
 })
 
 process.once('message', ({ settings, kill }) => {
-  let count = 0
-  const onCommitPoint = (point) => {
-    if (point === kill?.point && ++count === kill.nth) process.kill(process.pid, 'SIGKILL')
-  }
-  const coordinator = createCoordinator({ settings: inferenceDefaults(settings), log: silentLog(), onCommitPoint })
+  const coordinator = createCoordinator({ settings: inferenceDefaults(settings), log: silentLog(), onCommitPoint: makeOnCommitPoint(kill), commitPoints: { module: new URL('kill-point.mjs', import.meta.url).href, argument: kill } })
   process.once('SIGTERM', () => {
     stopping = true
     void coordinator.stop().then(() => process.disconnect())

@@ -1,0 +1,83 @@
+import * as v from 'valibot'
+import { attempt, id, shortText } from './fields.js'
+import { parserOf } from './node.js'
+import { fillSubmission, isPlain, namesModel, NO_MODEL, NOT_PLAIN, submissionEntries } from './rest.js'
+
+/** The WebSocket subprotocol of submitter sessions. */
+export const CLIENT_PROTOCOL = 'inference-client.v1'
+/** Where a submitter opens its session. */
+export const CLIENT_PATH = '/api/v1/tasks/connect'
+/** The most submissions of one session that may wait for their answer. */
+export const MAX_IN_FLIGHT = 1000
+
+/** What a submitter calls a submission until it has its answer. */
+const ref = shortText(1, 128)
+/** How much a submitter wants to hear of a task. */
+const watch = v.picklist(['none', 'result', 'output'], 'must be one of none, result, output')
+const kept = v.picklist(['result', 'output'], 'must be one of result, output')
+const offset = v.pipe(v.number('must be an integer from 0'), v.safeInteger('must be an integer from 0'), v.minValue(0, 'must be an integer from 0'))
+const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+
+/** What a submitter may say, by `type`. */
+export const clientMessages = {
+  'task.submit': v.pipe(
+    v.object({ type: v.literal('task.submit'), ref, watch: v.optional(watch, 'result'), ...submissionEntries }),
+    v.check((s) => isPlain(s), NOT_PLAIN),
+    v.check((s) => namesModel(s), NO_MODEL),
+    v.transform((s) => ({ type: s.type, ref: s.ref, watch: s.watch, task: fillSubmission(s) })),
+  ),
+  'task.watch': v.object({ type: v.literal('task.watch'), task_id: id, watch: v.optional(kept, 'result'), attempt: v.nullish(attempt), offset: v.optional(offset, 0) }),
+  'task.unwatch': v.object({ type: v.literal('task.unwatch'), task_id: id }),
+  'task.cancel': v.object({ type: v.literal('task.cancel'), task_id: id }),
+} as const
+type ClientMessage = v.InferOutput<(typeof clientMessages)[keyof typeof clientMessages]>
+export type ClientSubmission = Extract<ClientMessage, { type: 'task.submit' }>
+export type ClientRequest = Exclude<ClientMessage, ClientSubmission>
+export type TaskWatch = Extract<ClientMessage, { type: 'task.watch' }>
+
+/** The codes of an `error` message: those of REST, and what a frame can have wrong. */
+export const clientErrorCode = v.picklist([
+  'invalid_message',
+  'unknown_type',
+  'conflict',
+  'too_large',
+  'task_not_found',
+  'rate_limited',
+  'queue_full',
+  'unavailable',
+  'stopping',
+  'internal',
+])
+export type ClientErrorCode = v.InferOutput<typeof clientErrorCode>
+
+const status = v.picklist(['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'])
+const result = v.object({ output: v.string(), confidence: v.nullable(v.number()), completed_at: v.nullable(time), inference_node_id: v.nullable(v.string()) })
+
+/** What the coordinator may say to a submitter, by `type`. */
+export const clientServerMessages = {
+  'session.welcome': v.object({ type: v.literal('session.welcome'), protocol: v.literal(1), server_time: time, max_in_flight: v.pipe(v.number(), v.safeInteger(), v.minValue(1)) }),
+  'task.submitted': v.object({ type: v.literal('task.submitted'), ref, task_id: id, status }),
+  'task.status': v.object({ type: v.literal('task.status'), task_id: id, status: v.picklist(['pending', 'in_progress']), attempt: offset }),
+  'task.output': v.object({ type: v.literal('task.output'), task_id: id, attempt, offset, delta: v.string() }),
+  'task.result': v.object({
+    type: v.literal('task.result'),
+    task_id: id,
+    status: v.picklist(['completed', 'submitted', 'failed', 'timeout']),
+    result: v.nullable(result),
+    error: v.nullable(v.string()),
+  }),
+  'session.drain': v.object({ type: v.literal('session.drain'), reason: v.string(), reconnect_after: v.pipe(v.number(), v.minValue(0)) }),
+  error: v.object({ type: v.literal('error'), code: clientErrorCode, message: v.string(), ref: v.optional(ref), task_id: v.optional(id) }),
+} as const
+/** Any message to a submitter. */
+export type ClientServerMessage = v.InferOutput<(typeof clientServerMessages)[keyof typeof clientServerMessages]>
+
+/** What the core answers: everything but how a session begins and ends. */
+export type ClientAnswer = Exclude<ClientServerMessage, { type: 'session.welcome' | 'session.drain' }>
+
+/** Parses one message of a submitter. */
+export const parseClientMessage = parserOf(clientMessages)
+
+/** The `ref` of a message that did not fit, so that its answer can name it. */
+export const refOf = (value: unknown): { ref?: string } =>
+  typeof value === 'object' && value !== null && 'ref' in value && v.is(ref, value.ref) ? { ref: value.ref } : {}

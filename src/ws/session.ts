@@ -1,0 +1,13 @@
+import type { ClientAnswer } from '../wire/client.js'
+import type { ServerMessage } from '../wire/node.js'
+import type { Outgoing } from './socket.js'
+
+/** A session as the server of all of them sees it, whoever is on the other side. */
+export interface Session extends Outgoing<ServerMessage | ClientAnswer> {
+  /** Whether its hello has not come yet. */
+  readonly inHandshake: boolean
+  /** The service stops: tells the other side, unless the core does. */
+  drain(reconnectAfter: number): void
+  /** Looks whether the other side is still there, where it sends no heartbeat. */
+  check(): void
+}

@@ -1,0 +1,119 @@
+import { Hono } from 'hono'
+import { Agent, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Operation, TurnResult } from '../src/core/operations.js'
+import { createTurns } from '../src/core/turns.js'
+import { createServer } from '../src/http/server.js'
+import { done } from '../src/lib/result.js'
+import { silentLog } from '../src/lib/log.js'
+import { task, until } from './helpers.js'
+
+/** Turns over a core that answers when it is told to, and a clock that the test moves. */
+function slowCore() {
+  let t = 0
+  const asked: { operations: readonly Operation[]; answer(): void }[] = []
+  const told: unknown[] = []
+  const turns = createTurns({
+    host: {
+      ahead: 1,
+      turn(operations, then) {
+        const result: TurnResult = { outcomes: operations.map((o) => done(o.op === 'submit' ? o.tasks.map(() => done({ task_id: 't', status: 'pending' as const })) : null)), effects: [], events: [], wakeIn: 1000, busy: false }
+        asked.push({ operations, answer: () => then(result) })
+      },
+    },
+    deliver: (effects) => told.push(...effects),
+    log: () => undefined,
+    now: () => t,
+  })
+  onTestFinished(() => turns.end())
+  return {
+    turns,
+    told,
+    passes: (ms: number) => void (t += ms),
+    /** The next turn that the core is asked for, without ticks. */
+    async next(): Promise<{ operations: readonly Operation[]; answer(): void }> {
+      const found = await until(() => asked.shift() ?? null, 'a turn')
+      return { ...found, operations: found.operations.filter((o) => o.op !== 'tick') }
+    },
+  }
+}
+const submit: Operation = { op: 'submit', tasks: [] }
+const beat: Operation = { op: 'seen', session: 1 }
+
+test('what is at work goes before what is new, and shares its commit', async () => {
+  const { turns, next } = slowCore()
+  const first = await next()
+  for (const o of [submit, beat, submit, beat]) turns.send(o)
+  first.answer()
+  expect((await next()).operations.map((o) => o.op)).toEqual(['seen', 'seen', 'submit', 'submit'])
+})
+
+test('when submissions have waited, a commit takes few of them, and always some', async () => {
+  const { turns, next, passes } = slowCore()
+  const first = await next()
+  for (let i = 0; i < 300; i++) turns.send(submit)
+  for (let i = 0; i < 1000; i++) turns.send(beat)
+  passes(60)
+  first.answer()
+  const second = await next()
+  expect(second.operations.filter((o) => o.op === 'seen')).toHaveLength(192)
+  expect(second.operations.filter((o) => o.op === 'submit')).toHaveLength(64)
+})
+
+test('under more load than is served, submissions are refused at once and everything else is taken', async () => {
+  const { turns, next, passes, told } = slowCore()
+  const first = await next()
+  const waits = turns.call({ op: 'submit', tasks: [] })
+  expect(turns.overloaded()).toBe(false)
+  passes(251)
+  expect(turns.overloaded()).toBe(true)
+  expect(await turns.call({ op: 'submit', tasks: [] })).toMatchObject({ ok: false, code: 'unavailable' })
+  turns.send({ op: 'submissions', session: 7, list: [{ type: 'task.submit', ref: 'a', watch: 'none', task: { ...task(), task_id: null, fee: 0, nonce: 0, signed_tx: null, signer_public_key: null } }] })
+  expect(told).toEqual([{ session: 7, message: expect.objectContaining({ type: 'error', code: 'unavailable', ref: 'a' }) as unknown }])
+  const beats = turns.call({ op: 'heartbeat', node_id: 'n', status: 'online' })
+  first.answer()
+  const second = await next()
+  expect(second.operations.map((o) => o.op)).toEqual(['heartbeat', 'submit'])
+  second.answer()
+  expect((await waits).ok && (await beats).ok).toBe(true)
+  expect(turns.overloaded()).toBe(false)
+})
+
+test('a refusal over REST is a 503 with Retry-After, before the body is read, and the connection goes on', async () => {
+  let overloaded = true
+  let reached = 0
+  const app = new Hono()
+  app.all('*', async (c) => {
+    reached++
+    return c.text(String((await c.req.text()).length))
+  })
+  const server = createServer({ app, tls: null, log: silentLog(), overloaded: () => overloaded })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  onTestFinished(() => {
+    agent.destroy()
+    server.close()
+  })
+  const say = (method: string, path: string, body = '') =>
+    new Promise<{ status: number | undefined; retry: string | undefined; text: string }>((resolve, reject) => {
+      const asked = request({ agent, method, path, port: (server.address() as AddressInfo).port, headers: { 'content-type': 'application/json' } }, (answer) => {
+        let text = ''
+        answer.on('data', (d: Buffer) => (text += d.toString()))
+        answer.on('end', () => resolve({ status: answer.statusCode, retry: answer.headers['retry-after'], text }))
+      })
+      asked.on('error', reject)
+      asked.end(body)
+    })
+  for (const path of ['/api/v1/tasks', '/api/v1/tasks/submit', '/api/v1/tasks/batch?x=1']) {
+    const refused = await say('POST', path, 'x'.repeat(100_000))
+    expect(refused).toMatchObject({ status: 503, retry: '5' })
+    expect(JSON.parse(refused.text)).toMatchObject({ success: false, data: null, code: 'unavailable' })
+  }
+  expect(reached).toBe(0)
+  // What ends work is never refused.
+  for (const path of ['/api/v1/tasks/complete', '/api/v1/tasks/fail', '/api/v1/nodes/heartbeat']) expect((await say('POST', path, 'abc')).text).toBe('3')
+  expect((await say('GET', '/api/v1/tasks')).status).toBe(200)
+  overloaded = false
+  expect((await say('POST', '/api/v1/tasks/submit', 'abcd')).text).toBe('4')
+})
