@@ -2,12 +2,14 @@ import Database from 'better-sqlite3'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import * as v from 'valibot'
 import { coreOptions, inferenceDefaults } from '../src/config.js'
 import { createCore } from '../src/core/core.js'
 import { checkDatabase } from '../src/store/check.js'
 import { openDatabase } from '../src/store/open.js'
 import { createStore } from '../src/store/store.js'
 import { createModelTable } from '../src/tasks/models.js'
+import { submitBody } from '../src/wire/rest.js'
 import { fakeTime, patient } from './fake-time.js'
 import { inspect, startService, task, tempDir, until, type Service } from './helpers.js'
 
@@ -135,6 +137,105 @@ test('one look deletes at most a hundred tasks, and rests when there is nothing 
     core.turn([{ op: 'tick' }])
   }
   expect(left()).toBe(0)
+})
+
+/** A core that deletes what is older than 30 days, and a clock that goes on by `cost` ms with every look at it. */
+function deletingWorld(old: number, cost: number) {
+  const file = join(tempDir(), 'inference.db')
+  openDatabase(file).close()
+  addOld(file, old)
+  let t = Date.now()
+  let spent = 0
+  const database = openDatabase(file)
+  onTestFinished(() => void (database.db.open && database.close()))
+  const store = createStore(database.db)
+  const core = createCore({ store, models: createModelTable(), options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30, heartbeat_interval: 3600 })), time: { wall: () => t, monotonic: () => (spent += cost) + t } })
+  const newTask = v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee: 1, max_infer_time: 600, model_name: 'llama' })
+  return {
+    file,
+    store,
+    /** One look, beside `submitted` tasks. @returns how many it deleted, and when it wants to look again, ms */
+    look(submitted: number, late = 0) {
+      const before = store.tasks.counts.failed
+      const { wakeIn } = core.turn([{ op: 'submit', tasks: Array.from({ length: submitted }, () => newTask) }, { op: 'tick' }])
+      const deleted = before - store.tasks.counts.failed
+      t += Math.ceil(wakeIn) + late
+      return { deleted, wakeIn }
+    },
+    turn: core.turn,
+    passes: (ms: number) => (t += ms),
+    database,
+  }
+}
+
+test('a bite ends by the clock: the longer rows take to delete, the fewer it takes', () => {
+  const slow = deletingWorld(100, 1)
+  expect(slow.look(0).deleted).toBe(4)
+  const fast = deletingWorld(300, 0)
+  expect(fast.look(0).deleted).toBe(100)
+})
+
+test('it takes half of the time while nobody wants it, a twentieth beside a load, and a quarter where more is stored than deleted', () => {
+  const world = deletingWorld(3000, 0.2)
+  /** How many are deleted in a second. */
+  const rate = (submitted: number, late = 0): number => {
+    world.look(submitted, late)
+    let deleted = 0
+    let ms = 0
+    for (let i = 0; i < 12; i++) {
+      const look = world.look(submitted, late)
+      deleted += look.deleted
+      ms += look.wakeIn + late
+    }
+    return (1000 * deleted) / ms
+  }
+  const idle = rate(0)
+  const late = rate(0, 10)
+  const beside = rate(1)
+  const behind = rate(500)
+  expect(idle).toBeGreaterThan(beside * 3)
+  expect(behind).toBeGreaterThan(beside * 3)
+  expect(late).toBeLessThan(beside)
+})
+
+test('it deletes at least as fast as is stored, for as long as there is anything old enough', () => {
+  const world = deletingWorld(4000, 0.02)
+  let stored = 0
+  let deleted = 0
+  for (let i = 0; i < 60; i++) {
+    deleted += world.look(25, 10).deleted
+    stored += 25
+  }
+  expect(deleted).toBeGreaterThan(stored)
+  expect(world.store.tasks.counts.pending).toBe(stored)
+})
+
+test('a restart in the middle goes on, and what was passed over is deleted when it has become old enough', () => {
+  const world = deletingWorld(40, 1)
+  change(world.file, "UPDATE inference_tasks SET updated_at = unixepoch() WHERE task_id IN ('old-1', 'old-20')")
+  for (let i = 0; i < 20; i++) world.look(0)
+  expect(world.store.tasks.counts.failed).toBe(2)
+  change(world.file, "UPDATE inference_tasks SET updated_at = 1600000000 WHERE task_id IN ('old-1', 'old-20')")
+  for (let i = 0; i < 3700; i++) {
+    world.passes(1000)
+    world.turn([{ op: 'tick' }])
+  }
+  expect(world.store.tasks.counts.failed).toBe(0)
+  world.database.close()
+  sound(world.file)
+})
+
+test('beside a load some room is left to what is stored next; with nothing to do all of it is given back', () => {
+  const world = deletingWorld(300, 0)
+  const free: number[] = []
+  for (let i = 0; i < 30; i++) {
+    world.look(1, 10)
+    free.push(world.store.freePages())
+  }
+  expect(world.store.tasks.counts.failed).toBe(0)
+  expect(free.at(-1)).toBeGreaterThan(100)
+  for (let i = 0; i < 200; i++) world.look(0)
+  expect(world.store.freePages()).toBe(0)
 })
 
 test('while thousands are deleted others are served, and the file gives the room back', async () => {

@@ -93,6 +93,9 @@ function describe(task: Detail): string[] {
 const taskId = { id: { type: 'positional', description: 'The task_id', required: true, valueHint: 'ID' } } as const
 const pathOf = (given: string): string => `/api/v1/tasks/${encodeURIComponent(parseFlags(v.object({ ID: id }), { ID: given }).ID)}`
 
+/** For this long a list that is not full goes on with older tasks, ms. */
+const PATIENCE = 5000
+
 const list = defineCommand({
   meta: { name: 'list', description: 'List tasks, the newest first' },
   args: {
@@ -108,12 +111,18 @@ const list = defineCommand({
     refuseMore(args._, 0)
     const { status, model, user, node, limit, cursor } = args
     const given = Object.entries({ status, model, user, node, limit, cursor }).filter((e): e is [string, string] => typeof e[1] === 'string')
-    parseFlags(listQuery, Object.fromEntries(given))
-    const page = await serviceAt(args.url).get(`/api/v1/tasks?${new URLSearchParams(given).toString()}`, pageSchema)
+    const asked = parseFlags(listQuery, Object.fromEntries(given))
+    const service = serviceAt(args.url)
+    const ask = (more: Record<string, string>) => service.get(`/api/v1/tasks?${new URLSearchParams({ ...Object.fromEntries(given), ...more }).toString()}`, pageSchema)
+    let page = await ask({})
+    // A page may be short, even empty, and not be the last: the service looks for a rare match a few milliseconds at a time.
+    for (const began = Date.now(); page.next_cursor !== null && page.tasks.length < asked.limit && Date.now() - began < PATIENCE; ) {
+      const next = await ask({ cursor: page.next_cursor, limit: String(asked.limit - page.tasks.length) })
+      page = { ...next, tasks: [...page.tasks, ...next.tasks] }
+    }
     if (args.json === true) return printJson(page)
     const rows = page.tasks.map((t) => [t.task_id, t.status, t.model_name, t.user_address, t.infer_fee, t.attempt, t.inference_node_id, timeOf(t.created_at), t.error])
     printLines(table(['task', 'status', 'model', 'user', 'fee', 'attempt', 'node', 'created', 'error'], rows))
-    // A page may be short, even empty, and not be the last: a rare match is looked for in parts.
     if (page.next_cursor !== null) printLines(['', `There are older tasks: the same with --cursor ${page.next_cursor}`])
   },
 })

@@ -1,13 +1,14 @@
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import type { Node } from '../nodes/registry.js'
 import type { TaskRow } from '../store/schema.js'
-import { POSITION_LIMIT, type TaskFilter } from '../store/history.js'
+import { POSITION_LIMIT } from '../store/history.js'
+import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
 import { hasEnded } from '../tasks/lifecycle.js'
 import { modelKey, UNKNOWN } from '../tasks/models.js'
 import type { Context } from './context.js'
 import type { Ledger } from './ledger.js'
-import type { TaskDetail, TaskPage, Waiting } from './operations.js'
+import type { TaskDetail, Waiting } from './operations.js'
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
 export function createControl(ctx: Context, ledger: Ledger) {
@@ -61,8 +62,8 @@ export function createControl(ctx: Context, ledger: Ledger) {
         })
       }),
 
-    list(filter: TaskFilter, before: number | null, limit: number): Outcome<TaskPage> {
-      return done(store.history.page({ ...filter, model: filter.model === null ? null : modelKey(filter.model) }, before, limit))
+    list(filter: TaskFilter, before: number | null, limit: number): Outcome<Page> {
+      return done(store.history.page({ ...filter, model: filter.model === null ? null : modelKey(filter.model) }, before, limit, ctx.time.monotonic))
     },
 
     cancel: (taskId: string): Outcome<null> => withTask(taskId, (task) => (ledger.cancel(task) ? done(null) : conflict(task, 'cancelled'))),

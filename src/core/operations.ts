@@ -1,8 +1,8 @@
 import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from '../nodes/registry.js'
-import type { TaskFilter, TaskLine } from '../store/history.js'
+import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { TaskCounts } from '../store/tasks.js'
+import type { NewTask, TaskCounts } from '../store/tasks.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
@@ -60,7 +60,7 @@ export interface Results {
   fail: null
   task: TaskView
   detail: TaskDetail
-  list: TaskPage
+  list: Page
   cancel: null
   retry: null
   nodes: NodeView[]
@@ -107,7 +107,7 @@ export interface Submitted {
 }
 
 export interface PolledTask {
-  task: TaskRow
+  task: NewTask
   attempt: number
 }
 
@@ -129,12 +129,6 @@ export interface Waiting {
   explanation: string
   /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
   position: number | string
-}
-
-export interface TaskPage {
-  tasks: TaskLine[]
-  /** Where the next page begins; null after the last. */
-  next: number | null
 }
 
 export interface NodeView {

@@ -2,9 +2,12 @@ import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Refusal } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
-import { envelope, errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
+import { envelope, envelopeText, errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
 
 export const ok = (c: Context, data: unknown): Response => c.json(envelope(data))
+
+/** @param data JSON already */
+export const okText = (c: Context, data: string): Response => c.body(envelopeText(data), 200, { 'Content-Type': 'application/json' })
 
 /** A refusal as HTTP; `data` only where an error still says something. */
 export function fail(c: Context, { code, message }: Pick<Refusal, 'code' | 'message'>, data: unknown = null): Response {

@@ -10,10 +10,10 @@ import { CLIENT_PATH } from '../wire/client.js'
 import { id } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
 import { batchBody, completeBody, failBody, heartbeatBody, listQuery, registerBody, submitBody, type Submission } from '../wire/rest.js'
-import { fail, ok } from './answers.js'
+import { fail, ok, okText } from './answers.js'
 import { decode, limitBody, parse, readBody } from './body.js'
 import { limitRate } from './rate-limit.js'
-import { nodeEntry, polledTask, statsView, taskDetail, taskStatus } from './views.js'
+import { nodeEntry, polledTask, statsView, taskDetail, taskPage, taskStatus } from './views.js'
 
 export interface AppParts {
   call: Turns['call']
@@ -26,6 +26,13 @@ export interface AppParts {
   /** What is published about the session protocol. */
   asyncapi: object
   wall: () => number
+}
+
+/** The path of a URL that the server has put together, as it came: to parse it again costs as much as the rest of the route. */
+const pathOf = (url: string): string => {
+  const begin = url.indexOf('/', url.indexOf('://') + 3)
+  const end = url.slice(begin).search(/[?#]/)
+  return begin < 0 ? '/' : end < 0 ? url.slice(begin) : url.slice(begin, begin + end)
 }
 
 const POLL = '/api/v1/nodes/:node_id/tasks'
@@ -68,7 +75,7 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
   const answer = (c: Context, outcome: Outcome<unknown>): Response => (outcome.ok ? ok(c, outcome.value) : refused(c, outcome))
   /** The id that is a segment of the path: the one before the last, unless told. Not c.req.param(): that leaves what it cannot decode as it is. */
   const pathId = (c: Context, name: string, place = -2): Outcome<string> => {
-    const segment = decode(new URL(c.req.url).pathname.split('/').at(place) ?? '')
+    const segment = decode(pathOf(c.req.url).split('/').at(place) ?? '')
     const parsed = segment.ok ? parse(id, segment.value) : segment
     return parsed.ok ? parsed : refuse('invalid_request', `${name}: ${parsed.message}`)
   }
@@ -160,7 +167,7 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
     const page = await call({ op: 'list', filter: { status, model, user, node }, before: cursor, limit })
     if (!page.ok) return refused(c, page)
-    return ok(c, { tasks: page.value.tasks, next_cursor: page.value.next === null ? null : String(page.value.next) })
+    return okText(c, taskPage(page.value))
   })
 
   get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {

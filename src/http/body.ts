@@ -1,4 +1,4 @@
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { done, refuse, type Outcome } from '../lib/result.js'
@@ -10,14 +10,19 @@ import { fail } from './answers.js'
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Refuses bodies over `max` bytes, also those that do not say how long they are. */
-export const limitBody = (max: number) =>
-  bodyLimit({
-    maxSize: max,
-    onError: (c) => {
-      c.header('Connection', 'close') // the rest of the body is not read
-      return fail(c, refuse('too_large', `the body is larger than ${max} bytes, the most this service takes`))
-    },
-  })
+export function limitBody(max: number): MiddlewareHandler {
+  const tooLarge = (c: Context): Response => {
+    c.header('Connection', 'close') // the rest of the body is not read
+    return fail(c, refuse('too_large', `the body is larger than ${max} bytes, the most this service takes`))
+  }
+  const counted = bodyLimit({ maxSize: max, onError: tooLarge })
+  return async (c, next) => {
+    const length = c.req.header('content-length')
+    // What says how long it is is no longer. To look at its stream would cost more than all the rest of the request.
+    if (length === undefined || c.req.header('transfer-encoding') !== undefined) return counted(c, next)
+    return Number(length) > max ? tooLarge(c) : next()
+  }
+}
 
 /** The JSON body of a request, parsed once, or why it is refused. */
 export async function readBody<S extends v.GenericSchema>(c: Context, schema: S): Promise<Outcome<v.InferOutput<S>>> {

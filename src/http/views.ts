@@ -1,4 +1,4 @@
-import type { NodeView, PolledTask, Stats, TaskDetail, TaskView } from '../core/operations.js'
+import type { NodeView, PolledTask, Results, Stats, TaskDetail, TaskView } from '../core/operations.js'
 
 /** A task as a polling node gets it. */
 export const polledTask = ({ task, attempt }: PolledTask) => ({
@@ -61,6 +61,9 @@ export const taskDetail = (d: TaskDetail) => {
     waiting: d.waiting,
   }
 }
+
+/** A page of the list, as JSON: its lines come as text from the store. */
+export const taskPage = ({ tasks, next }: Results['list']): string => `{"tasks":${tasks},"next_cursor":${next === null ? 'null' : `"${next}"`}}`
 
 export const nodeEntry = ({ row, models, status, in_progress_tasks, cooled_until }: NodeView) => ({
   node_id: row.node_id,

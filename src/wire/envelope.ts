@@ -5,6 +5,8 @@ export const RETRY_AFTER = 5
 
 /** The envelope of every answer: the three keys are always there. */
 export const envelope = (data: unknown) => ({ success: true, data, error: null })
+/** The same as text, around what is JSON already. */
+export const envelopeText = (data: string): string => `{"success":true,"data":${data},"error":null}`
 
 /** The envelope of an error. `error` is for a person, `code` for a program. */
 export const errorEnvelope = (code: ErrorCode, message: string, data: unknown = null) => ({ success: false, data, error: message, code })

@@ -1,0 +1,1 @@
+CREATE INDEX `tasks_not_done` ON `inference_tasks` (`status`) WHERE status = 'failed' OR status = 'timeout';
