@@ -43,6 +43,9 @@ export interface CoordinatorParts {
 /** The most connections beside those of sessions. */
 const MAX_REST_CONNECTIONS = 10_000
 
+/** How many connections may wait to be taken; the system may allow fewer. After a restart all nodes dial at once, and one that finds no place waits for seconds. */
+const BACKLOG = 4096
+
 /** When sessions may come back after a stop, in seconds. */
 const RECONNECT_AFTER = 5
 
@@ -102,7 +105,7 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void => reject(new ListenError(explainListen(settings, error)))
         server.once('error', failed)
-        server.listen(settings.api_port, settings.api_host, () => {
+        server.listen({ port: settings.api_port, host: settings.api_host, backlog: BACKLOG }, () => {
           server.off('error', failed)
           server.on('error', (error) => log.error({ event: 'server.failed', err: error }, 'the server failed'))
           resolve()

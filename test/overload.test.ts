@@ -57,8 +57,8 @@ test('when submissions have waited, a commit takes few of them, and always some'
   passes(60)
   first.answer()
   const second = await next()
-  expect(second.operations.filter((o) => o.op === 'seen')).toHaveLength(192)
-  expect(second.operations.filter((o) => o.op === 'submit')).toHaveLength(64)
+  expect(second.operations.filter((o) => o.op === 'seen')).toHaveLength(96)
+  expect(second.operations.filter((o) => o.op === 'submit')).toHaveLength(32)
 })
 
 test('under more load than is served, submissions are refused at once and everything else is taken', async () => {

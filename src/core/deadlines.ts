@@ -1,6 +1,6 @@
 import { toSeconds } from '../lib/clock.js'
-import type { Node } from '../nodes/registry.js'
 import type { OpenAttempt } from '../store/attempts.js'
+import type { Comeback } from './comeback.js'
 import type { Context } from './context.js'
 import type { Dispatch } from './dispatch.js'
 import type { Ledger } from './ledger.js'
@@ -12,11 +12,11 @@ const BEAT = 1000
 const IDLE_BEAT = 10_000
 /** How many tasks one look moves at most; when there are more it looks again at once. */
 const BATCH = 200
-/** A node's signs of life and figures are written no more often than this, ms. */
-const SAVE_NODE_EVERY = 30_000
+/** How exactly sessions are in the order of their last word, ms. */
+const ORDER = 1000
 
 /** The one loop over everything that ends by clock. Rows and short in-memory lists; no timer per task or node. */
-export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch, sessions: Sessions) {
+export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch, sessions: Sessions, comeback: Comeback) {
   const { store, registry, options } = ctx
   /** Every pending task that began to wait at this time or before goes first already. */
   let starvedThrough = -1
@@ -54,12 +54,28 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     })
   }
 
-  const absent = (): void => {
-    for (const node of [...registry.away]) {
-      if (node.takeBackAt === null) continue
-      if (node.takeBackAt > ctx.now) ctx.wake(node.takeBackAt)
-      else sessions.takeBack(node)
+  /** Takes back what absent nodes hold whose grace is over. @returns whether it has looked at all of them */
+  const absent = (): boolean => {
+    let over = 0
+    for (const node of registry.away) {
+      const at = node.takeBackAt
+      if (at === null) continue
+      if (at > ctx.now) {
+        ctx.wake(at)
+        continue
+      }
+      if (over++ === BATCH) {
+        ctx.wake(ctx.now)
+        return false
+      }
+      const later = node.takeBackFault === 'coordinator' ? comeback.extend() : null
+      if (later === null) sessions.takeBack(node)
+      else {
+        registry.setTakeBack(node, later, 'coordinator')
+        ctx.wake(later)
+      }
     }
+    return true
   }
 
   const leases = (): void => {
@@ -131,32 +147,22 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     if (ctx.now < nextSweep) return ctx.wake(nextSweep)
     const silence = 3 * options.heartbeatInterval
     for (const [id, node] of registry.sessions) {
-      if (ctx.now - node.seen < silence) continue
+      if (ctx.now - node.seen < silence) {
+        // In the order of their last word: the next have not been silent for longer, but for the second that the order is kept by.
+        if (ctx.now - node.seen < silence - ORDER) break
+        continue
+      }
       ctx.close(id, 'silent', 'no heartbeat')
       ctx.log('warn', 'session.silent', { session: id, node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
       sessions.disconnect(id, false)
     }
-    let saved = 0
-    for (const node of registry.nodes.values()) {
-      const serving = registry.isServing(node, ctx.now)
-      if (node.wasServing && !serving) {
-        registry.markLanes(node)
-        if (node.row.transport === 'rest' && registry.statusOf(node, ctx.now) === 'offline') ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
-      }
-      node.wasServing = serving
-      if (node.dirty && ctx.now - node.savedAt >= SAVE_NODE_EVERY && saved < BATCH) {
-        saveNode(node)
-        saved++
-      }
+    for (const node of registry.takeStopped(ctx.now)) {
+      registry.markLanes(node)
+      if (node.row.transport === 'rest' && registry.statusOf(node, ctx.now) === 'offline') ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
     }
+    registry.writeDue(ctx.now, BATCH)
     nextSweep = ctx.now + Math.min(BEAT, options.heartbeatInterval / 2)
     ctx.wake(nextSweep)
-  }
-
-  const saveNode = (node: Node): void => {
-    store.nodes.save(node.row)
-    node.dirty = false
-    node.savedAt = ctx.now
   }
 
   /** Writes when we were alive last: often while there is a deadline that it matters to, else to know that we can write. */
@@ -169,8 +175,8 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
   return {
     look() {
       offers()
-      absent()
-      leases()
+      // A lease often ends with the grace. What is then still to be taken back was lost, and has not taken too long.
+      if (absent()) leases()
       queue()
       retries()
       cooled()
@@ -179,7 +185,7 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
     },
     /** Writes what memory is ahead of the file by; for a stop. */
     save() {
-      for (const node of registry.nodes.values()) if (node.dirty) saveNode(node)
+      registry.writeAll(ctx.now)
       store.saveClock(ctx.now, toSeconds(ctx.wall))
     },
   }

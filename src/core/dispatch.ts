@@ -96,9 +96,9 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
   }
 
   /** The node for a task that was just taken in; undefined when none is free, or others wait before it. */
-  const nodeForNew = (task: NewTask): Node | undefined => {
+  const nodeForNew = (task: NewTask, taken: ReadonlySet<Lane>): Node | undefined => {
     const lanes = freeFor(task)
-    if (lanes.length === 0 || !lanes.every(queue.isClear)) return undefined
+    if (lanes.length === 0 || lanes.some((lane) => taken.has(lane)) || !lanes.every(queue.isClear)) return undefined
     return choose(draw(lanes, COMPARED), scoreNow(), ctx.random)
   }
 
@@ -128,9 +128,12 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
   }
 
   /** Writes a task that was just taken in as in progress, and pushes it. False when no node is free for it, or others wait before it. */
-  const placeNew = (task: NewTask): boolean => {
-    const node = ctx.stopping ? undefined : nodeForNew(task)
-    if (node === undefined) return false
+  const placeNew = (task: NewTask, taken: Set<Lane>): boolean => {
+    const node = ctx.stopping ? undefined : nodeForNew(task, taken)
+    if (node === undefined) {
+      for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) taken.add(lane)
+      return false
+    }
     const session = sessionOf(node)
     push(task, ledger.assignNew(task, node), node, session)
     return true
@@ -141,8 +144,10 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
     const tasks = intake.take()
     const byRank = tasks.some((t) => t.queue_rank !== tasks[0]?.queue_rank) ? tasks.toSorted((a, b) => b.queue_rank - a.queue_rank) : tasks
     const waits = new Set<NewTask>()
+    /** Lanes in which one waits: none that is paid less goes before it. */
+    const taken = new Set<Lane>()
     try {
-      for (const task of byRank) if (!placeNew(task)) waits.add(task)
+      for (const task of byRank) if (!placeNew(task, taken)) waits.add(task)
       // In the order of their coming, which is their age.
       for (const task of tasks) if (waits.has(task)) intake.insert(task)
     } catch (error) {
@@ -162,6 +167,9 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
   const barred = new Set<string>()
 
   const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
+
+  /** About how many tasks can be placed in a lane. */
+  const slotsIn = (lane: Lane): number => (registry.freeIn(lane)?.draw(COMPARED, ctx.random) ?? []).reduce((n, { row, held }) => n + row.max_concurrent_tasks - held.size, 0)
 
   /** Goes over at most LOOK_AT tasks and pushes what can be pushed. @returns whether anything was */
   const look = (readers: readonly LaneReader[]): boolean => {
@@ -201,7 +209,7 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
         return
       }
       const goingOn = [...unfinished]
-      const fresh = [...registry.dirtyLanes].filter(hasFree).map((lane) => readLane(store.tasks, lane, null))
+      const fresh = [...registry.dirtyLanes].filter(hasFree).map((lane) => readLane(store.tasks, lane, null, slotsIn(lane)))
       registry.dirtyLanes.clear()
       let placed = look(fresh)
       for (const { lane, peek, place } of fresh.map((r) => ({ lane: r.lane, peek: r.peek(), place: r.place }))) {
@@ -215,7 +223,7 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
       for (const [lane, { place, again }] of goingOn) {
         unfinished.delete(lane)
         if (!hasFree(lane)) continue // a slot that becomes free begins at the top
-        const reader = readLane(store.tasks, lane, place)
+        const reader = readLane(store.tasks, lane, place, slotsIn(lane))
         placed = look([reader]) || placed
         if (reader.peek() !== undefined && hasFree(lane)) unfinished.set(lane, { place: reader.place ?? place, again })
         else if (again) registry.dirtyLanes.add(lane)
@@ -229,7 +237,7 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
       pollPlaces.delete(node)
       for (const from of [null, places]) {
         if (from === undefined) continue
-        const readers = node.lanes.map((lane) => readLane(store.tasks, lane, from?.get(lane) ?? null))
+        const readers = node.lanes.map((lane) => readLane(store.tasks, lane, from?.get(lane) ?? null, 1))
         const seen = new Set<string>()
         for (let i = 0; i < LOOK_AT; i++) {
           const task = takeBest(readers, seen)

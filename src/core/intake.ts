@@ -1,5 +1,5 @@
-import { v7 } from 'uuid'
 import { toSeconds } from '../lib/clock.js'
+import { createIds } from '../lib/ids.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import type { NewTask } from '../store/tasks.js'
 import type { TaskRow } from '../store/schema.js'
@@ -25,8 +25,11 @@ export function createIntake(ctx: Context, queue: Queue) {
   /** Nothing is put off: after an insert failed, so that the operation is found that it belongs to. */
   let atOnce = false
 
+  const newId = createIds()
+
   const insert = (task: NewTask): void => {
     store.tasks.insert(task)
+    queue.keep(task)
     queue.joined(task)
   }
 
@@ -47,7 +50,7 @@ export function createIntake(ctx: Context, queue: Queue) {
     }
     const at = toSeconds(ctx.wall)
     const task: NewTask = {
-      task_id: s.task_id ?? v7(),
+      task_id: s.task_id ?? newId(),
       user_address: s.user_address,
       user_input: s.user_input,
       context: s.context,

@@ -13,12 +13,15 @@ export interface LaneReader {
   readonly place: Place | null
 }
 
-/** @param from where an earlier reader stopped; null begins at the top */
-export function readLane(tasks: Pick<TaskTable, 'ready'>, lane: Lane, from: Place | null): LaneReader {
+/**
+ * @param from where an earlier reader stopped; null begins at the top
+ * @param wanted how many tasks are likely to be placed: about so many are fetched first, more when they could not be
+ */
+export function readLane(tasks: Pick<TaskTable, 'ready'>, lane: Lane, from: Place | null, wanted: number): LaneReader {
   let place = from
   let page: ReadyTask[] = []
   let at = 0
-  let look = 0
+  let look = Math.max(0, LOOKS.findLastIndex((n, i) => i === 0 || (LOOKS[i - 1] ?? 0) < wanted))
   let ended = false
   const fetch = (): void => {
     page = tasks.ready(lane, place, look)

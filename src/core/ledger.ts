@@ -38,11 +38,11 @@ export function createLedger(ctx: Context, queue: Queue) {
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
   const accepted = new Set<OpenAttempt>()
 
-  const move: typeof store.tasks.move = (task, change) => {
+  const move = (task: Parameters<typeof store.tasks.move>[0] | NewTask, change: Parameters<typeof store.tasks.move>[1]): void => {
     store.tasks.move(task, change)
     ctx.watching.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
-    const user = store.tasks.get(task.task_id)?.user_address
+    const user = 'user_address' in task ? task.user_address : store.tasks.get(task.task_id)?.user_address
     if (user !== undefined) queue.countFor(user, change.to === 'pending' ? 1 : -1)
   }
   const writeAccept = (attempt: OpenAttempt): void => {
@@ -52,7 +52,7 @@ export function createLedger(ctx: Context, queue: Queue) {
   /** Only what is a node's own fault lowers its score; after three in a row it gets a rest. */
   const blame = (node: Node): void => {
     addEvidence(node.row, null)
-    node.dirty = true
+    registry.changed(node)
     if (node.cooling) return // what it held when its rest began does not make the rest longer
     node.row.failures_in_row++
     if (node.row.failures_in_row < COOL_AFTER) return
@@ -101,7 +101,7 @@ export function createLedger(ctx: Context, queue: Queue) {
       addEvidence(node.row, took / 1000)
       node.row.failures_in_row = 0
       if (node.cooling) registry.warm(node)
-      node.dirty = true
+      registry.changed(node)
       ctx.lightened.add(node)
     }
     ctx.log('debug', 'task.completed', { task_id: attempt.task_id, attempt: attempt.attempt, node_id: attempt.node_id, ms: took, late: open === undefined })
@@ -195,8 +195,8 @@ export function createLedger(ctx: Context, queue: Queue) {
     },
 
     /** Gives a ready task to a node that has a free slot. A polled one is begun at once. */
-    assign(ready: ReadyTask, node: Node, polled: boolean): { task: TaskRow; attempt: OpenAttempt } {
-      const task = mustGet(ready.task_id)
+    assign(ready: ReadyTask, node: Node, polled: boolean): { task: NewTask; attempt: OpenAttempt } {
+      const task = queue.takeKept(ready) ?? mustGet(ready.task_id)
       const attempt = newAttempt(task.task_id, task.attempt + 1, task.max_infer_time, node, polled)
       store.attempts.insert(attempt, ctx)
       move(task, { to: 'in_progress', attempt: attempt.attempt, node_id: attempt.node_id, at: toSeconds(ctx.wall) })

@@ -1,6 +1,7 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, never, refuse, type Outcome } from '../lib/result.js'
 import type { Node } from '../nodes/registry.js'
+import { createComeback } from './comeback.js'
 import type { Context } from './context.js'
 import { createControl } from './control.js'
 import { createDeadlines } from './deadlines.js'
@@ -28,11 +29,12 @@ export function createOperate(ctx: Context, parts: OperateParts) {
   const intake = createIntake(ctx, queue)
   const ledger = createLedger(ctx, queue)
   const dispatch = createDispatch(ctx, { queue, intake, ledger })
-  const polling = createPolling(ctx, ledger, dispatch)
-  const sessions = createSessions(ctx, ledger)
+  const polling = createPolling(ctx, { queue, ledger, dispatch })
+  const comeback = createComeback(ctx)
+  const sessions = createSessions(ctx, ledger, comeback)
   const control = createControl(ctx, ledger)
   const clients = createClients(ctx, intake, control.cancel, parts.watching)
-  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions)
+  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions, comeback)
   const retention = createRetention(ctx)
 
   const stats = (): Stats => ({
@@ -145,6 +147,8 @@ export function createOperate(ctx: Context, parts: OperateParts) {
       case 'stop':
       case 'left':
         return true
+      case 'poll':
+        return polling.givesNothing(o.node_id, o.running)
       case 'client':
         return o.message.type !== 'task.cancel'
       case 'message':

@@ -10,12 +10,13 @@ import type { Context } from './context.js'
 import type { Dispatch } from './dispatch.js'
 import type { Ledger, Verdict } from './ledger.js'
 import type { PolledTask } from './operations.js'
+import type { Queue } from './queue.js'
 
 /** An attempt is handed to a poll at most this often; a node that takes it more often skips it silently. */
 const MAX_HANDOUTS = 5
 
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
-export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) {
+export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue: Queue; ledger: Ledger; dispatch: Dispatch }) {
   const { store, registry } = ctx
 
   const unknown = (nodeId: string): Refusal => refuse('node_not_registered', `node_id: ${nodeId} is not registered; register it with POST /api/v1/nodes/register`)
@@ -47,6 +48,15 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
     store.attempts.handOut(attempt)
     attempt.handouts++
     return view(attempt)
+  }
+
+  const isWorking = ({ row }: Node): boolean => row.status !== 'maintenance' && row.status !== 'offline'
+  const mayTake = (node: Node): boolean => node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.cooling
+  /** A node that says what it has is answered what it misses; of one that does not, a full one may have missed an answer. */
+  const missedBy = (node: Node, running: readonly string[] | null): OpenAttempt | undefined => {
+    if (node.held.size === 0 || (running === null && node.held.size < node.row.max_concurrent_tasks)) return undefined
+    const held = [...node.held.values()].sort((a, b) => a.assigned_ms - b.assigned_ms)
+    return running === null ? held[0] : held.find((a) => !running.includes(a.task_id))
   }
 
   const answer = (verdict: Verdict, taskId: string, nodeId: string): Outcome<null> => {
@@ -112,16 +122,19 @@ export function createPolling(ctx: Context, ledger: Ledger, dispatch: Dispatch) 
       const node = caller(nodeId)
       if ('ok' in node) return node
       if (ctx.stopping) return refuse('stopping', 'the service is stopping; poll again in a few seconds')
-      if (node.row.status === 'maintenance' || node.row.status === 'offline') return done(null)
-      const held = [...node.held.values()].sort((a, b) => a.assigned_ms - b.assigned_ms)
-      const full = held.length >= node.row.max_concurrent_tasks
-      // A node that says what it has is answered what it misses; of one that does not, a full one may have missed an answer.
-      const missed = running !== null ? held.find((a) => !running.includes(a.task_id)) : full ? held[0] : undefined
+      if (!isWorking(node)) return done(null)
+      const missed = missedBy(node, running)
       const again = missed === undefined ? null : handOutAgain(missed)
       if (again !== null) return done(again)
-      const mayTake = node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.cooling
-      const taken = mayTake ? dispatch.take(node) : null
+      const taken = !mayTake(node) || node.lanes.every(queue.isClear) ? null : dispatch.take(node)
       return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
+    },
+
+    /** Whether a poll gives nothing out, as far as memory knows: then it writes nothing. Most polls of an idle service. */
+    givesNothing(nodeId: string, running: readonly string[] | null): boolean {
+      const node = registry.nodes.get(nodeId)
+      if (node === undefined || node.row.key_proven === 1 || ctx.stopping || !isWorking(node)) return true
+      return missedBy(node, running) === undefined && (!mayTake(node) || node.lanes.every(queue.isKnownClear))
     },
 
     complete(nodeId: string, taskId: string, output: string, confidence: number): Outcome<null> {

@@ -3,10 +3,13 @@ import { refusalsOf } from './clients.js'
 import type { CoreHost } from './hosts.js'
 import type { CoreEvent, Effect, Operation, Results } from './operations.js'
 
-/** At most this many operations share a commit: more would only make the first of them wait longer. */
-const MAX_OPERATIONS = 256
+/**
+ * At most this many operations share a commit. More would save little of it, and nodes would have nothing to do while they are
+ * run: with 128 they work on what one commit gave them during the next.
+ */
+const MAX_OPERATIONS = 128
 
-/** A page of a list may look at 10,000 rows. */
+/** A page of a list takes a few milliseconds: two of them are a turn. */
 const LIST_WEIGHT = 64
 /** A watch of a task that has ended is answered with its result, which may be large: a turn has few of them in memory. */
 const WATCH_WEIGHT = 8
@@ -21,7 +24,7 @@ const weightOf = (o: Operation): number => {
 /** Submissions that have waited so long, ms, are taken in smaller parts, so that what is at work is settled meanwhile. */
 const BEHIND = 50
 /** How many of them then share a commit. */
-const MAX_BEHIND = 64
+const MAX_BEHIND = 32
 /** Submissions that have waited so long, ms, mean that more comes than can be done: what comes now is refused. */
 const OVERLOADED = 250
 const BUSY = 'the service has more to do than it can; submit again in a few seconds'

@@ -1,18 +1,28 @@
 /** How many seconds of messages may come at once. */
 const BURST_SECONDS = 10
 
-/**
- * Counts messages: true while no more than `perSecond` came on average, over BURST_SECONDS (a token bucket).
- * @param now ms, monotonic
- */
-export function createRate(perSecond: number, now: () => number): () => boolean {
-  let tokens = perSecond * BURST_SECONDS
-  let last = now()
-  return () => {
-    const t = now()
-    tokens = Math.min(perSecond * BURST_SECONDS, tokens + ((t - last) / 1000) * perSecond)
-    last = t
-    tokens -= 1
-    return tokens >= 0
+/** Counts messages: no more than so many a second on average, over BURST_SECONDS (a token bucket). */
+export class Rate {
+  #tokens: number
+  #last: number
+
+  /** @param now ms, monotonic */
+  constructor(perSecond: number, now: number) {
+    this.#tokens = perSecond * BURST_SECONDS
+    this.#last = now
   }
+
+  /** Counts one message: whether it is within the rate. Takes the same `perSecond` every time. */
+  take(perSecond: number, now: number): boolean {
+    this.#tokens = Math.min(perSecond * BURST_SECONDS, this.#tokens + ((now - this.#last) / 1000) * perSecond)
+    this.#last = now
+    this.#tokens -= 1
+    return this.#tokens >= 0
+  }
+}
+
+/** The same as a function. @param now ms, monotonic */
+export function createRate(perSecond: number, now: () => number): () => boolean {
+  const rate = new Rate(perSecond, now())
+  return () => rate.take(perSecond, now())
 }

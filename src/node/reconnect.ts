@@ -12,6 +12,9 @@ const LONGEST_ANNOUNCED = 300
 export const SHORT_SESSION = 1000
 const DRAINED = 1000
 
+/** At `after` or later, by up to half of it: all nodes were told the same, and must not be back in the same moment. */
+const spread = (after: number, random: () => number): number => after * (1 + random() / 2)
+
 /**
  * What to do after a session.
  * @param failures sessions that were not welcomed, or ended soon after, in a row before this one
@@ -26,7 +29,7 @@ export function planReconnect(end: SessionEnd, failures: number, random: () => n
       return { stop: `the coordinator closed the session with ${end.code}: ${end.reason}` }
     case 'after':
       if (end.reconnectAfter === null) return backoff()
-      return { wait: Math.max(Math.min(end.reconnectAfter, LONGEST_ANNOUNCED) * 1000, short ? backoff().wait : 0) }
+      return { wait: Math.max(Math.min(spread(end.reconnectAfter, random), LONGEST_ANNOUNCED) * 1000, short ? backoff().wait : 0) }
     case 'now':
       return short ? backoff() : { wait: 0 }
     case 'backoff':

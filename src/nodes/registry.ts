@@ -6,43 +6,14 @@ import type { Fault } from '../tasks/lifecycle.js'
 import type { Lane, ModelTable } from '../tasks/models.js'
 import type { ReadyTask } from '../store/tasks.js'
 import type { NodeStatus } from '../wire/fields.js'
+import { NOTHING, saysTheSame, withEntry, withoutEntry } from './entries.js'
+import { createModelLists } from './model-lists.js'
+import type { Node, Session } from './node.js'
 import { Pool } from './pool.js'
+import { createSaving } from './saving.js'
+import { createStanding } from './standing.js'
 
-/** A node's one live session, as the core knows it. The socket is the door's. */
-export interface Session {
-  /** Given by the door, unique in the process. */
-  id: number
-  draining: boolean
-  /** It left an assignment unanswered: nothing new until it sends a heartbeat. */
-  stalled: boolean
-}
-
-/** A registered node: its row, and what is known of it in memory only. */
-export interface Node {
-  row: NodeRow
-  models: readonly string[]
-  lanes: readonly Lane[]
-  session: Session | null
-  /** Pushed and not accepted: the length of their texts by task id, and of all of them. */
-  offered: Map<string, number>
-  offeredLength: number
-  /** Unfinished attempts by task id. */
-  held: Map<string, OpenAttempt>
-  /** Service clock, ms: the last sign of life. */
-  seen: number
-  /** Service clock, ms: when what it holds is taken back, after its session ended; null while nothing is. */
-  takeBackAt: number | null
-  /** Whose fault it is then. */
-  takeBackFault: Fault
-  /** It failed too often in a row and gets nothing new for a while. */
-  cooling: boolean
-  /** Whether it counted as able to serve at the last sweep. */
-  wasServing: boolean
-  /** Its row has changed and is not written yet. */
-  dirty: boolean
-  /** Service clock, ms: when its row was written last. */
-  savedAt: number
-}
+export type { Node, NodeCounts, Session } from './node.js'
 
 interface Members {
   all: Set<Node>
@@ -50,20 +21,17 @@ interface Members {
   free: Pool<Node>
 }
 
-export interface NodeCounts {
-  total_nodes: number
-  active_nodes: number
-  online_nodes: number
-  busy_nodes: number
-  offline_nodes: number
-  maintenance_nodes: number
-}
-
 /**
  * A node that has so much unaccepted (UTF-16 units) gets nothing more until it accepts: to accept is to have read, so a slow
  * reader costs no more memory than this and its largest task.
  */
 const MAX_OFFERED = 8 * 1024 * 1024
+
+/**
+ * A sign of life in a session is written no more often, ms: nothing depends on it. That of a polling node tells after a
+ * start whether it is there.
+ */
+const SAVE_LIFE_EVERY = 300_000
 
 /** What is known of a node that nobody has worked with. */
 export const NO_HISTORY = { successes: 0, failures: 0, mean_seconds: 0, failures_in_row: 0, cooled_until_ms: 0, drained: 0 }
@@ -73,16 +41,17 @@ const createNode = (row: NodeRow, seen: number): Node => ({
   models: [],
   lanes: [],
   session: null,
-  offered: new Map(),
+  offered: NOTHING,
   offeredLength: 0,
-  held: new Map(),
+  held: NOTHING,
   seen,
   takeBackAt: null,
   takeBackFault: 'network',
   cooling: false,
-  wasServing: false,
+  counted: null,
+  serving: false,
   dirty: false,
-  savedAt: 0,
+  savedAt: seen,
 })
 
 export type Registry = ReturnType<typeof createRegistry>
@@ -94,9 +63,13 @@ export type Registry = ReturnType<typeof createRegistry>
  * @param undo keeps what takes a change of a node or its session back, in case the turn is undone
  */
 export function createRegistry(store: Store, models: ModelTable, nodeTimeout: number, undo: (step: () => void) => void) {
+  const standing = createStanding(nodeTimeout)
+  const saving = createSaving(store, undo)
+  const modelsOf = createModelLists(models)
   const nodes = new Map<string, Node>()
   const lanes = new Map<Lane, Members>()
   const open = new Map<string, OpenAttempt>()
+  /** By session; in the order of the second of their last sign of life. */
   const sessions = new Map<number, Node>()
   /** Lanes in which something has changed: dispatch looks at these only. */
   const dirtyLanes = new Set<Lane>()
@@ -113,6 +86,15 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     }
     return found
   }
+  const hear = (node: Node, now: number): void => {
+    // Once a second is often enough for their order, and costs nothing where one says much.
+    if (node.session !== null && toSeconds(now) !== toSeconds(node.seen)) {
+      sessions.delete(node.session.id)
+      sessions.set(node.session.id, node)
+    }
+    node.seen = now
+    standing.hear(node)
+  }
   const leaveLanes = (node: Node): void => {
     for (const lane of node.lanes) {
       const m = lanes.get(lane)
@@ -123,7 +105,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
   }
   const isFree = (n: Node): boolean =>
     n.session !== null && !n.session.draining && !n.session.stalled && !n.cooling && n.row.drained === 0 && n.offeredLength < MAX_OFFERED && n.row.status === 'online' && n.held.size < n.row.max_concurrent_tasks
-  /** Call after anything that may change whether tasks can be pushed to the node. */
+  /** Call after anything that may change whether tasks can be pushed to the node, or what it counts as. */
   const touch = (node: Node): void => {
     const free = isFree(node)
     for (const lane of node.lanes) {
@@ -134,38 +116,18 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
         dirtyLanes.add(lane)
       }
     }
+    standing.count(node)
   }
   const markLanes = (node: Node): void => {
     for (const lane of node.lanes) dirtyLanes.add(lane)
   }
   const joinLanes = (node: Node): void => {
-    node.models = JSON.parse(node.row.supported_models) as string[]
-    node.lanes = models.lanesOfNode(node.models)
+    const { list, lanes: of } = modelsOf(node.row.supported_models)
+    node.models = list
+    node.lanes = of
     for (const lane of node.lanes) members(lane).all.add(node)
     touch(node)
   }
-
-  const statusOf = (n: Node, now: number): NodeStatus => {
-    const full = n.held.size >= n.row.max_concurrent_tasks
-    const declared = n.row.status
-    if (n.row.transport === 'websocket') {
-      if (n.session === null) return 'offline'
-      if (declared === 'maintenance' || n.session.draining || n.row.drained === 1) return 'maintenance'
-      return declared === 'busy' || full || n.session.stalled || n.cooling ? 'busy' : 'online'
-    }
-    if (declared === 'maintenance' || declared === 'offline') return declared
-    if (n.row.drained === 1) return 'maintenance'
-    if (full || n.cooling || declared === 'busy') return n.held.size > 0 || now - n.seen <= nodeTimeout ? 'busy' : 'offline'
-    if (now - n.seen <= nodeTimeout) return 'online'
-    return n.held.size > 0 ? 'busy' : 'offline'
-  }
-  /** Online, full or not: it would serve a task sooner or later. */
-  const isServing = (n: Node, now: number): boolean =>
-    n.cooling || n.row.drained === 1
-      ? false
-      : n.row.transport === 'websocket'
-      ? n.session !== null && !n.session.draining && n.row.status === 'online'
-      : ['online', 'busy'].includes(statusOf(n, now))
 
   return {
     nodes: nodes as ReadonlyMap<string, Node>,
@@ -176,16 +138,29 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     cooling: cooling as ReadonlySet<Node>,
     dirtyLanes,
     freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
-    statusOf,
-    isServing,
+    statusOf: standing.statusOf,
+    isServing: standing.isServing,
+    /** Counts of all nodes by what they count as. */
+    counts: standing.counts,
+    /** Nodes that could serve when this was asked last, and cannot now. */
+    takeStopped: standing.takeStopped,
+    /** Call after a change of a row that is to be written later, with others. */
+    changed: saving.changed,
+    /** Writes up to `most` rows that are due. */
+    writeDue: saving.writeDue,
+    /** Writes every row that memory is ahead of. */
+    writeAll(now: number) {
+      for (const node of nodes.values()) if (node.dirty || node.row.last_seen_ms > node.savedAt) saving.write(node, now)
+    },
     touch,
     markLanes,
 
     /** Reads the nodes from the file, at start. */
     loadNodes() {
-      for (const row of store.nodes.all()) {
+      for (const row of store.nodes.all().sort((a, b) => a.last_seen_ms - b.last_seen_ms)) {
         const node = createNode(row, row.last_seen_ms)
         nodes.set(row.node_id, node)
+        standing.hear(node)
         node.cooling = row.cooled_until_ms > 0
         if (node.cooling) cooling.add(node)
         joinLanes(node)
@@ -197,13 +172,14 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       const rows = store.attempts.allOpen() // first: what throws here must leave memory as it was
       open.clear()
       for (const node of nodes.values()) {
-        node.held.clear()
-        node.offered.clear()
+        node.held = NOTHING
+        node.offered = NOTHING
         node.offeredLength = 0
       }
       for (const attempt of rows) {
         open.set(attempt.task_id, attempt)
-        nodes.get(attempt.node_id)?.held.set(attempt.task_id, attempt)
+        const node = nodes.get(attempt.node_id)
+        if (node !== undefined) node.held = withEntry(node.held, attempt.task_id, attempt)
       }
       for (const node of nodes.values()) {
         touch(node)
@@ -211,26 +187,38 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       }
     },
 
-    /** Writes a node's row and makes memory follow. */
+    /** Writes a node's row, unless it says nothing new, and makes memory follow. */
     save(row: NodeRow, seen: number): Node {
-      store.nodes.save(row)
       const known = nodes.get(row.node_id)
+      if (known !== undefined && saysTheSame(known.row, row)) {
+        if (seen <= known.seen) return known
+        const { dirty } = known
+        this.sawNode(known, seen, row.last_heartbeat * 1000)
+        if (!dirty) saving.rest(known, seen) // what is new is a sign of life, which is written with others
+        return known
+      }
+      store.nodes.save(row)
       const node = known ?? createNode(row, seen)
       const before = node.row
+      const alive = known === undefined || seen > known.seen || before.transport !== row.transport
       const put = (next: NodeRow): void => {
         leaveLanes(node)
         node.row = next
+        if (alive) hear(node, seen)
         joinLanes(node)
       }
       undo(() => {
         put(before)
-        if (known !== undefined) return
+        if (known !== undefined) return saving.changed(node)
         leaveLanes(node)
+        standing.drop(node)
+        saving.forget(node)
         nodes.delete(row.node_id)
       })
       nodes.set(row.node_id, node)
       put(row)
-      node.seen = seen
+      node.dirty = false
+      saving.rest(node, seen)
       return node
     },
 
@@ -244,6 +232,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       }
       undo(() => put(before))
       put(session)
+      if (session === null && node.seen > node.savedAt) saving.changed(node)
     },
 
     /** Sets when what an absent node holds is taken back; null when it is back. */
@@ -259,19 +248,24 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       put(at, fault)
     },
 
+    /** Gives every open lease at least until `time`, in memory. */
+    extendLeases(time: number) {
+      for (const attempt of open.values()) attempt.lease_ms = Math.max(attempt.lease_ms, time)
+    },
+
     /** A sign of life. Written to the file later, with others: never a write per beat. */
     sawNode(node: Node, now: number, wall: number) {
-      node.seen = now
+      hear(node, now)
       node.row.last_heartbeat = toSeconds(wall)
       node.row.last_seen_ms = now
-      node.dirty = true
+      if (!node.dirty && (node.row.transport === 'rest' || now - node.savedAt >= SAVE_LIFE_EVERY)) saving.changed(node)
     },
 
     /** It failed too often in a row: nothing new for it before `until`. */
     cool(node: Node, until: number) {
       node.row.cooled_until_ms = until
       node.cooling = true
-      node.dirty = true
+      saving.changed(node)
       cooling.add(node)
       touch(node)
       markLanes(node)
@@ -281,7 +275,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     warm(node: Node) {
       node.row.cooled_until_ms = 0
       node.cooling = false
-      node.dirty = true
+      saving.changed(node)
       cooling.delete(node)
       touch(node)
       markLanes(node)
@@ -300,11 +294,15 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       undo(() => {
         nodes.set(node_id, node)
         if (node.cooling) cooling.add(node)
+        standing.hearOfOld(node)
         joinLanes(node)
+        if (node.dirty) saving.changed(node)
       })
       markLanes(node)
       leaveLanes(node)
       cooling.delete(node)
+      standing.drop(node)
+      saving.forget(node)
       nodes.delete(node_id)
     },
 
@@ -312,27 +310,27 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     declare(node: Node, status: NodeStatus) {
       if (node.row.status === status) return
       node.row.status = status
-      node.dirty = true
+      saving.changed(node)
       touch(node)
       markLanes(node)
     },
 
     hold(node: Node, attempt: OpenAttempt) {
       open.set(attempt.task_id, attempt)
-      node.held.set(attempt.task_id, attempt)
+      node.held = withEntry(node.held, attempt.task_id, attempt)
       touch(node)
     },
 
     /** Notes that an attempt was pushed; `accepted` when it was accepted or ended. */
     offer(node: Node, taskId: string, length: number) {
-      node.offered.set(taskId, length)
+      node.offered = withEntry(node.offered, taskId, length)
       node.offeredLength += length
       touch(node)
     },
     accepted(node: Node, taskId: string) {
       const length = node.offered.get(taskId)
       if (length === undefined) return
-      node.offered.delete(taskId)
+      node.offered = withoutEntry(node.offered, taskId)
       node.offeredLength -= length
       touch(node)
     },
@@ -341,7 +339,10 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       open.delete(attempt.task_id)
       const node = nodes.get(attempt.node_id)
       if (node !== undefined) this.accepted(node, attempt.task_id)
-      if (node?.held.delete(attempt.task_id) === true) touch(node)
+      if (node?.held.has(attempt.task_id) === true) {
+        node.held = withoutEntry(node.held, attempt.task_id)
+        touch(node)
+      }
       return node
     },
 
@@ -349,7 +350,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     anotherServes(task: ReadyTask, avoid: ReadonlySet<string>, now: number): boolean {
       for (const lane of models.lanesOfTask(task.model_name, task.model_type)) {
         for (const node of lanes.get(lane)?.all ?? []) {
-          if (!avoid.has(node.row.node_id) && isServing(node, now)) return true
+          if (!avoid.has(node.row.node_id) && standing.isServing(node, now)) return true
         }
       }
       return false
@@ -357,18 +358,5 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
 
     /** The nodes that serve any of these lanes, online or not. */
     nodesOf: (of: readonly Lane[]): Node[] => [...new Set(of.flatMap((lane) => [...(lanes.get(lane)?.all ?? [])]))],
-
-    counts(now: number): NodeCounts {
-      const by = { online: 0, offline: 0, busy: 0, maintenance: 0 }
-      for (const node of nodes.values()) by[statusOf(node, now)]++
-      return {
-        total_nodes: nodes.size,
-        active_nodes: by.online + by.busy,
-        online_nodes: by.online,
-        busy_nodes: by.busy,
-        offline_nodes: by.offline,
-        maintenance_nodes: by.maintenance,
-      }
-    },
   }
 }

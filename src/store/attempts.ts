@@ -15,8 +15,8 @@ export type AttemptTable = ReturnType<typeof createAttemptTable>
 
 /** The rows of `attempts`. */
 export function createAttemptTable(db: Database.Database) {
-  const insert = db.prepare<OpenAttempt & { at: number }>(`INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, assigned_at, accepted_at)
-    VALUES (@task_id, @attempt, @node_id, @polled, @handouts, @assigned_ms, @accepted_ms, @lease_ms, @at, iif(@accepted_ms IS NULL, NULL, @at))`)
+  const insert = db.prepare(`INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, assigned_at, accepted_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   const get = db.prepare<[string, number], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? AND attempt = ?')
   const accept = db.prepare('UPDATE attempts SET accepted_ms = ?, accepted_at = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL')
   const handOut = db.prepare('UPDATE attempts SET handouts = handouts + 1 WHERE task_id = ? AND attempt = ? AND ended_ms IS NULL')
@@ -38,7 +38,8 @@ export function createAttemptTable(db: Database.Database) {
     if (changes !== 1) throw new Error(`${what}: the attempt was no longer open`)
   }
   return {
-    insert: (row: OpenAttempt, now: Now) => insert.run({ ...row, at: toAt(now) }),
+    insert: (a: OpenAttempt, now: Now) =>
+      insert.run(a.task_id, a.attempt, a.node_id, a.polled, a.handouts, a.assigned_ms, a.accepted_ms, a.lease_ms, toAt(now), a.accepted_ms === null ? null : toAt(now)),
     get: (taskId: string, attempt: number) => get.get(taskId, attempt),
     /** Every attempt of a task, oldest first. */
     ofTask: (taskId: string) => past.all(taskId),

@@ -41,6 +41,8 @@ export function openDatabase(file: string): OpenedDatabase {
     // In WAL mode the default is NORMAL, which loses the newest commits in a power cut.
     db.pragma('synchronous = FULL')
     db.pragma('wal_autocheckpoint = 2000')
+    // KiB. With the 2 MiB that SQLite takes by itself, tasks that waited a second are read from the log again.
+    db.pragma('cache_size = -65536')
     // What a reader made it grow to is given back with the next write after it has gone.
     db.pragma('journal_size_limit = 67108864')
     const adopted = upgrade(db)

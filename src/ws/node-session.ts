@@ -1,136 +1,216 @@
 import { randomBytes } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Turns } from '../core/turns.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
-import { createRate } from '../lib/rate.js'
+import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
+import type { CloseReason } from '../wire/codes.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
+import type { Gate } from './gate.js'
 import type { Session } from './session.js'
-import { createOutgoing } from './socket.js'
+import { createOutgoing, type Outgoing } from './socket.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT = 10_000
 /** A session that has sent more wrong messages than this is closed. */
 const MAX_MISTAKES = 10
+/** With more bytes than this behind a hello that is not verified yet, no more are read. */
+const MAX_BEHIND_HELLO = 64 * 1024
 
-export interface NodeSessionParts {
-  id: number
-  socket: WebSocket
-  /** The hosts a hello may be signed for. */
-  hosts: readonly string[]
+/** What all node sessions have in common. */
+export interface NodeDoor {
   send: Turns['send']
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
-  /** Called once, when the handshake is over: by a hello or by the end of the socket. */
+  /** Signatures are verified behind it. */
+  gate: Gate
+  /** Called once for each session, when its handshake is over: by a hello that was verified, or by the end of the socket. */
   onHandshakeEnd(): void
+}
+
+export interface NodeSessionParts {
+  id: number
+  socket: WebSocket
+  /** What it writes to. */
+  raw: Duplex
+  /** The hosts a hello may be signed for. */
+  hosts: readonly string[]
   onClose(): void
+}
+
+/** What is needed until the hello is verified, and let go then. */
+interface Handshake {
+  hosts: readonly string[]
+  nonce: string
+  timeout: NodeJS.Timeout
+  /** What came behind a hello that waits to be verified, in order; null before the hello. */
+  behind: Behind | null
+}
+interface Behind {
+  /** The rest of its own frame. */
+  values: unknown[]
+  frames: { data: Buffer; isBinary: boolean }[]
+  bytes: number
 }
 
 /**
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
- * comes back as effects.
+ * comes back as effects. A class, for there are thousands of them.
  */
-export function openNodeSession(parts: NodeSessionParts): Session {
-  const { id, socket, send, time } = parts
-  const out = createOutgoing<ServerMessage | ClientAnswer>(socket, parts.maxMessageBytes)
-  const nonce = randomBytes(32).toString('hex')
-  const withinRate = createRate(parts.maxMessagesPerSecond, () => time.monotonic())
-  let state: 'challenged' | 'open' | 'closing' = 'challenged'
-  let mistakes = 0
-  let closedByUs = false
+export class NodeSession implements Session {
+  readonly #door: NodeDoor
+  readonly #id: number
+  readonly #socket: WebSocket
+  readonly #out: Outgoing<ServerMessage | ClientAnswer>
+  readonly #rate: Rate
+  #state: 'challenged' | 'open' | 'closing' = 'challenged'
+  #handshake: Handshake | null
+  #mistakes = 0
+  #closedByUs = false
 
-  const endHandshake = (): void => {
-    clearTimeout(helloTimer)
-    parts.onHandshakeEnd()
+  constructor(door: NodeDoor, { id, socket, raw, hosts, onClose }: NodeSessionParts) {
+    this.#door = door
+    this.#id = id
+    this.#socket = socket
+    this.#out = createOutgoing(socket, door.maxMessageBytes, undefined, raw)
+    this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
+    const nonce = randomBytes(32).toString('hex')
+    this.#handshake = { hosts, nonce, timeout: setTimeout(lateHello, HELLO_TIMEOUT, this), behind: null }
+    socket.on('message', (data: Buffer, isBinary) => this.#frame(data, isBinary))
+    // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
+    socket.on('error', () => {
+      this.#closedByUs = true
+    })
+    socket.on('close', (code) => {
+      this.#endHandshake()
+      this.#state = 'closing'
+      door.send({ op: 'disconnect', session: id, returned: code === 1000 && !this.#closedByUs })
+      onClose()
+    })
+    this.#out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(door.time.wall()) })
+    this.#out.flush()
   }
-  const close: Session['close'] = (reason, text) => {
-    if (state === 'closing') return
-    if (state === 'challenged') endHandshake()
-    state = 'closing'
-    closedByUs = true
-    out.close(reason, text)
-  }
-  const helloTimer = setTimeout(() => close('unauthorized', 'no hello within 10 s'), HELLO_TIMEOUT)
 
-  const mistake = (code: 'invalid_message' | 'unknown_type', message: string): void => {
-    out.push({ type: 'error', code, message })
-    out.flush()
-    mistakes++
-    send({ op: 'seen', session: id })
-    if (mistakes > MAX_MISTAKES) close('invalid', 'too many messages that do not fit the protocol')
+  get batch(): boolean {
+    return this.#out.batch
   }
 
-  const greet = (hello: Hello): void => {
+  get inHandshake(): boolean {
+    return this.#state === 'challenged'
+  }
+
+  push(message: ServerMessage | ClientAnswer): void {
+    this.#out.push(message)
+  }
+
+  flush(): void {
+    this.#out.flush()
+  }
+
+  close(reason: CloseReason, text: string): void {
+    if (this.#state === 'closing') return
+    this.#endHandshake()
+    this.#state = 'closing'
+    this.#closedByUs = true
+    this.#out.close(reason, text)
+  }
+
+  // The core tells its nodes to drain, and looks at their heartbeats.
+  drain(): void {}
+  check(): void {}
+
+  /** The time for the hello is over. */
+  late(): void {
+    if (this.#handshake?.behind === null) this.close('unauthorized', 'no hello within 10 s')
+  }
+
+  #endHandshake(): void {
+    if (this.#handshake === null) return
+    clearTimeout(this.#handshake.timeout)
+    this.#handshake = null
+    this.#door.onHandshakeEnd()
+  }
+
+  #mistake(code: 'invalid_message' | 'unknown_type', message: string): void {
+    this.#out.push({ type: 'error', code, message })
+    this.#out.flush()
+    this.#mistakes++
+    this.#door.send({ op: 'seen', session: this.#id })
+    if (this.#mistakes > MAX_MISTAKES) this.close('invalid', 'too many messages that do not fit the protocol')
+  }
+
+  #refuse(code: 'invalid_message' | 'unknown_type' | 'unauthorized', problem: string): void {
+    this.#out.push({ type: 'error', code, message: problem })
+    this.close('unauthorized', problem)
+  }
+
+  /** A hello has come: what comes behind it waits until it is verified. */
+  #greeted(handshake: Handshake, hello: Hello): void {
+    clearTimeout(handshake.timeout)
+    const behind: Behind = { values: [], frames: [], bytes: 0 }
+    handshake.behind = behind
+    this.#door.gate(() => {
+      if (this.#state !== 'challenged') return // it is gone, or we are
+      this.#verify(handshake, hello)
+      for (const value of behind.values) this.#take(value)
+      for (const { data, isBinary } of behind.frames) this.#frame(data, isBinary)
+      this.#socket.resume()
+    })
+  }
+
+  #verify({ hosts, nonce }: Handshake, hello: Hello): void {
     const key = normalizeKey(hello.public_key)
-    const problem =
-      key === null
-        ? 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex'
-        : parts.hosts.some((host) => verifySignature(key, helloText(hello.node_id, host, nonce), hello.signature))
-          ? null
-          : `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${parts.hosts.join(' or ')}`
-    if (key === null || problem !== null) {
-      out.push({ type: 'error', code: 'unauthorized', message: problem ?? '' })
-      return close('unauthorized', problem ?? '')
+    if (key === null) return this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
+    if (!hosts.some((host) => verifySignature(key, helloText(hello.node_id, host, nonce), hello.signature))) {
+      return this.#refuse('unauthorized', `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`)
     }
-    endHandshake()
-    state = 'open'
-    out.batch = hello.batch
-    send({ op: 'hello', session: id, hello, key })
+    this.#endHandshake()
+    this.#state = 'open'
+    this.#out.batch = hello.batch
+    this.#door.send({ op: 'hello', session: this.#id, hello, key })
   }
 
-  const take = (value: unknown): void => {
-    if (state === 'closing') return
-    if (!withinRate()) {
-      out.push({ type: 'error', code: 'rate_limited', message: `more than ${parts.maxMessagesPerSecond} messages a second` })
-      return close('tooMany', 'too many messages')
+  #take(value: unknown): void {
+    if (this.#state === 'closing') return
+    const behind = this.#handshake?.behind ?? null
+    if (behind !== null) return void behind.values.push(value)
+    const { maxMessagesPerSecond, time } = this.#door
+    if (!this.#rate.take(maxMessagesPerSecond, time.monotonic())) {
+      this.#out.push({ type: 'error', code: 'rate_limited', message: `more than ${maxMessagesPerSecond} messages a second` })
+      return this.close('tooMany', 'too many messages')
     }
     const parsed = parseNodeMessage(value)
-    if (state === 'challenged') {
-      if (parsed.ok && parsed.message.type === 'session.hello') return greet(parsed.message)
-      const problem = parsed.ok ? 'the first message must be session.hello' : parsed.problem
-      out.push({ type: 'error', code: parsed.ok ? 'invalid_message' : parsed.code, message: problem })
-      return close('unauthorized', problem)
+    if (this.#handshake !== null) {
+      if (!parsed.ok) return this.#refuse(parsed.code, parsed.problem)
+      if (parsed.message.type !== 'session.hello') return this.#refuse('invalid_message', 'the first message must be session.hello')
+      return this.#greeted(this.#handshake, parsed.message)
     }
-    if (!parsed.ok) return mistake(parsed.code, parsed.problem)
-    if (parsed.message.type === 'session.hello') return mistake('invalid_message', 'session.hello: this session is open already')
-    send({ op: 'message', session: id, message: parsed.message })
+    if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
+    if (parsed.message.type === 'session.hello') return this.#mistake('invalid_message', 'session.hello: this session is open already')
+    this.#door.send({ op: 'message', session: this.#id, message: parsed.message })
   }
 
-  socket.on('message', (data: Buffer, isBinary) => {
-    if (state === 'closing') return
-    if (isBinary) return close('binary', 'frames must be text')
+  #frame(data: Buffer, isBinary: boolean): void {
+    if (this.#state === 'closing') return
+    const behind = this.#handshake?.behind ?? null
+    if (behind !== null) {
+      behind.frames.push({ data, isBinary })
+      behind.bytes += data.length
+      if (behind.bytes > MAX_BEHIND_HELLO) this.#socket.pause()
+      return
+    }
+    if (isBinary) return this.close('binary', 'frames must be text')
     const values = splitFrame(data.toString())
-    if (values !== null) return values.forEach(take)
-    if (state === 'challenged') return close('unauthorized', 'the first message must be session.hello')
-    mistake('invalid_message', 'a frame must be a JSON object, or an array of 1 to 256 of them')
-  })
-  // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
-  socket.on('error', () => {
-    closedByUs = true
-  })
-  socket.on('close', (code) => {
-    if (state === 'challenged') endHandshake()
-    state = 'closing'
-    send({ op: 'disconnect', session: id, returned: code === 1000 && !closedByUs })
-    parts.onClose()
-  })
-
-  out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(time.wall()) })
-  out.flush()
-  return {
-    get batch() {
-      return out.batch
-    },
-    get inHandshake() {
-      return state === 'challenged'
-    },
-    push: (message) => out.push(message),
-    flush: () => out.flush(),
-    close,
-    // The core tells its nodes to drain, and looks at their heartbeats.
-    drain: () => undefined,
-    check: () => undefined,
+    if (values !== null) for (const value of values) this.#take(value)
+    else if (this.#state === 'challenged') this.close('unauthorized', 'the first message must be session.hello')
+    else this.#mistake('invalid_message', 'a frame must be a JSON object, or an array of 1 to 256 of them')
   }
+}
+
+/** A hello may have come while the event loop was busy: timers are run before what has arrived is read. */
+function lateHello(session: NodeSession): void {
+  setImmediate(() => session.late())
 }

@@ -1,6 +1,7 @@
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { closeCodes, type CloseReason } from '../wire/codes.js'
-import { MAX_FRAME_MESSAGES } from '../wire/node.js'
+import { MAX_FRAME_MESSAGES, type ServerMessage } from '../wire/node.js'
 
 /** With more unsent bytes than this a reader has to read on, or its socket is dropped. */
 const MAX_UNSENT = 32 * 1024 * 1024
@@ -26,52 +27,105 @@ export interface ReaderLimits {
   soft: number
   /** With more unsent bytes than this it is too slow at once. */
   hard: number
-  tooSlow(): void
+  /** Without it the socket is dropped. */
+  tooSlow?: () => void
 }
 
-/** @param maxFrameBytes no array frame is larger: the reader may refuse one that is */
-export function createOutgoing<M>(socket: WebSocket, maxFrameBytes: number, limits: ReaderLimits = { soft: MAX_UNSENT, hard: Infinity, tooSlow: () => socket.terminate() }): Outgoing<M> {
-  let waiting: M[] = []
-  let watching: NodeJS.Timeout | undefined
+const NODE_LIMITS: ReaderLimits = { soft: MAX_UNSENT, hard: Infinity }
+
+/**
+ * @param maxFrameBytes no array frame is larger: the reader may refuse one that is
+ * @param raw what `socket` writes to, for frames that are made once for all sessions; null where none are
+ */
+export const createOutgoing = <M extends { type: string }>(socket: WebSocket, maxFrameBytes: number, limits = NODE_LIMITS, raw: Duplex | null = null): Outgoing<M> =>
+  new SocketOutgoing<M>(socket, maxFrameBytes, limits, raw)
+
+/** A class, for there are thousands of them: functions of their own would be most of what each costs. */
+class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
+  batch = false
+  readonly #socket: WebSocket
+  readonly #maxFrameBytes: number
+  readonly #limits: ReaderLimits
+  readonly #raw: Duplex | null
+  #waiting: M[] | null = null
+  #watching: NodeJS.Timeout | null = null
+
+  constructor(socket: WebSocket, maxFrameBytes: number, limits: ReaderLimits, raw: Duplex | null) {
+    this.#raw = raw
+    this.#socket = socket
+    this.#maxFrameBytes = maxFrameBytes
+    this.#limits = limits
+  }
+
+  push(message: M): void {
+    if (this.#waiting === null) this.#waiting = [message]
+    else this.#waiting.push(message)
+  }
+
+  flush(): void {
+    const messages = this.#waiting
+    const socket = this.#socket
+    if (messages === null) return
+    this.#waiting = null
+    if (socket.readyState !== socket.OPEN) return
+    if (messages.length > 1 && this.batch) for (const frame of framesOf(messages, this.#maxFrameBytes)) socket.send(frame)
+    else for (const message of messages) this.#send(message)
+    const { bufferedAmount } = socket
+    if (bufferedAmount > this.#limits.hard) this.#tooSlow()
+    else if (bufferedAmount > this.#limits.soft) this.#watch()
+  }
+
+  close(reason: CloseReason, text: string): void {
+    this.flush()
+    const socket = this.#socket
+    // A close frame carries at most 123 bytes of reason.
+    socket.close(closeCodes[reason].code, Buffer.from(text).subarray(0, 120).toString().replace(/\uFFFD+$/, ''))
+    setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT : CLOSE_TIMEOUT).unref()
+  }
+
+  #send(message: M): void {
+    // Nothing is compressed, so what ws has taken it has written: this frame comes after it.
+    if (this.#raw !== null && message.type === 'node.heartbeat_ack' && 'server_time' in message) this.#raw.write(ackFrame(Number(message.server_time)))
+    else this.#socket.send(JSON.stringify(message))
+  }
+
+  #tooSlow(): void {
+    if (this.#limits.tooSlow === undefined) this.#socket.terminate()
+    else this.#limits.tooSlow()
+  }
+
   // What was just queued says nothing of the reader; that it takes nothing of it for some time does.
-  const watch = (): void => {
-    if (watching !== undefined) return
-    const before = socket.bufferedAmount
-    watching = setTimeout(() => {
-      watching = undefined
-      if (socket.bufferedAmount <= limits.soft) return
-      if (socket.bufferedAmount >= before) limits.tooSlow()
-      else watch()
+  #watch(): void {
+    if (this.#watching !== null) return
+    const before = this.#socket.bufferedAmount
+    this.#watching = setTimeout(() => {
+      this.#watching = null
+      if (this.#socket.bufferedAmount <= this.#limits.soft) return
+      if (this.#socket.bufferedAmount >= before) this.#tooSlow()
+      else this.#watch()
     }, READ_WITHIN)
-    watching.unref()
-  }
-  return {
-    batch: false,
-    push(message) {
-      waiting.push(message)
-    },
-    flush() {
-      if (waiting.length === 0) return
-      const messages = waiting
-      waiting = []
-      if (socket.readyState !== socket.OPEN) return
-      for (const frame of this.batch ? framesOf(messages, maxFrameBytes) : messages.map((message) => JSON.stringify(message))) socket.send(frame)
-      if (socket.bufferedAmount > limits.hard) limits.tooSlow()
-      else if (socket.bufferedAmount > limits.soft) watch()
-    },
-    close(reason, text) {
-      this.flush()
-      // A close frame carries at most 123 bytes of reason.
-      socket.close(closeCodes[reason].code, Buffer.from(text).subarray(0, 120).toString().replace(/\uFFFD+$/, ''))
-      setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT : CLOSE_TIMEOUT).unref()
-    },
+    this.#watching.unref()
   }
 }
 
-/** Messages as they go out, in as few frames as the limits allow. Mostly that is one, and nothing has to be measured. */
+let lastAck = { time: NaN, frame: Buffer.alloc(0) }
+/**
+ * The answer to a heartbeat as a whole text frame. It is most of what an idle service says, and the same for all sessions in
+ * a second: one buffer, one write.
+ */
+function ackFrame(time: number): Buffer {
+  if (time !== lastAck.time) {
+    const ack: Extract<ServerMessage, { type: 'node.heartbeat_ack' }> = { type: 'node.heartbeat_ack', server_time: time }
+    const text = Buffer.from(JSON.stringify(ack))
+    // A final text frame; its length, below 126, is one byte.
+    lastAck = { time, frame: Buffer.concat([Buffer.from([0x81, text.length]), text]) }
+  }
+  return lastAck.frame
+}
+
+/** Several messages as they go out, in as few frames as the limits allow. Mostly that is one, and nothing has to be measured. */
 function framesOf(messages: readonly unknown[], maxBytes: number): Iterable<string> {
   const texts = messages.map((message) => JSON.stringify(message))
-  if (texts.length === 1) return texts
   const units = texts.reduce((n, text) => n + text.length + 1, 1)
   return texts.length <= MAX_FRAME_MESSAGES && units * 3 <= maxBytes ? [`[${texts.join(',')}]`] : inFrames(texts, maxBytes)
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer } from 'ws'
+import { WebSocketServer, type WebSocket } from 'ws'
 import type { Effect } from '../core/operations.js'
 import type { Turns } from '../core/turns.js'
 import type { TimeSource } from '../lib/clock.js'
@@ -10,7 +10,8 @@ import { CLIENT_PATH, CLIENT_PROTOCOL } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
 import { openClientSession } from './client-session.js'
-import { openNodeSession, type NodeSessionParts } from './node-session.js'
+import { createGate } from './gate.js'
+import { NodeSession, type NodeDoor } from './node-session.js'
 import type { Session } from './session.js'
 
 /** Where sessions begin, and what is spoken there. */
@@ -69,36 +70,39 @@ export function createSessionServer(parts: SessionServerParts) {
   })
   server.on('wsClientError', (_error, socket) => answerRaw(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'))
 
+  const nodeDoor: NodeDoor = {
+    send: parts.send,
+    time: parts.time,
+    maxMessageBytes: parts.maxMessageBytes,
+    maxMessagesPerSecond: parts.maxMessagesPerSecond,
+    gate: createGate(),
+    onHandshakeEnd: () => handshakes--,
+  }
+  // Made where the request is not known: what a session keeps would keep it, and its headers, for as long.
+  const onClose = (id: number, address: string) => () => {
+    sessions.delete(id)
+    count(address, -1)
+  }
   const open = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const address = request.socket.remoteAddress ?? ''
     server.handleUpgrade(request, socket, head, (ws) => {
       const id = ++lastId
       count(address, 1)
-      const common = {
-        id,
-        socket: ws,
-        send: parts.send,
-        time: parts.time,
-        maxMessageBytes: parts.maxMessageBytes,
-        maxMessagesPerSecond: parts.maxMessagesPerSecond,
-        onClose() {
-          sessions.delete(id)
-          count(address, -1)
-        },
-      }
-      sessions.set(id, pathOf(request) === CLIENT_PATH ? openClientSession(common) : openNode(common, request))
+      const own = { id, socket: ws, onClose: onClose(id, address) }
+      sessions.set(id, pathOf(request) === CLIENT_PATH ? openClient(own) : openNode(own, socket, request.headers.host?.toLowerCase()))
     })
   }
-  const openNode = (common: Omit<NodeSessionParts, 'hosts' | 'onHandshakeEnd'>, request: IncomingMessage): Session => {
-    const host = request.headers.host?.toLowerCase()
+  const openNode = (own: { id: number; socket: WebSocket; onClose(): void }, raw: Duplex, host: string | undefined): Session => {
     const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
     handshakes++
-    return openNodeSession({ ...common, hosts, onHandshakeEnd: () => handshakes-- })
+    return new NodeSession(nodeDoor, { ...own, raw, hosts })
   }
+  const openClient = (own: { id: number; socket: WebSocket; onClose(): void }): Session =>
+    openClientSession({ ...own, send: parts.send, time: parts.time, maxMessageBytes: parts.maxMessageBytes, maxMessagesPerSecond: parts.maxMessagesPerSecond })
 
   return {
     upgrade(request: IncomingMessage, socket: Duplex, head: Buffer) {
-      socket.on('error', () => socket.destroy()) // it went away in the middle of the handshake
+      socket.on('error', drop) // it went away in the middle of the handshake
       const path = pathOf(request)
       const protocol = protocols.get(path)
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((p) => p.trim())
@@ -152,4 +156,9 @@ export function createSessionServer(parts: SessionServerParts) {
       for (const session of sessions.values()) session.close(reason, text)
     },
   }
+}
+
+/** One for all sockets: they keep it for as long as they live. */
+function drop(this: Duplex): void {
+  this.destroy()
 }

@@ -1,0 +1,43 @@
+/** How long one turn of the event loop may spend behind the gate, ms: what it lets in is committed together, and fewer commits are cheaper. */
+const BUDGET = 20
+
+/** Runs a step: now, or in a later turn of the event loop, after all that were let in before it. */
+export type Gate = (step: () => void) => void
+
+/**
+ * What is costly and comes in storms, such as the signatures of thousands of nodes after a restart: it is done in the order of
+ * its coming, and a turn of the event loop takes only so much of it that everything else goes on in between. Not in the thread
+ * pool: with two cores that was no faster, for half of the cost of a signature is to read the key, which cannot be done there.
+ */
+export function createGate(budget = BUDGET): Gate {
+  const waiting: (() => void)[] = []
+  let spent = 0
+  let scheduled = false
+
+  const run = (step: () => void): void => {
+    const began = performance.now()
+    step()
+    spent += performance.now() - began
+  }
+  const schedule = (): void => {
+    if (scheduled) return
+    scheduled = true
+    setImmediate(nextTurn)
+  }
+  function nextTurn(): void {
+    scheduled = false
+    spent = 0
+    let done = 0
+    while (done < waiting.length && spent < budget) {
+      const step = waiting[done++]
+      if (step !== undefined) run(step)
+    }
+    waiting.splice(0, done)
+    if (done > 0) schedule() // what comes in this turn still is of this turn
+  }
+  return (step) => {
+    if (waiting.length === 0 && spent < budget) run(step)
+    else waiting.push(step)
+    schedule()
+  }
+}
