@@ -3,6 +3,7 @@ import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Operation, TurnResult } from '../src/core/operations.js'
+import { createTurnSize, LEAST, MOST } from '../src/core/turn-size.js'
 import { createTurns } from '../src/core/turns.js'
 import { createServer } from '../src/http/server.js'
 import { done } from '../src/lib/result.js'
@@ -18,7 +19,7 @@ function slowCore() {
     host: {
       ahead: 1,
       turn(operations, then) {
-        const result: TurnResult = { outcomes: operations.map((o) => done(o.op === 'submit' ? o.tasks.map(() => done({ task_id: 't', status: 'pending' as const })) : null)), effects: [], events: [], wakeIn: 1000, busy: false }
+        const result: TurnResult = { outcomes: operations.map((o) => done(o.op === 'submit' ? o.tasks.map(() => done({ task_id: 't', status: 'pending' as const })) : null)), effects: [], events: [], wakeIn: 1000, busy: false, took: { all: 0, commit: 0 } }
         asked.push({ operations, answer: () => then(result) })
       },
     },
@@ -116,4 +117,19 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
   expect((await say('GET', '/api/v1/tasks')).status).toBe(200)
   overloaded = false
   expect((await say('POST', '/api/v1/tasks/submit', 'abcd')).text).toBe('4')
+})
+
+test('as many operations share a commit as make it worth its while', () => {
+  const size = createTurnSize()
+  expect(size.room()).toBe(LEAST)
+  for (let i = 0; i < 50; i++) size.learn(100, { all: 0.4 + 2.5, commit: 0.4 })
+  expect(size.room()).toBe(LEAST) // a quick disk: 25 us an operation, 0.4 ms a commit
+  for (let i = 0; i < 50; i++) size.learn(100, { all: 4.4 + 2.5, commit: 4.4 })
+  expect(size.room()).toBeGreaterThan(340)
+  expect(size.room()).toBeLessThan(360)
+  for (let i = 0; i < 50; i++) size.learn(1, { all: 100, commit: 100 })
+  expect(size.room()).toBe(MOST)
+  size.learn(0, { all: 1, commit: 1 })
+  size.learn(5, { all: 1, commit: 0 })
+  expect(size.room()).toBe(MOST)
 })

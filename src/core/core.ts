@@ -92,6 +92,8 @@ export function createCore({ store, models, options, debug = true, time = system
       return ctx.stopping ? refuse('stopping', 'the service is stopping') : done({ warning: walGuard.warning() })
     },
   })
+  /** Of this turn, ms. */
+  let commitTook = 0
   /** Memory is not what the file says: the last transaction was undone and the file could not be read. */
   let mustReload = false
 
@@ -152,7 +154,9 @@ export function createCore({ store, models, options, debug = true, time = system
       // A turn that writes nothing must not pass for proof that there is room again.
       if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
       store.tasks.saveCounts()
+      const before = time.monotonic()
       store.commit()
+      commitTook += time.monotonic() - before
       if (broken !== null) ctx.log('info', 'store.recovered')
       broken = null
       clock.release()
@@ -257,6 +261,8 @@ export function createCore({ store, models, options, debug = true, time = system
 
   return {
     turn(operations) {
+      const began = time.monotonic()
+      commitTook = 0
       ctx.now = clock.now()
       ctx.wall = time.wall()
       if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + 1000
@@ -278,6 +284,7 @@ export function createCore({ store, models, options, debug = true, time = system
         events,
         wakeIn: Math.min(1000, Math.max(0, ctx.wakeAt - ctx.now)),
         busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
+        took: { all: time.monotonic() - began, commit: commitTook },
       }
     },
     close() {

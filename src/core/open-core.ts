@@ -97,6 +97,7 @@ export function refusedTurn(operations: readonly Operation[], error: string, bus
     events: [{ level: 'error', event: 'turn.failed', error }],
     wakeIn: 1000,
     busy,
+    took: { all: 0, commit: 0 },
   }
 }
 

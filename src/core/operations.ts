@@ -99,6 +99,8 @@ export interface TurnResult {
   wakeIn: number
   /** Whether a node in session holds a task: a stop waits for that. */
   busy: boolean
+  /** How long the turn took, and the commit within it, ms. */
+  took: { all: number; commit: number }
 }
 
 export interface Submitted {

@@ -2,15 +2,10 @@ import { refuse, type Outcome } from '../lib/result.js'
 import { refusalsOf } from './clients.js'
 import type { CoreHost } from './hosts.js'
 import type { CoreEvent, Effect, Operation, Results } from './operations.js'
-
-/**
- * At most this many operations share a commit. More would save little of it, and nodes would have nothing to do while they are
- * run: with 128 they work on what one commit gave them during the next.
- */
-const MAX_OPERATIONS = 128
+import { createTurnSize, LEAST } from './turn-size.js'
 
 /** A page of a list takes a few milliseconds: two of them are a turn. */
-const LIST_WEIGHT = 64
+const LIST_WEIGHT = LEAST / 2
 /** A watch of a task that has ended is answered with its result, which may be large: a turn has few of them in memory. */
 const WATCH_WEIGHT = 8
 /** What an operation counts as: a batch of submissions is as many. */
@@ -23,8 +18,8 @@ const weightOf = (o: Operation): number => {
 
 /** Submissions that have waited so long, ms, are taken in smaller parts, so that what is at work is settled meanwhile. */
 const BEHIND = 50
-/** How many of them then share a commit. */
-const MAX_BEHIND = 32
+/** The share of a turn that is theirs then: what is settled goes on at full speed. */
+const SHARE_BEHIND = 1 / 4
 /** Submissions that have waited so long, ms, mean that more comes than can be done: what comes now is refused. */
 const OVERLOADED = 250
 const BUSY = 'the service has more to do than it can; submit again in a few seconds'
@@ -73,6 +68,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   let queue: Queued[] = []
   /** Submissions, and what their sessions ask besides. */
   let intake: Queued[] = []
+  const size = createTurnSize()
   let scheduled = false
   let due = false
   let ended = false
@@ -123,8 +119,10 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
     if (due) queue.push({ operation: { op: 'tick' }, settle: null, at: 0 })
     due = false
     const behind = waited() > BEHIND
-    const first = takeFrom(queue, behind ? MAX_OPERATIONS - MAX_BEHIND : MAX_OPERATIONS)
-    const second = takeFrom(intake, behind ? MAX_BEHIND : MAX_OPERATIONS - first.weight)
+    const room = size.room()
+    const theirs = Math.ceil(room * SHARE_BEHIND)
+    const first = takeFrom(queue, behind ? room - theirs : room)
+    const second = takeFrom(intake, behind ? theirs : room - first.weight)
     queue = first.rest
     intake = second.rest
     const batch = second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken]
@@ -135,6 +133,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
       (result) => {
         running--
         if (queue.length > 0 || intake.length > 0 || due) schedule()
+        size.learn(first.weight + second.weight, result.took)
         busy = result.busy
         log(result.events)
         batch.forEach((b, i) => {
@@ -163,12 +162,12 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
 
 /** Takes operations from the front of a queue while there is room for their weight; one that has begun is taken, however heavy. */
 function takeFrom(queue: Queued[], room: number): { taken: Queued[]; rest: Queued[]; weight: number } {
-  let size = 0
+  let n = 0
   let weight = 0
   for (const { operation } of queue) {
     if (weight >= room) break
     weight += weightOf(operation)
-    size++
+    n++
   }
-  return size === queue.length ? { taken: queue, rest: [], weight } : { taken: queue.slice(0, size), rest: queue.slice(size), weight }
+  return n === queue.length ? { taken: queue, rest: [], weight } : { taken: queue.slice(0, n), rest: queue.slice(n), weight }
 }

@@ -1,4 +1,4 @@
-// npm run bench:dispatch -- [--quick] [--peers=bullmq,graphile,beanstalkd] [--slow-disk=4]
+// npm run bench:dispatch -- [--quick] [--peers=thread,bullmq,graphile,beanstalkd] [--slow-disk=4]
 // From submit to the node and back: idle latency, and throughput by how tasks are submitted, alone or beside peers.
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,7 +13,7 @@ const options = readArgs('bench:dispatch: submit -> push -> complete, each side 
   samples: [999, 200, 'idle tasks, over all runs'],
   nodes: [10, 10, 'nodes, in the throughput runs'],
   slots: [10, 10, 'slots of each node'],
-  peers: ['', '', 'bullmq,graphile,beanstalkd: measured beside, in turns; npm install --prefix test/bench/peers first'],
+  peers: ['', '', 'thread (ours, the core in a thread), bullmq,graphile,beanstalkd: measured beside, in turns; npm install --prefix test/bench/peers first'],
   ways: ['', '', 'session,rest,batch: only these of ours'],
   'slow-disk': [0, 0, 'ms that every fsync takes longer, for all of them'],
   limit: [120, 60, 'seconds one run may take'],
@@ -27,10 +27,10 @@ function stopWith(message) {
   console.error(message)
   process.exit(2)
 }
-const moduleOf = (name) => new URL(name === 'ours' ? './ours.mjs' : `./peers/${name}.mjs`, import.meta.url).href
+const moduleOf = (name) => new URL(name === 'ours' ? './ours.mjs' : name === 'thread' ? './ours-thread.mjs' : `./peers/${name}.mjs`, import.meta.url).href
 const names = ['ours', ...options.peers.split(',').filter((name) => name !== '')]
-const unknown = names.find((name) => !['ours', 'bullmq', 'graphile', 'beanstalkd'].includes(name))
-if (unknown !== undefined) stopWith(`--peers: there is no ${unknown}; bullmq, graphile, beanstalkd`)
+const unknown = names.find((name) => !['ours', 'thread', 'bullmq', 'graphile', 'beanstalkd'].includes(name))
+if (unknown !== undefined) stopWith(`--peers: there is no ${unknown}; thread, bullmq, graphile, beanstalkd`)
 const installed = existsSync(fileURLToPath(new URL('./peers/node_modules', import.meta.url)))
 if (!installed && names.some((name) => ['bullmq', 'graphile'].includes(name))) stopWith('--peers: their clients are not installed: npm install --prefix test/bench/peers')
 

@@ -14,8 +14,8 @@ export const ways = {
 /** The way that idle latency is measured with; the first that is there. */
 export const idleWays = ['session', 'rest']
 
-export async function start({ slowDisk, cli }) {
-  const service = await startService({ slowDisk, cli, monitor: true })
+export async function start({ slowDisk, cli, config }) {
+  const service = await startService({ slowDisk, cli, config, monitor: true })
   await service.loopDelay(false)
   return {
     address: service.url,
