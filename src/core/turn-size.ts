@@ -3,6 +3,9 @@ export const LEAST = 128
 export const MOST = 512
 /** A turn may take so many times as long as its commit. */
 const SHARE = 2
+/** A commit that takes so long, ms, is slow. */
+const SLOW = 1.5
+const MAX_PAUSE = 4
 /** How much the newest turn counts. */
 const WEIGHT = 0.2
 
@@ -21,6 +24,11 @@ export function createTurnSize() {
       commit = towards(commit, took.commit)
       each = towards(each, Math.max(0.001, (took.all - took.commit) / weight))
     },
+    /**
+     * How long after a turn the next one begins at the earliest, ms: what its commit has released comes back meanwhile, and shares
+     * the next commit, where a commit is dear. Then half of a commit, and 4 at most; else 0.
+     */
+    pause: (): number => (commit < SLOW ? 0 : Math.min(MAX_PAUSE, commit / 2)),
     room: (): number => (each === 0 ? LEAST : Math.round(Math.min(MOST, Math.max(LEAST, (SHARE * commit) / each)))),
   }
 }

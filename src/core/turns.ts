@@ -20,8 +20,11 @@ const weightOf = (o: Operation): number => {
 const BEHIND = 50
 /** The share of a turn that is theirs then: what is settled goes on at full speed. */
 const SHARE_BEHIND = 1 / 4
-/** Submissions that have waited so long, ms, mean that more comes than can be done: what comes now is refused. */
-const OVERLOADED = 250
+/** Submissions that wait longer than this, ms, for as long as LASTING, mean that more comes than can be done: what comes then is refused. */
+const TOO_LONG = 100
+const LASTING = 500
+/** And so they are, whatever was before, when they wait so long, ms. */
+const FAR_TOO_LONG = 1000
 const BUSY = 'the service has more to do than it can; submit again in a few seconds'
 
 /** Whether an operation takes work on. Everything else goes before it, and what comes of one session stays in order. */
@@ -69,6 +72,8 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   /** Submissions, and what their sessions ask besides. */
   let intake: Queued[] = []
   const size = createTurnSize()
+  /** When the last turn ended. */
+  let endedAt = -Infinity
   let scheduled = false
   let due = false
   let ended = false
@@ -79,11 +84,20 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   const schedule = (): void => {
     if (scheduled) return
     scheduled = true
-    setImmediate(runTurn)
+    const wait = size.pause() - (now() - endedAt)
+    if (wait < 1) setImmediate(runTurn)
+    else setTimeout(runTurn, wait)
   }
   /** How long the oldest of the submissions has waited, ms. */
   const waited = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
-  const overloaded = (): boolean => waited() > OVERLOADED
+  /** Since when they have waited too long; null while they do not. A burst is none of it: it is over before long. */
+  let late: number | null = null
+  const overloaded = (): boolean => {
+    const wait = waited()
+    if (wait > TOO_LONG) late ??= now()
+    else if (wait < TOO_LONG / 2) late = null
+    return wait > FAR_TOO_LONG || (wait > TOO_LONG && late !== null && now() - late >= LASTING)
+  }
   const refuseNow = (operation: Operation, settle: Queued['settle']): void => {
     settle?.(refuse('unavailable', BUSY))
     deliver(refusalsOf(operation, 'unavailable', BUSY))
@@ -118,6 +132,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
     // Timers come before sockets in a turn of the event loop: only now is everything queued that had arrived.
     if (due) queue.push({ operation: { op: 'tick' }, settle: null, at: 0 })
     due = false
+    overloaded() // looks at the clock also while nothing new comes
     const behind = waited() > BEHIND
     const room = size.room()
     const theirs = Math.ceil(room * SHARE_BEHIND)
@@ -132,8 +147,9 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
       batch.map((b) => b.operation),
       (result) => {
         running--
-        if (queue.length > 0 || intake.length > 0 || due) schedule()
+        endedAt = now()
         size.learn(first.weight + second.weight, result.took)
+        if (queue.length > 0 || intake.length > 0 || due) schedule()
         busy = result.busy
         log(result.events)
         batch.forEach((b, i) => {

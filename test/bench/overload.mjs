@@ -82,7 +82,7 @@ function offer(variant, multiple) {
     const what = `${variant.name}, ${multiple} x`
     await nodes.call('expect', { from: 0, n: MOST })
     // A service that has just started is slower than it will be.
-    await load.call('flood', { url: service.url, run: 'warm', connections: 20, ms: Math.min(1000, (200 / variant.capacity) * 1000), status: 200 })
+    await load.call('flood', { url: service.url, run: 'warm', connections: 20, ms: variant.delay > 0 ? 50 : 1000, status: 200 })
     await settledAll(service)
     const before = await stats(service)
     const warm = (await nodes.call('served', { since: 0, until: 0 })).settled
