@@ -1,6 +1,7 @@
 import { toSeconds } from '../lib/clock.js'
 import type { Node } from '../nodes/registry.js'
 import type { OpenAttempt } from '../store/attempts.js'
+import { isStoreFault } from '../store/faults.js'
 import { STARVED, type AttemptRow, type TaskRow } from '../store/schema.js'
 import type { NewTask, ReadyTask } from '../store/tasks.js'
 import { addEvidence, COOL_AFTER, coolDown } from '../tasks/choice.js'
@@ -235,7 +236,15 @@ export function createLedger(ctx: Context, queue: Queue) {
 
     /** Writes what was accepted in this turn: at its end, and before anything reads attempts. */
     write() {
-      for (const attempt of accepted) store.attempts.accept(attempt, ctx)
+      for (const attempt of accepted) {
+        try {
+          store.attempts.accept(attempt, ctx)
+        } catch (error) {
+          // Somebody has changed the file under us: that must not fail a turn in which others have their part.
+          if (isStoreFault(error)) throw error
+          ctx.log('error', 'task.inconsistent', { task_id: attempt.task_id, attempt: attempt.attempt, error: String(error) })
+        }
+      }
       accepted.clear()
     },
 
