@@ -131,5 +131,5 @@ if (options.retention > 0) {
 }
 const over = Object.values(found).flatMap(missed).length
 const reading = Object.values(found).flatMap(Object.keys).length
-report.summary('1 million against empty', `bulk ${show(ratio('bulk').median)}x, single ${show(ratio('single').median)}x (must 0.9); ${over} of ${reading} reads over their limit; /stats p99 ${show(found[LARGE][STATS].p99)} ms`, { bulk: ratio('bulk').median, single: ratio('single').median, over })
+report.summary(`${options.tasks.toLocaleString('en')} stored against empty`, `bulk ${show(ratio('bulk').median)}x, single ${show(ratio('single').median)}x (must 0.9); ${over} of ${reading} reads over their limit; /stats p99 ${show(found[LARGE][STATS].p99)} ms`, { bulk: ratio('bulk').median, single: ratio('single').median, over })
 report.finish()
