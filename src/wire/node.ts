@@ -137,7 +137,7 @@ export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
     const result = v.safeParse(schema, value, { abortEarly: true })
     if (!result.success) {
       const issue = result.issues[0]
-      return { ok: false, code: 'invalid_message', problem: `${type}: ${v.getDotPath(issue) ?? 'message'}: ${issue.message}` }
+      return { ok: false, code: 'invalid_message', problem: `${type}: ${v.getDotPath(issue) ?? 'message'}: ${issue.received === 'undefined' ? 'is missing' : issue.message}` }
     }
     return { ok: true, message: result.output as v.InferOutput<T[keyof T]> }
   }
