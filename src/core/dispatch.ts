@@ -2,7 +2,7 @@ import { toSeconds } from '../lib/clock.js'
 import type { Node, Session } from '../nodes/registry.js'
 import { nodesToAvoid, type OpenAttempt } from '../store/attempts.js'
 import type { TaskRow } from '../store/schema.js'
-import type { NewTask, Place, ReadyTask } from '../store/tasks.js'
+import { textLength, type NewTask, type Place, type ReadyTask } from '../store/tasks.js'
 import { choose, rejectionPause, scoreNode } from '../tasks/choice.js'
 import type { Lane } from '../tasks/models.js'
 import type { Context } from './context.js'
@@ -109,7 +109,7 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
   const push = (row: TaskRow | NewTask, attempt: OpenAttempt, node: Node, session: Session): void => {
     offers.push({ task_id: row.task_id, attempt: attempt.attempt, at: ctx.now + ctx.options.acceptTimeout })
     ctx.undo.push(() => offers.pop())
-    registry.offer(node, row.task_id, row.user_input.length + row.context.length + (row.signed_tx?.length ?? 0))
+    registry.offer(node, row.task_id, textLength(row))
     ctx.wake(ctx.now + ctx.options.acceptTimeout)
     ctx.send(session.id, {
       type: 'task.assign',

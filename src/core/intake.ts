@@ -1,7 +1,7 @@
 import { toSeconds } from '../lib/clock.js'
 import { createIds } from '../lib/ids.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
-import type { NewTask } from '../store/tasks.js'
+import { textLength, type NewTask } from '../store/tasks.js'
 import type { TaskRow } from '../store/schema.js'
 import { modelKey } from '../tasks/models.js'
 import type { Submission } from '../wire/rest.js'
@@ -128,7 +128,6 @@ const sameSubmission = (task: NewTask | TaskRow, s: Submission): boolean =>
 
 /** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
 function assignBytesAbove(s: Submission, limit: number): boolean {
-  const length = s.user_input.length + s.context.length + (s.signed_tx?.length ?? 0)
-  if (length * 6 <= limit) return false
+  if (textLength(s) * 6 <= limit) return false
   return [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
 }

@@ -1,4 +1,4 @@
-import type { NewTask } from '../store/tasks.js'
+import { textLength, type NewTask } from '../store/tasks.js'
 import type { TaskRow } from '../store/schema.js'
 import type { Lane } from '../tasks/models.js'
 import type { Context } from './context.js'
@@ -42,7 +42,7 @@ export function createQueue(ctx: Context) {
     /** A task was written as pending: what it says is kept, while there is room. */
     keep(task: NewTask) {
       drop(task.task_id)
-      const length = task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0)
+      const length = textLength(task)
       // Those that wait longest are the next: they stay, but for some that nobody serves.
       for (const [taskId, { task: oldest }] of recent) {
         if (ctx.now - oldest.queued_ms < KEPT_FOR) break

@@ -157,9 +157,8 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
           return ctx.send(sessionId, { type: 'node.heartbeat_ack', server_time: toSeconds(ctx.wall) })
         case 'task.output': {
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
-          const held = node.held.get(message.task_id)
-          if (held?.attempt !== message.attempt || held.accepted_ms === null) accepted(session, nodeId, message)
-          if (node.held.get(message.task_id)?.attempt === message.attempt) ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
+          accepted(session, nodeId, message)
+          if (ledger.heldBy(nodeId, message.task_id, message.attempt) !== undefined) ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
           return
         }
         case 'task.accept':

@@ -25,7 +25,8 @@ const TOO_LONG = 100
 const LASTING = 500
 /** And so they are, whatever was before, when they wait so long, ms. */
 const FAR_TOO_LONG = 1000
-const BUSY = 'the service has more to do than it can; submit again in a few seconds'
+/** What is said to those that are refused then. */
+export const BUSY = 'the service has more to do than it can; submit again in a few seconds'
 
 /** Whether an operation takes work on. Everything else goes before it, and what comes of one session stays in order. */
 const isIntake = ({ op }: Operation): boolean => op === 'submit' || op === 'submissions' || op === 'client' || op === 'left'

@@ -5,6 +5,7 @@ import { createServer as createHttpServer, type RequestListener, type Server, ty
 import { createServer as createHttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
+import { BUSY } from '../core/turns.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
 import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
@@ -29,8 +30,8 @@ export interface ServerParts {
 
 /** What takes work on, and so is refused under too much load. */
 const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
-const BUSY = JSON.stringify(errorEnvelope('unavailable', 'the service has more to do than it can; submit again in a few seconds'))
-const BUSY_HEADERS = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(BUSY), 'Retry-After': RETRY_AFTER }
+const REFUSAL = JSON.stringify(errorEnvelope('unavailable', BUSY))
+const REFUSAL_HEADERS = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(REFUSAL), 'Retry-After': RETRY_AFTER }
 
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
 export function createServer({ app, tls, log, overloaded }: ServerParts): Server {
@@ -48,7 +49,7 @@ export function createServer({ app, tls, log, overloaded }: ServerParts): Server
   const listener: RequestListener = (request, response) => {
     // Before anything is read or parsed: to refuse must cost a fraction of what it saves.
     if (request.method === 'POST' && overloaded() && SUBMISSION.test(request.url ?? '')) {
-      response.writeHead(errors.unavailable.status, { ...BUSY_HEADERS, 'X-Request-Id': crypto.randomUUID() }).end(BUSY)
+      response.writeHead(errors.unavailable.status, { ...REFUSAL_HEADERS, 'X-Request-Id': crypto.randomUUID() }).end(REFUSAL)
     } else void listen(request, response)
   }
   const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)

@@ -28,6 +28,9 @@ export type TaskChange =
 /** A task as the retention looks at it: nothing of its texts. */
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
 
+/** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
+export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number => t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0)
+
 export type TaskCounts = Record<TaskStatus, number>
 export type TaskTable = ReturnType<typeof createTaskTable>
 

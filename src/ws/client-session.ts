@@ -5,11 +5,9 @@ import { createRate } from '../lib/rate.js'
 import { keepLongAmounts } from '../wire/amounts.js'
 import { MAX_IN_FLIGHT, parseClientMessage, refOf, type ClientServerMessage, type ClientSubmission } from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
-import type { Session } from './session.js'
+import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
 import { createOutgoing } from './socket.js'
 
-/** A session that has sent more wrong messages than this is closed. */
-const MAX_MISTAKES = 10
 /** What may wait for a submitter that does not read, in bytes: with more it has to read on, with `hard` it is closed. */
 const UNSENT = { soft: 16 * 1024 * 1024, hard: 64 * 1024 * 1024 }
 
@@ -81,7 +79,7 @@ export function openClientSession({ id, socket, send, time, maxMessageBytes, max
     alive = true
     if (isBinary) return close('binary', 'frames must be text')
     const values = splitFrame(keepLongAmounts(data.toString()))
-    if (values === null) mistake('invalid_message', 'a frame must be a JSON object, or an array of 1 to 256 of them')
+    if (values === null) mistake('invalid_message', NO_FRAME)
     else for (const value of values) take(value)
     submit()
     out.flush()

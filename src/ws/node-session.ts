@@ -9,13 +9,11 @@ import type { CloseReason } from '../wire/codes.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
 import type { Gate } from './gate.js'
-import type { Session } from './session.js'
+import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
 import { createOutgoing, type Outgoing } from './socket.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT = 10_000
-/** A session that has sent more wrong messages than this is closed. */
-const MAX_MISTAKES = 10
 /** With more bytes than this behind a hello that is not verified yet, no more are read. */
 const MAX_BEHIND_HELLO = 64 * 1024
 
@@ -206,7 +204,7 @@ export class NodeSession implements Session {
     const values = splitFrame(data.toString())
     if (values !== null) for (const value of values) this.#take(value)
     else if (this.#state === 'challenged') this.close('unauthorized', 'the first message must be session.hello')
-    else this.#mistake('invalid_message', 'a frame must be a JSON object, or an array of 1 to 256 of them')
+    else this.#mistake('invalid_message', NO_FRAME)
   }
 }
 

@@ -2,6 +2,11 @@ import type { ClientAnswer } from '../wire/client.js'
 import type { ServerMessage } from '../wire/node.js'
 import type { Outgoing } from './socket.js'
 
+/** A session that has sent more wrong messages than this is closed. */
+export const MAX_MISTAKES = 10
+/** What is said of a frame that holds no messages. */
+export const NO_FRAME = 'a frame must be a JSON object, or an array of 1 to 256 of them'
+
 /** A session as the server of all of them sees it, whoever is on the other side. */
 export interface Session extends Outgoing<ServerMessage | ClientAnswer> {
   /** Whether its hello has not come yet. */
