@@ -20,12 +20,17 @@ const commands: Record<string, () => Promise<CommandDef>> = {
 }
 
 const main = defineCommand({
-  meta: { name: 'stacks-signer', version, description: 'The Stacks inference service: coordinator and inference nodes' },
+  meta: {
+    name: 'stacks-signer',
+    version,
+    description: 'The Stacks inference service: coordinator and inference nodes',
+  },
   subCommands: commands,
 })
 
 /** Colours are for a terminal. */
-const print = (text: string): void => void process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`)
+const print = (text: string): void =>
+  void process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`)
 
 async function run(argv: string[]): Promise<void> {
   const [name] = argv
@@ -33,14 +38,24 @@ async function run(argv: string[]): Promise<void> {
   if (argv.includes('--version') && argv.length === 1) return print(version)
   if (name === undefined || (asksHelp && !Object.hasOwn(commands, name))) return print(await renderUsage(main))
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (load === undefined) throw new ConfigError(`unknown command ${JSON.stringify(name)}; use one of ${Object.keys(commands).join(', ')}, or --help`)
+  if (load === undefined)
+    throw new ConfigError(
+      `unknown command ${JSON.stringify(name)}; use one of ${Object.keys(commands).join(', ')}, or --help`,
+    )
   const command = await load()
   const subCommands = command.subCommands as Record<string, CommandDef> | undefined
   if (subCommands === undefined) return runOne(name, command, main, argv.slice(1))
   const sub = argv[1] ?? ''
-  if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined) return runOne(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(2))
+  if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined)
+    return runOne(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(2))
   if (asksHelp) return print(await renderUsage(command, main))
-  throw new ConfigError(`${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${Object.keys(subCommands).map((s) => `${name} ${s}`).join(', ')}`)
+  throw new ConfigError(
+    `${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${Object.keys(
+      subCommands,
+    )
+      .map((s) => `${name} ${s}`)
+      .join(', ')}`,
+  )
 }
 
 /** Runs a command that has no others below it, or prints its help. */
@@ -56,12 +71,14 @@ const asksForHelp = (argv: string[]): boolean => argv.includes('--help') || argv
 function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): void {
   const known = Object.entries(command.args ?? {}).flatMap(([key, { type }]) => (type === 'positional' ? [] : [key]))
   for (const flag of argv.flatMap((a) => /^--(?:no-)?([^=]+)/.exec(a)?.[1] ?? [])) {
-    if (!known.includes(flag)) throw new ConfigError(`${name}: unknown flag --${flag}; use ${known.map((k) => `--${k}`).join(', ')}`)
+    if (!known.includes(flag))
+      throw new ConfigError(`${name}: unknown flag --${flag}; use ${known.map((k) => `--${k}`).join(', ')}`)
   }
 }
 
 /** 2 for what the user has to write differently, 1 for the rest. */
-const exitCode = (error: unknown): number => (error instanceof ConfigError || (error instanceof Error && error.name === 'CLIError') ? 2 : 1)
+const exitCode = (error: unknown): number =>
+  error instanceof ConfigError || (error instanceof Error && error.name === 'CLIError') ? 2 : 1
 
 try {
   await run(process.argv.slice(2))

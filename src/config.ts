@@ -20,28 +20,58 @@ const isPrivateKey = (hex: string): boolean => {
 
 const integer = (min: number, max: number, fallback: number, description: string) => {
   const expected = `must be an integer from ${min} to ${max}`
-  return described(v.optional(v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
+  return described(
+    v.optional(
+      v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected)),
+      fallback,
+    ),
+    description,
+  )
 }
 const days = (max: number, fallback: number, description: string) => {
   const expected = `must be a number of days from 0 to ${max}`
-  return described(v.optional(v.pipe(v.number(expected), v.minValue(0, expected), v.maxValue(max, expected)), fallback), description)
+  return described(
+    v.optional(v.pipe(v.number(expected), v.minValue(0, expected), v.maxValue(max, expected)), fallback),
+    description,
+  )
 }
-const path = (description: string) => described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
+const path = (description: string) =>
+  described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
 
 const DAY = 86_400
 const MIB = 1024 * 1024
 
 export const signerSettings = v.strictObject({
-  stacks_private_key: described(v.pipe(v.string(PRIVATE_KEY), v.check(isPrivateKey, PRIVATE_KEY)), 'Key of the signer, hex: 32 bytes, or 33 with a trailing 01. Never logged.'),
-  endpoint: described(v.pipe(v.string('must be a URL'), v.url('must be a URL, such as "http://localhost:20443"')), "The Stacks node's RPC."),
-  network: described(v.picklist(['mainnet', 'testnet', 'devnet'], 'must be one of "mainnet", "testnet", "devnet"'), 'mainnet, testnet or devnet.'),
+  stacks_private_key: described(
+    v.pipe(v.string(PRIVATE_KEY), v.check(isPrivateKey, PRIVATE_KEY)),
+    'Key of the signer, hex: 32 bytes, or 33 with a trailing 01. Never logged.',
+  ),
+  endpoint: described(
+    v.pipe(v.string('must be a URL'), v.url('must be a URL, such as "http://localhost:20443"')),
+    "The Stacks node's RPC.",
+  ),
+  network: described(
+    v.picklist(['mainnet', 'testnet', 'devnet'], 'must be one of "mainnet", "testnet", "devnet"'),
+    'mainnet, testnet or devnet.',
+  ),
 })
 
 export const inferenceSettings = v.strictObject({
   database_path: path("The SQLite file. Default: inference_tasks.db in the configuration file's folder."),
   api_port: integer(0, 65_535, 8080, 'The port of REST and sessions; 0 takes a free one.'),
-  api_host: described(v.optional(v.pipe(v.string('must be a host name or address'), v.minLength(1, 'must be a host name or address')), '127.0.0.1'), 'The address to listen on; 0.0.0.0 for all.'),
-  heartbeat_interval: seconds(0.05, 3600, 15, 'How often a node in session sends a heartbeat; after 3 without any message its session is closed.'),
+  api_host: described(
+    v.optional(
+      v.pipe(v.string('must be a host name or address'), v.minLength(1, 'must be a host name or address')),
+      '127.0.0.1',
+    ),
+    'The address to listen on; 0.0.0.0 for all.',
+  ),
+  heartbeat_interval: seconds(
+    0.05,
+    3600,
+    15,
+    'How often a node in session sends a heartbeat; after 3 without any message its session is closed.',
+  ),
   accept_timeout: seconds(0.05, 3600, 5, 'How long a node may take to accept a pushed task.'),
   reconnect_grace: seconds(0, DAY, 15, 'How long the tasks of a node stay with it after its session ended.'),
   restart_grace: seconds(0, DAY, 45, 'How long every open lease has at least after a start of the coordinator.'),
@@ -52,19 +82,58 @@ export const inferenceSettings = v.strictObject({
   max_queue_time: seconds(0, 365 * DAY, DAY, 'A task that waited longer is timeout; 0 = never.'),
   starvation_after: seconds(0, 365 * DAY, 600, 'A task that waited longer goes before every other, by age.'),
   max_body_bytes: integer(1024, 1024 * MIB, 16 * MIB, 'The largest REST body.'),
-  max_message_bytes: integer(16 * 1024, 256 * MIB, 4 * MIB, 'The largest frame of a session, and so the largest prompt and output.'),
+  max_message_bytes: integer(
+    16 * 1024,
+    256 * MIB,
+    4 * MIB,
+    'The largest frame of a session, and so the largest prompt and output.',
+  ),
   max_output_bytes: integer(1024, 1024 * MIB, 4 * MIB, 'The largest output that is stored, in bytes of UTF-8.'),
-  max_requests_per_second: integer(0, 1_000_000, 1000, 'The most REST requests a second of one address, over ten seconds; more are answered 429; 0 = no limit. Loopback is not counted.'),
+  max_requests_per_second: integer(
+    0,
+    1_000_000,
+    1000,
+    'The most REST requests a second of one address, over ten seconds; more are answered 429; 0 = no limit. Loopback is not counted.',
+  ),
   max_sessions: integer(1, 1_000_000, 20_000, 'The most sessions at once; more are answered 503.'),
-  max_sessions_per_address: integer(1, 1_000_000, 1000, 'The most sessions of one address at once; more are answered 429. Loopback is not counted.'),
-  max_messages_per_second: integer(10, 1_000_000, 20_000, 'The most messages a session may send in a second, over ten seconds.'),
+  max_sessions_per_address: integer(
+    1,
+    1_000_000,
+    1000,
+    'The most sessions of one address at once; more are answered 429. Loopback is not counted.',
+  ),
+  max_messages_per_second: integer(
+    10,
+    1_000_000,
+    20_000,
+    'The most messages a session may send in a second, over ten seconds.',
+  ),
   max_pending_tasks: integer(1, 100_000_000, 1_000_000, 'The most tasks that may wait; more are answered 503.'),
-  max_pending_per_user: integer(0, 100_000_000, 0, 'The most tasks of one user_address that may wait; more are answered 429; 0 = no limit.'),
+  max_pending_per_user: integer(
+    0,
+    100_000_000,
+    0,
+    'The most tasks of one user_address that may wait; more are answered 429; 0 = no limit.',
+  ),
   max_nodes: integer(1, 10_000_000, 100_000, 'The most nodes that may be registered.'),
   max_node_slots: integer(1, 1024, 1024, 'The largest max_concurrent_tasks a node may ask for.'),
-  max_handshakes: integer(1, 1_000_000, 1000, 'The most sessions that may wait for their hello at once; more are answered 503.'),
-  retention_days: days(36_500, 0, 'Tasks that ended (completed, submitted, failed, timeout) longer ago are deleted with their history, and their task_id is free again; 0 = everything is kept.'),
-  max_wal_bytes: integer(MIB, 1024 * 1024 * MIB, 1024 * MIB, 'How large the write-ahead log beside the database may grow while another program keeps reading; above half of it GET /health warns, above it writes are answered 503.'),
+  max_handshakes: integer(
+    1,
+    1_000_000,
+    1000,
+    'The most sessions that may wait for their hello at once; more are answered 503.',
+  ),
+  retention_days: days(
+    36_500,
+    0,
+    'Tasks that ended (completed, submitted, failed, timeout) longer ago are deleted with their history, and their task_id is free again; 0 = everything is kept.',
+  ),
+  max_wal_bytes: integer(
+    MIB,
+    1024 * 1024 * MIB,
+    1024 * MIB,
+    'How large the write-ahead log beside the database may grow while another program keeps reading; above half of it GET /health warns, above it writes are answered 503.',
+  ),
   backup_dir: path('A folder for backups, which the running service makes by itself. Without it none are made.'),
   backup_interval: seconds(1, 365 * DAY, DAY, 'How often a backup is made into backup_dir.'),
   backup_keep: integer(1, 10_000, 7, 'How many backups are kept in backup_dir; older ones are deleted.'),
@@ -73,7 +142,12 @@ export const inferenceSettings = v.strictObject({
     'Whether the core, which keeps the tasks and writes the database, has a thread of its own. It costs a little at every task, and keeps heartbeats and REST quick while a slow disk writes.',
   ),
   public_hosts: described(
-    v.optional(v.array(v.pipe(v.string('must be a host, such as "pool.example.org" or "pool.example.org:8443"'), v.toLowerCase())), []),
+    v.optional(
+      v.array(
+        v.pipe(v.string('must be a host, such as "pool.example.org" or "pool.example.org:8443"'), v.toLowerCase()),
+      ),
+      [],
+    ),
     'The hosts under which nodes reach the service. Set it on the public internet and behind a proxy: a hello must be signed for one of them. Empty: for the Host header that came.',
   ),
   tls_cert: path('A certificate chain in PEM: REST and sessions are then https and wss.'),
@@ -82,7 +156,10 @@ export const inferenceSettings = v.strictObject({
 
 const families = v.record(
   v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be a lower-case family name')),
-  v.pipe(v.array(v.pipe(v.string('must be a word'), v.minLength(1, 'must be a word')), 'must be a list of words'), v.minLength(1, 'must name at least one word')),
+  v.pipe(
+    v.array(v.pipe(v.string('must be a word'), v.minLength(1, 'must be a word')), 'must be a list of words'),
+    v.minLength(1, 'must name at least one word'),
+  ),
 )
 
 const fileSchema = v.strictObject({
@@ -114,17 +191,35 @@ export interface ServiceFlags {
 export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceConfig {
   const config = parseSettings(fileSchema, readToml(file), file)
   const given = parseSettings(
-    v.object({ database_path: inferenceSettings.entries.database_path, api_port: v.optional(inferenceSettings.entries.api_port), api_host: v.optional(inferenceSettings.entries.api_host) }),
-    { database_path: flags.database, api_port: flags.apiPort === undefined ? config.inference.api_port : toNumber(flags.apiPort), api_host: flags.apiHost ?? config.inference.api_host },
+    v.object({
+      database_path: inferenceSettings.entries.database_path,
+      api_port: v.optional(inferenceSettings.entries.api_port),
+      api_host: v.optional(inferenceSettings.entries.api_host),
+    }),
+    {
+      database_path: flags.database,
+      api_port: flags.apiPort === undefined ? config.inference.api_port : toNumber(flags.apiPort),
+      api_host: flags.apiHost ?? config.inference.api_host,
+    },
     'command line',
   )
-  const database_path = given.database_path ?? config.inference.database_path ?? join(dirname(file), 'inference_tasks.db')
+  const database_path =
+    given.database_path ?? config.inference.database_path ?? join(dirname(file), 'inference_tasks.db')
   return { signer: config.signer, inference: Object.freeze({ ...config.inference, ...given, database_path }) }
 }
 
 /** The settings of a service that is embedded, in a test or a demo: the defaults, and what is given. */
-export function inferenceDefaults(given: Partial<FileSettings['inference']> & { database_path: string }): ServiceConfig['inference'] {
-  return { ...parseSettings(v.strictObject({ ...inferenceSettings.entries, families: v.optional(families, {}) }), given, 'settings'), database_path: given.database_path }
+export function inferenceDefaults(
+  given: Partial<FileSettings['inference']> & { database_path: string },
+): ServiceConfig['inference'] {
+  return {
+    ...parseSettings(
+      v.strictObject({ ...inferenceSettings.entries, families: v.optional(families, {}) }),
+      given,
+      'settings',
+    ),
+    database_path: given.database_path,
+  }
 }
 
 const toNumber = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
@@ -158,5 +253,9 @@ export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.en
 /** Every key of the configuration file, for the documentation. */
 export const describeServiceConfig = (): SettingDoc[] => [
   ...describeSettings({ signer: signerSettings, inference: inferenceSettings }),
-  { key: 'inference.families', default: {}, description: 'More families of models: a name and the words in a model name that tell it.' },
+  {
+    key: 'inference.families',
+    default: {},
+    description: 'More families of models: a name and the words in a model name that tell it.',
+  },
 ]

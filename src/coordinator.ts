@@ -54,7 +54,13 @@ const RECONNECT_AFTER = 5
  * @throws StoreError when the database cannot be opened; where the core has a thread of its own, listen() throws it
  * @throws ConfigError when a certificate cannot be read
  */
-export function createCoordinator({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): Coordinator {
+export function createCoordinator({
+  settings,
+  log,
+  time = systemTime,
+  onCommitPoint,
+  commitPoints,
+}: CoordinatorParts): Coordinator {
   const tls = readCertificate(settings)
   const host = openHost({ settings, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
@@ -71,7 +77,15 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
     maxSessionsPerAddress: settings.max_sessions_per_address,
     publicHosts: settings.public_hosts,
   })
-  const app = createApp({ call: turns.call, maxBodyBytes: settings.max_body_bytes, maxRequestsPerSecond: settings.max_requests_per_second, monotonic: () => time.monotonic(), log, asyncapi: sessionProtocolDocument(), wall: () => time.wall() })
+  const app = createApp({
+    call: turns.call,
+    maxBodyBytes: settings.max_body_bytes,
+    maxRequestsPerSecond: settings.max_requests_per_second,
+    monotonic: () => time.monotonic(),
+    log,
+    asyncapi: sessionProtocolDocument(),
+    wall: () => time.wall(),
+  })
   const server = createServer({ app, tls, log, overloaded: turns.overloaded })
   server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
   const closeServer = trackConnections(server)
@@ -91,7 +105,7 @@ export function createCoordinator({ settings, log, time = systemTime, onCommitPo
     }
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
-      for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end; ) await sleep(5)
+      for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)
       await closeServer(1000)
     }
     turns.end()
@@ -132,7 +146,10 @@ function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoint
     database_path: settings.database_path,
     families: familiesOf(settings),
     options: coreOptions(settings),
-    backups: settings.backup_dir === undefined ? null : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
+    backups:
+      settings.backup_dir === undefined
+        ? null
+        : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
     debug: log.isLevelEnabled('debug'),
   }
   if (!settings.core_thread) return hostHere({ settings: core, log, time, onCommitPoint })
@@ -141,7 +158,10 @@ function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoint
     log,
     commitPoints,
     onFailure(error) {
-      log.fatal({ event: 'core.failed', err: error }, 'the core has failed; the service ends, and its next start goes on from what is stored')
+      log.fatal(
+        { event: 'core.failed', err: error },
+        'the core has failed; the service ends, and its next start goes on from what is stored',
+      )
       throw error
     },
   })
@@ -153,7 +173,9 @@ function readCertificate(settings: ServiceConfig['inference']): { cert: Buffer; 
     try {
       return readFileSync(file)
     } catch (error) {
-      throw new ConfigError(`inference.${key}: ${file} cannot be read (${error instanceof Error ? error.message : String(error)})`)
+      throw new ConfigError(
+        `inference.${key}: ${file} cannot be read (${error instanceof Error ? error.message : String(error)})`,
+      )
     }
   }
   return { cert: read('tls_cert', settings.tls_cert), key: read('tls_key', settings.tls_key) }
@@ -161,8 +183,10 @@ function readCertificate(settings: ServiceConfig['inference']): { cert: Buffer; 
 
 function explainListen({ api_host, api_port }: ServiceConfig['inference'], error: NodeJS.ErrnoException): string {
   const where = `${api_host}:${api_port}`
-  if (error.code === 'EADDRINUSE') return `${where} is in use by another program; stop it, or choose another port with --api-port`
+  if (error.code === 'EADDRINUSE')
+    return `${where} is in use by another program; stop it, or choose another port with --api-port`
   if (error.code === 'EACCES') return `${where} may not be used by this user; choose a port above 1023 with --api-port`
-  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') return `${where} is not an address of this machine; choose another with --api-host`
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
+    return `${where} is not an address of this machine; choose another with --api-host`
   return `cannot listen on ${where}: ${error.message}`
 }

@@ -5,7 +5,9 @@ import { clientMessages, clientServerMessages } from '../src/wire/client.js'
 import { nodeMessages, serverMessages } from '../src/wire/node.js'
 import { startService } from './helpers.js'
 
-const published = JSON.parse(readFileSync(new URL('../docs/node-session.asyncapi.json', import.meta.url), 'utf8')) as Record<string, unknown>
+const published = JSON.parse(
+  readFileSync(new URL('../docs/node-session.asyncapi.json', import.meta.url), 'utf8'),
+) as Record<string, unknown>
 
 test('the published document is the one the schemas make: who changes a message decides on the version and runs npm run asyncapi', () => {
   expect(published).toEqual(JSON.parse(JSON.stringify(sessionProtocolDocument())))
@@ -13,11 +15,22 @@ test('the published document is the one the schemas make: who changes a message 
 
 test('the document names every message, and every reference in it leads somewhere', () => {
   const text = JSON.stringify(published)
-  for (const type of [...Object.keys(nodeMessages), ...Object.keys(serverMessages), ...Object.keys(clientMessages), ...Object.keys(clientServerMessages)]) expect(text).toContain(`"name":"${type}"`)
+  for (const type of [
+    ...Object.keys(nodeMessages),
+    ...Object.keys(serverMessages),
+    ...Object.keys(clientMessages),
+    ...Object.keys(clientServerMessages),
+  ])
+    expect(text).toContain(`"name":"${type}"`)
   const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map((m) => m[1] ?? '')
   expect(references.length).toBeGreaterThan(10)
   for (const reference of references) {
-    const target = reference.split('/').reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key.replaceAll('~1', '/').replaceAll('~0', '~')], published)
+    const target = reference
+      .split('/')
+      .reduce<unknown>(
+        (at, key) => (at as Record<string, unknown> | undefined)?.[key.replaceAll('~1', '/').replaceAll('~0', '~')],
+        published,
+      )
     expect(target, reference).toBeDefined()
   }
 })

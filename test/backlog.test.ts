@@ -9,7 +9,14 @@ test('a backlog of any length is worked off, and no slot stays idle while someth
   expect(given).toHaveLength(2048)
   let done = 0
   while (given.length > 0) {
-    const results = given.map(({ session, task_id, attempt }) => world.turn({ op: 'message', session, message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 } }).effects)
+    const results = given.map(
+      ({ session, task_id, attempt }) =>
+        world.turn({
+          op: 'message',
+          session,
+          message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 },
+        }).effects,
+    )
     done += given.length
     given = [...results.flatMap(assigned), ...assigned(world.wakes(30))]
   }
@@ -27,7 +34,15 @@ test('hundreds of tasks that a node rejects do not keep it from those behind the
     given = []
     for (const { task_id, attempt } of now) {
       rejected++
-      given.push(...assigned(world.turn({ op: 'message', session: 1, message: { type: 'task.reject', task_id, attempt, reason: 'too big' } }).effects))
+      given.push(
+        ...assigned(
+          world.turn({
+            op: 'message',
+            session: 1,
+            message: { type: 'task.reject', task_id, attempt, reason: 'too big' },
+          }).effects,
+        ),
+      )
     }
     if (given.length === 0) given = assigned(world.wakes(1))
   }
@@ -37,7 +52,19 @@ test('hundreds of tasks that a node rejects do not keep it from those behind the
 
 test('a node that polls finds what it may have behind hundreds that it may not', () => {
   const world = coreWorld({ max_attempts: 1000 })
-  const register = (node_id: string) => world.turn({ op: 'register', node: { node_id, endpoint: '', public_key: 'k', supported_models: ['llama'], performance_score: 1, node_address: null, max_concurrent_tasks: 1 } })
+  const register = (node_id: string) =>
+    world.turn({
+      op: 'register',
+      node: {
+        node_id,
+        endpoint: '',
+        public_key: 'k',
+        supported_models: ['llama'],
+        performance_score: 1,
+        node_address: null,
+        max_concurrent_tasks: 1,
+      },
+    })
   register('picky')
   world.submit(600, { infer_fee: 10 })
   const poll = () => {
@@ -70,10 +97,15 @@ test('one row that somebody has changed by hand stops no deadline of others', ()
   world.submit(1, { task_id: 'deleted', max_infer_time: 5 })
   world.submit(1, { task_id: 'other', max_infer_time: 10 })
   const given = assigned(world.turn(world.hello(1, 'a', 3)).effects)
-  for (const { task_id, attempt } of given) world.turn({ op: 'message', session: 1, message: { type: 'task.accept', task_id, attempt } })
-  world.db.exec("UPDATE inference_tasks SET status = 'failed' WHERE task_id = 'changed'; DELETE FROM inference_tasks WHERE task_id = 'deleted'")
+  for (const { task_id, attempt } of given)
+    world.turn({ op: 'message', session: 1, message: { type: 'task.accept', task_id, attempt } })
+  world.db.exec(
+    "UPDATE inference_tasks SET status = 'failed' WHERE task_id = 'changed'; DELETE FROM inference_tasks WHERE task_id = 'deleted'",
+  )
   world.passes(20_000)
-  expect(world.db.prepare("SELECT status FROM inference_tasks WHERE task_id = 'other'").get()).toEqual({ status: 'timeout' })
+  expect(world.db.prepare("SELECT status FROM inference_tasks WHERE task_id = 'other'").get()).toEqual({
+    status: 'timeout',
+  })
   expect(world.db.prepare('SELECT count(*) AS open FROM attempts WHERE ended_ms IS NULL').get()).toEqual({ open: 0 })
 })
 
@@ -102,7 +134,9 @@ test('a task whose rows contradict each other is passed over, and the others are
   const world = coreWorld()
   world.submit(1, { task_id: 'odd', infer_fee: 9 })
   world.submit(3)
-  world.db.exec("INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, assigned_at, lease_ms, ended_ms, end) VALUES ('odd', 1, 'ghost', 0, 0, 1, 1, 1, 1, 'lost')")
+  world.db.exec(
+    "INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, assigned_at, lease_ms, ended_ms, end) VALUES ('odd', 1, 'ghost', 0, 0, 1, 1, 1, 1, 'lost')",
+  )
   const given = [...assigned(world.turn(world.hello(1, 'a', 10)).effects), ...assigned(world.wakes(5))]
   expect(given.map((g) => g.task_id)).not.toContain('odd')
   expect(given).toHaveLength(3)

@@ -12,7 +12,13 @@ async function run(...args: string[]) {
   const { code } = await child.exit
   return { code, out: child.out, err: child.err }
 }
-const ids = (file: string): string[] => inspect(file, (db) => db.prepare<[], { task_id: string }>('SELECT task_id FROM inference_tasks ORDER BY rowid').all().map((r) => r.task_id))
+const ids = (file: string): string[] =>
+  inspect(file, (db) =>
+    db
+      .prepare<[], { task_id: string }>('SELECT task_id FROM inference_tasks ORDER BY rowid')
+      .all()
+      .map((r) => r.task_id),
+  )
 const sound = (file: string) => expect(checkDatabase(file).filter((f) => !f.ok)).toEqual([])
 /** What lies in the folder of a file and has its name. */
 const beside = (file: string): string[] => readdirSync(dirname(file)).filter((name) => name.startsWith(basename(file)))
@@ -53,24 +59,40 @@ test('a backup overwrites nothing unless it is told to, and never the database',
   expect(readFileSync(file, 'utf8')).toBe('a letter')
   expect(await run('backup', file, '--config', config, '--force')).toMatchObject({ code: 0 })
   expect(ids(file)).toEqual(['a'])
-  for (const end of ['', '-wal', '.lock']) await refused(['backup', service.file + end, '--config', config, '--force'], 1, 'the database itself')
+  for (const end of ['', '-wal', '.lock'])
+    await refused(['backup', service.file + end, '--config', config, '--force'], 1, 'the database itself')
   expect(beside(file)).toEqual(['letter.txt'])
 })
 
 test('a backup that cannot be made is one line, and leaves nothing behind', async () => {
   const dir = tempDir()
   const config = configFile()
-  await refused(['backup', join(dir, 'x.db'), '--config', config, '--database', join(dir, 'none.db')], 1, 'none.db', 'no such database')
+  await refused(
+    ['backup', join(dir, 'x.db'), '--config', config, '--database', join(dir, 'none.db')],
+    1,
+    'none.db',
+    'no such database',
+  )
   const prose = join(dir, 'prose.db')
   writeFileSync(prose, 'this is no database, it is a letter to a friend. '.repeat(50))
-  await refused(['backup', join(dir, 'x.db'), '--config', config, '--database', prose], 1, prose, 'not an SQLite database')
+  await refused(
+    ['backup', join(dir, 'x.db'), '--config', config, '--database', prose],
+    1,
+    prose,
+    'not an SQLite database',
+  )
   const file = join(dir, 'inference.db')
   openDatabase(file).close()
   await refused(['backup', join(dir, 'nowhere', 'x.db'), '--config', config, '--database', file], 1, 'no such folder')
   const db = new Database(file)
   db.exec("INSERT INTO task_counts VALUES ('pending', 3)")
   db.close()
-  await refused(['backup', join(dir, 'x.db'), '--config', config, '--database', file], 1, 'not sound', 'pending is counted 3')
+  await refused(
+    ['backup', join(dir, 'x.db'), '--config', config, '--database', file],
+    1,
+    'not sound',
+    'pending is counted 3',
+  )
   expect(readdirSync(dir).filter((name) => name.startsWith('x.db'))).toEqual([])
 })
 

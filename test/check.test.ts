@@ -17,7 +17,12 @@ async function servedFile(): Promise<string> {
   await service.register('node-1')
   for (const task_id of ['done', 'running', 'waiting']) await service.submit({ task_id })
   await service.poll('node-1')
-  await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'done', output: 'Paris', confidence: 1 })
+  await service.post('/api/v1/tasks/complete', {
+    inference_node_id: 'node-1',
+    task_id: 'done',
+    output: 'Paris',
+    confidence: 1,
+  })
   await service.poll('node-1')
   await service.stop()
   return service.file
@@ -40,7 +45,11 @@ test('a sound database is found sound, line by line or as JSON, and is left as i
   const config = configFile(`database_path = "${file}"`)
   const json = await check('--config', config, '--json')
   expect(json.code).toBe(0)
-  expect(JSON.parse(json.out.join('\n'))).toMatchObject({ database: file, ok: true, findings: expect.arrayContaining([{ rule: 'the file is intact', ok: true, offenders: [] }]) })
+  expect(JSON.parse(json.out.join('\n'))).toMatchObject({
+    database: file,
+    ok: true,
+    findings: expect.arrayContaining([{ rule: 'the file is intact', ok: true, offenders: [] }]),
+  })
   expect(readFileSync(file).equals(before)).toBe(true)
 })
 
@@ -52,16 +61,52 @@ test('a database that is being served can be checked', async () => {
 })
 
 test.each([
-  ['a counter that is wrong', "UPDATE task_counts SET tasks = 7 WHERE status = 'pending'", 'pending is counted 7 and there are 1'],
-  ['a counter that is missing', "DELETE FROM task_counts WHERE status = 'completed'", 'completed is counted 0 and there are 1'],
-  ['a running task without an attempt', "DELETE FROM attempts WHERE task_id = 'running'", 'task running is in_progress and has 0 open attempts'],
-  ['a waiting task with an open attempt', "UPDATE inference_tasks SET status = 'pending' WHERE task_id = 'running'", 'task running is pending and has 1 open attempts'],
-  ['two completed attempts', "INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, \"end\") VALUES ('done', 2, 'node-1', 0, 0, 0, 0, 0, 'completed')", 'task done has 2 completed attempts'],
-  ['a completed task without its output', "UPDATE inference_tasks SET output = NULL WHERE task_id = 'done'", 'task done is completed and has no output'],
-  ['an attempt that was left out', "UPDATE attempts SET attempt = 3 WHERE task_id = 'done'", 'task done is at attempt 1 and has 1 from 3 to 3'],
-  ['a status that does not exist', "UPDATE inference_tasks SET status = 'lost' WHERE task_id = 'waiting'", 'task waiting is lost'],
+  [
+    'a counter that is wrong',
+    "UPDATE task_counts SET tasks = 7 WHERE status = 'pending'",
+    'pending is counted 7 and there are 1',
+  ],
+  [
+    'a counter that is missing',
+    "DELETE FROM task_counts WHERE status = 'completed'",
+    'completed is counted 0 and there are 1',
+  ],
+  [
+    'a running task without an attempt',
+    "DELETE FROM attempts WHERE task_id = 'running'",
+    'task running is in_progress and has 0 open attempts',
+  ],
+  [
+    'a waiting task with an open attempt',
+    "UPDATE inference_tasks SET status = 'pending' WHERE task_id = 'running'",
+    'task running is pending and has 1 open attempts',
+  ],
+  [
+    'two completed attempts',
+    "INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, \"end\") VALUES ('done', 2, 'node-1', 0, 0, 0, 0, 0, 'completed')",
+    'task done has 2 completed attempts',
+  ],
+  [
+    'a completed task without its output',
+    "UPDATE inference_tasks SET output = NULL WHERE task_id = 'done'",
+    'task done is completed and has no output',
+  ],
+  [
+    'an attempt that was left out',
+    "UPDATE attempts SET attempt = 3 WHERE task_id = 'done'",
+    'task done is at attempt 1 and has 1 from 3 to 3',
+  ],
+  [
+    'a status that does not exist',
+    "UPDATE inference_tasks SET status = 'lost' WHERE task_id = 'waiting'",
+    'task waiting is lost',
+  ],
   ['an open attempt of an unknown node', 'DELETE FROM inference_nodes', 'is with node-1: there is no such node'],
-  ['an attempt of no task', "UPDATE attempts SET task_id = 'nothing' WHERE task_id = 'done'", 'attempt 1 of task nothing: there is no such task'],
+  [
+    'an attempt of no task',
+    "UPDATE attempts SET task_id = 'nothing' WHERE task_id = 'done'",
+    'attempt 1 of task nothing: there is no such task',
+  ],
 ])('%s is found and named', async (_, sql, says) => {
   const file = await servedFile()
   change(file, sql)

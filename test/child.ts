@@ -21,12 +21,19 @@ export interface Child {
 
 /** Runs the command line; killed when the test has ended. */
 export function cli(args: string[], options: { cwd?: string; env?: Record<string, string> } = {}): Child {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], cwd: options.cwd ?? tempDir(), env: { ...process.env, ...options.env } })
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: options.cwd ?? tempDir(),
+    env: { ...process.env, ...options.env },
+  })
   const out: string[] = []
   const err: string[] = []
   createInterface({ input: child.stdout }).on('line', (line) => out.push(line))
   createInterface({ input: child.stderr }).on('line', (line) => err.push(line))
-  const exit = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null }))
+  const exit = once(child, 'close').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+  }))
   onTestFinished(async () => {
     child.kill('SIGKILL')
     await exit

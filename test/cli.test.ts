@@ -22,10 +22,13 @@ test('help and version are printed', async () => {
   expect(help.out.join('\n')).toContain('run-inference-service')
   const service = cli(['run-inference-service', '--help'])
   expect(await service.exit).toMatchObject({ code: 0 })
-  for (const flag of ['--config', '--database', '--api-port', '--api-host', '--debug']) expect(service.out.join('\n')).toContain(flag)
+  for (const flag of ['--config', '--database', '--api-port', '--api-host', '--debug'])
+    expect(service.out.join('\n')).toContain(flag)
   const version = cli(['--version'])
   await version.exit
-  expect(version.out).toEqual([(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version])
+  expect(version.out).toEqual([
+    (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version,
+  ])
 })
 
 test('a command or a flag that does not exist is named', async () => {
@@ -147,7 +150,13 @@ test('SIGTERM tells the nodes, takes what they still finish, and leaves one clea
   node.accept(assigned)
   service.process.kill('SIGTERM')
   expect(await node.next('session.drain')).toMatchObject({ reason: 'shutdown', reconnect_after: 5 })
-  const refusedSubmit = await service.post('/api/v1/tasks/submit', { user_address: 'u', user_input: 'x', infer_fee: 1, max_infer_time: 5, model_name: 'llama' })
+  const refusedSubmit = await service.post('/api/v1/tasks/submit', {
+    user_address: 'u',
+    user_input: 'x',
+    infer_fee: 1,
+    max_infer_time: 5,
+    model_name: 'llama',
+  })
   expect(refusedSubmit.status).toBe(503)
   expect(refusedSubmit.headers.get('retry-after')).not.toBeNull()
   expect((await service.get('/health')).status).toBe(503)
@@ -157,7 +166,9 @@ test('SIGTERM tells the nodes, takes what they still finish, and leaves one clea
   expect(await service.exit).toEqual({ code: 0, signal: null })
   expect(existsSync(`${file}-wal`)).toBe(false)
   const db = new Database(file, { readonly: true })
-  expect(db.prepare('SELECT status, output FROM inference_tasks').all()).toEqual([{ status: 'completed', output: 'just in time' }])
+  expect(db.prepare('SELECT status, output FROM inference_tasks').all()).toEqual([
+    { status: 'completed', output: 'just in time' },
+  ])
   db.close()
 })
 
@@ -190,12 +201,21 @@ test('after a SIGKILL everything that was acknowledged is there, and a node goes
   expect(back.welcome).toMatchObject({ resumed: [{ task_id: running, attempt: assigned.attempt }], dropped: [] })
   back.complete(assigned, 'survived')
   await back.next('task.settled')
-  expect(await second.status(running)).toMatchObject({ status: 'completed', attempts: 1, result: { output: 'survived' } })
+  expect(await second.status(running)).toMatchObject({
+    status: 'completed',
+    attempts: 1,
+    result: { output: 'survived' },
+  })
 })
 
 test('the log is one JSON object a line', async () => {
   const service = await serviceChild(configFile(), ['--debug'])
   await service.register('node-1')
   await until(() => service.out.some((l) => l.includes('node.registered')))
-  for (const line of service.out) expect(JSON.parse(line)).toMatchObject({ level: expect.any(Number), time: expect.any(Number), event: expect.any(String) })
+  for (const line of service.out)
+    expect(JSON.parse(line)).toMatchObject({
+      level: expect.any(Number),
+      time: expect.any(Number),
+      event: expect.any(String),
+    })
 })

@@ -22,11 +22,23 @@ export interface TestClient {
   closed: Promise<{ code: number; reason: string }>
 }
 
-export const submission = (more: Record<string, unknown> = {}) => ({ type: 'task.submit', ref: 'c1', ...task(), ...more })
+export const submission = (more: Record<string, unknown> = {}) => ({
+  type: 'task.submit',
+  ref: 'c1',
+  ...task(),
+  ...more,
+})
 
 /** A submitter in session. */
-export async function connectClient(service: Pick<Service, 'host'>, protocols: string[] = ['inference-client.v1'], options: { autoPong?: boolean } = {}): Promise<TestClient> {
-  const socket = new WebSocket(`ws://${service.host}/api/v1/tasks/connect`, protocols, { perMessageDeflate: false, ...options })
+export async function connectClient(
+  service: Pick<Service, 'host'>,
+  protocols: string[] = ['inference-client.v1'],
+  options: { autoPong?: boolean } = {},
+): Promise<TestClient> {
+  const socket = new WebSocket(`ws://${service.host}/api/v1/tasks/connect`, protocols, {
+    perMessageDeflate: false,
+    ...options,
+  })
   const inbox: ClientServerMessage[] = []
   const frames: string[] = []
   socket.on('message', (data: Buffer) => {
@@ -34,16 +46,27 @@ export async function connectClient(service: Pick<Service, 'host'>, protocols: s
     const value = JSON.parse(data.toString()) as ClientServerMessage | ClientServerMessage[]
     inbox.push(...(Array.isArray(value) ? value : [value]))
   })
-  const closed = new Promise<{ code: number; reason: string }>((resolve) => socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() })))
+  const closed = new Promise<{ code: number; reason: string }>((resolve) =>
+    socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() })),
+  )
   socket.on('error', () => undefined) // 'close' says the rest
   onTestFinished(() => socket.terminate())
-  const say: TestClient['say'] = (...messages) => socket.send(JSON.stringify(messages.length === 1 ? messages[0] : messages))
+  const say: TestClient['say'] = (...messages) =>
+    socket.send(JSON.stringify(messages.length === 1 ? messages[0] : messages))
   const next: TestClient['next'] = (type, where = {}) =>
-    until(() => {
-      const at = inbox.findIndex((m) => m.type === type && Object.entries(where).every(([k, v]) => (m as unknown as Record<string, unknown>)[k] === v))
-      if (at < 0 && socket.readyState === WebSocket.CLOSED) throw new Error(`the session ended before ${type} came; got ${JSON.stringify(inbox)}`)
-      return at < 0 ? null : (inbox.splice(at, 1)[0] as never)
-    }, `${type} ${JSON.stringify(where)}`)
+    until(
+      () => {
+        const at = inbox.findIndex(
+          (m) =>
+            m.type === type &&
+            Object.entries(where).every(([k, v]) => (m as unknown as Record<string, unknown>)[k] === v),
+        )
+        if (at < 0 && socket.readyState === WebSocket.CLOSED)
+          throw new Error(`the session ended before ${type} came; got ${JSON.stringify(inbox)}`)
+        return at < 0 ? null : (inbox.splice(at, 1)[0] as never)
+      },
+      `${type} ${JSON.stringify(where)}`,
+    )
   await Promise.race([once(socket, 'open'), closed])
   return {
     socket,

@@ -9,7 +9,8 @@ import { createSessionServer } from '../src/ws/upgrade.js'
 import { connectClient, submission } from './client-helpers.js'
 import { connectNode, dial, startService, until } from './helpers.js'
 
-const frameOf = (n: number, ref: string) => JSON.stringify(Array.from({ length: n }, (_, i) => submission({ ref: `${ref}${i}`, watch: 'none' })))
+const frameOf = (n: number, ref: string) =>
+  JSON.stringify(Array.from({ length: n }, (_, i) => submission({ ref: `${ref}${i}`, watch: 'none' })))
 
 /** The door on a real socket, with a core that answers when the test does. */
 async function door(pingInterval?: number) {
@@ -50,9 +51,13 @@ test('more than 1,000 submissions without an answer are rate_limited, and the se
   const client = await connectClient({ host })
   for (const name of ['a', 'b', 'c', 'd', 'e']) client.socket.send(frameOf(250, name))
   await until(() => client.inbox.filter((m) => m.type === 'error').length === 250, '250 errors')
-  for (const m of client.inbox.filter((e) => e.type === 'error')) expect(m).toMatchObject({ code: 'rate_limited', ref: expect.stringMatching(/^e/) })
+  for (const m of client.inbox.filter((e) => e.type === 'error'))
+    expect(m).toMatchObject({ code: 'rate_limited', ref: expect.stringMatching(/^e/) })
   expect(said.map((o) => (o.op === 'submissions' ? o.list.length : o.op))).toEqual([250, 250, 250, 250])
-  sessions.deliver([{ session: 1, message: { type: 'task.submitted', ref: 'a0', task_id: 'A', status: 'pending' } }, { session: 1, message: { type: 'error', code: 'conflict', message: '', ref: 'a1' } }])
+  sessions.deliver([
+    { session: 1, message: { type: 'task.submitted', ref: 'a0', task_id: 'A', status: 'pending' } },
+    { session: 1, message: { type: 'error', code: 'conflict', message: '', ref: 'a1' } },
+  ])
   client.socket.send(frameOf(3, 'f'))
   await client.next('error', { ref: 'f2' })
   expect(said.slice(4).map((o) => (o.op === 'submissions' ? o.list.map((s) => s.ref) : o.op))).toEqual([['f0', 'f1']])
@@ -61,9 +66,19 @@ test('more than 1,000 submissions without an answer are rate_limited, and the se
 test('submissions of a frame are one operation, and the order of the frame is kept', async () => {
   const { said, host } = await door()
   const client = await connectClient({ host })
-  client.say(submission({ ref: '1' }), submission({ ref: '2', user_address: '' }), submission({ ref: '3' }), { type: 'task.cancel', task_id: 'x' }, submission({ ref: '4' }))
+  client.say(
+    submission({ ref: '1' }),
+    submission({ ref: '2', user_address: '' }),
+    submission({ ref: '3' }),
+    { type: 'task.cancel', task_id: 'x' },
+    submission({ ref: '4' }),
+  )
   expect(await client.next('error')).toMatchObject({ ref: '2', code: 'invalid_message' })
-  expect(said.map((o) => (o.op === 'submissions' ? o.list.map((s) => s.ref).join() : o.op))).toEqual(['1,3', 'client', '4'])
+  expect(said.map((o) => (o.op === 'submissions' ? o.list.map((s) => s.ref).join() : o.op))).toEqual([
+    '1,3',
+    'client',
+    '4',
+  ])
 })
 
 test('a client that does not answer a ping is closed with 4408; one that does stays', async () => {
@@ -118,7 +133,9 @@ test('what does not fit is answered and changes nothing; after 10 of them the se
   client.say(submission({ ref: 'good', color: 'blue' })) // unknown fields are ignored
   await client.next('task.submitted', { ref: 'good' })
   const errors = client.inbox.filter((m) => m.type === 'error')
-  expect(errors.map((e) => [e.code, e.ref])).toEqual(wrong.map((w, i) => [i === 3 ? 'unknown_type' : 'invalid_message', i === 6 ? 'r1' : i === 7 ? 'r2' : undefined]))
+  expect(errors.map((e) => [e.code, e.ref])).toEqual(
+    wrong.map((w, i) => [i === 3 ? 'unknown_type' : 'invalid_message', i === 6 ? 'r1' : i === 7 ? 'r2' : undefined]),
+  )
   client.socket.send('{')
   expect((await client.closed).code).toBe(4400)
   expect((await service.get('/api/v1/stats')).body?.data.total_tasks).toBe(1)
@@ -151,7 +168,10 @@ test('an upgrade is refused as for nodes, and a plain GET is told to upgrade', a
   expect(client.socket.protocol).toBe('')
   expect(await refusal(service.host)).toBe(503)
   client.socket.terminate()
-  await until(async () => connectClient(service).then((c) => c.socket.readyState === WebSocket.OPEN), 'the place of one that left')
+  await until(
+    async () => connectClient(service).then((c) => c.socket.readyState === WebSocket.OPEN),
+    'the place of one that left',
+  )
 })
 
 test('every session of both kinds has a number of its own', async () => {

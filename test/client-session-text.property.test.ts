@@ -5,7 +5,10 @@ import { createWatching } from '../src/core/watching.js'
 import type { ClientAnswer } from '../src/wire/client.js'
 
 /** What the node makes in each attempt: pieces, some with characters of two units. */
-const pieces = (attempt: number) => Array.from({ length: 12 }, (_, i) => (i === 5 ? '' : `${attempt}🗼${String.fromCharCode(97 + i)}`.repeat(1 + (i % 3))))
+const pieces = (attempt: number) =>
+  Array.from({ length: 12 }, (_, i) =>
+    i === 5 ? '' : `${attempt}🗼${String.fromCharCode(97 + i)}`.repeat(1 + (i % 3)),
+  )
 const wholeText = (attempt: number) => pieces(attempt).join('')
 
 type Step =
@@ -18,8 +21,19 @@ const session = fc.integer({ min: 1, max: 3 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.constant<Step>({ do: 'piece', seq: 'next' }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('piece' as const), seq: fc.integer({ min: 0, max: 11 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('join' as const), session, offset: fc.integer({ min: 0, max: 60 }), attempt: fc.integer({ min: 1, max: 3 }) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('rejoin' as const, 'unwatch' as const, 'leave' as const), session }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('join' as const),
+      session,
+      offset: fc.integer({ min: 0, max: 60 }),
+      attempt: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constantFrom('rejoin' as const, 'unwatch' as const, 'leave' as const), session }),
+  },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'attempt' }) },
 )
 const turn = fc.record({ steps: fc.array(step, { maxLength: 5 }), undone: fc.boolean() })
@@ -29,7 +43,12 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
     fc.property(fc.array(turn, { maxLength: 30 }), (turns) => {
       let undo: (() => void)[] = []
       let sent: { session: number; message: ClientAnswer }[] = []
-      const watching = createWatching({ task: () => undefined, send: (s, message) => sent.push({ session: s, message }), undo: (u) => undo.push(u), maxOutput: 10_000 })
+      const watching = createWatching({
+        task: () => undefined,
+        send: (s, message) => sent.push({ session: s, message }),
+        undo: (u) => undo.push(u),
+        maxOutput: 10_000,
+      })
       let attempt = 1
       let next = 0
       let whole = true
@@ -50,7 +69,11 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
             if (seq === next && seq < 12) next++
             watching.output('A', attempt, seq, pieces(attempt)[seq] ?? '')
           } else if (s.do === 'join') watching.watch(s.session, 'A', true, s)
-          else if (s.do === 'rejoin') watching.watch(s.session, 'A', true, { attempt: read.get(s.session)?.attempt ?? 0, offset: read.get(s.session)?.text.length ?? 0 })
+          else if (s.do === 'rejoin')
+            watching.watch(s.session, 'A', true, {
+              attempt: read.get(s.session)?.attempt ?? 0,
+              offset: read.get(s.session)?.text.length ?? 0,
+            })
           else if (s.do === 'unwatch') watching.unwatch(s.session, 'A')
           else if (s.do === 'leave') watching.leave(s.session)
           else {
@@ -72,13 +95,17 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
         }
         for (const { session: reader, message } of sent) {
           if (message.type !== 'task.output') continue
-          expect(message.delta).toBe(wholeText(message.attempt).slice(message.offset, message.offset + message.delta.length))
+          expect(message.delta).toBe(
+            wholeText(message.attempt).slice(message.offset, message.offset + message.delta.length),
+          )
           expect(message.delta.isWellFormed()).toBe(true)
           const has = read.get(reader)
           const text = has?.attempt === message.attempt ? has.text : ''
-          if (message.offset <= text.length) read.set(reader, { attempt: message.attempt, text: text.slice(0, message.offset) + message.delta })
+          if (message.offset <= text.length)
+            read.set(reader, { attempt: message.attempt, text: text.slice(0, message.offset) + message.delta })
         }
-        if (whole && next > 0) expect(read.get(0) ?? null).toEqual({ attempt, text: pieces(attempt).slice(0, next).join('') })
+        if (whole && next > 0)
+          expect(read.get(0) ?? null).toEqual({ attempt, text: pieces(attempt).slice(0, next).join('') })
       }
     }),
     { numRuns: 500 },
@@ -87,30 +114,41 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
 
 test('texts never take more than their bound, and give all of it back', () => {
   fc.assert(
-    fc.property(fc.array(fc.record({ task: fc.integer({ min: 0, max: 4 }), length: fc.integer({ min: 0, max: 600 }), end: fc.boolean(), undone: fc.boolean() }), { maxLength: 100 }), (steps) => {
-      let undo: (() => void)[] = []
-      const texts = createTexts(1500, 6000, (u) => undo.push(u))
-      const seqs = new Map<number, number>()
-      for (const { task, length, end, undone } of steps) {
-        undo = []
-        const total = texts.total()
-        const id = `t${task}`
-        const seq = texts.get(id)?.next ?? 0
-        if (end) texts.end(id)
-        else if (texts.get(id) === undefined) texts.begin(id, 1)
-        else texts.add(id, 1, seq, 'x'.repeat(length))
-        seqs.set(task, seq)
-        if (undone) {
-          for (const u of undo.reverse()) u()
-          expect(texts.total()).toBe(total)
+    fc.property(
+      fc.array(
+        fc.record({
+          task: fc.integer({ min: 0, max: 4 }),
+          length: fc.integer({ min: 0, max: 600 }),
+          end: fc.boolean(),
+          undone: fc.boolean(),
+        }),
+        { maxLength: 100 },
+      ),
+      (steps) => {
+        let undo: (() => void)[] = []
+        const texts = createTexts(1500, 6000, (u) => undo.push(u))
+        const seqs = new Map<number, number>()
+        for (const { task, length, end, undone } of steps) {
+          undo = []
+          const total = texts.total()
+          const id = `t${task}`
+          const seq = texts.get(id)?.next ?? 0
+          if (end) texts.end(id)
+          else if (texts.get(id) === undefined) texts.begin(id, 1)
+          else texts.add(id, 1, seq, 'x'.repeat(length))
+          seqs.set(task, seq)
+          if (undone) {
+            for (const u of undo.reverse()) u()
+            expect(texts.total()).toBe(total)
+          }
+          expect(texts.total()).toBeLessThanOrEqual(6000)
+          expect(texts.get(id)?.text.length ?? 0).toBeLessThanOrEqual(1500)
         }
-        expect(texts.total()).toBeLessThanOrEqual(6000)
-        expect(texts.get(id)?.text.length ?? 0).toBeLessThanOrEqual(1500)
-      }
-      for (let i = 0; i < 5; i++) texts.end(`t${i}`)
-      expect(texts.total()).toBe(0)
-      expect(texts.size()).toBe(0)
-    }),
+        for (let i = 0; i < 5; i++) texts.end(`t${i}`)
+        expect(texts.total()).toBe(0)
+        expect(texts.size()).toBe(0)
+      },
+    ),
   )
 })
 
@@ -129,7 +167,12 @@ test('a place in a text is never in the middle of a character', () => {
 
 test('a long text in many small pieces is relayed without being joined at every piece', () => {
   let units = 0
-  const watching = createWatching({ task: () => undefined, send: (_, m) => void (units += m.type === 'task.output' ? m.delta.length : 0), undo: () => undefined, maxOutput: 4_000_000 })
+  const watching = createWatching({
+    task: () => undefined,
+    send: (_, m) => void (units += m.type === 'task.output' ? m.delta.length : 0),
+    undo: () => undefined,
+    maxOutput: 4_000_000,
+  })
   watching.watch(1, 'A', true, { attempt: 0, offset: 0 })
   watching.streams('A', 1)
   const start = performance.now()

@@ -7,9 +7,15 @@ import { connectNode, dial, hello, movableTime, startService, tempDir, type Serv
 
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
 
-const output = (node: TestNode, { task_id, attempt }: { task_id: string; attempt: number }, seq: number, delta: string) => node.say({ type: 'task.output', task_id, attempt, seq, delta })
+const output = (
+  node: TestNode,
+  { task_id, attempt }: { task_id: string; attempt: number },
+  seq: number,
+  delta: string,
+) => node.say({ type: 'task.output', task_id, attempt, seq, delta })
 const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)
-const text = (client: TestClient) => client.inbox.flatMap((m) => (m.type === 'task.output' ? [`${m.attempt}:${m.offset}:${m.delta}`] : []))
+const text = (client: TestClient) =>
+  client.inbox.flatMap((m) => (m.type === 'task.output' ? [`${m.attempt}:${m.offset}:${m.delta}`] : []))
 
 /** A task that a node works on and somebody watches for its text. */
 async function streamed(service: Service) {
@@ -32,7 +38,12 @@ test('a watch is taken up after a reconnect: where the task stands now, then wha
   const assigned = await assign(node, 'A')
   const client = await connectClient(service)
   client.say({ type: 'task.watch', task_id: 'A', watch: 'result' })
-  expect(await client.next('task.status')).toEqual({ type: 'task.status', task_id: 'A', status: 'in_progress', attempt: 1 })
+  expect(await client.next('task.status')).toEqual({
+    type: 'task.status',
+    task_id: 'A',
+    status: 'in_progress',
+    attempt: 1,
+  })
   node.say({ type: 'task.fail', task_id: 'A', attempt: 1, error: 'broken', retryable: true })
   // It goes back to the queue and, as no other node serves it, to the same node, in one commit: that is one change.
   expect(await client.next('task.status')).toMatchObject({ status: 'in_progress', attempt: 2 })
@@ -48,15 +59,27 @@ test('a watch is taken up after a restart of the service, also of a task that en
   const before = await startService({ ...calm, database_path: file })
   const node = await connectNode(before, 'n')
   const client = await connectClient(before)
-  client.say(submission({ ref: '1', task_id: 'ended' }), submission({ ref: '2', task_id: 'waits', model_name: 'later' }))
+  client.say(
+    submission({ ref: '1', task_id: 'ended' }),
+    submission({ ref: '2', task_id: 'waits', model_name: 'later' }),
+  )
   node.complete(await assign(node, 'ended'), 'early')
   await client.next('task.result')
   await before.stop()
   const service = await startService({ ...calm, database_path: file })
   const again = await connectClient(service)
-  again.say({ type: 'task.watch', task_id: 'ended' }, { type: 'task.watch', task_id: 'waits' }, { type: 'task.watch', task_id: 'never' })
+  again.say(
+    { type: 'task.watch', task_id: 'ended' },
+    { type: 'task.watch', task_id: 'waits' },
+    { type: 'task.watch', task_id: 'never' },
+  )
   expect(await again.next('task.result')).toMatchObject({ task_id: 'ended', result: { output: 'early' } })
-  expect(await again.next('task.status')).toEqual({ type: 'task.status', task_id: 'waits', status: 'pending', attempt: 0 })
+  expect(await again.next('task.status')).toEqual({
+    type: 'task.status',
+    task_id: 'waits',
+    status: 'pending',
+    attempt: 0,
+  })
   expect(await again.next('error')).toMatchObject({ code: 'task_not_found', task_id: 'never' })
   const other = await connectNode(service, 'm', { supported_models: ['later'] })
   other.complete(await assign(other, 'waits'), 'late')
@@ -86,7 +109,11 @@ test('who watches hears of a task that waited too long', async () => {
   const client = await connectClient(service)
   client.submit({ task_id: 'A' })
   await client.next('task.submitted')
-  expect(await time.until(service, client.next('task.result'))).toMatchObject({ status: 'timeout', result: null, error: expect.any(String) })
+  expect(await time.until(service, client.next('task.result'))).toMatchObject({
+    status: 'timeout',
+    result: null,
+    error: expect.any(String),
+  })
 })
 
 test('the text of an attempt comes as it is made, with the place of each piece', async () => {
@@ -122,7 +149,8 @@ test('a reconnected reader goes on where it was; another begins at the beginning
   fresh.say({ type: 'task.watch', task_id: 'A', watch: 'output' })
   expect(await fresh.next('task.output')).toMatchObject({ offset: 0, delta: 'one 🗼 two three' })
   output(node, assigned, 2, '.')
-  for (const reader of [again, middle, fresh]) expect(await reader.next('task.output')).toMatchObject({ offset: 16, delta: '.' })
+  for (const reader of [again, middle, fresh])
+    expect(await reader.next('task.output')).toMatchObject({ offset: 16, delta: '.' })
 })
 
 test('a second attempt begins the text anew, whatever was read of the first', async () => {
@@ -137,7 +165,14 @@ test('a second attempt begins the text anew, whatever was read of the first', as
   late.say({ type: 'task.watch', task_id: 'A', watch: 'output', attempt: 1, offset: 7 })
   await late.next('task.status')
   output(node, second, 0, 'it all')
-  for (const reader of [client, late]) expect(await reader.next('task.output')).toEqual({ type: 'task.output', task_id: 'A', attempt: 2, offset: 0, delta: 'it all' })
+  for (const reader of [client, late])
+    expect(await reader.next('task.output')).toEqual({
+      type: 'task.output',
+      task_id: 'A',
+      attempt: 2,
+      offset: 0,
+      delta: 'it all',
+    })
   output(node, assigned, 1, 'of the first')
   expect(await node.next('error')).toMatchObject({ code: 'stale_attempt' })
   node.complete(second, 'it all')
@@ -156,7 +191,8 @@ test('a text with a piece missing is not gone on with; the result comes all the 
   other.say({ type: 'task.watch', task_id: 'A', watch: 'output' })
   await other.next('task.status')
   node.complete(assigned, 'abcd')
-  for (const reader of [client, other]) expect(await reader.next('task.result')).toMatchObject({ result: { output: 'abcd' } })
+  for (const reader of [client, other])
+    expect(await reader.next('task.result')).toMatchObject({ result: { output: 'abcd' } })
   expect(text(client)).toEqual(['1:0:a'])
   expect(text(other)).toEqual([])
 })
@@ -205,25 +241,59 @@ test('output alone commits nothing beyond the accept it implies', () => {
   const given = assignedIn([...world.submit(1).effects, ...world.turn(world.hello(1, 'a', 1)).effects])[0]
   if (given === undefined) throw new Error('nothing was assigned')
   const { task_id, attempt } = given
-  const say = (seq: number) => world.turn({ op: 'message', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta: 'x' } })
-  world.turn({ op: 'client', session: 2, message: { type: 'task.watch', task_id, watch: 'output', attempt: null, offset: 0 } })
+  const say = (seq: number) =>
+    world.turn({ op: 'message', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta: 'x' } })
+  world.turn({
+    op: 'client',
+    session: 2,
+    message: { type: 'task.watch', task_id, watch: 'output', attempt: null, offset: 0 },
+  })
   say(0)
   expect(world.db.prepare('SELECT accepted_ms FROM attempts').pluck().get()).not.toBeNull()
   let commits = 0
   world.commitsFail(() => void commits++)
-  expect(say(1).effects).toEqual([{ session: 2, message: { type: 'task.output', task_id, attempt, offset: 1, delta: 'x' } }])
+  expect(say(1).effects).toEqual([
+    { session: 2, message: { type: 'task.output', task_id, attempt, offset: 1, delta: 'x' } },
+  ])
   expect(commits).toBe(0)
 })
 
 test('a session watches a bounded number of tasks, and what is refused is not stored', () => {
   const world = coreWorld()
-  const list = (n: number, from: number) => Array.from({ length: n }, (_, i) => ({ type: 'task.submit' as const, ref: `${from + i}`, watch: 'result' as const, task: { task_id: `t${from + i}`, user_address: 'a', user_input: 'q', context: '', fee: 0, nonce: 0, infer_fee: 1, max_infer_time: 60, model_name: 'llama', signed_tx: null, signer_public_key: null } }))
-  const submit = (n: number, from: number, session = 1) => world.turn({ op: 'submissions', session, list: list(n, from) }).effects.map((e) => ('message' in e && e.message.type === 'error' ? e.message.code : 'submitted'))
+  const list = (n: number, from: number) =>
+    Array.from({ length: n }, (_, i) => ({
+      type: 'task.submit' as const,
+      ref: `${from + i}`,
+      watch: 'result' as const,
+      task: {
+        task_id: `t${from + i}`,
+        user_address: 'a',
+        user_input: 'q',
+        context: '',
+        fee: 0,
+        nonce: 0,
+        infer_fee: 1,
+        max_infer_time: 60,
+        model_name: 'llama',
+        signed_tx: null,
+        signer_public_key: null,
+      },
+    }))
+  const submit = (n: number, from: number, session = 1) =>
+    world
+      .turn({ op: 'submissions', session, list: list(n, from) })
+      .effects.map((e) => ('message' in e && e.message.type === 'error' ? e.message.code : 'submitted'))
   expect(new Set(submit(MAX_WATCHES - 1, 0))).toEqual(new Set(['submitted']))
   expect(submit(3, MAX_WATCHES).sort()).toEqual(['rate_limited', 'rate_limited', 'submitted'])
   expect(submit(1, 0)).toEqual(['submitted']) // it is watched already
   expect(submit(1, 50_000, 2)).toEqual(['submitted'])
-  expect(world.turn({ op: 'client', session: 1, message: { type: 'task.watch', task_id: 't50000', watch: 'result', attempt: null, offset: 0 } }).effects).toMatchObject([{ message: { type: 'error', code: 'rate_limited', task_id: 't50000' } }])
+  expect(
+    world.turn({
+      op: 'client',
+      session: 1,
+      message: { type: 'task.watch', task_id: 't50000', watch: 'result', attempt: null, offset: 0 },
+    }).effects,
+  ).toMatchObject([{ message: { type: 'error', code: 'rate_limited', task_id: 't50000' } }])
   expect(world.db.prepare('SELECT count(*) FROM inference_tasks').pluck().get()).toBe(MAX_WATCHES + 1)
   world.turn({ op: 'left', session: 1 })
   expect(submit(2, 60_000)).toEqual(['submitted', 'submitted'])
@@ -231,9 +301,19 @@ test('a session watches a bounded number of tasks, and what is refused is not st
 
 test('a turn that is undone takes back the text and the place of its readers, and is told when it is run again', () => {
   const world = coreWorld()
-  const { task_id, attempt } = assignedIn([...world.submit(1).effects, ...world.turn(world.hello(1, 'a', 1)).effects])[0] ?? { task_id: '', attempt: 0 }
-  world.turn({ op: 'client', session: 2, message: { type: 'task.watch', task_id, watch: 'output', attempt: null, offset: 0 } })
-  const piece = (seq: number, delta: string) => world.turn({ op: 'message', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta } }).effects.filter((e) => e.session === 2)
+  const { task_id, attempt } = assignedIn([
+    ...world.submit(1).effects,
+    ...world.turn(world.hello(1, 'a', 1)).effects,
+  ])[0] ?? { task_id: '', attempt: 0 }
+  world.turn({
+    op: 'client',
+    session: 2,
+    message: { type: 'task.watch', task_id, watch: 'output', attempt: null, offset: 0 },
+  })
+  const piece = (seq: number, delta: string) =>
+    world
+      .turn({ op: 'message', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta } })
+      .effects.filter((e) => e.session === 2)
   world.commitsFail(diskFull)
   expect(piece(0, 'one')).toEqual([]) // its accept could not be stored
   world.commitsFail(null)
@@ -242,10 +322,16 @@ test('a turn that is undone takes back the text and the place of its readers, an
   expect(said).toEqual([{ session: 2, message: { type: 'task.output', task_id, attempt, offset: 0, delta: 'one' } }])
   expect(piece(1, ' two')).toMatchObject([{ message: { offset: 3, delta: ' two' } }])
   world.commitsFail(diskFull)
-  const complete = { op: 'message' as const, session: 1, message: { type: 'task.complete' as const, task_id, attempt, output: 'one two', confidence: 1 } }
+  const complete = {
+    op: 'message' as const,
+    session: 1,
+    message: { type: 'task.complete' as const, task_id, attempt, output: 'one two', confidence: 1 },
+  }
   expect(world.turn(complete).effects.filter((e) => e.session === 2)).toEqual([])
   world.commitsFail(null)
   world.passes(1000)
   expect(piece(2, '!')).toMatchObject([{ message: { offset: 7, delta: '!' } }])
-  expect(world.turn(complete).effects.filter((e) => e.session === 2)).toMatchObject([{ message: { type: 'task.result', status: 'completed' } }])
+  expect(world.turn(complete).effects.filter((e) => e.session === 2)).toMatchObject([
+    { message: { type: 'task.result', status: 'completed' } },
+  ])
 })

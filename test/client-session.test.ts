@@ -7,20 +7,40 @@ import { connectClient, submission } from './client-helpers.js'
 import { connectNode, inspect, startService, task, tempDir, until } from './helpers.js'
 
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
-const count = (file: string) => inspect(file, (db) => db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n)
+const count = (file: string) =>
+  inspect(file, (db) => db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n)
 
 test('a session begins with a welcome; a submission is answered once it is stored, and its result comes by itself', async () => {
   const service = await startService(calm)
   const client = await connectClient(service)
   expect(client.socket.protocol).toBe('inference-client.v1')
-  expect(await client.next('session.welcome')).toEqual({ type: 'session.welcome', protocol: 1, server_time: expect.any(Number), max_in_flight: 1000 })
+  expect(await client.next('session.welcome')).toEqual({
+    type: 'session.welcome',
+    protocol: 1,
+    server_time: expect.any(Number),
+    max_in_flight: 1000,
+  })
   client.submit({ ref: 'first', task_id: 'A' })
-  expect(await client.next('task.submitted')).toEqual({ type: 'task.submitted', ref: 'first', task_id: 'A', status: 'pending' })
-  expect(await service.status('A')).toMatchObject({ status: 'pending', user_input: 'What is the capital of France?', infer_fee: 2500 })
+  expect(await client.next('task.submitted')).toEqual({
+    type: 'task.submitted',
+    ref: 'first',
+    task_id: 'A',
+    status: 'pending',
+  })
+  expect(await service.status('A')).toMatchObject({
+    status: 'pending',
+    user_input: 'What is the capital of France?',
+    infer_fee: 2500,
+  })
   const node = await connectNode(service, 'n')
   const assigned = await node.next('task.assign')
   expect(assigned.stream).toBe(false)
-  expect(await client.next('task.status')).toEqual({ type: 'task.status', task_id: 'A', status: 'in_progress', attempt: 1 })
+  expect(await client.next('task.status')).toEqual({
+    type: 'task.status',
+    task_id: 'A',
+    status: 'in_progress',
+    attempt: 1,
+  })
   node.complete(assigned, 'Paris')
   expect(await client.next('task.result')).toEqual({
     type: 'task.result',
@@ -57,17 +77,28 @@ test('what one commit releases is one frame, in the order of the submissions', a
   client.say(...Array.from({ length: 256 }, (_, i) => submission({ ref: `c${i}`, task_id: `t${i}`, watch: 'none' })))
   await client.next('task.submitted', { ref: 'c255' })
   expect(client.frames).toHaveLength(2)
-  expect((JSON.parse(client.frames[1] ?? '') as { ref: string }[]).map((m) => m.ref)).toEqual(Array.from({ length: 256 }, (_, i) => `c${i}`))
+  expect((JSON.parse(client.frames[1] ?? '') as { ref: string }[]).map((m) => m.ref)).toEqual(
+    Array.from({ length: 256 }, (_, i) => `c${i}`),
+  )
   expect(count(service.file)).toBe(256)
 })
 
 test('a submission is idempotent by its task_id, and says where the task is; other content is a conflict', async () => {
   const service = await startService(calm)
   const client = await connectClient(service)
-  client.say(submission({ ref: '1', task_id: 'A' }), submission({ ref: '2', task_id: 'A' }), submission({ ref: '3', task_id: 'A', infer_fee: 1 }))
+  client.say(
+    submission({ ref: '1', task_id: 'A' }),
+    submission({ ref: '2', task_id: 'A' }),
+    submission({ ref: '3', task_id: 'A', infer_fee: 1 }),
+  )
   expect(await client.next('task.submitted', { ref: '1' })).toMatchObject({ status: 'pending' })
   expect(await client.next('task.submitted', { ref: '2' })).toMatchObject({ status: 'pending', task_id: 'A' })
-  expect(await client.next('error')).toEqual({ type: 'error', code: 'conflict', ref: '3', message: expect.stringContaining('A') })
+  expect(await client.next('error')).toEqual({
+    type: 'error',
+    code: 'conflict',
+    ref: '3',
+    message: expect.stringContaining('A'),
+  })
   const node = await connectNode(service, 'n')
   const assigned = await node.next('task.assign')
   node.accept(assigned)
@@ -82,21 +113,31 @@ test('a submission is idempotent by its task_id, and says where the task is; oth
   client.submit({ ref: 'y', task_id: 'A' })
   expect(await client.next('task.submitted', { ref: 'y' })).toMatchObject({ status: 'completed' })
   expect(await client.next('task.result')).toMatchObject({ result: { output: 'Paris' } })
-  expect(await service.post('/api/v1/tasks/submit', task({ task_id: 'A' }))).toMatchObject({ status: 200, body: { data: { task_id: 'A' } } })
-  expect(Object.keys((await service.post('/api/v1/tasks/submit', task({ task_id: 'A' }))).body?.data)).toEqual(['task_id'])
+  expect(await service.post('/api/v1/tasks/submit', task({ task_id: 'A' }))).toMatchObject({
+    status: 200,
+    body: { data: { task_id: 'A' } },
+  })
+  expect(Object.keys((await service.post('/api/v1/tasks/submit', task({ task_id: 'A' }))).body?.data)).toEqual([
+    'task_id',
+  ])
 })
 
 test('amounts are taken digit by digit, as over REST', async () => {
   const service = await startService()
   const client = await connectClient(service)
-  const say = (fee: string, ref: string) => client.socket.send(JSON.stringify(submission({ ref, task_id: ref, infer_fee: 'FEE' })).replace('"FEE"', fee))
+  const say = (fee: string, ref: string) =>
+    client.socket.send(JSON.stringify(submission({ ref, task_id: ref, infer_fee: 'FEE' })).replace('"FEE"', fee))
   say('9007199254740991', 'most')
   say('"9007199254740991"', 'text')
   say('9007199254740990.5', 'half')
   say('9007199254740992', 'more')
   await client.next('task.submitted', { ref: 'most' })
   await client.next('task.submitted', { ref: 'text' })
-  for (const ref of ['half', 'more']) expect(await client.next('error', { ref })).toMatchObject({ code: 'invalid_message', message: expect.stringContaining('infer_fee') })
+  for (const ref of ['half', 'more'])
+    expect(await client.next('error', { ref })).toMatchObject({
+      code: 'invalid_message',
+      message: expect.stringContaining('infer_fee'),
+    })
   expect((await service.status('most')).infer_fee).toBe(9007199254740991)
 })
 
@@ -118,11 +159,25 @@ test('a task is cancelled, watched or not; its end is said once', async () => {
   const service = await startService(calm)
   const client = await connectClient(service)
   const node = await connectNode(service, 'n')
-  client.say(submission({ ref: '1', task_id: 'A' }), submission({ ref: '2', task_id: 'B', watch: 'none', model_name: 'nobody' }))
+  client.say(
+    submission({ ref: '1', task_id: 'A' }),
+    submission({ ref: '2', task_id: 'B', watch: 'none', model_name: 'nobody' }),
+  )
   await node.next('task.assign')
   await client.next('task.status')
-  client.say({ type: 'task.cancel', task_id: 'A' }, { type: 'task.cancel', task_id: 'B' }, { type: 'task.cancel', task_id: 'C' })
-  for (const task_id of ['A', 'B']) expect(await client.next('task.result', { task_id })).toEqual({ type: 'task.result', task_id, status: 'failed', result: null, error: 'cancelled' })
+  client.say(
+    { type: 'task.cancel', task_id: 'A' },
+    { type: 'task.cancel', task_id: 'B' },
+    { type: 'task.cancel', task_id: 'C' },
+  )
+  for (const task_id of ['A', 'B'])
+    expect(await client.next('task.result', { task_id })).toEqual({
+      type: 'task.result',
+      task_id,
+      status: 'failed',
+      result: null,
+      error: 'cancelled',
+    })
   expect(await client.next('error', { task_id: 'C' })).toMatchObject({ code: 'task_not_found' })
   expect(await node.next('task.cancel')).toMatchObject({ reason: 'cancelled' })
   await client.settle()
@@ -142,14 +197,22 @@ test('while the store cannot be written each submission is told unavailable, and
   const other = new Database(service.file)
   onTestFinished(() => void other.close())
   other.exec('BEGIN IMMEDIATE')
-  client.say(submission({ ref: '1', task_id: 'one' }), submission({ ref: '2' }), { type: 'task.watch', task_id: 'before' }, { type: 'task.cancel', task_id: 'before' })
+  client.say(
+    submission({ ref: '1', task_id: 'one' }),
+    submission({ ref: '2' }),
+    { type: 'task.watch', task_id: 'before' },
+    { type: 'task.cancel', task_id: 'before' },
+  )
   for (const ref of ['1', '2']) expect(await client.next('error', { ref })).toMatchObject({ code: 'unavailable' })
   expect(await client.next('task.status')).toMatchObject({ task_id: 'before', status: 'pending' })
   expect(await client.next('error', { task_id: 'before' })).toMatchObject({ code: 'unavailable' })
   other.exec('ROLLBACK')
   await until(async () => (await service.get('/health')).status === 200, 'health')
   expect(count(service.file)).toBe(1)
-  for (let i = 0; i < 1000; i += 250) client.say(...Array.from({ length: 250 }, (_, n) => submission({ ref: `n${i + n}`, task_id: `n${i + n}`, watch: 'none' })))
+  for (let i = 0; i < 1000; i += 250)
+    client.say(
+      ...Array.from({ length: 250 }, (_, n) => submission({ ref: `n${i + n}`, task_id: `n${i + n}`, watch: 'none' })),
+    )
   await client.next('task.submitted', { ref: 'n999' }) // those that were refused are not in flight any more
 })
 

@@ -9,9 +9,11 @@ const retry = (service: Door, id: string) => order(service, `/api/v1/tasks/${enc
 const drain = (service: Door, id: string) => order(service, `/api/v1/nodes/${encodeURIComponent(id)}/drain`)
 const resume = (service: Door, id: string) => order(service, `/api/v1/nodes/${encodeURIComponent(id)}/resume`)
 const forget = (service: Door, id: string) => order(service, `/api/v1/nodes/${encodeURIComponent(id)}`, 'DELETE')
-const detailOf = async (service: Door, id: string) => (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
+const detailOf = async (service: Door, id: string) =>
+  (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
 const nodesOf = async (service: Door) => (await service.get('/api/v1/nodes')).body?.data
-const nodeOf = async (service: Door, id: string) => (await nodesOf(service)).find((n: { node_id: string }) => n.node_id === id)
+const nodeOf = async (service: Door, id: string) =>
+  (await nodesOf(service)).find((n: { node_id: string }) => n.node_id === id)
 const stats = async (service: Door) => (await service.get('/api/v1/stats')).body?.data
 const failed = (service: Pick<Service, 'post'>, node: string, id: string, retryable = false) =>
   service.post('/api/v1/tasks/fail', { task_id: id, inference_node_id: node, error: 'broken', retryable })
@@ -23,7 +25,10 @@ const completed = (service: Pick<Service, 'post'>, node: string, id: string) =>
 test('a waiting task that is cancelled has failed, and no node gets it', async () => {
   const service = await startService()
   await service.submit({ task_id: 'a' })
-  expect(await cancel(service, 'a')).toMatchObject({ status: 200, body: { success: true, data: 'Task cancelled', error: null } })
+  expect(await cancel(service, 'a')).toMatchObject({
+    status: 200,
+    body: { success: true, data: 'Task cancelled', error: null },
+  })
   expect(await service.status('a')).toMatchObject({ status: 'failed', error: 'cancelled', result: null, attempts: 0 })
   await service.register('n')
   expect(await service.poll('n')).toBeNull()
@@ -100,7 +105,10 @@ test('what has ended otherwise cannot be cancelled: 409', async () => {
     await service.poll('n')
     await (task_id === 'good' ? completed : failed)(service, 'n', task_id)
     const before = await detailOf(service, task_id)
-    expect(await cancel(service, task_id)).toMatchObject({ status: 409, body: { code: 'conflict', error: expect.stringContaining(task_id) } })
+    expect(await cancel(service, task_id)).toMatchObject({
+      status: 409,
+      body: { code: 'conflict', error: expect.stringContaining(task_id) },
+    })
     expect(await detailOf(service, task_id)).toEqual(before)
   }
 })
@@ -109,12 +117,18 @@ test('what does not exist is 404, and what cannot be an id is 400, for every ord
   const service = await startService()
   for (const order of [cancel, retry]) {
     expect(await order(service, 'nothing')).toMatchObject({ status: 404, body: { code: 'task_not_found' } })
-    expect(await order(service, 'x'.repeat(129))).toMatchObject({ status: 400, body: { code: 'invalid_request', error: expect.stringContaining('task_id') } })
+    expect(await order(service, 'x'.repeat(129))).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_request', error: expect.stringContaining('task_id') },
+    })
     expect(await order(service, 'a/b')).toMatchObject({ status: 400 })
   }
   for (const order of [drain, resume, forget]) {
     expect(await order(service, 'nobody')).toMatchObject({ status: 404, body: { code: 'node_not_registered' } })
-    expect(await order(service, 'x'.repeat(129))).toMatchObject({ status: 400, body: { code: 'invalid_request', error: expect.stringContaining('node_id') } })
+    expect(await order(service, 'x'.repeat(129))).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_request', error: expect.stringContaining('node_id') },
+    })
     expect(await order(service, 'a/b')).toMatchObject({ status: 400 })
   }
 })
@@ -145,7 +159,10 @@ test('a failed task that is retried goes on with its attempt numbers, and counts
     expect((await service.poll('n')).task_id).toBe('a')
     await failed(service, 'n', 'a', true)
   }
-  expect(await service.status('a')).toMatchObject({ status: 'failed', error: expect.stringContaining('gave up after 2 attempts') })
+  expect(await service.status('a')).toMatchObject({
+    status: 'failed',
+    error: expect.stringContaining('gave up after 2 attempts'),
+  })
   expect(await retry(service, 'a')).toMatchObject({ status: 200, body: { data: 'Task queued again' } })
   expect(await service.status('a')).toMatchObject({ status: 'pending', error: null, attempts: 2 })
   expect(await service.poll('n')).toMatchObject({ task_id: 'a', attempt: 3 })
@@ -156,8 +173,17 @@ test('a failed task that is retried goes on with its attempt numbers, and counts
   expect(await service.poll('m')).toMatchObject({ task_id: 'a', attempt: 4 })
   await completed(service, 'm', 'a')
   const detail = await detailOf(service, 'a')
-  expect(detail.attempts.map((a: { attempt: number; end: string }) => [a.attempt, a.end])).toEqual([[1, 'failed'], [2, 'failed'], [3, 'failed'], [4, 'completed']])
-  expect(detail).toMatchObject({ status: 'completed', error: null, earlier_ends: [{ attempt: 2, status: 'failed', error: expect.stringContaining('gave up') }] })
+  expect(detail.attempts.map((a: { attempt: number; end: string }) => [a.attempt, a.end])).toEqual([
+    [1, 'failed'],
+    [2, 'failed'],
+    [3, 'failed'],
+    [4, 'completed'],
+  ])
+  expect(detail).toMatchObject({
+    status: 'completed',
+    error: null,
+    earlier_ends: [{ attempt: 2, status: 'failed', error: expect.stringContaining('gave up') }],
+  })
 })
 
 test('every end before a retry is kept, oldest first, with its times', async () => {
@@ -260,7 +286,11 @@ test('a late result from before a retry is still taken while there is none', asy
   await retry(service, 'a')
   node.complete(assigned, 'late but good')
   expect(await node.next('task.settled')).toMatchObject({ status: 'completed', attempt: 1 })
-  expect(await service.status('a')).toMatchObject({ status: 'completed', error: null, result: { output: 'late but good' } })
+  expect(await service.status('a')).toMatchObject({
+    status: 'completed',
+    error: null,
+    result: { output: 'late but good' },
+  })
 })
 
 test('cancel and retry hold over a restart', async () => {
@@ -368,7 +398,10 @@ test('a forgotten node that polls is unknown until it registers again', async ()
   const service = await startService()
   await service.register('n')
   await forget(service, 'n')
-  expect(await service.get('/api/v1/nodes/n/tasks')).toMatchObject({ status: 404, body: { code: 'node_not_registered' } })
+  expect(await service.get('/api/v1/nodes/n/tasks')).toMatchObject({
+    status: 404,
+    body: { code: 'node_not_registered' },
+  })
   expect((await service.post('/api/v1/nodes/heartbeat', { node_id: 'n', status: 'online' })).status).toBe(404)
   expect((await service.register('n')).status).toBe(200)
 })
@@ -378,7 +411,10 @@ test('a node that holds a task is not forgotten: 409', async () => {
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
   const assigned = await node.next('task.assign')
-  expect(await forget(service, 'n')).toMatchObject({ status: 409, body: { code: 'conflict', error: expect.stringContaining('drain') } })
+  expect(await forget(service, 'n')).toMatchObject({
+    status: 409,
+    body: { code: 'conflict', error: expect.stringContaining('drain') },
+  })
   await node.beat()
   node.complete(assigned)
   expect(await node.next('task.settled')).toMatchObject({ status: 'completed' })
@@ -404,7 +440,12 @@ test('a forgotten name may be taken by another key, in a session and over REST, 
   const challenge = await second.next('session.challenge')
   second.say(hello(service, 'n', challenge.nonce, {}, identity('somebody else')))
   await second.next('session.welcome')
-  expect(await nodeOf(service, 'n')).toMatchObject({ status: 'online', drained: false, failures_in_row: 0, success_rate: null })
+  expect(await nodeOf(service, 'n')).toMatchObject({
+    status: 'online',
+    drained: false,
+    failures_in_row: 0,
+    success_rate: null,
+  })
   await forget(service, 'n')
   await second.closed
   expect((await service.register('n', { public_key: '03another' })).status).toBe(200)

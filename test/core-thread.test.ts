@@ -8,7 +8,8 @@ import { configFile, serviceChild, cli } from './child.js'
 import { connectNode, quick, serviceAt, task, tempDir, until } from './helpers.js'
 
 /** A configuration with the core in a thread of its own. */
-const inThread = (more = '', dir = tempDir()): string => configFile(`core_thread = true\nheartbeat_interval = 5\nshutdown_timeout = 2\n${more}`, dir)
+const inThread = (more = '', dir = tempDir()): string =>
+  configFile(`core_thread = true\nheartbeat_interval = 5\nshutdown_timeout = 2\n${more}`, dir)
 
 test('with its core in a thread a service takes, pushes and settles tasks, and its stop and next start lose nothing', async () => {
   const config = inThread()
@@ -51,7 +52,9 @@ test('a thread makes the backups of its service', async () => {
 test('a service whose thread is gone ends, and its next start has what was acknowledged', async () => {
   const database_path = join(tempDir(), 'inference.db')
   const serve = async (kill: object | null) => {
-    const child = fork(fileURLToPath(new URL('crash/serve.mjs', import.meta.url)), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    const child = fork(fileURLToPath(new URL('crash/serve.mjs', import.meta.url)), {
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    })
     const exit = once(child, 'exit')
     onTestFinished(async () => {
       child.kill('SIGKILL')

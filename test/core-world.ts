@@ -38,17 +38,40 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     db: opened.db,
     turn,
     submit: (n: number, more: Record<string, unknown> = {}) =>
-      turn({ op: 'submit', tasks: Array.from({ length: n }, () => v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee: 1, max_infer_time: 600, model_name: 'llama', ...more })) }),
+      turn({
+        op: 'submit',
+        tasks: Array.from({ length: n }, () =>
+          v.parse(submitBody, {
+            user_address: 'ST1',
+            user_input: 'q',
+            infer_fee: 1,
+            max_infer_time: 600,
+            model_name: 'llama',
+            ...more,
+          }),
+        ),
+      }),
     /** Many well-paid tasks of one model and a badly paid one of another, in one turn. */
     submitMixed: (n: number) => {
-      const one = (model_name: string, infer_fee: number) => v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee, max_infer_time: 600, model_name })
-      return turn({ op: 'submit', tasks: Array.from({ length: n }, () => one('llama', 10)) }, { op: 'submit', tasks: [one('gemma', 1)] })
+      const one = (model_name: string, infer_fee: number) =>
+        v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee, max_infer_time: 600, model_name })
+      return turn(
+        { op: 'submit', tasks: Array.from({ length: n }, () => one('llama', 10)) },
+        { op: 'submit', tasks: [one('gemma', 1)] },
+      )
     },
     hello: (session: number, node_id: string, slots: number): Operation => ({
       op: 'hello',
       session,
       key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
-      hello: v.parse(nodeMessages['session.hello'], { type: 'session.hello', node_id, public_key: 'k', signature: 's', supported_models: ['llama'], max_concurrent_tasks: slots }),
+      hello: v.parse(nodeMessages['session.hello'], {
+        type: 'session.hello',
+        node_id,
+        public_key: 'k',
+        signature: 's',
+        supported_models: ['llama'],
+        max_concurrent_tasks: slots,
+      }),
     }),
     /** Time passes, in steps that the clock takes for the service's own time. @returns what was sent meanwhile */
     passes(ms: number): Effect[] {
@@ -75,7 +98,9 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
 }
 
 export const assigned = (effects: readonly Effect[]): (Assignment & { session: number })[] =>
-  effects.flatMap((e) => ('message' in e && e.message.type === 'task.assign' ? [{ ...e.message, session: e.session }] : []))
+  effects.flatMap((e) =>
+    'message' in e && e.message.type === 'task.assign' ? [{ ...e.message, session: e.session }] : [],
+  )
 
 /** A disk that has no room. */
 export const diskFull = (): never => {

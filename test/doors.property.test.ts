@@ -30,11 +30,28 @@ type Command =
 
 const n = fc.nat(7)
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('submit' as const), id: n, other: fc.nat(6).map((x) => x === 0) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('submit' as const), id: n, other: fc.nat(6).map((x) => x === 0) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('batch' as const), from: n }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('connect' as const), node: n, remembers: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('vanish' as const), node: n, returned: fc.boolean() }) },
-  { weight: 9, arbitrary: fc.record({ do: fc.constantFrom('complete' as const, 'complete' as const, 'fail' as const, 'failForGood' as const, 'reject' as const, 'accept' as const), node: n, which: n }) },
+  {
+    weight: 9,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        'complete' as const,
+        'complete' as const,
+        'fail' as const,
+        'failForGood' as const,
+        'reject' as const,
+        'accept' as const,
+      ),
+      node: n,
+      which: n,
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('poll' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('pollComplete' as const, 'pollFail' as const), which: n }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('cancel' as const, 'retry' as const), id: n }) },
@@ -44,10 +61,23 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 
 const NODES = ['alice', 'bob']
 const POLLER = 'pat'
-const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600, restart_grace: 3600, shutdown_timeout: 0, node_timeout: 3600, max_attempts: 4 }
+const calm = {
+  heartbeat_interval: 3600,
+  accept_timeout: 3600,
+  reconnect_grace: 3600,
+  restart_grace: 3600,
+  shutdown_timeout: 0,
+  node_timeout: 3600,
+  max_attempts: 4,
+}
 
 /** A thread needs the built files. */
-const built = async (): Promise<typeof createCoordinator> => ((await import(new URL('../dist/coordinator.js', import.meta.url).href)) as { createCoordinator: typeof createCoordinator }).createCoordinator
+const built = async (): Promise<typeof createCoordinator> =>
+  (
+    (await import(new URL('../dist/coordinator.js', import.meta.url).href)) as {
+      createCoordinator: typeof createCoordinator
+    }
+  ).createCoordinator
 
 /** What the model knows of a task: who was given which attempt, and how it has ended. */
 interface Known {
@@ -58,7 +88,12 @@ interface Known {
 
 async function play(commands: readonly Command[], inThread: boolean): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'inference-'))
-  const settings = inferenceDefaults({ ...calm, database_path: join(dir, 'inference.db'), api_port: 0, core_thread: inThread })
+  const settings = inferenceDefaults({
+    ...calm,
+    database_path: join(dir, 'inference.db'),
+    api_port: 0,
+    core_thread: inThread,
+  })
   let coordinator: Coordinator
   let service: Omit<Service, 'file' | 'coordinator' | 'stop'>
   const known = new Map<string, Known>()
@@ -74,7 +109,10 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
     const t = known.get(taskId)
     if (t === undefined) throw new Error(`${taskId} was given out and never acknowledged`)
     expect(t.status, `${taskId} is given out`).toBe('open')
-    expect(t.given.has(attempt) && t.given.get(attempt) !== node, `attempt ${attempt} of ${taskId} was given twice`).toBe(false)
+    expect(
+      t.given.has(attempt) && t.given.get(attempt) !== node,
+      `attempt ${attempt} of ${taskId} was given twice`,
+    ).toBe(false)
     t.given.set(attempt, node)
   }
   const heed = (node: string, messages: readonly ServerMessage[]): void => {
@@ -115,32 +153,56 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         await sleep(1)
       }
     }
-    socket.on('message', (d: Buffer) => void inbox.push(...[JSON.parse(d.toString()) as ServerMessage | ServerMessage[]].flat()))
+    socket.on(
+      'message',
+      (d: Buffer) => void inbox.push(...[JSON.parse(d.toString()) as ServerMessage | ServerMessage[]].flat()),
+    )
     socket.on('error', () => undefined)
     const challenge = await next('session.challenge')
     const running = remembers ? [...(holds.get(node) ?? [])].map(([task_id, attempt]) => ({ task_id, attempt })) : []
-    if (challenge.type === 'session.challenge') socket.send(JSON.stringify(hello(service, node, challenge.nonce, { supported_models: ['llama'], max_concurrent_tasks: 2, running, batch: true })))
+    if (challenge.type === 'session.challenge')
+      socket.send(
+        JSON.stringify(
+          hello(service, node, challenge.nonce, {
+            supported_models: ['llama'],
+            max_concurrent_tasks: 2,
+            running,
+            batch: true,
+          }),
+        ),
+      )
     const welcome = await next('session.welcome')
     sockets.set(node, { socket, inbox })
     if (welcome.type === 'session.welcome') holds.set(node, new Map(welcome.resumed.map((r) => [r.task_id, r.attempt])))
   }
-  const report = async (node: string, which: number, kind: 'complete' | 'fail' | 'failForGood' | 'reject' | 'accept'): Promise<void> => {
+  const report = async (
+    node: string,
+    which: number,
+    kind: 'complete' | 'fail' | 'failForGood' | 'reject' | 'accept',
+  ): Promise<void> => {
     if (!sockets.has(node)) return
-    const given = [...known].flatMap(([task_id, t]) => [...t.given].filter(([, who]) => who === node).map(([attempt]) => ({ task_id, attempt })))
+    const given = [...known].flatMap(([task_id, t]) =>
+      [...t.given].filter(([, who]) => who === node).map(([attempt]) => ({ task_id, attempt })),
+    )
     const about = given[which % Math.max(1, given.length)]
     if (about === undefined) return
     const t = known.get(about.task_id) as Known
     const wasHeld = holds.get(node)?.get(about.task_id) === about.attempt
     const output = `${about.task_id} by ${node} in ${about.attempt}`
     const message =
-      kind === 'complete' ? { type: 'task.complete', ...about, output, confidence: 1 }
-      : kind === 'accept' ? { type: 'task.accept', ...about }
-      : kind === 'reject' ? { type: 'task.reject', ...about, reason: 'no' }
-      : { type: 'task.fail', ...about, error: 'no', retryable: kind === 'fail' }
+      kind === 'complete'
+        ? { type: 'task.complete', ...about, output, confidence: 1 }
+        : kind === 'accept'
+          ? { type: 'task.accept', ...about }
+          : kind === 'reject'
+            ? { type: 'task.reject', ...about, reason: 'no' }
+            : { type: 'task.fail', ...about, error: 'no', retryable: kind === 'fail' }
     if (kind !== 'accept') holds.get(node)?.delete(about.task_id)
     const open = t.status === 'open'
     const answers = await exchange(node, message)
-    const settled = answers.some((m) => m.type === 'task.settled' && m.task_id === about.task_id && m.attempt === about.attempt)
+    const settled = answers.some(
+      (m) => m.type === 'task.settled' && m.task_id === about.task_id && m.attempt === about.attempt,
+    )
     if (kind === 'complete') {
       // The first result of an open task wins, whoever holds the task now; a repeated one is settled again.
       expect(settled, `${output}, task ${t.status}`).toBe(open || t.output === output)
@@ -157,7 +219,10 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
       case 'submit': {
         const task_id = `t${c.id}`
         const old = known.get(task_id)
-        const { status } = await service.post('/api/v1/tasks/submit', submission({ task_id, infer_fee: c.id, user_input: c.other ? 'another' : 'the same' }))
+        const { status } = await service.post(
+          '/api/v1/tasks/submit',
+          submission({ task_id, infer_fee: c.id, user_input: c.other ? 'another' : 'the same' }),
+        )
         if (old === undefined) known.set(task_id, { status: 'open', output: null, given: new Map() })
         else expect([200, 409]).toContain(status)
         if (old === undefined) expect(status).toBe(200)
@@ -168,7 +233,9 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         const { status, body } = await service.post('/api/v1/tasks/batch', { tasks })
         expect(status).toBe(200)
         expect(body?.data).toEqual({ results: tasks.map((t) => ({ task_id: 'task_id' in t ? t.task_id : '' })) })
-        for (const t of tasks) if ('task_id' in t && !known.has(String(t.task_id))) known.set(String(t.task_id), { status: 'open', output: null, given: new Map() })
+        for (const t of tasks)
+          if ('task_id' in t && !known.has(String(t.task_id)))
+            known.set(String(t.task_id), { status: 'open', output: null, given: new Map() })
         return
       }
       case 'connect':
@@ -180,7 +247,10 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         sockets.delete(node)
         if (c.returned) at.socket.close(1000)
         else at.socket.terminate()
-        const entry = async () => ((await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string }[]).find((x) => x.node_id === node)?.status
+        const entry = async () =>
+          ((await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string }[]).find(
+            (x) => x.node_id === node,
+          )?.status
         while ((await entry()) !== 'offline') await sleep(1)
         if (c.returned) holds.get(node)?.clear()
         return
@@ -203,15 +273,24 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         const [task_id, t] = given[c.which % Math.max(1, given.length)] ?? []
         if (task_id === undefined || t === undefined) return
         const output = `${task_id} by ${POLLER}`
-        if (c.do === 'pollFail') return void expect([200, 409]).toContain((await service.post('/api/v1/tasks/fail', { task_id, inference_node_id: POLLER, error: 'no' })).status)
-        const { status } = await service.post('/api/v1/tasks/complete', { task_id, inference_node_id: POLLER, output, confidence: 1 })
+        if (c.do === 'pollFail')
+          return void expect([200, 409]).toContain(
+            (await service.post('/api/v1/tasks/fail', { task_id, inference_node_id: POLLER, error: 'no' })).status,
+          )
+        const { status } = await service.post('/api/v1/tasks/complete', {
+          task_id,
+          inference_node_id: POLLER,
+          output,
+          confidence: 1,
+        })
         expect(status).toBe(t.status === 'open' || t.output === output ? 200 : 409)
         if (t.status === 'open') Object.assign(t, { status: 'completed', output })
         return
       }
       case 'cancel': {
         const t = known.get(`t${c.id}`)
-        const before = t === undefined ? null : ((await service.status(`t${c.id}`)) as { status: string; error: string | null })
+        const before =
+          t === undefined ? null : ((await service.status(`t${c.id}`)) as { status: string; error: string | null })
         const { status } = await service.post(`/api/v1/tasks/t${c.id}/cancel`, {})
         if (t === undefined || before === null) return expect(status).toBe(404)
         const may = before.status === 'pending' || before.status === 'in_progress' || before.error === 'cancelled'
@@ -244,7 +323,11 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
     await settle()
     const recount: Record<string, number> = { pending: 0, in_progress: 0, completed: 0, failed: 0 }
     for (const [taskId, t] of known) {
-      const now = (await service.status(taskId)) as { status: string; error: string | null; result: { output: string } | null }
+      const now = (await service.status(taskId)) as {
+        status: string
+        error: string | null
+        result: { output: string } | null
+      }
       // Only the service counts attempts: an open task may have been given up by it.
       if (t.status === 'open' && now.status === 'failed') {
         expect(now.error, taskId).toMatch(/^gave up after|^no$|poison/)
@@ -255,9 +338,17 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
       recount[now.status] = (recount[now.status] ?? 0) + 1
     }
     const stats = (await service.get('/api/v1/stats')).body?.data as Record<string, number>
-    expect({ pending: stats['pending_tasks'], in_progress: stats['processing_tasks'], completed: stats['completed_tasks'], failed: stats['failed_tasks'] }).toEqual(recount)
+    expect({
+      pending: stats['pending_tasks'],
+      in_progress: stats['processing_tasks'],
+      completed: stats['completed_tasks'],
+      failed: stats['failed_tasks'],
+    }).toEqual(recount)
     expect(stats['total_tasks']).toBe(known.size)
-    const nodes = (await service.get('/api/v1/nodes')).body?.data as { in_progress_tasks: number; max_concurrent_tasks: number }[]
+    const nodes = (await service.get('/api/v1/nodes')).body?.data as {
+      in_progress_tasks: number
+      max_concurrent_tasks: number
+    }[]
     expect(nodes.reduce((sum, x) => sum + x.in_progress_tasks, 0)).toBe(stats['processing_tasks'])
     for (const x of nodes) expect(x.in_progress_tasks).toBeLessThanOrEqual(x.max_concurrent_tasks)
   }
@@ -278,9 +369,19 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
 const runs = Number(process.env['PROPERTY_RUNS'] ?? 12)
 
 test('whatever comes through the doors, the service does what the model says', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), (commands) => play(commands, false)), { numRuns: runs })
+  await fc.assert(
+    fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), (commands) =>
+      play(commands, false),
+    ),
+    { numRuns: runs },
+  )
 }, 180_000)
 
 test('the same with the core in a thread of its own', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), (commands) => play(commands, true)), { numRuns: Math.ceil(runs / 2) })
+  await fc.assert(
+    fc.asyncProperty(fc.array(command, { minLength: 4, maxLength: 40, size: 'max' }), (commands) =>
+      play(commands, true),
+    ),
+    { numRuns: Math.ceil(runs / 2) },
+  )
 }, 180_000)

@@ -28,4 +28,11 @@ export function fakeTime(): FakeTime {
 }
 
 /** Settings under which only what a test lets end by clock does. */
-export const patient = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600, restart_grace: 3600, node_timeout: 86_400, shutdown_timeout: 1 }
+export const patient = {
+  heartbeat_interval: 3600,
+  accept_timeout: 3600,
+  reconnect_grace: 3600,
+  restart_grace: 3600,
+  node_timeout: 86_400,
+  shutdown_timeout: 1,
+}

@@ -4,8 +4,10 @@ import { fakeTime, patient } from './fake-time.js'
 import { connectNode, startService, until, type Service } from './helpers.js'
 
 type Door = Pick<Service, 'get'>
-const detailOf = async (service: Door, id: string) => (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
-const nodeOf = async (service: Door, id: string) => (await service.get('/api/v1/nodes')).body?.data.find((n: { node_id: string }) => n.node_id === id)
+const detailOf = async (service: Door, id: string) =>
+  (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
+const nodeOf = async (service: Door, id: string) =>
+  (await service.get('/api/v1/nodes')).body?.data.find((n: { node_id: string }) => n.node_id === id)
 /** The end of an attempt of a task, when it has come. */
 const endOf = (service: Door, id: string, attempt = 1) =>
   until(async () => {
@@ -142,7 +144,7 @@ test('a node that does not come back after a restart of the coordinator is the f
   expect(await nodeOf(second, 'n')).toMatchObject(unblamed)
 })
 
-test('a rejected task, one that was cancelled and one that was superseded are nobody\'s fault', async () => {
+test("a rejected task, one that was cancelled and one that was superseded are nobody's fault", async () => {
   const service = await startService(patient)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'rejected' })
@@ -187,7 +189,9 @@ test('an attempt that was handed out five times without a result is the fault of
 // The rest of a node that fails in a row
 
 test('the rest is thirty seconds after three failures, doubles with every further one, and is an hour at most', () => {
-  expect([3, 4, 5, 6, 9, 10, 11, 100, 10_000].map(coolDown)).toEqual([30, 60, 120, 240, 1920, 3600, 3600, 3600, 3600].map((s) => s * 1000))
+  expect([3, 4, 5, 6, 9, 10, 11, 100, 10_000].map(coolDown)).toEqual(
+    [30, 60, 120, 240, 1920, 3600, 3600, 3600, 3600].map((s) => s * 1000),
+  )
 })
 
 /** Lets a polling node fail its next task. */
@@ -211,7 +215,10 @@ test('a polling node that failed three times in a row gets nothing until its res
   expect(await nodeOf(service, 'n')).toMatchObject({ status: 'busy', failures_in_row: 3, cooled_until: until30 })
   await service.submit({ task_id: 'waits' })
   expect(await service.poll('n')).toBeNull()
-  expect((await detailOf(service, 'waits')).waiting).toMatchObject({ reason: 'no_node_online', explanation: says('resting') })
+  expect((await detailOf(service, 'waits')).waiting).toMatchObject({
+    reason: 'no_node_online',
+    explanation: says('resting'),
+  })
   await time.pass(service, 29)
   expect(await service.poll('n')).toBeNull()
   expect(await nodeOf(service, 'n')).toMatchObject({ cooled_until: until30 })
@@ -237,7 +244,11 @@ test('a node in session that rests is pushed nothing, and what waits goes to it 
     await service.send('POST', `/api/v1/tasks/a-${i}/cancel`)
     node.inbox.length = 0
   }
-  expect(await nodeOf(service, 'n')).toMatchObject({ status: 'busy', failures_in_row: 3, cooled_until: Math.floor(time.wall() / 1000) + 30 })
+  expect(await nodeOf(service, 'n')).toMatchObject({
+    status: 'busy',
+    failures_in_row: 3,
+    cooled_until: Math.floor(time.wall() / 1000) + 30,
+  })
   await service.submit({ task_id: 'waits' })
   await node.beat()
   await time.pass(service, 29)
@@ -290,7 +301,10 @@ test('a rest goes on over a restart of the coordinator', async () => {
   await time.pass(first, 10)
   await first.stop()
   const second = await startService({ ...patient, database_path: first.file }, time)
-  expect(await nodeOf(second, 'n')).toMatchObject({ failures_in_row: 3, cooled_until: Math.floor(time.wall() / 1000) + 20 })
+  expect(await nodeOf(second, 'n')).toMatchObject({
+    failures_in_row: 3,
+    cooled_until: Math.floor(time.wall() / 1000) + 20,
+  })
   await second.submit({ task_id: 'd' })
   expect(await second.poll('n')).toBeNull()
   await time.pass(second, 20)

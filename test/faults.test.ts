@@ -10,7 +10,8 @@ import { connectNode, startService, task, tempDir, until } from './helpers.js'
 
 describe.runIf(process.platform === 'linux')('a full disk', () => {
   /** The largest file the process may write: the kernel refuses what goes beyond, as a full disk does. */
-  const limitFiles = (pid: number, bytes: number | 'unlimited') => execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:unlimited`])
+  const limitFiles = (pid: number, bytes: number | 'unlimited') =>
+    execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:unlimited`])
 
   test('refuses writes with 503, keeps reads and sessions, and recovers by itself', async () => {
     const file = join(tempDir(), 'inference.db')
@@ -26,8 +27,16 @@ describe.runIf(process.platform === 'linux')('a full disk', () => {
     const refused = await service.post('/api/v1/tasks/submit', task({ task_id: 'refused' }))
     expect(refused.status).toBe(503)
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
-    expect(refused.body).toMatchObject({ success: false, data: null, code: 'unavailable', error: expect.stringContaining('cannot be written') })
-    expect(await service.get('/health')).toMatchObject({ status: 503, body: { success: false, data: { status: 'unhealthy' }, error: expect.stringContaining('cannot be written') } })
+    expect(refused.body).toMatchObject({
+      success: false,
+      data: null,
+      code: 'unavailable',
+      error: expect.stringContaining('cannot be written'),
+    })
+    expect(await service.get('/health')).toMatchObject({
+      status: 503,
+      body: { success: false, data: { status: 'unhealthy' }, error: expect.stringContaining('cannot be written') },
+    })
     expect((await service.status('before')).status).toBe('in_progress')
     expect((await service.get('/api/v1/tasks/refused/status')).status).toBe(404)
     await node.beat()
@@ -62,10 +71,14 @@ test('while another program holds the write lock, writes are refused and reads g
 test('an operation that fails by itself fails alone: what shares its commit is stored', async () => {
   const service = await startService()
   const other = new Database(service.file)
-  other.exec(`CREATE TRIGGER boom BEFORE INSERT ON inference_tasks WHEN new.user_address = 'boom' BEGIN SELECT RAISE(ABORT, 'boom'); END`)
+  other.exec(
+    `CREATE TRIGGER boom BEFORE INSERT ON inference_tasks WHEN new.user_address = 'boom' BEGIN SELECT RAISE(ABORT, 'boom'); END`,
+  )
   other.close()
   const names = Array.from({ length: 20 }, (_, i) => (i % 7 === 3 ? 'boom' : `user-${i}`))
-  const answers = await Promise.all(names.map((user_address, i) => service.post('/api/v1/tasks/submit', task({ task_id: `t${i}`, user_address }))))
+  const answers = await Promise.all(
+    names.map((user_address, i) => service.post('/api/v1/tasks/submit', task({ task_id: `t${i}`, user_address }))),
+  )
   expect(answers.map((a) => a.status)).toEqual(names.map((n) => (n === 'boom' ? 500 : 200)))
   expect(answers[3]?.body?.error).not.toContain('boom')
   expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ total_tasks: 17, pending_tasks: 17 })
@@ -82,7 +95,11 @@ test('a commit that fails takes back what memory took from it: nothing is assign
   expect((await service.post('/api/v1/tasks/submit', task({ task_id: 'undone' }))).status).toBe(503)
   other.exec('DROP TRIGGER full')
   await until(async () => (await service.get('/health')).status === 200, 'health')
-  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ total_tasks: 0, online_nodes: 1, busy_nodes: 0 })
+  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({
+    total_tasks: 0,
+    online_nodes: 1,
+    busy_nodes: 0,
+  })
   await node.beat()
   expect(node.inbox).toEqual([])
   await service.submit({ task_id: 'done' })
@@ -92,7 +109,12 @@ test('a commit that fails takes back what memory took from it: nothing is assign
 test('a client that hangs up in the middle of a body, or sends no HTTP at all, ends nothing', async () => {
   const service = await startService()
   const [host, port] = service.host.split(':')
-  for (const text of ['POST /api/v1/tasks/submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"a', 'what is this\r\n\r\n', `GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${'a'.repeat(100_000)}\r\n\r\n`, 'GET /api/v1/nodes/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n']) {
+  for (const text of [
+    'POST /api/v1/tasks/submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"a',
+    'what is this\r\n\r\n',
+    `GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${'a'.repeat(100_000)}\r\n\r\n`,
+    'GET /api/v1/nodes/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+  ]) {
     const socket = connect(Number(port), host)
     socket.on('error', () => undefined)
     socket.resume()

@@ -40,7 +40,14 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     op: 'hello',
     session,
     key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
-    hello: v.parse(nodeMessages['session.hello'], { type: 'session.hello', node_id, public_key: 'k', signature: 's', supported_models: ['llama'], ...more }),
+    hello: v.parse(nodeMessages['session.hello'], {
+      type: 'session.hello',
+      node_id,
+      public_key: 'k',
+      signature: 's',
+      supported_models: ['llama'],
+      ...more,
+    }),
   })
   const world = {
     saved,
@@ -66,18 +73,38 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     /** So many nodes in session, each with one task that it has accepted. */
     working(n: number, max_infer_time = 600) {
       turn(...Array.from({ length: n }, (_, i) => hello(i + 1, `n${i}`)))
-      const tasks = Array.from({ length: n }, () => v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee: 1, max_infer_time, model_name: 'llama' }))
+      const tasks = Array.from({ length: n }, () =>
+        v.parse(submitBody, {
+          user_address: 'ST1',
+          user_input: 'q',
+          infer_fee: 1,
+          max_infer_time,
+          model_name: 'llama',
+        }),
+      )
       const given = assignedIn(turn({ op: 'submit', tasks }))
       expect(given).toHaveLength(n)
-      turn(...given.map(({ session, task_id, attempt }) => ({ op: 'message' as const, session, message: { type: 'task.accept' as const, task_id, attempt } })))
+      turn(
+        ...given.map(({ session, task_id, attempt }) => ({
+          op: 'message' as const,
+          session,
+          message: { type: 'task.accept' as const, task_id, attempt },
+        })),
+      )
       return given.sort((a, b) => a.session - b.session)
     },
   }
   return world
 }
 
-const assignedIn = (effects: readonly Effect[]) => effects.flatMap((e) => ('message' in e && e.message.type === 'task.assign' ? [{ session: e.session, task_id: e.message.task_id, attempt: e.message.attempt }] : []))
-const resumedIn = (effects: readonly Effect[]) => effects.flatMap((e) => ('message' in e && e.message.type === 'session.welcome' ? e.message.resumed : []))
+const assignedIn = (effects: readonly Effect[]) =>
+  effects.flatMap((e) =>
+    'message' in e && e.message.type === 'task.assign'
+      ? [{ session: e.session, task_id: e.message.task_id, attempt: e.message.attempt }]
+      : [],
+  )
+const resumedIn = (effects: readonly Effect[]) =>
+  effects.flatMap((e) => ('message' in e && e.message.type === 'session.welcome' ? e.message.resumed : []))
 
 test('after a kill 300 nodes come back late and slowly, and nothing is given again', () => {
   const world = fleetWorld()
@@ -87,9 +114,22 @@ test('after a kill 300 nodes come back late and slowly, and nothing is given aga
   const resumed = []
   for (let i = 0; i < given.length; i += 5) {
     const back = given.slice(i, i + 5)
-    const answers = world.turn(...back.map(({ session, task_id, attempt }) => world.hello(1000 + session, `n${session - 1}`, { running: [{ task_id, attempt }] })))
+    const answers = world.turn(
+      ...back.map(({ session, task_id, attempt }) =>
+        world.hello(1000 + session, `n${session - 1}`, { running: [{ task_id, attempt }] }),
+      ),
+    )
     resumed.push(...resumedIn(answers))
-    effects.push(...answers, ...world.turn(...back.map(({ session, task_id, attempt }) => ({ op: 'message' as const, session: 1000 + session, message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 } }))))
+    effects.push(
+      ...answers,
+      ...world.turn(
+        ...back.map(({ session, task_id, attempt }) => ({
+          op: 'message' as const,
+          session: 1000 + session,
+          message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
+        })),
+      ),
+    )
     effects.push(...world.passes(1))
   }
   expect(assignedIn(effects)).toEqual([])
@@ -103,7 +143,13 @@ test('where few come back the grace is restart_grace and no longer', () => {
   const given = world.working(12)
   world.killed()
   world.passes(40)
-  world.turn(...given.slice(0, 9).map(({ session, task_id, attempt }) => world.hello(1000 + session, `n${session - 1}`, { running: [{ task_id, attempt }] })))
+  world.turn(
+    ...given
+      .slice(0, 9)
+      .map(({ session, task_id, attempt }) =>
+        world.hello(1000 + session, `n${session - 1}`, { running: [{ task_id, attempt }] }),
+      ),
+  )
   world.passes(4)
   expect(world.stats().tasks).toMatchObject({ in_progress: 12 })
   world.passes(1)
@@ -128,13 +174,19 @@ test('a node that is lost again while others still come back keeps its task unti
   world.killed()
   const come = (i: number) => {
     const g = given[i]
-    return g === undefined ? [] : world.turn(world.hello(1000 + g.session, `n${g.session - 1}`, { running: [{ task_id: g.task_id, attempt: g.attempt }] }))
+    return g === undefined
+      ? []
+      : world.turn(
+          world.hello(1000 + g.session, `n${g.session - 1}`, { running: [{ task_id: g.task_id, attempt: g.attempt }] }),
+        )
   }
   for (let i = 0; i < 10; i++) come(i)
   world.turn({ op: 'disconnect', session: 1001, returned: false })
   world.passes(20) // reconnect_grace is 15 s
   expect(world.stats().tasks).toMatchObject({ in_progress: 30 })
-  const again = world.turn(world.hello(2001, 'n0', { running: given.slice(0, 1).map(({ task_id, attempt }) => ({ task_id, attempt })) }))
+  const again = world.turn(
+    world.hello(2001, 'n0', { running: given.slice(0, 1).map(({ task_id, attempt }) => ({ task_id, attempt })) }),
+  )
   expect(resumedIn(again)).toHaveLength(1)
 })
 
@@ -146,11 +198,23 @@ test('a hello that says nothing new writes no row, and one that does writes its 
   world.turn(world.hello(11, 'a'), world.hello(12, 'b'))
   world.passes(10)
   expect(world.saved).toEqual([])
-  for (const [i, change] of [{ max_concurrent_tasks: 2 }, { supported_models: ['gemma'] }, { status: 'maintenance' }, { endpoint: 'http://elsewhere' }, { agent: 'new/2' }].entries()) {
+  for (const [i, change] of [
+    { max_concurrent_tasks: 2 },
+    { supported_models: ['gemma'] },
+    { status: 'maintenance' },
+    { endpoint: 'http://elsewhere' },
+    { agent: 'new/2' },
+  ].entries()) {
     world.turn(world.hello(20 + i, 'a'))
     world.saved.length = 0
     world.turn(world.hello(40 + i, 'a', change))
-    expect(world.saved).toEqual([expect.objectContaining({ node_id: 'a', ...change, supported_models: JSON.stringify(change.supported_models ?? ['llama']) })])
+    expect(world.saved).toEqual([
+      expect.objectContaining({
+        node_id: 'a',
+        ...change,
+        supported_models: JSON.stringify(change.supported_models ?? ['llama']),
+      }),
+    ])
   }
 })
 
@@ -181,8 +245,12 @@ test('of many sessions just those that are silent are closed, within two seconds
   const silent = new Set([1, 50, 51, 200])
   const closed = new Map<number, number>()
   for (let second = 1; second <= 120; second++) {
-    const speak = Array.from({ length: n }, (_, i) => i + 1).filter((id) => (id * 7) % 15 === second % 15 && !(silent.has(id) && second > 30))
-    world.turn(...speak.map((session) => ({ op: 'message' as const, session, message: { type: 'node.heartbeat' as const } })))
+    const speak = Array.from({ length: n }, (_, i) => i + 1).filter(
+      (id) => (id * 7) % 15 === second % 15 && !(silent.has(id) && second > 30),
+    )
+    world.turn(
+      ...speak.map((session) => ({ op: 'message' as const, session, message: { type: 'node.heartbeat' as const } })),
+    )
     for (const e of world.passes(1)) if ('close' in e) closed.set(e.session, second - lastWord(e.session))
   }
   expect([...closed.keys()].sort((a, b) => a - b)).toEqual([...silent])
@@ -201,7 +269,18 @@ test('of many sessions just those that are silent are closed, within two seconds
 
 test('a polling node that falls silent is offline at once in the figures, and in the log within two seconds', () => {
   const world = fleetWorld({ node_timeout: 30 })
-  const register: Operation = { op: 'register', node: { node_id: 'p', endpoint: '', public_key: 'k', supported_models: ['llama'], max_concurrent_tasks: 1, performance_score: 1, node_address: null } }
+  const register: Operation = {
+    op: 'register',
+    node: {
+      node_id: 'p',
+      endpoint: '',
+      public_key: 'k',
+      supported_models: ['llama'],
+      max_concurrent_tasks: 1,
+      performance_score: 1,
+      node_address: null,
+    },
+  }
   world.turn(register)
   world.passes(30)
   expect(world.stats().nodes).toMatchObject({ online_nodes: 1, offline_nodes: 0 })

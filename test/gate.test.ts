@@ -4,7 +4,7 @@ import { createGate } from '../src/ws/gate.js'
 import { dial, hello, startService, until } from './helpers.js'
 
 const busy = (ms: number): void => {
-  for (const end = performance.now() + ms; performance.now() < end; );
+  for (const end = performance.now() + ms; performance.now() < end;);
 }
 
 test('what finds the gate empty goes through at once', () => {
@@ -47,7 +47,11 @@ test('what nodes say behind their hello waits for it in its order, in the same f
     node.say({ type: 'node.heartbeat', status: 'maintenance' })
   }
   await until(() => nodes.every((n) => n.inbox.length === 5), 'every answer')
-  for (const node of nodes) expect(node.inbox.map((m) => m.type)).toEqual(['session.welcome', ...Array.from({ length: 4 }, () => 'node.heartbeat_ack')])
+  for (const node of nodes)
+    expect(node.inbox.map((m) => m.type)).toEqual([
+      'session.welcome',
+      ...Array.from({ length: 4 }, () => 'node.heartbeat_ack'),
+    ])
   expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ maintenance_nodes: 120, total_nodes: 120 })
 })
 
@@ -61,7 +65,10 @@ test('a hello whose socket is gone when its turn comes opens no session', async 
     node.socket.terminate()
   }
   const idle = async (): Promise<boolean> => {
-    const { online_nodes, total_nodes } = (await service.get('/api/v1/stats')).body?.data as { online_nodes: number; total_nodes: number }
+    const { online_nodes, total_nodes } = (await service.get('/api/v1/stats')).body?.data as {
+      online_nodes: number
+      total_nodes: number
+    }
     return online_nodes === 0 && total_nodes <= 120
   }
   await until(idle, 'no session being left')

@@ -49,7 +49,12 @@ export interface Service {
   get(path: string): Promise<Answer>
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
   /** A raw body, as it is. */
-  send(method: string, path: string, body?: string | Uint8Array | null, headers?: Record<string, string>): Promise<Answer>
+  send(
+    method: string,
+    path: string,
+    body?: string | Uint8Array | null,
+    headers?: Record<string, string>,
+  ): Promise<Answer>
   submit(task?: Record<string, unknown>): Promise<string>
   status(taskId: string): Promise<any> // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
   /** Waits until the task has this status. */
@@ -61,15 +66,34 @@ export interface Service {
 }
 
 /** Settings that make clocks tick fast enough for a test, and no faster than a busy machine follows. */
-export const quick = { heartbeat_interval: 5, accept_timeout: 5, reconnect_grace: 5, restart_grace: 5, shutdown_timeout: 2 }
+export const quick = {
+  heartbeat_interval: 5,
+  accept_timeout: 5,
+  reconnect_grace: 5,
+  restart_grace: 5,
+  shutdown_timeout: 2,
+}
 
 /** A real coordinator on a real file and a free port of loopback; stopped when the test has ended. */
-export async function startService(settings: Partial<ServiceConfig['inference']> = {}, time: TimeSource = systemTime): Promise<Service> {
+export async function startService(
+  settings: Partial<ServiceConfig['inference']> = {},
+  time: TimeSource = systemTime,
+): Promise<Service> {
   const database_path = settings.database_path ?? join(tempDir(), 'inference.db')
-  const coordinator = createCoordinator({ settings: inferenceDefaults({ ...quick, ...settings, database_path, api_port: 0 }), log: silentLog(), time })
+  const coordinator = createCoordinator({
+    settings: inferenceDefaults({ ...quick, ...settings, database_path, api_port: 0 }),
+    log: silentLog(),
+    time,
+  })
   const { url, port } = await coordinator.listen()
   onTestFinished(() => coordinator.stop())
-  return { ...serviceAt(url), host: `127.0.0.1:${port}`, file: database_path, coordinator, stop: () => coordinator.stop() }
+  return {
+    ...serviceAt(url),
+    host: `127.0.0.1:${port}`,
+    file: database_path,
+    coordinator,
+    stop: () => coordinator.stop(),
+  }
 }
 
 /** The client side of a service, also one in another process. */
@@ -77,11 +101,17 @@ export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | '
   const send: Service['send'] = async (method, path, body = null, headers = {}) => {
     const response = await fetch(url + path, { method, body, headers })
     const text = await response.text()
-    return { status: response.status, headers: response.headers, body: text === '' ? null : (JSON.parse(text) as Answer['body']) }
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: text === '' ? null : (JSON.parse(text) as Answer['body']),
+    }
   }
   const get: Service['get'] = (path) => send('GET', path)
-  const post: Service['post'] = (path, body, headers) => send('POST', path, JSON.stringify(body), { 'content-type': 'application/json', ...headers })
-  const status: Service['status'] = async (taskId) => (await get(`/api/v1/tasks/${encodeURIComponent(taskId)}/status`)).body?.data as unknown
+  const post: Service['post'] = (path, body, headers) =>
+    send('POST', path, JSON.stringify(body), { 'content-type': 'application/json', ...headers })
+  const status: Service['status'] = async (taskId) =>
+    (await get(`/api/v1/tasks/${encodeURIComponent(taskId)}/status`)).body?.data as unknown
   return {
     url,
     host: new URL(url).host,
@@ -99,7 +129,14 @@ export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | '
         const t = (await status(taskId)) as { status: string }
         return t.status === wanted ? t : null
       }, `${taskId} being ${wanted}`),
-    register: (node_id, more = {}) => post('/api/v1/nodes/register', { node_id, endpoint: 'http://192.0.2.1:5000', public_key: '03placeholder', supported_models: ['llama'], ...more }),
+    register: (node_id, more = {}) =>
+      post('/api/v1/nodes/register', {
+        node_id,
+        endpoint: 'http://192.0.2.1:5000',
+        public_key: '03placeholder',
+        supported_models: ['llama'],
+        ...more,
+      }),
     async poll(nodeId, running) {
       const query = running === undefined ? '' : `?running=${running.map(encodeURIComponent).join(',')}`
       const answer = await get(`/api/v1/nodes/${encodeURIComponent(nodeId)}/tasks${query}`)
@@ -140,7 +177,8 @@ export function identity(name: string = crypto.randomUUID()): Identity {
 /** Another curve's key, to be refused. */
 export const foreignKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 
-export const signText = (key: KeyObject, text: string): string => sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('hex')
+export const signText = (key: KeyObject, text: string): string =>
+  sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('hex')
 
 type Of<T extends ServerMessage['type']> = Extract<ServerMessage, { type: T }>
 
@@ -163,8 +201,14 @@ export interface TestNode {
 }
 
 /** Opens a socket to the sessions of a service and says nothing. */
-export async function dial(service: Pick<Service, 'host'>, { protocols = ['inference-node.v1'], headers = {} }: { protocols?: string[]; headers?: Record<string, string> } = {}): Promise<TestNode> {
-  const socket = new WebSocket(`ws://${service.host}/api/v1/nodes/connect`, protocols, { perMessageDeflate: false, headers })
+export async function dial(
+  service: Pick<Service, 'host'>,
+  { protocols = ['inference-node.v1'], headers = {} }: { protocols?: string[]; headers?: Record<string, string> } = {},
+): Promise<TestNode> {
+  const socket = new WebSocket(`ws://${service.host}/api/v1/nodes/connect`, protocols, {
+    perMessageDeflate: false,
+    headers,
+  })
   const inbox: ServerMessage[] = []
   const frames: string[] = []
   socket.on('message', (data: Buffer) => {
@@ -172,14 +216,17 @@ export async function dial(service: Pick<Service, 'host'>, { protocols = ['infer
     const value = JSON.parse(data.toString()) as ServerMessage | ServerMessage[]
     inbox.push(...(Array.isArray(value) ? value : [value]))
   })
-  const closed = new Promise<{ code: number; reason: string }>((resolve) => socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() })))
+  const closed = new Promise<{ code: number; reason: string }>((resolve) =>
+    socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() })),
+  )
   socket.on('error', () => undefined) // 'close' says the rest
   onTestFinished(() => socket.terminate())
   const say = (message: unknown): void => socket.send(JSON.stringify(message))
   const next: TestNode['next'] = (type, where = () => true) =>
     until(() => {
       const at = inbox.findIndex((m) => m.type === type && where(m as never))
-      if (at < 0 && socket.readyState === WebSocket.CLOSED) throw new Error(`the session ended before ${type} came; got ${JSON.stringify(inbox)}`)
+      if (at < 0 && socket.readyState === WebSocket.CLOSED)
+        throw new Error(`the session ended before ${type} came; got ${JSON.stringify(inbox)}`)
       return at < 0 ? null : (inbox.splice(at, 1)[0] as never)
     }, type)
   const node: TestNode = {
@@ -192,7 +239,8 @@ export async function dial(service: Pick<Service, 'host'>, { protocols = ['infer
     closed,
     close: (code = 1000) => socket.close(code),
     accept: ({ task_id, attempt }) => say({ type: 'task.accept', task_id, attempt }),
-    complete: ({ task_id, attempt }, output = 'Paris') => say({ type: 'task.complete', task_id, attempt, output, confidence: 0.9 }),
+    complete: ({ task_id, attempt }, output = 'Paris') =>
+      say({ type: 'task.complete', task_id, attempt, output, confidence: 0.9 }),
     async beat(status) {
       say({ type: 'node.heartbeat', ...(status === undefined ? {} : { status }) })
       await next('node.heartbeat_ack')
@@ -203,7 +251,13 @@ export async function dial(service: Pick<Service, 'host'>, { protocols = ['infer
 }
 
 /** What a node of this name says to a challenge. */
-export function hello(service: Pick<Service, 'host'>, nodeId: string, nonce: string, more: Record<string, unknown> = {}, who: Identity = identity(nodeId)) {
+export function hello(
+  service: Pick<Service, 'host'>,
+  nodeId: string,
+  nonce: string,
+  more: Record<string, unknown> = {},
+  who: Identity = identity(nodeId),
+) {
   return {
     type: 'session.hello',
     node_id: nodeId,
@@ -215,7 +269,11 @@ export function hello(service: Pick<Service, 'host'>, nodeId: string, nonce: str
 }
 
 /** A node in session, welcomed. `more` goes into its hello. */
-export async function connectNode(service: Pick<Service, 'host'>, nodeId: string, more: Record<string, unknown> = {}): Promise<TestNode & { welcome: Of<'session.welcome'> }> {
+export async function connectNode(
+  service: Pick<Service, 'host'>,
+  nodeId: string,
+  more: Record<string, unknown> = {},
+): Promise<TestNode & { welcome: Of<'session.welcome'> }> {
   const node = await dial(service)
   const { nonce } = await node.next('session.challenge')
   node.say(hello(service, nodeId, nonce, more))

@@ -9,26 +9,45 @@ import { openDatabase } from '../src/store/open.js'
 import { connectNode, startService, task, tempDir, until, type Service } from './helpers.js'
 import { fakeTime, patient } from './fake-time.js'
 
-const detailOf = async (service: Pick<Service, 'get'>, id: string) => (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
-const list = async (service: Pick<Service, 'get'>, query = '') => (await service.get(`/api/v1/tasks${query === '' ? '' : `?${query}`}`)).body?.data
-const ids = async (service: Pick<Service, 'get'>, query = ''): Promise<string[]> => (await list(service, query)).tasks.map((t: { task_id: string }) => t.task_id)
+const detailOf = async (service: Pick<Service, 'get'>, id: string) =>
+  (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
+const list = async (service: Pick<Service, 'get'>, query = '') =>
+  (await service.get(`/api/v1/tasks${query === '' ? '' : `?${query}`}`)).body?.data
+const ids = async (service: Pick<Service, 'get'>, query = ''): Promise<string[]> =>
+  (await list(service, query)).tasks.map((t: { task_id: string }) => t.task_id)
 const whole = expect.toSatisfy((n: unknown) => Number.isInteger(n), 'an integer')
 
 /** A file with `n` tasks in it, oldest first, made without a service. */
-function fileWith(n: number, row: (i: number) => { status?: string; user?: string; model?: string; fee?: number }): string {
+function fileWith(
+  n: number,
+  row: (i: number) => { status?: string; user?: string; model?: string; fee?: number },
+): string {
   const file = `${tempDir()}/inference.db`
   openDatabase(file).close()
   const db = new Database(file)
-  const insert = db.prepare(`INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
+  const insert =
+    db.prepare(`INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
     VALUES (@id, @user, 'x', '', 0, 0, @fee, 60, @family, @model, @model, @status, 0, @at, @at, @ms, @fee)`)
   const counts = new Map<string, number>()
   db.transaction(() => {
     for (let i = 0; i < n; i++) {
       const { status = 'failed', user = 'u', model = 'llama', fee = 1 } = row(i)
-      insert.run({ id: `t-${i}`, user, model, family: model.startsWith('llama') ? 'llama' : 'gemma', status, fee, at: 1_700_000_000 + i, ms: Date.now() })
+      insert.run({
+        id: `t-${i}`,
+        user,
+        model,
+        family: model.startsWith('llama') ? 'llama' : 'gemma',
+        status,
+        fee,
+        at: 1_700_000_000 + i,
+        ms: Date.now(),
+      })
       counts.set(status, (counts.get(status) ?? 0) + 1)
     }
-    for (const [status, tasks] of counts) db.prepare('INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks').run(status, tasks)
+    for (const [status, tasks] of counts)
+      db.prepare(
+        'INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks',
+      ).run(status, tasks)
   })()
   db.close()
   return file
@@ -36,7 +55,17 @@ function fileWith(n: number, row: (i: number) => { status?: string; user?: strin
 
 test('the detail of a waiting task says everything it was submitted with, and why it waits', async () => {
   const service = await startService()
-  await service.submit({ task_id: 'a', user_input: 'frage ✓', context: 'zusammenhang', fee: 3, nonce: 4, infer_fee: 5, max_infer_time: 6, user_address: 'ST1', model_name: 'Llama-3-8B' })
+  await service.submit({
+    task_id: 'a',
+    user_input: 'frage ✓',
+    context: 'zusammenhang',
+    fee: 3,
+    nonce: 4,
+    infer_fee: 5,
+    max_infer_time: 6,
+    user_address: 'ST1',
+    model_name: 'Llama-3-8B',
+  })
   const answer = await service.get('/api/v1/tasks/a')
   expect(answer.status).toBe(200)
   expect(answer.body).toEqual({
@@ -88,14 +117,59 @@ test('the detail lists every attempt with its node, its times, its end, its faul
   await first.next('task.settled')
   const three = await first.next('task.assign')
   await time.pass(service, 4)
-  first.say({ type: 'task.complete', task_id: 'a', attempt: three.attempt, output: 'Paris', confidence: 0.5, usage: { prompt_tokens: 7, completion_tokens: 8 } })
+  first.say({
+    type: 'task.complete',
+    task_id: 'a',
+    attempt: three.attempt,
+    output: 'Paris',
+    confidence: 0.5,
+    usage: { prompt_tokens: 7, completion_tokens: 8 },
+  })
   await first.next('task.settled')
   const detail = await detailOf(service, 'a')
-  expect(detail).toMatchObject({ status: 'completed', waiting: null, earlier_ends: [], result: { output: 'Paris', confidence: 0.5, inference_node_id: 'first', completed_at: whole } })
+  expect(detail).toMatchObject({
+    status: 'completed',
+    waiting: null,
+    earlier_ends: [],
+    result: { output: 'Paris', confidence: 0.5, inference_node_id: 'first', completed_at: whole },
+  })
   expect(detail.attempts).toEqual([
-    { attempt: 1, node_id: 'first', transport: 'websocket', assigned_at: began, accepted_at: began + 2, ended_at: began + 5, end: 'failed', fault: 'node', error: 'out of memory', usage: null },
-    { attempt: 2, node_id: 'first', transport: 'websocket', assigned_at: began + 5, accepted_at: began + 5, ended_at: began + 5, end: 'failed', fault: 'node', error: 'again', usage: null },
-    { attempt: 3, node_id: 'first', transport: 'websocket', assigned_at: began + 5, accepted_at: whole, ended_at: began + 9, end: 'completed', fault: null, error: null, usage: { prompt_tokens: 7, completion_tokens: 8 } },
+    {
+      attempt: 1,
+      node_id: 'first',
+      transport: 'websocket',
+      assigned_at: began,
+      accepted_at: began + 2,
+      ended_at: began + 5,
+      end: 'failed',
+      fault: 'node',
+      error: 'out of memory',
+      usage: null,
+    },
+    {
+      attempt: 2,
+      node_id: 'first',
+      transport: 'websocket',
+      assigned_at: began + 5,
+      accepted_at: began + 5,
+      ended_at: began + 5,
+      end: 'failed',
+      fault: 'node',
+      error: 'again',
+      usage: null,
+    },
+    {
+      attempt: 3,
+      node_id: 'first',
+      transport: 'websocket',
+      assigned_at: began + 5,
+      accepted_at: whole,
+      ended_at: began + 9,
+      end: 'completed',
+      fault: null,
+      error: null,
+      usage: { prompt_tokens: 7, completion_tokens: 8 },
+    },
   ])
   expect(detail.result.completed_at).toBe(detail.attempts[2].ended_at)
 })
@@ -106,7 +180,18 @@ test('an attempt that was polled says so, and an open one has no end', async () 
   await service.submit({ task_id: 'a' })
   await service.poll('poller')
   expect((await detailOf(service, 'a')).attempts).toEqual([
-    { attempt: 1, node_id: 'poller', transport: 'rest', assigned_at: whole, accepted_at: whole, ended_at: null, end: null, fault: null, error: null, usage: null },
+    {
+      attempt: 1,
+      node_id: 'poller',
+      transport: 'rest',
+      assigned_at: whole,
+      accepted_at: whole,
+      ended_at: null,
+      end: null,
+      fault: null,
+      error: null,
+      usage: null,
+    },
   ])
 })
 
@@ -117,7 +202,12 @@ test('the times of an attempt stay what they were when the service stood still a
   await service.register('poller')
   await service.submit({ task_id: 'a' })
   await service.poll('poller')
-  await service.post('/api/v1/tasks/complete', { task_id: 'a', output: 'x', confidence: 1, inference_node_id: 'poller' })
+  await service.post('/api/v1/tasks/complete', {
+    task_id: 'a',
+    output: 'x',
+    confidence: 1,
+    inference_node_id: 'poller',
+  })
   time.jump(1000)
   const detail = await detailOf(service, 'a')
   expect(detail.attempts[0]).toMatchObject({ assigned_at: began, ended_at: detail.result.completed_at })
@@ -150,7 +240,11 @@ test('the times of attempts from a file of the first version are found by its cl
 test('a task that does not exist is 404, and an id that cannot exist is 400', async () => {
   const service = await startService()
   expect(await service.get('/api/v1/tasks/nothing')).toMatchObject({ status: 404, body: { code: 'task_not_found' } })
-  for (const id of ['x'.repeat(129), 'a%2Fb', 'a%0Ab']) expect(await service.get(`/api/v1/tasks/${id}`)).toMatchObject({ status: 400, body: { code: 'invalid_request', error: expect.stringContaining('task_id') } })
+  for (const id of ['x'.repeat(129), 'a%2Fb', 'a%0Ab'])
+    expect(await service.get(`/api/v1/tasks/${id}`)).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_request', error: expect.stringContaining('task_id') },
+    })
 })
 
 test('an id of any allowed characters is found', async () => {
@@ -221,11 +315,16 @@ test('each filter keeps what fits it, and together they keep what fits all', asy
 
 test('paging gives every task that was there exactly once while new ones arrive', async () => {
   const service = await startService()
-  await service.post('/api/v1/tasks/batch', { tasks: Array.from({ length: 53 }, (_, i) => task({ task_id: `old-${i}` })) })
+  await service.post('/api/v1/tasks/batch', {
+    tasks: Array.from({ length: 53 }, (_, i) => task({ task_id: `old-${i}` })),
+  })
   const seen: string[] = []
   let cursor: string | null = ''
   for (let page = 0; cursor !== null; page++) {
-    const { tasks, next_cursor }: { tasks: { task_id: string }[]; next_cursor: string | null } = await list(service, `limit=7${cursor === '' ? '' : `&cursor=${cursor}`}`)
+    const { tasks, next_cursor }: { tasks: { task_id: string }[]; next_cursor: string | null } = await list(
+      service,
+      `limit=7${cursor === '' ? '' : `&cursor=${cursor}`}`,
+    )
     expect(tasks.length).toBeLessThanOrEqual(7)
     seen.push(...tasks.map((t) => t.task_id))
     cursor = next_cursor
@@ -239,14 +338,20 @@ test('a page that ends with the last task has no next one', async () => {
   for (const task_id of ['a', 'b']) await service.submit({ task_id })
   expect(await list(service, 'limit=2')).toMatchObject({ tasks: [{}, {}], next_cursor: null })
   const { next_cursor } = await list(service, 'limit=1')
-  expect(await list(service, `limit=1&cursor=${next_cursor}`)).toMatchObject({ tasks: [{ task_id: 'a' }], next_cursor: null })
+  expect(await list(service, `limit=1&cursor=${next_cursor}`)).toMatchObject({
+    tasks: [{ task_id: 'a' }],
+    next_cursor: null,
+  })
 })
 
 /** The tasks of every page, from the newest on. */
 async function allIds(service: Pick<Service, 'get'>, query: string): Promise<string[]> {
   const found: string[] = []
-  for (let cursor: string | null = ''; cursor !== null; ) {
-    const page: { tasks: { task_id: string }[]; next_cursor: string | null } = await list(service, `${query}${cursor === '' ? '' : `&cursor=${cursor}`}`)
+  for (let cursor: string | null = ''; cursor !== null;) {
+    const page: { tasks: { task_id: string }[]; next_cursor: string | null } = await list(
+      service,
+      `${query}${cursor === '' ? '' : `&cursor=${cursor}`}`,
+    )
     found.push(...page.tasks.map((t) => t.task_id))
     cursor = page.next_cursor
   }
@@ -254,7 +359,9 @@ async function allIds(service: Pick<Service, 'get'>, query: string): Promise<str
 }
 
 test('a rare match is found over several pages, of which each looks at ten thousand tasks at most', async () => {
-  const service = await startService({ database_path: fileWith(25_000, (i) => ({ user: i === 2 || i === 24_000 ? 'rare' : 'u' })) })
+  const service = await startService({
+    database_path: fileWith(25_000, (i) => ({ user: i === 2 || i === 24_000 ? 'rare' : 'u' })),
+  })
   expect((await list(service, 'user=rare&cursor=20000')).next_cursor).not.toBeNull()
   expect(await allIds(service, 'user=rare')).toEqual(['t-24000', 't-2'])
   expect(await allIds(service, 'user=nobody')).toEqual([])
@@ -271,9 +378,33 @@ test('a page holds fifty tasks unless it is told, and a thousand at most', async
 
 test('a query that cannot be meant is 400 and names its key', async () => {
   const service = await startService()
-  const wrong = ['status=done', 'status=', 'limit=0', 'limit=1001', 'limit=-1', 'limit=1.5', 'limit=x', 'limit=', 'cursor=x', 'cursor=-1', 'cursor=', 'cursor=1e3', 'cursor=9999999999999999', 'model=', `model=${'m'.repeat(129)}`, 'user=', `user=${'u'.repeat(257)}`, 'node=', 'node=a%2Fb', 'node=..']
+  const wrong = [
+    'status=done',
+    'status=',
+    'limit=0',
+    'limit=1001',
+    'limit=-1',
+    'limit=1.5',
+    'limit=x',
+    'limit=',
+    'cursor=x',
+    'cursor=-1',
+    'cursor=',
+    'cursor=1e3',
+    'cursor=9999999999999999',
+    'model=',
+    `model=${'m'.repeat(129)}`,
+    'user=',
+    `user=${'u'.repeat(257)}`,
+    'node=',
+    'node=a%2Fb',
+    'node=..',
+  ]
   for (const query of wrong) {
-    expect(await service.get(`/api/v1/tasks?${query}`), query).toMatchObject({ status: 400, body: { code: 'invalid_request', error: expect.stringContaining(query.split('=')[0] ?? '') } })
+    expect(await service.get(`/api/v1/tasks?${query}`), query).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_request', error: expect.stringContaining(query.split('=')[0] ?? '') },
+    })
   }
 })
 
@@ -293,7 +424,10 @@ test('a waiting task says that no node serves its model, that none is online, th
   expect(await why('a')).toMatchObject({ reason: 'no_node_for_model' })
   await service.register('n')
   await service.post('/api/v1/nodes/heartbeat', { node_id: 'n', status: 'maintenance' })
-  expect(await why('a')).toMatchObject({ reason: 'no_node_online', explanation: expect.stringContaining('1 registered node') })
+  expect(await why('a')).toMatchObject({
+    reason: 'no_node_online',
+    explanation: expect.stringContaining('1 registered node'),
+  })
   await service.post('/api/v1/nodes/heartbeat', { node_id: 'n', status: 'online' })
   expect(await why('a')).toMatchObject({ reason: 'next' })
   await service.poll('n')
@@ -318,7 +452,10 @@ test('a waiting task says that the only node rests or is drained', async () => {
   await service.register('n')
   await service.send('POST', '/api/v1/nodes/n/drain')
   await service.submit({ task_id: 'a' })
-  expect((await detailOf(service, 'a')).waiting).toMatchObject({ reason: 'no_node_online', explanation: expect.stringContaining('drained') })
+  expect((await detailOf(service, 'a')).waiting).toMatchObject({
+    reason: 'no_node_online',
+    explanation: expect.stringContaining('drained'),
+  })
 })
 
 test('the position counts what goes before: higher fees, and older tasks of the same fee, of the same family', async () => {
@@ -336,7 +473,10 @@ test('the position counts what goes before: higher fees, and older tasks of the 
 
 test('the position is exact up to a thousand and "1000+" beyond', async () => {
   // Half of the tasks pay more than the rest, so that both parts of the count matter.
-  const service = await startService({ database_path: fileWith(1_002, (i) => ({ status: 'pending', fee: i < 500 ? 1 : 2 })), max_queue_time: 0 })
+  const service = await startService({
+    database_path: fileWith(1_002, (i) => ({ status: 'pending', fee: i < 500 ? 1 : 2 })),
+    max_queue_time: 0,
+  })
   const position = async (id: string): Promise<unknown> => (await detailOf(service, id)).waiting.position
   expect(await position('t-500')).toBe(1)
   expect(await position('t-1001')).toBe(502)

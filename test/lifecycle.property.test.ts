@@ -27,7 +27,13 @@ type Step =
   | { do: 'submit'; model: number; fee: number; id: number }
   | { do: 'connect'; node: number; remembers: number }
   | { do: 'leave'; node: number; returned: boolean }
-  | { do: 'say'; what: 'accept' | 'reject' | 'output' | 'complete' | 'fail' | 'failForGood'; node: number; which: number; lie: number }
+  | {
+      do: 'say'
+      what: 'accept' | 'reject' | 'output' | 'complete' | 'fail' | 'failForGood'
+      node: number
+      which: number
+      lie: number
+    }
   | { do: 'beat'; node: number; status: number }
   | { do: 'drain'; node: number }
   | { do: 'poll'; node: number; running: boolean }
@@ -37,21 +43,55 @@ type Step =
 
 const small = fc.nat(9)
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('submit' as const), model: small, fee: fc.nat(3), id: fc.nat(30) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('submit' as const), model: small, fee: fc.nat(3), id: fc.nat(30) }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), node: small, remembers: fc.nat(3) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), node: small, returned: fc.boolean() }) },
-  { weight: 12, arbitrary: fc.record({ do: fc.constant('say' as const), what: fc.constantFrom('accept' as const, 'accept' as const, 'reject' as const, 'output' as const, 'complete' as const, 'complete' as const, 'fail' as const, 'failForGood' as const), node: small, which: small, lie: fc.nat(12) }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('say' as const),
+      what: fc.constantFrom(
+        'accept' as const,
+        'accept' as const,
+        'reject' as const,
+        'output' as const,
+        'complete' as const,
+        'complete' as const,
+        'fail' as const,
+        'failForGood' as const,
+      ),
+      node: small,
+      which: small,
+      lie: fc.nat(12),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('beat' as const), node: small, status: fc.nat(5) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('drain' as const), node: small }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('poll' as const), node: small, running: fc.boolean() }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('rest' as const), what: fc.constantFrom('complete' as const, 'complete' as const, 'fail' as const), node: small, which: small }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(10, 1000, 6000, 20_000, 70_000) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('rest' as const),
+      what: fc.constantFrom('complete' as const, 'complete' as const, 'fail' as const),
+      node: small,
+      which: small,
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(10, 1000, 6000, 20_000, 70_000) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean() }) },
 )
 
 function createWorld(dir: string) {
   const file = join(dir, 'inference.db')
-  const options = coreOptions(inferenceDefaults({ database_path: file, max_attempts: 3, starvation_after: 100, max_queue_time: 400 }))
+  const options = coreOptions(
+    inferenceDefaults({ database_path: file, max_attempts: 3, starvation_after: 100, max_queue_time: 400 }),
+  )
   let t = 1_700_000_000_000
   const time = { wall: () => t, monotonic: () => t }
   let opened: OpenedDatabase
@@ -95,7 +135,14 @@ function createWorld(dir: string) {
     switch (s.do) {
       case 'submit': {
         const task_id = `task-${s.id}`
-        const body = v.parse(submitBody, { task_id, user_address: 'ST1', user_input: `question ${s.id}`, infer_fee: s.id % 4, max_infer_time: 30 + (s.id % 3) * 30, model_name: pick(MODELS, s.id) })
+        const body = v.parse(submitBody, {
+          task_id,
+          user_address: 'ST1',
+          user_input: `question ${s.id}`,
+          infer_fee: s.id % 4,
+          max_infer_time: 30 + (s.id % 3) * 30,
+          model_name: pick(MODELS, s.id),
+        })
         const { outcomes } = turn({ op: 'submit', tasks: [body] })
         expect(outcomes[0]).toMatchObject({ ok: true, value: [{ ok: true, value: { task_id } }] })
         acknowledged.add(task_id)
@@ -106,12 +153,33 @@ function createWorld(dir: string) {
         const session = ++sessions
         live.set(node, session)
         const remembered = (given.get(node) ?? []).slice(-s.remembers)
-        const hello = v.parse(nodeMessages['session.hello'], { type: 'session.hello', node_id: node, public_key: `key of ${node}`, signature: 'x', supported_models: [pick(MODELS, s.node), 'llama'], max_concurrent_tasks: 1 + (s.node % 3), running: s.remembers === 0 ? [] : remembered })
-        const { effects } = turn({ op: 'hello', session, hello, key: `02${Buffer.from(node).toString('hex').padEnd(64, '0')}` })
+        const hello = v.parse(nodeMessages['session.hello'], {
+          type: 'session.hello',
+          node_id: node,
+          public_key: `key of ${node}`,
+          signature: 'x',
+          supported_models: [pick(MODELS, s.node), 'llama'],
+          max_concurrent_tasks: 1 + (s.node % 3),
+          running: s.remembers === 0 ? [] : remembered,
+        })
+        const { effects } = turn({
+          op: 'hello',
+          session,
+          hello,
+          key: `02${Buffer.from(node).toString('hex').padEnd(64, '0')}`,
+        })
         // It holds what it named and was kept, and what it was given now; the rest was taken back.
         const said = effects.flatMap((e) => ('message' in e && e.session === session ? [e.message] : []))
-        const kept = said.flatMap((m) => (m.type === 'session.welcome' ? m.resumed : m.type === 'task.assign' ? [{ task_id: m.task_id, attempt: m.attempt }] : []))
-        const open = opened.db.prepare('SELECT task_id, attempt FROM attempts WHERE node_id = ? AND ended_ms IS NULL').all(node)
+        const kept = said.flatMap((m) =>
+          m.type === 'session.welcome'
+            ? m.resumed
+            : m.type === 'task.assign'
+              ? [{ task_id: m.task_id, attempt: m.attempt }]
+              : [],
+        )
+        const open = opened.db
+          .prepare('SELECT task_id, attempt FROM attempts WHERE node_id = ? AND ended_ms IS NULL')
+          .all(node)
         expect(new Set(open.map((o) => JSON.stringify(o)))).toEqual(new Set(kept.map((k) => JSON.stringify(k))))
         return
       }
@@ -138,17 +206,30 @@ function createWorld(dir: string) {
           case 'reject':
             return void turn({ op: 'message', session, message: { type: 'task.reject', ...named, reason: 'busy' } })
           case 'complete':
-            return void turn({ op: 'message', session, message: { type: 'task.complete', ...named, output: `by ${node} in ${named.attempt}`, confidence: 1 } })
+            return void turn({
+              op: 'message',
+              session,
+              message: { type: 'task.complete', ...named, output: `by ${node} in ${named.attempt}`, confidence: 1 },
+            })
           case 'fail':
           case 'failForGood':
-            return void turn({ op: 'message', session, message: { type: 'task.fail', ...named, error: 'no', retryable: s.what === 'fail' } })
+            return void turn({
+              op: 'message',
+              session,
+              message: { type: 'task.fail', ...named, error: 'no', retryable: s.what === 'fail' },
+            })
         }
         return
       }
       case 'beat': {
         const session = live.get(pick(SESSION_NODES, s.node))
         const status = (['online', 'online', 'busy', 'maintenance'] as const)[s.status]
-        if (session !== undefined) turn({ op: 'message', session, message: { type: 'node.heartbeat', ...(status === undefined ? {} : { status }) } })
+        if (session !== undefined)
+          turn({
+            op: 'message',
+            session,
+            message: { type: 'node.heartbeat', ...(status === undefined ? {} : { status }) },
+          })
         return
       }
       case 'drain': {
@@ -158,17 +239,32 @@ function createWorld(dir: string) {
       }
       case 'poll': {
         const node = pick(POLLING_NODES, s.node)
-        turn({ op: 'register', node: v.parse(registerBody, { node_id: node, endpoint: '', public_key: 'placeholder', supported_models: ['llama', 'mistral'], max_concurrent_tasks: 1 + (s.node % 2) }) })
-        const { outcomes } = turn({ op: 'poll', node_id: node, running: s.running ? (given.get(node) ?? []).map((g) => g.task_id) : null })
+        turn({
+          op: 'register',
+          node: v.parse(registerBody, {
+            node_id: node,
+            endpoint: '',
+            public_key: 'placeholder',
+            supported_models: ['llama', 'mistral'],
+            max_concurrent_tasks: 1 + (s.node % 2),
+          }),
+        })
+        const { outcomes } = turn({
+          op: 'poll',
+          node_id: node,
+          running: s.running ? (given.get(node) ?? []).map((g) => g.task_id) : null,
+        })
         const o = outcomes[0]
-        if (o?.ok === true && o.value !== null && 'task' in o.value && 'attempt' in o.value) given.set(node, [...(given.get(node) ?? []), { task_id: o.value.task.task_id, attempt: o.value.attempt }])
+        if (o?.ok === true && o.value !== null && 'task' in o.value && 'attempt' in o.value)
+          given.set(node, [...(given.get(node) ?? []), { task_id: o.value.task.task_id, attempt: o.value.attempt }])
         filled.add(node)
         return
       }
       case 'rest': {
         const node = pick(POLLING_NODES, s.node)
         const about = pick([...(given.get(node) ?? []).slice(-4), { task_id: `task-${s.which}` }], s.which)
-        if (s.what === 'complete') turn({ op: 'complete', task_id: about.task_id, node_id: node, output: `by ${node}`, confidence: 0.5 })
+        if (s.what === 'complete')
+          turn({ op: 'complete', task_id: about.task_id, node_id: node, output: `by ${node}`, confidence: 0.5 })
         else turn({ op: 'fail', task_id: about.task_id, node_id: node, error: 'no', retryable: true })
         return
       }
@@ -190,26 +286,72 @@ function createWorld(dir: string) {
 
   const check = (): void => {
     const { db } = opened
-    const rows = db.prepare<[], { task_id: string; status: TaskStatus; output: string | null; attempt: number; model_key: string; model_type: string }>('SELECT * FROM inference_tasks').all()
-    const attempts = db.prepare<[], { task_id: string; attempt: number; node_id: string; ended_ms: number | null; end: string | null; accepted_ms: number | null }>('SELECT * FROM attempts').all()
-    for (const m of db.prepare<[], { task_id: string; was: TaskStatus; became: TaskStatus }>('SELECT * FROM moves').all()) {
+    const rows = db
+      .prepare<
+        [],
+        {
+          task_id: string
+          status: TaskStatus
+          output: string | null
+          attempt: number
+          model_key: string
+          model_type: string
+        }
+      >('SELECT * FROM inference_tasks')
+      .all()
+    const attempts = db
+      .prepare<
+        [],
+        {
+          task_id: string
+          attempt: number
+          node_id: string
+          ended_ms: number | null
+          end: string | null
+          accepted_ms: number | null
+        }
+      >('SELECT * FROM attempts')
+      .all()
+    for (const m of db
+      .prepare<[], { task_id: string; was: TaskStatus; became: TaskStatus }>('SELECT * FROM moves')
+      .all()) {
       expect(canMove(m.was, m.became), `${m.task_id}: ${m.was} -> ${m.became}`).toBe(true)
     }
     db.exec('DELETE FROM moves')
     // Nothing acknowledged is missing, and nothing else is there.
     expect(new Set(rows.map((r) => r.task_id))).toEqual(acknowledged)
     // Counters equal a recount.
-    const recount: Record<string, number> = { pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0 }
+    const recount: Record<string, number> = {
+      pending: 0,
+      in_progress: 0,
+      completed: 0,
+      submitted: 0,
+      failed: 0,
+      timeout: 0,
+    }
     for (const r of rows) recount[r.status] = (recount[r.status] ?? 0) + 1
-    const stored = Object.fromEntries(db.prepare<[], { status: string; tasks: number }>('SELECT status, tasks FROM task_counts').all().map((c) => [c.status, c.tasks]))
-    expect({ pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0, ...stored }).toEqual(recount)
+    const stored = Object.fromEntries(
+      db
+        .prepare<[], { status: string; tasks: number }>('SELECT status, tasks FROM task_counts')
+        .all()
+        .map((c) => [c.status, c.tasks]),
+    )
+    expect({ pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0, ...stored }).toEqual(
+      recount,
+    )
     const stats = core.turn([{ op: 'stats' }]).outcomes[0]
     expect(stats).toMatchObject({ ok: true, value: { tasks: recount } })
     for (const r of rows) {
       const own = attempts.filter((a) => a.task_id === r.task_id)
-      expect(own.filter((a) => a.ended_ms === null).length, `open attempts of ${r.task_id}, ${r.status}`).toBe(r.status === 'in_progress' ? 1 : 0)
-      expect(own.filter((a) => a.end === 'completed').length, `results of ${r.task_id}`).toBe(r.status === 'completed' ? 1 : 0)
-      expect(own.map((a) => a.attempt).sort((a, b) => a - b)).toEqual(Array.from({ length: r.attempt }, (_, i) => i + 1))
+      expect(own.filter((a) => a.ended_ms === null).length, `open attempts of ${r.task_id}, ${r.status}`).toBe(
+        r.status === 'in_progress' ? 1 : 0,
+      )
+      expect(own.filter((a) => a.end === 'completed').length, `results of ${r.task_id}`).toBe(
+        r.status === 'completed' ? 1 : 0,
+      )
+      expect(own.map((a) => a.attempt).sort((a, b) => a - b)).toEqual(
+        Array.from({ length: r.attempt }, (_, i) => i + 1),
+      )
       expect(own.filter((a) => a.accepted_ms !== null).length).toBeLessThanOrEqual(3)
       // A result never changes.
       if (outputs.has(r.task_id)) expect(r.output).toBe(outputs.get(r.task_id))
@@ -224,11 +366,20 @@ function createWorld(dir: string) {
       const held = attempts.filter((a) => a.node_id === n.row.node_id && a.ended_ms === null).length
       expect(n.in_progress_tasks).toBe(held)
       // A hello may lower the slots under what is held; then nothing is added.
-      if (filled.has(n.row.node_id)) expect(held, `slots of ${n.row.node_id}`).toBeLessThanOrEqual(n.row.max_concurrent_tasks)
+      if (filled.has(n.row.node_id))
+        expect(held, `slots of ${n.row.node_id}`).toBeLessThanOrEqual(n.row.max_concurrent_tasks)
       if (n.status === 'online' && n.row.transport === 'websocket') {
         const lanes = createModelTable().lanesOfNode(n.models)
-        const idle = rows.filter((r) => r.status === 'pending' && r.attempt === 0 && (lanes.includes(`name:${r.model_key}`) || lanes.includes(`family:${r.model_type}`)))
-        expect(idle.map((r) => r.task_id), `waiting although ${n.row.node_id} has a free slot`).toEqual([])
+        const idle = rows.filter(
+          (r) =>
+            r.status === 'pending' &&
+            r.attempt === 0 &&
+            (lanes.includes(`name:${r.model_key}`) || lanes.includes(`family:${r.model_type}`)),
+        )
+        expect(
+          idle.map((r) => r.task_id),
+          `waiting although ${n.row.node_id} has a free slot`,
+        ).toEqual([])
       }
     }
     filled.clear()

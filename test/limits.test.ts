@@ -12,8 +12,10 @@ import { createSessionServer } from '../src/ws/upgrade.js'
 import { connectNode, dial, startService, until } from './helpers.js'
 
 test('loopback is told from every other address', () => {
-  for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '::FFFF:127.0.0.1']) expect(isLoopback(address), address).toBe(true)
-  for (const address of ['128.0.0.1', '10.0.0.1', '192.0.2.7', '2001:db8::1', '::ffff:10.0.0.1']) expect(isLoopback(address), address).toBe(false)
+  for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '::FFFF:127.0.0.1'])
+    expect(isLoopback(address), address).toBe(true)
+  for (const address of ['128.0.0.1', '10.0.0.1', '192.0.2.7', '2001:db8::1', '::ffff:10.0.0.1'])
+    expect(isLoopback(address), address).toBe(false)
 })
 
 test('a rate lets ten seconds of messages come at once, and then as many a second as it says', () => {
@@ -34,12 +36,23 @@ async function listening(server: ReturnType<typeof createServer>): Promise<strin
 
 test('too many requests of one address are answered 429 with Retry-After; loopback is not counted', async () => {
   const app = new Hono()
-  app.use('/counted', limitRate(1, () => 0, () => false))
-  app.use('/local', limitRate(1, () => 0))
+  app.use(
+    '/counted',
+    limitRate(
+      1,
+      () => 0,
+      () => false,
+    ),
+  )
+  app.use(
+    '/local',
+    limitRate(1, () => 0),
+  )
   app.get('*', (c) => c.text('here'))
   const listener = getRequestListener(app.fetch)
   const host = await listening(createServer((request, response) => void listener(request, response)))
-  const ask = async (path: string, n: number) => (await Promise.all(Array.from({ length: n }, () => fetch(`http://${host}${path}`)))).map((r) => r.status)
+  const ask = async (path: string, n: number) =>
+    (await Promise.all(Array.from({ length: n }, () => fetch(`http://${host}${path}`)))).map((r) => r.status)
   expect((await ask('/counted', 12)).sort()).toEqual([...Array<number>(10).fill(200), 429, 429])
   const refused = await fetch(`http://${host}/counted`)
   expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
@@ -48,7 +61,17 @@ test('too many requests of one address are answered 429 with Retry-After; loopba
 })
 
 test('one address has a limited number of sessions, and a place is free again when one ends', async () => {
-  const sessions = createSessionServer({ send: () => undefined, time: systemTime, maxMessageBytes: 1 << 20, maxMessagesPerSecond: 100, maxHandshakes: 100, maxSessions: 100, maxSessionsPerAddress: 2, publicHosts: [], isLocal: () => false })
+  const sessions = createSessionServer({
+    send: () => undefined,
+    time: systemTime,
+    maxMessageBytes: 1 << 20,
+    maxMessagesPerSecond: 100,
+    maxHandshakes: 100,
+    maxSessions: 100,
+    maxSessionsPerAddress: 2,
+    publicHosts: [],
+    isLocal: () => false,
+  })
   const server = createServer()
   server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
   const host = await listening(server)
@@ -72,7 +95,9 @@ test('the service has a limited number of sessions', async () => {
   await node.closed
   await until(async () => {
     const next = await dial(service)
-    return (await Promise.race([next.next('session.challenge').catch(() => null), next.closed.then(() => null)])) !== null
+    return (
+      (await Promise.race([next.next('session.challenge').catch(() => null), next.closed.then(() => null)])) !== null
+    )
   })
 })
 
@@ -81,15 +106,24 @@ test('an output that is larger than what is stored is refused over both doors an
   await service.register('poller')
   await service.submit({ task_id: 'polled' })
   await service.poll('poller')
-  const complete = (output: string) => service.post('/api/v1/tasks/complete', { task_id: 'polled', output, confidence: 1, inference_node_id: 'poller' })
-  expect(await complete('é'.repeat(513))).toMatchObject({ status: 413, body: { code: 'too_large', error: expect.stringContaining('1024') } })
+  const complete = (output: string) =>
+    service.post('/api/v1/tasks/complete', { task_id: 'polled', output, confidence: 1, inference_node_id: 'poller' })
+  expect(await complete('é'.repeat(513))).toMatchObject({
+    status: 413,
+    body: { code: 'too_large', error: expect.stringContaining('1024') },
+  })
   expect(await service.status('polled')).toMatchObject({ status: 'in_progress', result: null })
   expect((await complete('é'.repeat(512))).status).toBe(200)
   const node = await connectNode(service, 'node-1')
   await service.submit({ task_id: 'pushed' })
   const assigned = await node.next('task.assign')
   node.complete(assigned, 'x'.repeat(1025))
-  expect(await node.next('error')).toMatchObject({ code: 'invalid_message', task_id: 'pushed', attempt: 1, message: expect.stringContaining('1024') })
+  expect(await node.next('error')).toMatchObject({
+    code: 'invalid_message',
+    task_id: 'pushed',
+    attempt: 1,
+    message: expect.stringContaining('1024'),
+  })
   expect(await service.status('pushed')).toMatchObject({ status: 'in_progress' })
   node.complete(assigned, 'x'.repeat(1024))
   await node.next('task.settled')
@@ -101,7 +135,11 @@ test('a reader that does not accept gets no more than it could have read, and th
   stuck.socket.pause()
   const prompt = 'p'.repeat(1024 * 1024)
   for (let i = 0; i < 20; i++) await service.submit({ task_id: `t${i}`, user_input: prompt })
-  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ total_tasks: 20, processing_tasks: 8, pending_tasks: 12 })
+  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({
+    total_tasks: 20,
+    processing_tasks: 8,
+    pending_tasks: 12,
+  })
   const reader = await connectNode(service, 'reader', { max_concurrent_tasks: 64 })
   for (let i = 0; i < 12; i++) {
     const assigned = await reader.next('task.assign')
@@ -125,7 +163,10 @@ test('a node with many slots is given many large tasks as fast as it accepts the
 test('connections that were refused and never close are let go, and keep no stop waiting', async () => {
   const service = await startService()
   const [host, port] = service.host.split(':')
-  const lines = ['GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n', 'what is this\r\n\r\n']
+  const lines = [
+    'GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    'what is this\r\n\r\n',
+  ]
   const sockets = await Promise.all(
     lines.map(async (text) => {
       const socket = connect({ host: host ?? '', port: Number(port), allowHalfOpen: true })

@@ -21,7 +21,11 @@ test('lines that cannot be written are counted, and the next that can says how m
   stream.write('{"msg":"lost too"}\n')
   full = false
   stream.write('{"msg":"last"}\n')
-  const lines = written.join('').trim().split('\n').map((l) => JSON.parse(l) as unknown)
+  const lines = written
+    .join('')
+    .trim()
+    .split('\n')
+    .map((l) => JSON.parse(l) as unknown)
   expect(lines).toMatchObject([{ msg: 'first line' }, { event: 'log.lost', lines: 2 }, { msg: 'last' }])
 })
 
@@ -29,7 +33,11 @@ describe.runIf(process.platform === 'linux')('a log that cannot be written', () 
   test('does not stop the service', async () => {
     const full = openSync('/dev/full', 'w')
     const port = 20_000 + Math.floor(Math.random() * 20_000)
-    const child = spawn(process.execPath, [CLI, 'run-inference-service', '--config', configFile(), '--api-port', String(port), '--debug'], { stdio: ['ignore', full, 'ignore'] })
+    const child = spawn(
+      process.execPath,
+      [CLI, 'run-inference-service', '--config', configFile(), '--api-port', String(port), '--debug'],
+      { stdio: ['ignore', full, 'ignore'] },
+    )
     const exited = once(child, 'exit')
     onTestFinished(async () => {
       child.kill('SIGKILL')

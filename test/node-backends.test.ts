@@ -6,10 +6,24 @@ import { runWork } from '../src/node/run-work.js'
 import { BackendDown, type NodeTask } from '../src/node/index.js'
 import { startHttp, temporaryFolder } from './node-helpers.js'
 
-const task: NodeTask = { task_id: 't1', attempt: 2, model_name: 'llama-3-8b', model_type: 'llama', user_input: 'why not?', context: '', max_infer_time: 60, infer_fee: 0 }
-const run = (backend: Backend, given: Partial<NodeTask> = {}, signal = new AbortController().signal, onText: (chunk: string) => void = () => undefined) =>
-  runWork({ work: backend.work, task: { ...task, ...given }, signal, maxCharacters: 100_000, onText })
-const node = (source: string, killAfter?: number): Backend => command({ command: process.execPath, args: ['-e', source], env: {}, killAfter })
+const task: NodeTask = {
+  task_id: 't1',
+  attempt: 2,
+  model_name: 'llama-3-8b',
+  model_type: 'llama',
+  user_input: 'why not?',
+  context: '',
+  max_infer_time: 60,
+  infer_fee: 0,
+}
+const run = (
+  backend: Backend,
+  given: Partial<NodeTask> = {},
+  signal = new AbortController().signal,
+  onText: (chunk: string) => void = () => undefined,
+) => runWork({ work: backend.work, task: { ...task, ...given }, signal, maxCharacters: 100_000, onText })
+const node = (source: string, killAfter?: number): Backend =>
+  command({ command: process.execPath, args: ['-e', source], env: {}, killAfter })
 /** Whether a program runs; a zombie nobody has collected does not. */
 const runs = async (pid: number): Promise<boolean> => {
   try {
@@ -58,18 +72,29 @@ test('echo gives the input back, to the last space', async () => {
 
 test('command: the prompt is on its input, the answer on its output, the model and task in its environment', async () => {
   const chunks: string[] = []
-  const backend = node(`let s = ''; process.stdin.on('data', d => s += d).on('end', () => console.log(s + '|' + process.env.MODEL_NAME + '|' + process.env.TASK_ID + '|' + process.env.ATTEMPT + '|' + process.env.HOME))`)
-  expect(await run(backend, { context: 'brief' }, undefined, (chunk) => chunks.push(chunk))).toMatchObject({ output: 'brief\n\nwhy not?|llama-3-8b|t1|2|undefined\n' })
+  const backend = node(
+    `let s = ''; process.stdin.on('data', d => s += d).on('end', () => console.log(s + '|' + process.env.MODEL_NAME + '|' + process.env.TASK_ID + '|' + process.env.ATTEMPT + '|' + process.env.HOME))`,
+  )
+  expect(await run(backend, { context: 'brief' }, undefined, (chunk) => chunks.push(chunk))).toMatchObject({
+    output: 'brief\n\nwhy not?|llama-3-8b|t1|2|undefined\n',
+  })
   expect(chunks.length).toBeGreaterThan(0)
 })
 
 test('command: a program that does not read its input is no fault', async () => {
-  expect(await run(node(`process.stdin.destroy(); console.log('ok')`), { user_input: 'x'.repeat(2_000_000) })).toMatchObject({ output: 'ok\n' })
+  expect(
+    await run(node(`process.stdin.destroy(); console.log('ok')`), { user_input: 'x'.repeat(2_000_000) }),
+  ).toMatchObject({ output: 'ok\n' })
 })
 
 test('command: an exit code fails the task, with the end of what it complained', async () => {
-  const error: unknown = await run(node(`console.error('x'.repeat(5000) + 'no memory'); process.exitCode = 3`)).catch((e: unknown) => e)
-  expect(error).toMatchObject({ message: `${process.execPath} ended with exit code 3`, detail: expect.stringMatching(/no memory$/) as string })
+  const error: unknown = await run(node(`console.error('x'.repeat(5000) + 'no memory'); process.exitCode = 3`)).catch(
+    (e: unknown) => e,
+  )
+  expect(error).toMatchObject({
+    message: `${process.execPath} ended with exit code 3`,
+    detail: expect.stringMatching(/no memory$/) as string,
+  })
 })
 
 test('command: a program that is not there is a backend that is down', async () => {
@@ -104,10 +129,15 @@ test('command: a cancelled program ends with everything it started', async () =>
 test('command: a program that does not listen to SIGTERM is killed', async () => {
   const abort = new AbortController()
   let pid = 0
-  const running = run(node(`process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log(process.pid)`, 0.05), {}, abort.signal, (chunk) => {
-    pid = Number(chunk)
-    abort.abort(new Error('cancelled'))
-  })
+  const running = run(
+    node(`process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log(process.pid)`, 0.05),
+    {},
+    abort.signal,
+    (chunk) => {
+      pid = Number(chunk)
+      abort.abort(new Error('cancelled'))
+    },
+  )
   await expect(running).rejects.toThrow('cancelled')
   await ended(pid)
 })

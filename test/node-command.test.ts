@@ -7,7 +7,9 @@ import { ConfigError } from '../src/lib/config-error.js'
 import { createInbox, later, startCoordinator, startHttp, temporaryFolder } from './node-helpers.js'
 
 // Lines that are written to a descriptor cannot be collected; the same lines, written to the stream, can.
-vi.mock('../src/lib/log-stream.js', () => ({ createLogStream: () => ({ write: (line: string) => process.stdout.write(line) }) }))
+vi.mock('../src/lib/log-stream.js', () => ({
+  createLogStream: () => ({ write: (line: string) => process.stdout.write(line) }),
+}))
 
 /** The command as it is called, in a folder of its own; its log is collected. */
 async function runNode(args: string[], file?: string) {
@@ -30,7 +32,16 @@ const signal = (name: 'SIGTERM' | 'SIGINT'): boolean => process.emit(name, name)
 
 test('the command serves tasks and ends after a drain when it is told to stop', async () => {
   const coordinator = await startCoordinator()
-  const { running, folder } = await runNode(['--coordinator', coordinator.url, '--model', 'llama-3-8b', '--backend', 'echo', '--node-id', 'n1'])
+  const { running, folder } = await runNode([
+    '--coordinator',
+    coordinator.url,
+    '--model',
+    'llama-3-8b',
+    '--backend',
+    'echo',
+    '--node-id',
+    'n1',
+  ])
   const session = await coordinator.welcomed()
   expect(session.greeting).toMatchObject({ node_id: 'n1', supported_models: ['llama-3-8b'] })
   session.assign()
@@ -47,7 +58,14 @@ test('the command serves tasks and ends after a drain when it is told to stop', 
 
 test('a second signal stops at once and leaves unsettled results on disk', async () => {
   const coordinator = await startCoordinator()
-  const { running, folder } = await runNode(['--coordinator', coordinator.url, '--model', 'llama-3-8b', '--backend', 'echo'])
+  const { running, folder } = await runNode([
+    '--coordinator',
+    coordinator.url,
+    '--model',
+    'llama-3-8b',
+    '--backend',
+    'echo',
+  ])
   const session = await coordinator.welcomed()
   session.assign()
   await session.expect('task.complete')
@@ -83,12 +101,20 @@ test('wrong settings and an open key file are configuration errors', async () =>
 test('without --model the command serves what the model server lists, and no prompt, output or key is logged', async () => {
   const { url } = await startHttp((request, response) => {
     if (request.url === '/v1/models') return void response.end('{"data":[{"id":"llama-3-8b"}]}')
-    request.resume().on('end', () => response.writeHead(500).end('{"error":"cannot answer SECRET-PROMPT with API-KEY"}'))
+    request
+      .resume()
+      .on('end', () => response.writeHead(500).end('{"error":"cannot answer SECRET-PROMPT with API-KEY"}'))
   })
   const coordinator = await startCoordinator()
   vi.stubEnv('OPENAI_API_KEY', 'API-KEY')
   later(() => vi.unstubAllEnvs())
-  const { running, said, lines } = await runNode(['--coordinator', coordinator.url, '--base-url', `${url}/v1`, '--debug'])
+  const { running, said, lines } = await runNode([
+    '--coordinator',
+    coordinator.url,
+    '--base-url',
+    `${url}/v1`,
+    '--debug',
+  ])
   const session = await coordinator.welcomed()
   expect(session.greeting.supported_models).toEqual(['llama-3-8b'])
   session.assign({ user_input: 'SECRET-PROMPT' })
@@ -101,7 +127,17 @@ test('without --model the command serves what the model server lists, and no pro
   await running
   await log
   const all = lines.join('')
-  for (const event of ['node.starting', 'node.models', 'node.connected', 'node.assigned', 'node.failed', 'node.settled', 'node.draining', 'node.stopped']) expect(all).toContain(event)
+  for (const event of [
+    'node.starting',
+    'node.models',
+    'node.connected',
+    'node.assigned',
+    'node.failed',
+    'node.settled',
+    'node.draining',
+    'node.stopped',
+  ])
+    expect(all).toContain(event)
   expect(all).toContain(session.greeting.public_key)
   expect(all).not.toMatch(/SECRET-PROMPT|API-KEY|PRIVATE KEY/)
 })

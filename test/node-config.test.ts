@@ -15,7 +15,13 @@ const coordinator = 'http://127.0.0.1:8080'
 
 test('flags suffice: a coordinator and a model serve a local Ollama', () => {
   const config = loadNodeConfig(undefined, { coordinator, model: 'llama-3-8b' }, {})
-  expect(config.node).toMatchObject({ coordinator, models: ['llama-3-8b'], key_file: './data/node.key', max_concurrent_tasks: 1, drain_timeout: 600 })
+  expect(config.node).toMatchObject({
+    coordinator,
+    models: ['llama-3-8b'],
+    key_file: './data/node.key',
+    max_concurrent_tasks: 1,
+    drain_timeout: 600,
+  })
   expect(config.backend).toMatchObject({ type: 'openai', base_url: 'http://127.0.0.1:11434/v1', stall_timeout: 120 })
   expect(config.apiKey).toBeUndefined()
   expect(createBackend(config, {}).shown).toBe('openai at http://127.0.0.1:11434/v1')
@@ -24,11 +30,35 @@ test('flags suffice: a coordinator and a model serve a local Ollama', () => {
 test('a flag beats the file, the file beats the default, and what comes out is frozen', async () => {
   const { read } = await load(
     `[node]\ncoordinator = "ws://file"\nmodels = ["a"]\nmax_concurrent_tasks = 2\nstate_dir = "/s"\n[backend]\nstall_timeout = 5\n[backend.models]\n"a" = "A"\n"b" = "B"`,
-    { coordinator: 'ws://flag', model: 'b, c=C', maxConcurrentTasks: '7', backend: 'command', command: 'run  --me', nodeId: 'n', keyFile: 'k', baseUrl: 'http://x/v1', url: 'http://y' },
+    {
+      coordinator: 'ws://flag',
+      model: 'b, c=C',
+      maxConcurrentTasks: '7',
+      backend: 'command',
+      command: 'run  --me',
+      nodeId: 'n',
+      keyFile: 'k',
+      baseUrl: 'http://x/v1',
+      url: 'http://y',
+    },
   )
   const config = read()
-  expect(config.node).toMatchObject({ coordinator: 'ws://flag', models: ['b', 'c'], max_concurrent_tasks: 7, node_id: 'n', key_file: 'k' })
-  expect(config.backend).toMatchObject({ type: 'command', command: 'run', args: ['--me'], stall_timeout: 5, base_url: 'http://x/v1', url: 'http://y', models: { a: 'A', b: 'B', c: 'C' } })
+  expect(config.node).toMatchObject({
+    coordinator: 'ws://flag',
+    models: ['b', 'c'],
+    max_concurrent_tasks: 7,
+    node_id: 'n',
+    key_file: 'k',
+  })
+  expect(config.backend).toMatchObject({
+    type: 'command',
+    command: 'run',
+    args: ['--me'],
+    stall_timeout: 5,
+    base_url: 'http://x/v1',
+    url: 'http://y',
+    models: { a: 'A', b: 'B', c: 'C' },
+  })
   expect(config.unsettledFolder).toBe('/s/unsettled')
   expect([config, config.node, config.backend].every(Object.isFrozen)).toBe(true)
 })
@@ -39,7 +69,11 @@ test('without models in the file those of the mapping are served', async () => {
 })
 
 test('the API key comes from the environment variable that the file names', async () => {
-  const named = await load(`[node]\ncoordinator = "${coordinator}"\n[backend]\napi_key_env = "MY_KEY"`, {}, { MY_KEY: 'secret', OPENAI_API_KEY: 'other' })
+  const named = await load(
+    `[node]\ncoordinator = "${coordinator}"\n[backend]\napi_key_env = "MY_KEY"`,
+    {},
+    { MY_KEY: 'secret', OPENAI_API_KEY: 'other' },
+  )
   expect(named.read().apiKey).toBe('secret')
   const missing = await load(`[node]\ncoordinator = "${coordinator}"\n[backend]\napi_key_env = "MY_KEY"`)
   expect(missing.read).toThrow(/backend.api_key_env names MY_KEY, but that environment variable is not set/)
@@ -87,15 +121,20 @@ test('a file that is not there is refused in one line', () => {
 
 test('every key has a description, and the example in config/node.toml is valid and uses the defaults', () => {
   const keys = describeNodeConfig()
-  expect(keys.every(({ key, description }) => /^(node|backend)\.[a-z_]+$/.test(key) && description.length > 10)).toBe(true)
+  expect(keys.every(({ key, description }) => /^(node|backend)\.[a-z_]+$/.test(key) && description.length > 10)).toBe(
+    true,
+  )
   expect(keys.find((k) => k.key === 'node.max_concurrent_tasks')?.default).toBe(1)
   const example = loadNodeConfig('config/node.toml', {}, {})
   expect(example).toEqual(loadNodeConfig(undefined, { coordinator }, {}))
 })
 
 test('each type of backend is made from its settings', () => {
-  const shown = (flags: NodeFlags): string => createBackend(loadNodeConfig(undefined, { coordinator, model: 'a', ...flags }, {}), {}).shown
+  const shown = (flags: NodeFlags): string =>
+    createBackend(loadNodeConfig(undefined, { coordinator, model: 'a', ...flags }, {}), {}).shown
   expect(shown({ backend: 'echo' })).toBe('echo')
-  expect(shown({ backend: 'generate', url: 'http://me:secret@x/generate?key=secret' })).toBe('generate at http://x/generate')
+  expect(shown({ backend: 'generate', url: 'http://me:secret@x/generate?key=secret' })).toBe(
+    'generate at http://x/generate',
+  )
   expect(shown({ backend: 'command', command: 'model --key secret' })).toBe('command model')
 })

@@ -30,7 +30,10 @@ test('a drain that holds nothing ends, also when it is asked for twice', async (
   const both = [node.drain(), node.drain()]
   await session.expect('session.drain')
   session.close(1000)
-  expect(await Promise.all(both)).toEqual([{ reason: 'drained', unsettled: 0 }, { reason: 'drained', unsettled: 0 }])
+  expect(await Promise.all(both)).toEqual([
+    { reason: 'drained', unsettled: 0 },
+    { reason: 'drained', unsettled: 0 },
+  ])
 })
 
 test('without a session a drain that holds nothing ends at once', async () => {

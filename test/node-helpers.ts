@@ -10,7 +10,15 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import type { NodeEvent } from '../src/node/events.js'
 import { InferenceNode, type InferenceNodeOptions } from '../src/node/index.js'
 import { helloText, verifySignature } from '../src/wire/keys.js'
-import { NODE_PROTOCOL, parseNodeMessage, splitFrame, type Assignment, type Hello, type NodeMessage, type ServerMessage } from '../src/wire/node.js'
+import {
+  NODE_PROTOCOL,
+  parseNodeMessage,
+  splitFrame,
+  type Assignment,
+  type Hello,
+  type NodeMessage,
+  type ServerMessage,
+} from '../src/wire/node.js'
 
 type Disposer = () => unknown
 const disposers: Disposer[] = []
@@ -57,7 +65,11 @@ type OfType<T, K> = Extract<T, { type: K }>
 
 /** A scripted coordinator: it checks what the node says against the wire's schemas, and says only what the test tells it. */
 export async function startCoordinator({ port = 0, challenge = true }: { port?: number; challenge?: boolean } = {}) {
-  const server = new WebSocketServer({ port, host: '127.0.0.1', handleProtocols: (offered) => (offered.has(NODE_PROTOCOL) ? NODE_PROTOCOL : false) })
+  const server = new WebSocketServer({
+    port,
+    host: '127.0.0.1',
+    handleProtocols: (offered) => (offered.has(NODE_PROTOCOL) ? NODE_PROTOCOL : false),
+  })
   await once(server, 'listening')
   const address = server.address() as AddressInfo
   const sessions = createInbox<ReturnType<typeof open>>()
@@ -82,7 +94,8 @@ export async function startCoordinator({ port = 0, challenge = true }: { port?: 
       }
     })
     if (challenge) send({ type: 'session.challenge', protocol: 1, nonce, server_time: 1 })
-    const expectMessage = <K extends NodeMessage['type']>(type: K): Promise<OfType<NodeMessage, K>> => inbox.take((m): m is OfType<NodeMessage, K> => m.type === type)
+    const expectMessage = <K extends NodeMessage['type']>(type: K): Promise<OfType<NodeMessage, K>> =>
+      inbox.take((m): m is OfType<NodeMessage, K> => m.type === type)
     return {
       host,
       socket,
@@ -100,7 +113,17 @@ export async function startCoordinator({ port = 0, challenge = true }: { port?: 
         return hello
       },
       welcome(given: Partial<OfType<ServerMessage, 'session.welcome'>> = {}): void {
-        send({ type: 'session.welcome', session_id: 's', heartbeat_interval: 15, accept_timeout: 5, reconnect_grace: 15, max_message_bytes: 4 * 1024 * 1024, resumed: [], dropped: [], ...given })
+        send({
+          type: 'session.welcome',
+          session_id: 's',
+          heartbeat_interval: 15,
+          accept_timeout: 5,
+          reconnect_grace: 15,
+          max_message_bytes: 4 * 1024 * 1024,
+          resumed: [],
+          dropped: [],
+          ...given,
+        })
       },
       assign(given: Partial<Assignment> = {}): void {
         send(assignment(given))
@@ -154,12 +177,19 @@ export const assignment = (given: Partial<Assignment> = {}): Assignment => ({
 /** A node that is stopped after the test, with its events. */
 export function createNode(options: Partial<InferenceNodeOptions> & { coordinator: string }) {
   const events = createInbox<NodeEvent>()
-  const node = new InferenceNode({ models: ['llama-3-8b'], work: (task) => task.user_input, random: () => 0, onEvent: (event) => events.put(event), ...options })
+  const node = new InferenceNode({
+    models: ['llama-3-8b'],
+    work: (task) => task.user_input,
+    random: () => 0,
+    onEvent: (event) => events.put(event),
+    ...options,
+  })
   later(() => node.stop())
   return {
     node,
     events: events.all,
-    event: <K extends NodeEvent['type']>(type: K): Promise<OfType<NodeEvent, K>> => events.take((e): e is OfType<NodeEvent, K> => e.type === type),
+    event: <K extends NodeEvent['type']>(type: K): Promise<OfType<NodeEvent, K>> =>
+      events.take((e): e is OfType<NodeEvent, K> => e.type === type),
   }
 }
 
@@ -170,7 +200,10 @@ export async function startNode(options: Partial<InferenceNodeOptions> & { coord
 }
 
 /** A node in session with a scripted coordinator. */
-export async function connectedNode(options: Partial<InferenceNodeOptions> = {}, welcome: Partial<OfType<ServerMessage, 'session.welcome'>> = {}) {
+export async function connectedNode(
+  options: Partial<InferenceNodeOptions> = {},
+  welcome: Partial<OfType<ServerMessage, 'session.welcome'>> = {},
+) {
   const coordinator = await startCoordinator()
   const parts = await startNode({ coordinator: coordinator.url, ...options })
   const session = await coordinator.welcomed(welcome)
@@ -203,13 +236,18 @@ export function gate<T = void>() {
 
 /** Resolves when the signal aborts. */
 export const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })))
+  new Promise((resolve) =>
+    signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true }),
+  )
 
 /** Work that never ends by itself, and says when it began and was stopped. */
 export function endlessWork() {
   const began = createInbox<string>()
   const stopped = createInbox<string>()
-  const is = (name: string) => (value: string): value is string => value === name
+  const is =
+    (name: string) =>
+    (value: string): value is string =>
+      value === name
   return {
     began: (name: string) => began.take(is(name)),
     stopped: (name: string) => stopped.take(is(name)),

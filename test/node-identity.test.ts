@@ -35,14 +35,20 @@ test.each([0o640, 0o604, 0o666])('a key that others can read (mode %i) is refuse
   const file = join(await temporaryFolder(), 'node.key')
   loadIdentity(file)
   await chmod(file, mode)
-  expect(() => loadIdentity(file)).toThrow(new ConfigError(`${file}: others on this machine can read the node's key (mode 0${mode.toString(8)}); run: chmod 600 ${file}`))
+  expect(() => loadIdentity(file)).toThrow(
+    new ConfigError(
+      `${file}: others on this machine can read the node's key (mode 0${mode.toString(8)}); run: chmod 600 ${file}`,
+    ),
+  )
   await chmod(file, 0o400)
   loadIdentity(file)
 })
 
 test('what is no such key is refused in one line, and stays as it is', async () => {
   const file = join(await temporaryFolder(), 'node.key')
-  const otherCurve = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const otherCurve = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString()
   for (const content of ['', 'garbage', otherCurve]) {
     await writeFile(file, content, { mode: 0o600 })
     expect(() => loadIdentity(file)).toThrow(/^[^\n]*is not a secp256k1 private key[^\n]*$/)

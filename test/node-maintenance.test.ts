@@ -2,7 +2,17 @@ import { expect, test } from 'vitest'
 import { BackendDown, backends } from '../src/node/index.js'
 import { createOutput } from '../src/node/output.js'
 import { createResults, type Channel } from '../src/node/results.js'
-import { assignment, connectedNode, createInbox, createNode, gate, later, startCoordinator, startHttp, startNode } from './node-helpers.js'
+import {
+  assignment,
+  connectedNode,
+  createInbox,
+  createNode,
+  gate,
+  later,
+  startCoordinator,
+  startHttp,
+  startNode,
+} from './node-helpers.js'
 
 test('a backend that is found down makes the node say maintenance at once, and online when it is back', async () => {
   let isDown = false
@@ -16,7 +26,10 @@ test('a backend that is found down makes the node say maintenance at once, and o
   })
   isDown = true
   session.assign()
-  expect(await session.expect('task.fail')).toMatchObject({ error: 'the model server is away: in full', retryable: true })
+  expect(await session.expect('task.fail')).toMatchObject({
+    error: 'the model server is away: in full',
+    retryable: true,
+  })
   expect((await session.expect('node.heartbeat')).status).toBe('maintenance')
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason: 'the model server is away' })
   session.assign({ task_id: 't2' })
@@ -29,7 +42,10 @@ test('a backend that is found down makes the node say maintenance at once, and o
 
 test('tasks that come in one frame with the one that finds the backend down are not failed one after another', async () => {
   let isDown = false
-  const { session } = await connectedNode({ work: () => Promise.reject(new BackendDown('away')), check: () => (isDown ? Promise.reject(new Error('away')) : undefined) })
+  const { session } = await connectedNode({
+    work: () => Promise.reject(new BackendDown('away')),
+    check: () => (isDown ? Promise.reject(new Error('away')) : undefined),
+  })
   isDown = true
   session.assign()
   await session.expect('task.fail')
@@ -41,7 +57,10 @@ test('tasks that come in one frame with the one that finds the backend down are 
 test('a backend that is down at the start makes the hello say maintenance', async () => {
   let isDown = true
   const coordinator = await startCoordinator()
-  const { event } = await startNode({ coordinator: coordinator.url, check: () => (isDown ? Promise.reject(new BackendDown('not yet')) : undefined) })
+  const { event } = await startNode({
+    coordinator: coordinator.url,
+    check: () => (isDown ? Promise.reject(new BackendDown('not yet')) : undefined),
+  })
   const session = await coordinator.welcomed()
   expect(session.greeting.status).toBe('maintenance')
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason: 'not yet' })
@@ -56,7 +75,12 @@ test('a node that lists no models serves what its model server lists, also one t
   })
   const { check, models, work } = backends.openai({ baseUrl: `http://127.0.0.1:${port}/v1` })
   const coordinator = await startCoordinator()
-  const { event } = await startNode({ coordinator: coordinator.url, check, work, models: (signal) => models?.(signal) ?? Promise.resolve([]) })
+  const { event } = await startNode({
+    coordinator: coordinator.url,
+    check,
+    work,
+    models: (signal) => models?.(signal) ?? Promise.resolve([]),
+  })
   const first = await coordinator.welcomed()
   expect(first.greeting).toMatchObject({ supported_models: [], status: 'maintenance' })
   await startHttp((_, response) => response.end('{"data":[{"id":"llama3:8b"},{"id":"bad\\u0001name"}]}'), port)
@@ -127,10 +151,18 @@ test('partial output is dropped while the connection does not take more, is away
 
 test('results wait until the connection takes more, and none is lost', async () => {
   const { state, channel, next, sent } = fakeChannel()
-  const results = createResults({ channel, folder: null, resendAfter: 60_000, random: () => 0, emit: () => undefined, onGone: () => undefined })
+  const results = createResults({
+    channel,
+    folder: null,
+    resendAfter: 60_000,
+    random: () => 0,
+    emit: () => undefined,
+    onGone: () => undefined,
+  })
   later(() => results.closed())
   state.buffered = 2 ** 30
-  for (const task_id of ['a', 'b', 'c']) await results.keep({ type: 'task.complete', task_id, attempt: 1, output: 'x', confidence: 1 })
+  for (const task_id of ['a', 'b', 'c'])
+    await results.keep({ type: 'task.complete', task_id, attempt: 1, output: 'x', confidence: 1 })
   expect(sent).toEqual([])
   state.buffered = 0
   results.pump()

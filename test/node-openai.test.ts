@@ -6,7 +6,16 @@ import { runWork } from '../src/node/run-work.js'
 import { BackendDown, WorkError, type NodeTask } from '../src/node/index.js'
 import { gate, startHttp } from './node-helpers.js'
 
-const task: NodeTask = { task_id: 't1', attempt: 1, model_name: 'llama-3-8b', model_type: 'llama', user_input: 'why?', context: '', max_infer_time: 60, infer_fee: 0 }
+const task: NodeTask = {
+  task_id: 't1',
+  attempt: 1,
+  model_name: 'llama-3-8b',
+  model_type: 'llama',
+  user_input: 'why?',
+  context: '',
+  max_infer_time: 60,
+  infer_fee: 0,
+}
 
 interface Asked {
   url: string
@@ -15,13 +24,20 @@ interface Asked {
 }
 
 /** A model server that answers as the test says. */
-async function modelServer(answer: (response: ServerResponse, asked: Asked, request: IncomingMessage) => void, options: OpenAiOptions = {}) {
+async function modelServer(
+  answer: (response: ServerResponse, asked: Asked, request: IncomingMessage) => void,
+  options: OpenAiOptions = {},
+) {
   const asked: Asked[] = []
   const { url, port, stop } = await startHttp((request, response) => {
     let body = ''
     request.on('data', (chunk: Buffer) => (body += chunk.toString()))
     request.on('end', () => {
-      const call = { url: request.url ?? '', key: request.headers.authorization, body: body === '' ? null : (JSON.parse(body) as unknown) }
+      const call = {
+        url: request.url ?? '',
+        key: request.headers.authorization,
+        body: body === '' ? null : (JSON.parse(body) as unknown),
+      }
       asked.push(call)
       answer(response, call, request)
     })
@@ -29,7 +45,13 @@ async function modelServer(answer: (response: ServerResponse, asked: Asked, requ
   const backend = openai({ baseUrl: `${url}/v1/`, ...options })
   const chunks: string[] = []
   const run = (given: Partial<NodeTask> = {}, signal = new AbortController().signal) =>
-    runWork({ work: backend.work, task: { ...task, ...given }, signal, maxCharacters: 1_000_000, onText: (chunk) => chunks.push(chunk) })
+    runWork({
+      work: backend.work,
+      task: { ...task, ...given },
+      signal,
+      maxCharacters: 1_000_000,
+      onText: (chunk) => chunks.push(chunk),
+    })
   return { backend, asked, run, chunks, url, port, stop }
 }
 
@@ -37,24 +59,46 @@ const events = (response: ServerResponse, ...data: unknown[]): void => {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   for (const d of data) response.write(`data: ${typeof d === 'string' ? d : JSON.stringify(d)}\n\n`)
 }
-const delta = (content: string, finish_reason: string | null = null) => ({ id: 'x', choices: [{ index: 0, delta: { content }, finish_reason }] })
-const json = (response: ServerResponse, status: number, body: unknown): void => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+const delta = (content: string, finish_reason: string | null = null) => ({
+  id: 'x',
+  choices: [{ index: 0, delta: { content }, finish_reason }],
+})
+const json = (response: ServerResponse, status: number, body: unknown): void =>
+  void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 
 test('a stream is passed on piece by piece, with the usage at its end', async () => {
   const { run, asked, chunks } = await modelServer(
     (response) => {
-      events(response, { choices: [{ delta: { role: 'assistant' } }] }, delta('be'), delta('cause', 'stop'), { choices: [], usage: { prompt_tokens: 5, completion_tokens: 2 } }, '[DONE]')
+      events(
+        response,
+        { choices: [{ delta: { role: 'assistant' } }] },
+        delta('be'),
+        delta('cause', 'stop'),
+        { choices: [], usage: { prompt_tokens: 5, completion_tokens: 2 } },
+        '[DONE]',
+      )
       response.end()
     },
     { apiKey: 'k', mapping: { 'llama-3-8b': 'llama3:8b' } },
   )
-  expect(await run({ context: 'be brief' })).toMatchObject({ output: 'because', usage: { prompt_tokens: 5, completion_tokens: 2 } })
+  expect(await run({ context: 'be brief' })).toMatchObject({
+    output: 'because',
+    usage: { prompt_tokens: 5, completion_tokens: 2 },
+  })
   expect(chunks).toEqual(['be', 'cause'])
   expect(asked).toEqual([
     {
       url: '/v1/chat/completions',
       key: 'Bearer k',
-      body: { model: 'llama3:8b', messages: [{ role: 'system', content: 'be brief' }, { role: 'user', content: 'why?' }], stream: true, stream_options: { include_usage: true } },
+      body: {
+        model: 'llama3:8b',
+        messages: [
+          { role: 'system', content: 'be brief' },
+          { role: 'user', content: 'why?' },
+        ],
+        stream: true,
+        stream_options: { include_usage: true },
+      },
     },
   ])
 })
@@ -62,7 +106,9 @@ test('a stream is passed on piece by piece, with the usage at its end', async ()
 test('pieces cut anywhere, comments and other line ends are read all the same', async () => {
   const { run } = await modelServer((response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
-    const bytes = Buffer.from(`: ping\r\n\r\ndata: ${JSON.stringify(delta('grüße 😀'))}\r\n\r\ndata: ${JSON.stringify(delta('', 'length'))}\r\n\r\n`)
+    const bytes = Buffer.from(
+      `: ping\r\n\r\ndata: ${JSON.stringify(delta('grüße 😀'))}\r\n\r\ndata: ${JSON.stringify(delta('', 'length'))}\r\n\r\n`,
+    )
     const send = (at: number): void => {
       if (at >= bytes.length) return void response.end()
       response.write(bytes.subarray(at, at + 3), () => send(at + 3))
@@ -73,16 +119,30 @@ test('pieces cut anywhere, comments and other line ends are read all the same', 
 })
 
 test('a context of earlier messages becomes those messages; any other is the system message', () => {
-  const earlier = [{ role: 'user', content: 'a' }, { role: 'assistant', content: 'b' }]
-  expect(messagesOf({ ...task, context: JSON.stringify(earlier) })).toEqual([...earlier, { role: 'user', content: 'why?' }])
+  const earlier = [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: 'b' },
+  ]
+  expect(messagesOf({ ...task, context: JSON.stringify(earlier) })).toEqual([
+    ...earlier,
+    { role: 'user', content: 'why?' },
+  ])
   for (const context of ['[1, 2]', '[not json', 'text', '[{"role":"root","content":"x"}]']) {
-    expect(messagesOf({ ...task, context })).toEqual([{ role: 'system', content: context }, { role: 'user', content: 'why?' }])
+    expect(messagesOf({ ...task, context })).toEqual([
+      { role: 'system', content: context },
+      { role: 'user', content: 'why?' },
+    ])
   }
   expect(messagesOf(task)).toEqual([{ role: 'user', content: 'why?' }])
 })
 
 test('an answer that is no stream is taken too', async () => {
-  const { run } = await modelServer((response) => json(response, 200, { choices: [{ message: { role: 'assistant', content: 'whole' } }], usage: { prompt_tokens: 1, completion_tokens: 'wrong' } }))
+  const { run } = await modelServer((response) =>
+    json(response, 200, {
+      choices: [{ message: { role: 'assistant', content: 'whole' } }],
+      usage: { prompt_tokens: 1, completion_tokens: 'wrong' },
+    }),
+  )
   const result = await run()
   expect(result).toMatchObject({ output: 'whole' })
   expect(result).not.toHaveProperty('usage')
@@ -140,7 +200,8 @@ test('an output without end is not read without end', async () => {
     response.on('close', () => closed.open())
     events(response)
     const more = (): void => {
-      if (!response.destroyed) response.write(`data: ${JSON.stringify(delta('y'.repeat(100_000)))}\n\n`, () => setImmediate(more))
+      if (!response.destroyed)
+        response.write(`data: ${JSON.stringify(delta('y'.repeat(100_000)))}\n\n`, () => setImmediate(more))
     }
     more()
   })
@@ -180,7 +241,9 @@ test.each([401, 403, 404, 429, 503])('an answer %i is about the backend', async 
 })
 
 test.each([400, 422, 500])('an answer %i is about the task, and what the server says goes along', async (status) => {
-  const { run } = await modelServer((response) => json(response, status, { error: { message: 'the prompt is too long' } }))
+  const { run } = await modelServer((response) =>
+    json(response, status, { error: { message: 'the prompt is too long' } }),
+  )
   const error = await run().catch((e: unknown) => e)
   expect(error).not.toBeInstanceOf(BackendDown)
   expect(error).toMatchObject({ detail: 'the prompt is too long', retryable: true })
@@ -188,7 +251,8 @@ test.each([400, 422, 500])('an answer %i is about the task, and what the server 
 
 test('a server that does not know stream_options is asked without, from then on', async () => {
   const { run, asked } = await modelServer((response, { body }) => {
-    if (JSON.stringify(body).includes('stream_options')) return json(response, 400, { error: 'unknown field stream_options' })
+    if (JSON.stringify(body).includes('stream_options'))
+      return json(response, 400, { error: 'unknown field stream_options' })
     events(response, delta('ok', 'stop'), '[DONE]')
     response.end()
   })

@@ -25,19 +25,30 @@ test('a wait is never negative and never above the ceiling, for any number of fa
 })
 
 test('the longest wait starts at half a second and doubles to 30 s', () => {
-  expect([0, 1, 2, 5, 6, 7, 1e9].map((n) => longestWait(RECONNECT, n))).toEqual([500, 1000, 2000, 16_000, 30_000, 30_000, 30_000])
+  expect([0, 1, 2, 5, 6, 7, 1e9].map((n) => longestWait(RECONNECT, n))).toEqual([
+    500, 1000, 2000, 16_000, 30_000, 30_000, 30_000,
+  ])
   expect(jitteredWait(RECONNECT, 3, () => 0.5)).toBe(2000)
 })
 
-const end = (given: Partial<SessionEnd>): SessionEnd => ({ code: 1006, reason: 'why', welcomed: true, lasted: 60_000, reconnectAfter: null, ...given })
+const end = (given: Partial<SessionEnd>): SessionEnd => ({
+  code: 1006,
+  reason: 'why',
+  welcomed: true,
+  lasted: 60_000,
+  reconnectAfter: null,
+  ...given,
+})
 const plan = (given: Partial<SessionEnd>, n = 0) => planReconnect(end(given), n, () => 0.5)
 
 test('the table of close codes decides whether and when a node comes back', () => {
   for (const { code, reconnect } of Object.values(closeCodes)) {
     if (code === 1000) expect(plan({ code })).toEqual({ wait: 250 })
-    else if (reconnect === 'no') expect(plan({ code })).toEqual({ stop: `the coordinator closed the session with ${code}: why` })
+    else if (reconnect === 'no')
+      expect(plan({ code })).toEqual({ stop: `the coordinator closed the session with ${code}: why` })
     else if (reconnect === 'now') expect(plan({ code })).toEqual({ wait: 0 })
-    else if (reconnect === 'after') expect(plan({ code, reconnectAfter: 5 })).toEqual({ wait: 6250 }) // and up to half of it more, by chance
+    else if (reconnect === 'after')
+      expect(plan({ code, reconnectAfter: 5 })).toEqual({ wait: 6250 }) // and up to half of it more, by chance
     else expect(plan({ code }, 2)).toEqual({ wait: 1000 })
   }
   expect(plan({ code: 1006 }, 1)).toEqual({ wait: 500 })
@@ -54,14 +65,20 @@ test('at once is not at once for a session that ended as soon as it began', () =
   expect(plan({ code: 4408, welcomed: false, lasted: 0 })).toEqual({ wait: 250 })
 })
 
-test.each([1003, 1009, 4400, 4401, 4403, 4409])('after a close with %i a node stops with an error that says why', async (code) => {
-  const { coordinator, session, node, event } = await connectedNode()
-  session.close(code, 'this is why')
-  const ended = await node.closed
-  expect(ended).toMatchObject({ reason: 'fatal', error: { message: `the coordinator closed the session with ${code}: this is why` } })
-  expect((await event('stopped')).end).toBe(ended)
-  expect(coordinator.sessions).toHaveLength(1)
-})
+test.each([1003, 1009, 4400, 4401, 4403, 4409])(
+  'after a close with %i a node stops with an error that says why',
+  async (code) => {
+    const { coordinator, session, node, event } = await connectedNode()
+    session.close(code, 'this is why')
+    const ended = await node.closed
+    expect(ended).toMatchObject({
+      reason: 'fatal',
+      error: { message: `the coordinator closed the session with ${code}: this is why` },
+    })
+    expect((await event('stopped')).end).toBe(ended)
+    expect(coordinator.sessions).toHaveLength(1)
+  },
+)
 
 test('the error before a close without words is its reason', async () => {
   const coordinator = await startCoordinator()

@@ -6,13 +6,22 @@ import { openUnsettledFolder } from '../src/node/unsettled.js'
 import { connectedNode, endlessWork, gate, startCoordinator, startNode, temporaryFolder } from './node-helpers.js'
 
 const t1 = { task_id: 't1', attempt: 1 }
-const completion = (task_id: string, output = 'text') => ({ type: 'task.complete' as const, task_id, attempt: 1, output, confidence: 1 })
+const completion = (task_id: string, output = 'text') => ({
+  type: 'task.complete' as const,
+  task_id,
+  attempt: 1,
+  output,
+  confidence: 1,
+})
 const owner = { nodeId: 'n1', host: 'h' }
 const noWarning = (message: string): void => expect.fail(message)
 
 test('on reconnect the hello names working and finished attempts, and finished results are sent again', async () => {
   const { work, began } = endlessWork()
-  const { coordinator, session } = await connectedNode({ maxConcurrentTasks: 2, work: (task, signal) => (task.task_id === 't1' ? 'done' : work(task, signal)) })
+  const { coordinator, session } = await connectedNode({
+    maxConcurrentTasks: 2,
+    work: (task, signal) => (task.task_id === 't1' ? 'done' : work(task, signal)),
+  })
   session.assign()
   await session.expect('task.complete')
   session.assign({ task_id: 't2' })
@@ -54,12 +63,17 @@ test('a result that is made while there is no session is sent in the next', asyn
   await event('disconnected')
   go.open()
   await event('completed')
-  expect(await (await coordinator.welcomed({ resumed: [t1] })).expect('task.complete')).toMatchObject({ output: 'meanwhile' })
+  expect(await (await coordinator.welcomed({ resumed: [t1] })).expect('task.complete')).toMatchObject({
+    output: 'meanwhile',
+  })
 })
 
 test('a dropped attempt is stopped, but a result that is there is sent all the same', async () => {
   const { work, began, stopped } = endlessWork()
-  const { coordinator, session } = await connectedNode({ maxConcurrentTasks: 2, work: (task, signal) => (task.task_id === 't1' ? 'done' : work(task, signal)) })
+  const { coordinator, session } = await connectedNode({
+    maxConcurrentTasks: 2,
+    work: (task, signal) => (task.task_id === 't1' ? 'done' : work(task, signal)),
+  })
   session.assign()
   await session.expect('task.complete')
   session.assign({ task_id: 't2' })
@@ -128,7 +142,9 @@ test('a completion is on disk before it is sent, and gone when it is settled', a
   await session.expect('task.complete')
   const [file, ...others] = await readdir(folder)
   expect(others).toEqual([])
-  expect(JSON.parse(await readFile(join(folder, file ?? ''), 'utf8'))).toMatchObject({ result: { task_id: 't1', output: 'hello there' } })
+  expect(JSON.parse(await readFile(join(folder, file ?? ''), 'utf8'))).toMatchObject({
+    result: { task_id: 't1', output: 'hello there' },
+  })
   session.settle(t1)
   await event('settled')
   await node.stop()
@@ -162,14 +178,21 @@ test('files that are no results are set aside with a warning, and half-written o
   await store.load(noWarning)
   await store.put(completion('good'))
   await writeFile(join(folder, 'bad.json'), '{"version":1,"node_id":')
-  await writeFile(join(folder, 'other.json'), '{"version":1,"node_id":"n1","host":"h","result":{"type":"task.complete","task_id":"a/b"}}')
+  await writeFile(
+    join(folder, 'other.json'),
+    '{"version":1,"node_id":"n1","host":"h","result":{"type":"task.complete","task_id":"a/b"}}',
+  )
   await writeFile(join(folder, 'half.json.tmp'), 'x')
   await mkdir(join(folder, 'folder.json'))
   const warnings: string[] = []
   const loaded = await openUnsettledFolder(folder, owner).load((message) => warnings.push(message))
   expect(loaded).toEqual([completion('good')])
   expect(warnings).toHaveLength(3)
-  expect((await readdir(folder)).filter((name) => !/^[0-9a-f]{32}-1\.json$/.test(name)).sort()).toEqual(['bad.json.corrupt', 'folder.json', 'other.json.corrupt'])
+  expect((await readdir(folder)).filter((name) => !/^[0-9a-f]{32}-1\.json$/.test(name)).sort()).toEqual([
+    'bad.json.corrupt',
+    'folder.json',
+    'other.json.corrupt',
+  ])
 })
 
 test('results for another coordinator or node stay where they are', async () => {
@@ -216,5 +239,7 @@ test('a result that cannot be written is a warning, and is sent all the same', a
 test('a folder that cannot be used stops the start with one line', async () => {
   const folder = await temporaryFolder()
   await writeFile(join(folder, 'file'), '')
-  await expect(startNode({ coordinator: 'http://127.0.0.1:1', unsettledFolder: join(folder, 'file') })).rejects.toThrow(/unsettled results cannot be kept there .*another state_dir/)
+  await expect(startNode({ coordinator: 'http://127.0.0.1:1', unsettledFolder: join(folder, 'file') })).rejects.toThrow(
+    /unsettled results cannot be kept there .*another state_dir/,
+  )
 })

@@ -4,12 +4,27 @@ import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import { coordinatorAddress } from '../src/node/address.js'
 import { createIdentity, defaultNodeId } from '../src/node/index.js'
-import { assignment, connectedNode, createNode, endlessWork, later, startCoordinator, startNode } from './node-helpers.js'
+import {
+  assignment,
+  connectedNode,
+  createNode,
+  endlessWork,
+  later,
+  startCoordinator,
+  startNode,
+} from './node-helpers.js'
 
 test('a node signs the challenge for the host it dialled, and says all about itself', async () => {
   const coordinator = await startCoordinator()
   const identity = createIdentity()
-  await startNode({ coordinator: coordinator.url, identity, maxConcurrentTasks: 3, performanceScore: 0.5, endpoint: 'http://here', nodeAddress: 'ST1' })
+  await startNode({
+    coordinator: coordinator.url,
+    identity,
+    maxConcurrentTasks: 3,
+    performanceScore: 0.5,
+    endpoint: 'http://here',
+    nodeAddress: 'ST1',
+  })
   const session = await coordinator.next()
   const hello = await session.hello()
   expect(session.host).toBe(`127.0.0.1:${coordinator.port}`)
@@ -33,8 +48,16 @@ test.each([
   ['http://Pool.Example.org', 'ws://pool.example.org/api/v1/nodes/connect', 'pool.example.org'],
   ['https://pool.example.org:443/', 'wss://pool.example.org/api/v1/nodes/connect', 'pool.example.org'],
   ['ws://127.0.0.1:8080', 'ws://127.0.0.1:8080/api/v1/nodes/connect', '127.0.0.1:8080'],
-  ['wss://pool.example.org:8443/api/v1/nodes/connect', 'wss://pool.example.org:8443/api/v1/nodes/connect', 'pool.example.org:8443'],
-  ['http://pool.example.org/behind/a/proxy/', 'ws://pool.example.org/behind/a/proxy/api/v1/nodes/connect', 'pool.example.org'],
+  [
+    'wss://pool.example.org:8443/api/v1/nodes/connect',
+    'wss://pool.example.org:8443/api/v1/nodes/connect',
+    'pool.example.org:8443',
+  ],
+  [
+    'http://pool.example.org/behind/a/proxy/',
+    'ws://pool.example.org/behind/a/proxy/api/v1/nodes/connect',
+    'pool.example.org',
+  ],
   ['http://[::1]:8080', 'ws://[::1]:8080/api/v1/nodes/connect', '[::1]:8080'],
   ['http://h:80?x=1#y', 'ws://h/api/v1/nodes/connect?x=1', 'h'],
 ])('%s is dialled as %s and signed for %s', (given, url, host) => {
@@ -42,7 +65,8 @@ test.each([
 })
 
 test('what is no URL of a coordinator is refused, and a password is never shown', () => {
-  for (const text of ['', 'pool.example.org', 'ftp://x', 'http://', 'file:///x']) expect(coordinatorAddress(text)).toBeNull()
+  for (const text of ['', 'pool.example.org', 'ftp://x', 'http://', 'file:///x'])
+    expect(coordinatorAddress(text)).toBeNull()
   expect(coordinatorAddress('http://me:secret@h/?token=secret')?.shown).toBe('ws://h/api/v1/nodes/connect')
 })
 
@@ -75,7 +99,10 @@ test('a coordinator that takes the connection and never answers is given up afte
     sockets.forEach((s) => s.destroy())
     server.close()
   })
-  const { event } = await startNode({ coordinator: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, connectTimeout: 0.05 })
+  const { event } = await startNode({
+    coordinator: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connectTimeout: 0.05,
+  })
   expect((await event('disconnected')).reason).toContain('no welcome within 0.05 s')
 })
 
@@ -115,7 +142,10 @@ test('what one turn sends is one array frame, of at most 256 messages', async ()
 })
 
 test('array frames stay below the size limit', async () => {
-  const { session } = await connectedNode({ maxConcurrentTasks: 10, work: () => 'x'.repeat(900) }, { max_message_bytes: 2000 })
+  const { session } = await connectedNode(
+    { maxConcurrentTasks: 10, work: () => 'x'.repeat(900) },
+    { max_message_bytes: 2000 },
+  )
   session.send(Array.from({ length: 10 }, (_, i) => assignment({ task_id: `t${i}` })))
   for (let i = 0; i < 10; i++) await session.expect('task.complete')
   expect(Math.max(...session.frameBytes)).toBeLessThanOrEqual(2000)
@@ -131,7 +161,9 @@ test('a node starts once', async () => {
 test('wrong options are one line that names the option', () => {
   const coordinator = 'http://127.0.0.1:1'
   expect(() => createNode({ coordinator: 'nowhere' })).toThrow(/^coordinator: must be/)
-  expect(() => createNode({ coordinator, maxConcurrentTasks: 0 })).toThrow(/^maxConcurrentTasks: must be an integer from 1/)
+  expect(() => createNode({ coordinator, maxConcurrentTasks: 0 })).toThrow(
+    /^maxConcurrentTasks: must be an integer from 1/,
+  )
   expect(() => createNode({ coordinator, models: [] })).toThrow(/^models: must name at least one/)
   expect(() => createNode({ coordinator, nodeId: 'a/b' })).toThrow(/^nodeId: must be/)
 })

@@ -15,18 +15,41 @@ test('a task is accepted, worked on, completed and settled', async () => {
   })
   session.assign({ context: 'before' })
   expect(await session.expect('task.accept')).toMatchObject({ task_id: 't1', attempt: 1 })
-  expect(await session.expect('task.complete')).toEqual({ type: 'task.complete', task_id: 't1', attempt: 1, output: 'before|hello there', confidence: 1 })
+  expect(await session.expect('task.complete')).toEqual({
+    type: 'task.complete',
+    task_id: 't1',
+    attempt: 1,
+    output: 'before|hello there',
+    confidence: 1,
+  })
   session.settle({ task_id: 't1', attempt: 1 })
   expect(await event('settled')).toMatchObject({ task_id: 't1', attempt: 1, status: 'completed' })
-  expect(tasks).toEqual([{ task_id: 't1', attempt: 1, model_name: 'llama-3-8b', model_type: 'llama', user_input: 'hello there', context: 'before', max_infer_time: 60, infer_fee: 5 }])
+  expect(tasks).toEqual([
+    {
+      task_id: 't1',
+      attempt: 1,
+      model_name: 'llama-3-8b',
+      model_type: 'llama',
+      user_input: 'hello there',
+      context: 'before',
+      max_infer_time: 60,
+      infer_fee: 5,
+    },
+  ])
   expect(events.map((e) => e.type)).toEqual(['connected', 'assigned', 'completed', 'settled'])
   expect(JSON.stringify(events)).not.toContain('hello there')
 })
 
 test('an answer may carry a confidence and the usage', async () => {
-  const { session } = await connectedNode({ work: () => ({ output: 'yes', confidence: 0.5, usage: { prompt_tokens: 1, completion_tokens: 2 } }) })
+  const { session } = await connectedNode({
+    work: () => ({ output: 'yes', confidence: 0.5, usage: { prompt_tokens: 1, completion_tokens: 2 } }),
+  })
   session.assign()
-  expect(await session.expect('task.complete')).toMatchObject({ output: 'yes', confidence: 0.5, usage: { prompt_tokens: 1, completion_tokens: 2 } })
+  expect(await session.expect('task.complete')).toMatchObject({
+    output: 'yes',
+    confidence: 0.5,
+    usage: { prompt_tokens: 1, completion_tokens: 2 },
+  })
 })
 
 test('a stream is sent on in numbered pieces, and whole at the end', async () => {
@@ -45,7 +68,11 @@ test('a stream is sent on in numbered pieces, and whole at the end', async () =>
   const first = await session.expect('task.output')
   expect(first).toMatchObject({ seq: 0, delta: 'one two ' })
   more.open()
-  expect(await session.expect('task.complete')).toMatchObject({ output: 'one two three', confidence: 0.9, usage: { completion_tokens: 4 } })
+  expect(await session.expect('task.complete')).toMatchObject({
+    output: 'one two three',
+    confidence: 0.9,
+    usage: { completion_tokens: 4 },
+  })
 })
 
 test('half of a surrogate pair waits for its other half, and a lone one becomes valid', async () => {
@@ -78,7 +105,9 @@ test('work that throws fails the attempt, to be tried again', async () => {
 })
 
 test('an error that is not retryable ends the task', async () => {
-  const { session } = await connectedNode({ work: () => Promise.reject(Object.assign(new Error('no such language'), { retryable: false })) })
+  const { session } = await connectedNode({
+    work: () => Promise.reject(Object.assign(new Error('no such language'), { retryable: false })),
+  })
   session.assign()
   expect(await session.expect('task.fail')).toMatchObject({ error: 'no such language', retryable: false })
 })
@@ -149,7 +178,10 @@ test('a task accepted while a cancelled one still winds down waits for its slot'
   })
   session.assign()
   await session.expect('task.accept')
-  session.send([{ type: 'task.cancel', task_id: 't1', attempt: 1, reason: 'superseded' }, assignment({ task_id: 't2' })])
+  session.send([
+    { type: 'task.cancel', task_id: 't1', attempt: 1, reason: 'superseded' },
+    assignment({ task_id: 't2' }),
+  ])
   await session.expect('task.accept')
   down.open()
   expect(await session.expect('task.complete')).toMatchObject({ task_id: 't2' })
@@ -205,7 +237,10 @@ test('work that outlives max_infer_time is aborted and failed, and its late answ
   const { session } = await connectedNode({ work })
   session.assign({ max_infer_time: 1 })
   await began('t1/1')
-  expect(await session.expect('task.fail')).toMatchObject({ error: 'not done within max_infer_time, 1 s', retryable: true })
+  expect(await session.expect('task.fail')).toMatchObject({
+    error: 'not done within max_infer_time, 1 s',
+    retryable: true,
+  })
   await stopped('t1/1')
   session.settle({ task_id: 't1', attempt: 1 }, 'pending')
   session.assign({ attempt: 2 })
@@ -226,7 +261,10 @@ test('a timer longer than the runtime can hold does not fire at once', async () 
 test('a result larger than a message may be is failed and not sent', async () => {
   const { session, node } = await connectedNode({ work: () => '\u0001'.repeat(400) }, { max_message_bytes: 2000 })
   session.assign()
-  expect(await session.expect('task.fail')).toMatchObject({ error: expect.stringContaining('too large') as string, retryable: true })
+  expect(await session.expect('task.fail')).toMatchObject({
+    error: expect.stringContaining('too large') as string,
+    retryable: true,
+  })
   expect(node.connected).toBe(true)
 })
 

@@ -19,7 +19,16 @@ function slowCore() {
     host: {
       ahead: 1,
       turn(operations, then) {
-        const result: TurnResult = { outcomes: operations.map((o) => done(o.op === 'submit' ? o.tasks.map(() => done({ task_id: 't', status: 'pending' as const })) : null)), effects: [], events: [], wakeIn: 1000, busy: false, took: { all: 0, commit: 0 } }
+        const result: TurnResult = {
+          outcomes: operations.map((o) =>
+            done(o.op === 'submit' ? o.tasks.map(() => done({ task_id: 't', status: 'pending' as const })) : null),
+          ),
+          effects: [],
+          events: [],
+          wakeIn: 1000,
+          busy: false,
+          took: { all: 0, commit: 0 },
+        }
         asked.push({ operations, answer: () => then(result) })
       },
     },
@@ -74,8 +83,21 @@ test('under more load than is served, submissions are refused at once and everyt
   passes(1)
   expect(turns.overloaded()).toBe(true)
   expect(await turns.call({ op: 'submit', tasks: [] })).toMatchObject({ ok: false, code: 'unavailable' })
-  turns.send({ op: 'submissions', session: 7, list: [{ type: 'task.submit', ref: 'a', watch: 'none', task: { ...task(), task_id: null, fee: 0, nonce: 0, signed_tx: null, signer_public_key: null } }] })
-  expect(told).toEqual([{ session: 7, message: expect.objectContaining({ type: 'error', code: 'unavailable', ref: 'a' }) as unknown }])
+  turns.send({
+    op: 'submissions',
+    session: 7,
+    list: [
+      {
+        type: 'task.submit',
+        ref: 'a',
+        watch: 'none',
+        task: { ...task(), task_id: null, fee: 0, nonce: 0, signed_tx: null, signer_public_key: null },
+      },
+    ],
+  })
+  expect(told).toEqual([
+    { session: 7, message: expect.objectContaining({ type: 'error', code: 'unavailable', ref: 'a' }) as unknown },
+  ])
   const beats = turns.call({ op: 'heartbeat', node_id: 'n', status: 'online' })
   first.answer()
   const second = await next()
@@ -102,11 +124,20 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
   })
   const say = (method: string, path: string, body = '') =>
     new Promise<{ status: number | undefined; retry: string | undefined; text: string }>((resolve, reject) => {
-      const asked = request({ agent, method, path, port: (server.address() as AddressInfo).port, headers: { 'content-type': 'application/json' } }, (answer) => {
-        let text = ''
-        answer.on('data', (d: Buffer) => (text += d.toString()))
-        answer.on('end', () => resolve({ status: answer.statusCode, retry: answer.headers['retry-after'], text }))
-      })
+      const asked = request(
+        {
+          agent,
+          method,
+          path,
+          port: (server.address() as AddressInfo).port,
+          headers: { 'content-type': 'application/json' },
+        },
+        (answer) => {
+          let text = ''
+          answer.on('data', (d: Buffer) => (text += d.toString()))
+          answer.on('end', () => resolve({ status: answer.statusCode, retry: answer.headers['retry-after'], text }))
+        },
+      )
       asked.on('error', reject)
       asked.end(body)
     })
@@ -117,7 +148,8 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
   }
   expect(reached).toBe(0)
   // What ends work is never refused.
-  for (const path of ['/api/v1/tasks/complete', '/api/v1/tasks/fail', '/api/v1/nodes/heartbeat']) expect((await say('POST', path, 'abc')).text).toBe('3')
+  for (const path of ['/api/v1/tasks/complete', '/api/v1/tasks/fail', '/api/v1/nodes/heartbeat'])
+    expect((await say('POST', path, 'abc')).text).toBe('3')
   expect((await say('GET', '/api/v1/tasks')).status).toBe(200)
   overloaded = false
   expect((await say('POST', '/api/v1/tasks/submit', 'abcd')).text).toBe('4')

@@ -7,7 +7,13 @@ import { openDatabase } from '../src/store/open.js'
 import { configFile, serviceChild } from './child.js'
 import { inspect, tempDir, until } from './helpers.js'
 
-const ids = (file: string): string[] => inspect(file, (db) => db.prepare<[], { task_id: string }>('SELECT task_id FROM inference_tasks ORDER BY rowid').all().map((r) => r.task_id))
+const ids = (file: string): string[] =>
+  inspect(file, (db) =>
+    db
+      .prepare<[], { task_id: string }>('SELECT task_id FROM inference_tasks ORDER BY rowid')
+      .all()
+      .map((r) => r.task_id),
+  )
 const sound = (file: string) => expect(checkDatabase(file).filter((f) => !f.ok)).toEqual([])
 
 test('a running service makes backups by itself and keeps the newest', async () => {
@@ -20,7 +26,12 @@ test('a running service makes backups by itself and keeps the newest', async () 
   const config = configFile(`database_path = "${file}"\nbackup_dir = "${dir}"\nbackup_interval = 1\nbackup_keep = 2`)
   const service = await serviceChild(config)
   await service.submit({ task_id: 'a' })
-  const made = () => service.out.flatMap((line) => (line.includes('backup.made') ? [JSON.parse(line) as { file: string; bytes: number; seconds: number; removed: number }] : []))
+  const made = () =>
+    service.out.flatMap((line) =>
+      line.includes('backup.made')
+        ? [JSON.parse(line) as { file: string; bytes: number; seconds: number; removed: number }]
+        : [],
+    )
   await until(() => made().length >= 4, 'four backups')
   expect(made().at(-1)).toMatchObject({ bytes: expect.any(Number), seconds: expect.any(Number), removed: 1 })
   service.process.kill('SIGTERM')
@@ -48,7 +59,9 @@ test('while the service writes all the time, its own backup is finished and soun
   await until(() => service.out.filter((line) => line.includes('backup.made')).length >= 2, 'two backups')
   stop = true
   await Promise.all(writing)
-  const names = readdirSync(dir).filter((name) => name.endsWith('.db')).sort()
+  const names = readdirSync(dir)
+    .filter((name) => name.endsWith('.db'))
+    .sort()
   expect(names.length).toBeGreaterThanOrEqual(2)
   for (const name of names) sound(join(dir, name))
   expect(ids(join(dir, names[1] ?? '')).length).toBeGreaterThan(0)

@@ -5,7 +5,16 @@ import { tempDir } from './helpers.js'
 
 // The long form is `node test/crash/power-loss.mjs --images 200`.
 test('whatever a power cut leaves of the files, they open and hold everything that was acknowledged', async () => {
-  const { code, out } = await runScript('power-loss.mjs', ['--images', '25', '--checkpoints', '2', '--fsyncs', '0', '--dir', tempDir()])
+  const { code, out } = await runScript('power-loss.mjs', [
+    '--images',
+    '25',
+    '--checkpoints',
+    '2',
+    '--fsyncs',
+    '0',
+    '--dir',
+    tempDir(),
+  ])
   expect(code, out).toBe(0)
   expect(out).toContain('violations  0')
 }, 120_000)

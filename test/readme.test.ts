@@ -19,7 +19,10 @@ describe.runIf(spawnSync('curl', ['--version']).status === 0).each(readmes)('%s'
     const service = await startService()
     const examples = blocks(read(name)).filter((b) => b.startsWith('curl'))
     expect(examples.length).toBeGreaterThan(4)
-    const script = examples.join("echo\n").replaceAll('http://127.0.0.1:8080', service.url).replaceAll('curl -sS', 'curl -sS -w "\\n"')
+    const script = examples
+      .join('echo\n')
+      .replaceAll('http://127.0.0.1:8080', service.url)
+      .replaceAll('curl -sS', 'curl -sS -w "\\n"')
     const { stdout } = await promisify(execFile)('bash', ['-e', '-c', script])
     const answers = stdout.split('\n').filter((l) => l.trim() !== '')
     expect(answers.length).toBe([...script.matchAll(/^curl /gm)].length)
@@ -38,12 +41,24 @@ test.each(readmes)('%s names every key of the configuration with its default', (
 
 test('the pages name only scripts and files that are there', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-  const pages = [...readmes, ...readdirSync(join(root, 'docs')).filter((f) => f.endsWith('.md')).map((f) => `docs/${f}`)].map(read).join('\n')
-  for (const [, script] of pages.matchAll(/npm run ([a-z][a-z0-9:_-]*)/g)) expect(Object.keys(scripts)).toContain(script)
+  const pages = [
+    ...readmes,
+    ...readdirSync(join(root, 'docs'))
+      .filter((f) => f.endsWith('.md'))
+      .map((f) => `docs/${f}`),
+  ]
+    .map(read)
+    .join('\n')
+  for (const [, script] of pages.matchAll(/npm run ([a-z][a-z0-9:_-]*)/g))
+    expect(Object.keys(scripts)).toContain(script)
   for (const [, file] of pages.matchAll(/\]\(((?!http)[^)#]+)\)/g)) expect(() => read(file ?? '')).not.toThrow()
 })
 
 test('the example configurations are valid as they are', () => {
-  expect(loadServiceConfig(join(root, 'config/signer.toml'), {}).inference).toMatchObject({ database_path: './data/inference.db', api_port: 8080, api_host: '127.0.0.1' })
+  expect(loadServiceConfig(join(root, 'config/signer.toml'), {}).inference).toMatchObject({
+    database_path: './data/inference.db',
+    api_port: 8080,
+    api_host: '127.0.0.1',
+  })
   expect(loadNodeConfig(join(root, 'config/node.toml'), {}, {}).node.coordinator).toBe('http://127.0.0.1:8080')
 })

@@ -2,26 +2,68 @@ import { ECDH } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { connectNode, dial, hello, identity, inspect, startService, task, until, type Service } from './helpers.js'
 
-const nodeOf = async (service: Service, nodeId: string) => ((await service.get('/api/v1/nodes')).body?.data as Record<string, unknown>[]).find((n) => n.node_id === nodeId)
+const nodeOf = async (service: Service, nodeId: string) =>
+  ((await service.get('/api/v1/nodes')).body?.data as Record<string, unknown>[]).find((n) => n.node_id === nodeId)
 const statusOf = async (service: Service, nodeId: string) => (await nodeOf(service, nodeId))?.status
-const isNow = (service: Service, nodeId: string, status: string) => until(async () => (await statusOf(service, nodeId)) === status, `${nodeId} being ${status}`)
-const heartbeat = (service: Service, node_id: string, status: string) => service.post('/api/v1/nodes/heartbeat', { node_id, status })
-const complete = (service: Service, inference_node_id: string, task_id: string, output = 'out') => service.post('/api/v1/tasks/complete', { task_id, output, confidence: 0.85, inference_node_id })
-const rows = (service: Service) => inspect(service.file, (db) => db.prepare<[], Record<string, unknown>>('SELECT * FROM inference_nodes ORDER BY node_id').all())
+const isNow = (service: Service, nodeId: string, status: string) =>
+  until(async () => (await statusOf(service, nodeId)) === status, `${nodeId} being ${status}`)
+const heartbeat = (service: Service, node_id: string, status: string) =>
+  service.post('/api/v1/nodes/heartbeat', { node_id, status })
+const complete = (service: Service, inference_node_id: string, task_id: string, output = 'out') =>
+  service.post('/api/v1/tasks/complete', { task_id, output, confidence: 0.85, inference_node_id })
+const rows = (service: Service) =>
+  inspect(service.file, (db) =>
+    db.prepare<[], Record<string, unknown>>('SELECT * FROM inference_nodes ORDER BY node_id').all(),
+  )
 
 test('a node that registers is listed with what it said, and with the defaults for the rest', async () => {
   const service = await startService()
-  const body = { node_id: 'node-001', endpoint: 'http://192.168.1.100:5000', public_key: '03a1b2c3...', supported_models: ['deepseek', 'llama'] }
+  const body = {
+    node_id: 'node-001',
+    endpoint: 'http://192.168.1.100:5000',
+    public_key: '03a1b2c3...',
+    supported_models: ['deepseek', 'llama'],
+  }
   const answer = await service.post('/api/v1/nodes/register', body)
   expect(answer.status).toBe(200)
   expect(answer.body?.data).toBe('Node registered successfully')
-  await service.post('/api/v1/nodes/register', { ...body, node_id: 'node-002', performance_score: 0, node_address: 'ST1PQHQKV0RJXZFY1DGX8MNSNYVE3VGZJSRTPGZGM', max_concurrent_tasks: 4 })
+  await service.post('/api/v1/nodes/register', {
+    ...body,
+    node_id: 'node-002',
+    performance_score: 0,
+    node_address: 'ST1PQHQKV0RJXZFY1DGX8MNSNYVE3VGZJSRTPGZGM',
+    max_concurrent_tasks: 4,
+  })
   const nodes = (await service.get('/api/v1/nodes')).body?.data
   expect(nodes).toEqual([
-    expect.objectContaining({ ...body, status: 'online', performance_score: 1, transport: 'rest', last_heartbeat: expect.any(Number), max_concurrent_tasks: 1, in_progress_tasks: 0 }),
-    expect.objectContaining({ ...body, node_id: 'node-002', performance_score: 0, node_address: 'ST1PQHQKV0RJXZFY1DGX8MNSNYVE3VGZJSRTPGZGM', max_concurrent_tasks: 4 }),
+    expect.objectContaining({
+      ...body,
+      status: 'online',
+      performance_score: 1,
+      transport: 'rest',
+      last_heartbeat: expect.any(Number),
+      max_concurrent_tasks: 1,
+      in_progress_tasks: 0,
+    }),
+    expect.objectContaining({
+      ...body,
+      node_id: 'node-002',
+      performance_score: 0,
+      node_address: 'ST1PQHQKV0RJXZFY1DGX8MNSNYVE3VGZJSRTPGZGM',
+      max_concurrent_tasks: 4,
+    }),
   ])
-  expect(rows(service)).toMatchObject([{ node_id: 'node-001', endpoint: body.endpoint, public_key: body.public_key, status: 'online', supported_models: '["deepseek","llama"]', performance_score: 1 }, { performance_score: 0 }])
+  expect(rows(service)).toMatchObject([
+    {
+      node_id: 'node-001',
+      endpoint: body.endpoint,
+      public_key: body.public_key,
+      status: 'online',
+      supported_models: '["deepseek","llama"]',
+      performance_score: 1,
+    },
+    { performance_score: 0 },
+  ])
 })
 
 test('the list of nodes is an empty array at first', async () => {
@@ -35,8 +77,22 @@ test('registering again with the same key updates the node and makes it online',
   for (const status of ['maintenance', 'offline', 'busy']) {
     await heartbeat(service, 'node-1', status)
     expect(await statusOf(service, 'node-1')).toBe(status)
-    expect((await service.register('node-1', { endpoint: `http://${status}`, supported_models: ['gemma'], performance_score: 0.7 })).status).toBe(200)
-    expect(await nodeOf(service, 'node-1')).toMatchObject({ status: 'online', endpoint: `http://${status}`, supported_models: ['gemma'], performance_score: 0.7, max_concurrent_tasks: 1 })
+    expect(
+      (
+        await service.register('node-1', {
+          endpoint: `http://${status}`,
+          supported_models: ['gemma'],
+          performance_score: 0.7,
+        })
+      ).status,
+    ).toBe(200)
+    expect(await nodeOf(service, 'node-1')).toMatchObject({
+      status: 'online',
+      endpoint: `http://${status}`,
+      supported_models: ['gemma'],
+      performance_score: 0.7,
+      max_concurrent_tasks: 1,
+    })
   }
   const id = await service.submit({ model_name: 'gemma-2b' })
   expect(await service.poll('node-1')).toMatchObject({ task_id: id })
@@ -61,11 +117,18 @@ test('registering with another key is 409 and changes nothing, be the keys place
   await service.register('valid', { public_key: a })
   await heartbeat(service, 'valid', 'maintenance')
   const before = (await service.get('/api/v1/nodes')).body?.data
-  for (const [node, keys] of [['placeholder', ['03A1B2C3...', 'other', a]], ['valid', [b, '03a1b2c3...', `${a}00`]]] as const) {
+  for (const [node, keys] of [
+    ['placeholder', ['03A1B2C3...', 'other', a]],
+    ['valid', [b, '03a1b2c3...', `${a}00`]],
+  ] as const) {
     for (const public_key of keys) {
       const answer = await service.register(node, { public_key, endpoint: 'http://thief', supported_models: ['gemma'] })
       expect(answer.status).toBe(409)
-      expect(answer.body).toMatchObject({ success: false, code: 'conflict', error: expect.stringMatching(/^public_key: /) })
+      expect(answer.body).toMatchObject({
+        success: false,
+        code: 'conflict',
+        error: expect.stringMatching(/^public_key: /),
+      })
     }
   }
   expect((await service.get('/api/v1/nodes')).body?.data).toEqual(before)
@@ -76,7 +139,8 @@ test('a key in another spelling is the same key, and stays stored as given', asy
   const key = identity('a').publicKey
   await service.register('node-1', { public_key: key.toUpperCase() })
   const uncompressed = ECDH.convertKey(key, 'secp256k1', 'hex', 'hex', 'uncompressed').toString()
-  for (const public_key of [key, `0x${key}`, uncompressed]) expect((await service.register('node-1', { public_key })).status).toBe(200)
+  for (const public_key of [key, `0x${key}`, uncompressed])
+    expect((await service.register('node-1', { public_key })).status).toBe(200)
   expect(await nodeOf(service, 'node-1')).toMatchObject({ public_key: key.toUpperCase() })
 })
 
@@ -104,9 +168,11 @@ test('a placeholder is replaced by the first key that a signed hello proves, and
   await session.next('task.settled')
   session.close()
   await session.closed
-  for (const answer of [...refusals, ...(await unsigned())]) expect({ status: answer.status, code: answer.body?.code }).toEqual({ status: 403, code: 'forbidden' })
+  for (const answer of [...refusals, ...(await unsigned())])
+    expect({ status: answer.status, code: answer.body?.code }).toEqual({ status: 403, code: 'forbidden' })
   // Over REST another key is always 409, also the one it had before.
-  for (const public_key of ['placeholder', identity('thief').publicKey]) expect((await service.register('node-1', { public_key })).status).toBe(409)
+  for (const public_key of ['placeholder', identity('thief').publicKey])
+    expect((await service.register('node-1', { public_key })).status).toBe(409)
   expect(await nodeOf(service, 'node-1')).toMatchObject({ public_key: publicKey })
   expect(await service.status(id)).toMatchObject({ status: 'completed', result: { output: 'Paris' } })
   expect(await service.status(ended)).toMatchObject({ result: null })
@@ -165,9 +231,28 @@ test('a heartbeat sets the status of a node', async () => {
 test('a poll answers with exactly the documented fields', async () => {
   const service = await startService()
   await service.register('node-1')
-  const a = await service.submit({ user_input: 'q', context: 'c', infer_fee: '77', max_infer_time: 9, model_name: 'Llama-3-8B', signed_tx: '0xab' })
+  const a = await service.submit({
+    user_input: 'q',
+    context: 'c',
+    infer_fee: '77',
+    max_infer_time: 9,
+    model_name: 'Llama-3-8B',
+    signed_tx: '0xab',
+  })
   const polled = await service.poll('node-1')
-  expect(polled).toEqual({ task_id: a, user_input: 'q', context: 'c', model_name: 'Llama-3-8B', model_type: 'llama', max_infer_time: 9, infer_fee: 77, signed_tx: '0xab', status: 'in_progress', created_at: expect.any(Number), attempt: 1 })
+  expect(polled).toEqual({
+    task_id: a,
+    user_input: 'q',
+    context: 'c',
+    model_name: 'Llama-3-8B',
+    model_type: 'llama',
+    max_infer_time: 9,
+    infer_fee: 77,
+    signed_tx: '0xab',
+    status: 'in_progress',
+    created_at: expect.any(Number),
+    attempt: 1,
+  })
   expect(await service.status(a)).toMatchObject({ status: 'in_progress', created_at: polled.created_at, attempts: 1 })
   await complete(service, 'node-1', a)
   await service.submit()
@@ -189,8 +274,12 @@ test('a task that one node polled is given to no other, however many poll at onc
   const service = await startService()
   const nodes = Array.from({ length: 12 }, (_, i) => `node-${i}`)
   await Promise.all(nodes.map((n) => service.register(n)))
-  const ids = (await service.post('/api/v1/tasks/batch', { tasks: Array.from({ length: 8 }, () => task()) })).body?.data.results.map((r: { task_id: string }) => r.task_id) as string[]
-  const got = (await Promise.all(nodes.map((n) => service.poll(n)))).filter((t) => t !== null).map((t) => t.task_id as string)
+  const ids = (
+    await service.post('/api/v1/tasks/batch', { tasks: Array.from({ length: 8 }, () => task()) })
+  ).body?.data.results.map((r: { task_id: string }) => r.task_id) as string[]
+  const got = (await Promise.all(nodes.map((n) => service.poll(n))))
+    .filter((t) => t !== null)
+    .map((t) => t.task_id as string)
   expect(got.toSorted()).toEqual(ids.toSorted())
 })
 
@@ -215,10 +304,17 @@ test('an attempt is handed out five times, then it counts as failed on that node
   const next = await service.submit({ infer_fee: 1 })
   expect(await service.poll('node-1')).toMatchObject({ task_id: next, attempt: 1 })
   expect(await service.status(id)).toMatchObject({ status: 'pending', attempts: 1, error: null })
-  expect(inspect(service.file, (db) => db.prepare('SELECT end FROM attempts WHERE task_id = ?').pluck().get(id))).toBe('failed')
+  expect(inspect(service.file, (db) => db.prepare('SELECT end FROM attempts WHERE task_id = ?').pluck().get(id))).toBe(
+    'failed',
+  )
   for (let i = 0; i < 5; i++) expect(await service.poll('node-2')).toMatchObject({ task_id: id, attempt: 2 })
   expect(await service.poll('node-2')).toBeNull()
-  expect(await service.status(id)).toMatchObject({ status: 'failed', attempts: 2, error: expect.stringMatching(/5 times/), result: null })
+  expect(await service.status(id)).toMatchObject({
+    status: 'failed',
+    attempts: 2,
+    error: expect.stringMatching(/5 times/),
+    result: null,
+  })
 })
 
 test('a task that was skipped by the only node that serves it is given to it again, as another attempt', async () => {
@@ -241,7 +337,10 @@ test('a result that comes after the attempt was skipped five times is still take
   expect(await service.poll('node-1')).toBeNull()
   expect(await service.poll('node-2')).toMatchObject({ task_id: id, attempt: 2 })
   expect((await complete(service, 'node-1', id, 'late')).status).toBe(200)
-  expect(await service.status(id)).toMatchObject({ status: 'completed', result: { output: 'late', inference_node_id: 'node-1' } })
+  expect(await service.status(id)).toMatchObject({
+    status: 'completed',
+    result: { output: 'late', inference_node_id: 'node-1' },
+  })
   expect((await complete(service, 'node-2', id, 'later')).status).toBe(409)
   expect(await nodeOf(service, 'node-2')).toMatchObject({ in_progress_tasks: 0, status: 'online' })
 })
@@ -355,7 +454,11 @@ test('a polling node that holds a task is busy however silent, until max_infer_t
   await isNow(service, 'idle', 'offline') // and so the others have been silent for longer
   expect(await statusOf(service, 'one')).toBe('busy')
   expect(await statusOf(service, 'two')).toBe('busy')
-  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ active_nodes: 2, busy_nodes: 2, offline_nodes: 1 })
+  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({
+    active_nodes: 2,
+    busy_nodes: 2,
+    offline_nodes: 1,
+  })
 })
 
 test('an attempt that outlives max_infer_time on a node that has been silent for longer than node_timeout is queued again', async () => {
@@ -365,12 +468,18 @@ test('an attempt that outlives max_infer_time on a node that has been silent for
   await service.poll('node-1')
   expect(await service.reaches(id, 'pending')).toMatchObject({ attempts: 1, error: null, result: null })
   expect(await statusOf(service, 'node-1')).toBe('offline')
-  expect(inspect(service.file, (db) => db.prepare('SELECT end FROM attempts WHERE task_id = ?').pluck().get(id))).toBe('lost')
+  expect(inspect(service.file, (db) => db.prepare('SELECT end FROM attempts WHERE task_id = ?').pluck().get(id))).toBe(
+    'lost',
+  )
   await service.register('node-2')
   expect(await service.poll('node-2')).toMatchObject({ task_id: id, attempt: 2 })
   // It comes back with the result after all: the first valid one wins.
   expect((await complete(service, 'node-1', id, 'late')).status).toBe(200)
-  expect(await service.status(id)).toMatchObject({ status: 'completed', attempts: 2, result: { output: 'late', inference_node_id: 'node-1' } })
+  expect(await service.status(id)).toMatchObject({
+    status: 'completed',
+    attempts: 2,
+    result: { output: 'late', inference_node_id: 'node-1' },
+  })
 })
 
 test('an attempt that outlives max_infer_time on a node that is heard of is a timeout', async () => {
@@ -378,7 +487,11 @@ test('an attempt that outlives max_infer_time on a node that is heard of is a ti
   await service.register('node-1')
   const id = await service.submit({ max_infer_time: 1 })
   await service.poll('node-1')
-  expect(await service.reaches(id, 'timeout')).toMatchObject({ attempts: 1, error: expect.stringMatching(/max_infer_time/), result: null })
+  expect(await service.reaches(id, 'timeout')).toMatchObject({
+    attempts: 1,
+    error: expect.stringMatching(/max_infer_time/),
+    result: null,
+  })
   expect((await complete(service, 'node-1', id)).status).toBe(409)
   expect(await nodeOf(service, 'node-1')).toMatchObject({ status: 'online', in_progress_tasks: 0 })
   expect(await service.poll('node-1')).toBeNull()
@@ -409,8 +522,21 @@ test('a poll counts as a sign of life', async () => {
 
 test('a node in session is listed as such, is busy when its slots are in use, and offline the moment its session ends', async () => {
   const service = await startService()
-  const node = await connectNode(service, 'node-1', { endpoint: 'http://n', performance_score: 0.5, max_concurrent_tasks: 2 })
-  expect(await nodeOf(service, 'node-1')).toMatchObject({ endpoint: 'http://n', public_key: identity('node-1').publicKey, status: 'online', supported_models: ['llama'], performance_score: 0.5, transport: 'websocket', in_progress_tasks: 0, max_concurrent_tasks: 2 })
+  const node = await connectNode(service, 'node-1', {
+    endpoint: 'http://n',
+    performance_score: 0.5,
+    max_concurrent_tasks: 2,
+  })
+  expect(await nodeOf(service, 'node-1')).toMatchObject({
+    endpoint: 'http://n',
+    public_key: identity('node-1').publicKey,
+    status: 'online',
+    supported_models: ['llama'],
+    performance_score: 0.5,
+    transport: 'websocket',
+    in_progress_tasks: 0,
+    max_concurrent_tasks: 2,
+  })
   await service.submit()
   await node.next('task.assign')
   expect(await nodeOf(service, 'node-1')).toMatchObject({ status: 'online', in_progress_tasks: 1 })
@@ -452,13 +578,29 @@ test('the family of a model is found in its name, whatever its case', async () =
     qwen: ['qwen', 'Qwen2.5-7B', 'tongyi-1'],
   }
   for (const [family, names] of Object.entries(families)) {
-    for (const model_name of names) expect(await service.status(await service.submit({ model_name }))).toMatchObject({ model_name, model_type: family })
+    for (const model_name of names)
+      expect(await service.status(await service.submit({ model_name }))).toMatchObject({
+        model_name,
+        model_type: family,
+      })
   }
 })
 
 test('a node gets the tasks of the families it lists, of the very models it lists, and no others', async () => {
   const service = await startService()
-  const asked = ['llama', 'llama-3-8b', 'LLAMA-3-8B', 'llama-2', 'mixtral-8x7b', 'mistral', 'phi-3', 'PHI-3', 'phi-2', 'unknown', 'gemma-2']
+  const asked = [
+    'llama',
+    'llama-3-8b',
+    'LLAMA-3-8B',
+    'llama-2',
+    'mixtral-8x7b',
+    'mistral',
+    'phi-3',
+    'PHI-3',
+    'phi-2',
+    'unknown',
+    'gemma-2',
+  ]
   const served: [string[], string[]][] = [
     [['Llama'], ['llama', 'llama-3-8b', 'LLAMA-3-8B', 'llama-2']],
     [['Llama-3-8b'], ['llama', 'llama-3-8b', 'LLAMA-3-8B']],
@@ -466,7 +608,10 @@ test('a node gets the tasks of the families it lists, of the very models it list
     [['mixtral-8x7b'], ['mixtral-8x7b', 'mistral']],
     [['phi-3'], ['phi-3', 'PHI-3']],
     [['unknown'], ['unknown']],
-    [['phi-2', 'gemma'], ['phi-2', 'gemma-2']],
+    [
+      ['phi-2', 'gemma'],
+      ['phi-2', 'gemma-2'],
+    ],
     [['phi'], []],
     [[], []],
   ]
@@ -479,7 +624,10 @@ test('a node gets the tasks of the families it lists, of the very models it list
     for (let t = await service.poll(node); t !== null; t = await service.poll(node)) got.push(t.model_name as string)
     expect(got.toSorted()).toEqual(expected.toSorted())
     // What is left would be served by the next node too: it is taken out of the way.
-    await service.register('cleaner', { supported_models: asked.concat('gemma', 'mistral'), max_concurrent_tasks: 1024 })
+    await service.register('cleaner', {
+      supported_models: asked.concat('gemma', 'mistral'),
+      max_concurrent_tasks: 1024,
+    })
     for (let t = await service.poll('cleaner'); t !== null; t = await service.poll('cleaner'));
   }
 })

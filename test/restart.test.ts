@@ -20,13 +20,24 @@ interface Held {
 
 /** Nodes that take all tasks at once, accept them, and do not finish. What each one holds, by node. */
 async function fill(service: Answering, more: Record<string, unknown> = {}): Promise<Map<string, Held[]>> {
-  const nodes = await Promise.all(Array.from({ length: NODES }, (_, i) => connectNode(service, `node-${i}`, { max_concurrent_tasks: SLOTS, batch: true })))
-  const answer = await service.post('/api/v1/tasks/batch', { tasks: Array.from({ length: TASKS }, (_, i) => task({ task_id: `t${i}`, max_infer_time: 60, ...more })) })
+  const nodes = await Promise.all(
+    Array.from({ length: NODES }, (_, i) =>
+      connectNode(service, `node-${i}`, { max_concurrent_tasks: SLOTS, batch: true }),
+    ),
+  )
+  const answer = await service.post('/api/v1/tasks/batch', {
+    tasks: Array.from({ length: TASKS }, (_, i) => task({ task_id: `t${i}`, max_infer_time: 60, ...more })),
+  })
   expect(answer.body?.data.results).toHaveLength(TASKS)
   const held = new Map<string, Held[]>()
   for (const node of nodes) {
-    await until(() => node.inbox.filter((m) => m.type === 'task.assign').length === SLOTS, `${node.id} having ${SLOTS} tasks`)
-    const mine = node.inbox.flatMap((m) => (m.type === 'task.assign' ? [{ task_id: m.task_id, attempt: m.attempt }] : []))
+    await until(
+      () => node.inbox.filter((m) => m.type === 'task.assign').length === SLOTS,
+      `${node.id} having ${SLOTS} tasks`,
+    )
+    const mine = node.inbox.flatMap((m) =>
+      m.type === 'task.assign' ? [{ task_id: m.task_id, attempt: m.attempt }] : [],
+    )
     node.say(mine.map((m) => ({ type: 'task.accept', ...m })))
     await node.beat()
     held.set(node.id, mine)
@@ -36,7 +47,9 @@ async function fill(service: Answering, more: Record<string, unknown> = {}): Pro
 
 /** The nodes come back and name what they hold: all of it is still theirs. Then they finish it. */
 async function resumeAndFinish(service: Answering, held: Map<string, Held[]>): Promise<void> {
-  const nodes = await Promise.all([...held].map(([id, running]) => connectNode(service, id, { max_concurrent_tasks: SLOTS, batch: true, running })))
+  const nodes = await Promise.all(
+    [...held].map(([id, running]) => connectNode(service, id, { max_concurrent_tasks: SLOTS, batch: true, running })),
+  )
   for (const node of nodes) {
     const mine = held.get(node.id) ?? []
     expect(node.welcome.dropped).toEqual([])
@@ -45,16 +58,28 @@ async function resumeAndFinish(service: Answering, held: Map<string, Held[]>): P
   for (const node of nodes) {
     const mine = held.get(node.id) ?? []
     node.say(mine.map((m) => ({ type: 'task.complete', ...m, output: `${m.task_id} by ${node.id}`, confidence: 1 })))
-    await until(() => node.inbox.filter((m) => m.type === 'task.settled').length === mine.length, `${node.id} having everything settled`)
+    await until(
+      () => node.inbox.filter((m) => m.type === 'task.settled').length === mine.length,
+      `${node.id} having everything settled`,
+    )
     expect(node.inbox.filter((m) => m.type !== 'task.settled')).toEqual([]) // nothing was assigned, cancelled or refused
   }
 }
 
 /** Every task has one attempt, of the node that had it before the restart. */
 function expectOneAttemptEach(file: string, held: Map<string, Held[]>): void {
-  const rows = inspect(file, (db) => db.prepare<[], { task_id: string; attempt: number; node_id: string; end: string; output: string }>('SELECT t.task_id, a.attempt, a.node_id, a.end, t.output FROM inference_tasks t JOIN attempts a USING (task_id)').all())
-  const expected = [...held].flatMap(([node_id, mine]) => mine.map(({ task_id }) => ({ task_id, attempt: 1, node_id, end: 'completed', output: `${task_id} by ${node_id}` })))
-  const sorted = <T extends { task_id: string }>(list: T[]): T[] => list.sort((a, b) => (a.task_id < b.task_id ? -1 : 1))
+  const rows = inspect(file, (db) =>
+    db
+      .prepare<[], { task_id: string; attempt: number; node_id: string; end: string; output: string }>(
+        'SELECT t.task_id, a.attempt, a.node_id, a.end, t.output FROM inference_tasks t JOIN attempts a USING (task_id)',
+      )
+      .all(),
+  )
+  const expected = [...held].flatMap(([node_id, mine]) =>
+    mine.map(({ task_id }) => ({ task_id, attempt: 1, node_id, end: 'completed', output: `${task_id} by ${node_id}` })),
+  )
+  const sorted = <T extends { task_id: string }>(list: T[]): T[] =>
+    list.sort((a, b) => (a.task_id < b.task_id ? -1 : 1))
   expect(sorted(rows)).toEqual(sorted(expected))
 }
 
@@ -138,7 +163,9 @@ describe('a restart is a non-event', () => {
     })
     onTestFinished(async () => void (await Promise.all(nodes.map((n) => n.stop()))))
     await Promise.all(nodes.map((n) => n.start()))
-    await first.post('/api/v1/tasks/batch', { tasks: Array.from({ length: TASKS }, (_, i) => task({ task_id: `t${i}`, max_infer_time: 60 })) })
+    await first.post('/api/v1/tasks/batch', {
+      tasks: Array.from({ length: TASKS }, (_, i) => task({ task_id: `t${i}`, max_infer_time: 60 })),
+    })
     await until(() => worked.length === TASKS, 'all tasks being worked on')
     const allBack = (): Promise<unknown> => until(() => nodes.every((n) => n.connected), 'all nodes in session')
 
@@ -155,10 +182,16 @@ describe('a restart is a non-event', () => {
     relay.to(third.url)
     await allBack()
     release()
-    await until(async () => (await third.get('/api/v1/stats')).body?.data.completed_tasks === TASKS, 'all tasks completed')
+    await until(
+      async () => (await third.get('/api/v1/stats')).body?.data.completed_tasks === TASKS,
+      'all tasks completed',
+    )
     expect(worked).toHaveLength(TASKS)
     const held = new Map(nodes.map((n) => [n.nodeId, [] as Held[]]))
-    for (const { node_id, task_id } of inspect(file, (db) => db.prepare<[], { node_id: string; task_id: string }>('SELECT node_id, task_id FROM attempts').all())) held.get(node_id)?.push({ task_id, attempt: 1 })
+    for (const { node_id, task_id } of inspect(file, (db) =>
+      db.prepare<[], { node_id: string; task_id: string }>('SELECT node_id, task_id FROM attempts').all(),
+    ))
+      held.get(node_id)?.push({ task_id, attempt: 1 })
     expectOneAttemptEach(file, held)
   }, 60_000)
 
@@ -186,7 +219,11 @@ describe('a restart is a non-event', () => {
     // 20 of the 30 seconds are left: all of them count, and no more.
     await time.pass(second, 15)
     await ticked(second, time)
-    expect((await second.get('/api/v1/stats')).body?.data).toMatchObject({ pending_tasks: 1, processing_tasks: 2, timeout_tasks: 0 })
+    expect((await second.get('/api/v1/stats')).body?.data).toMatchObject({
+      pending_tasks: 1,
+      processing_tasks: 2,
+      timeout_tasks: 0,
+    })
     await time.pass(second, 5)
     expect(await back.next('task.cancel')).toMatchObject({ task_id: 'in session', attempt: 1, reason: 'timeout' })
     await second.reaches('in session', 'timeout')
@@ -198,7 +235,11 @@ describe('a restart is a non-event', () => {
 
 /** Lets so much time pass that the coordinator writes when it was alive: it has looked at every deadline just before. */
 async function ticked({ file, ...service }: Service, time: FakeTime, seconds = 1): Promise<void> {
-  const alive = (): number => inspect(file, (db) => db.prepare<[], { alive_ms: number }>('SELECT alive_ms FROM service_clock').get()?.alive_ms ?? 0)
+  const alive = (): number =>
+    inspect(
+      file,
+      (db) => db.prepare<[], { alive_ms: number }>('SELECT alive_ms FROM service_clock').get()?.alive_ms ?? 0,
+    )
   await service.get('/health') // a jump is seen by itself
   const before = alive()
   await time.pass(service, seconds)
@@ -228,11 +269,24 @@ describe('a process that stood still', () => {
       time.jump(600)
       await ticked(service, time)
     }
-    expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ processing_tasks: 2, busy_nodes: 2, offline_nodes: 0 })
+    expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({
+      processing_tasks: 2,
+      busy_nodes: 2,
+      offline_nodes: 0,
+    })
     expect(node.inbox).toEqual([])
     node.complete(mine)
     expect(await node.next('task.settled')).toMatchObject({ task_id: 'in session', attempt: 1, status: 'completed' })
-    expect((await service.post('/api/v1/tasks/complete', { task_id: 'polled', output: 'x', confidence: 1, inference_node_id: 'poller' })).status).toBe(200)
+    expect(
+      (
+        await service.post('/api/v1/tasks/complete', {
+          task_id: 'polled',
+          output: 'x',
+          confidence: 1,
+          inference_node_id: 'poller',
+        })
+      ).status,
+    ).toBe(200)
     expect(await service.status('polled')).toMatchObject({ status: 'completed', attempts: 1 })
   })
 

@@ -22,7 +22,8 @@ function change(file: string, sql: string): void {
   db.close()
 }
 const sound = (file: string) => expect(checkDatabase(file).filter((f) => !f.ok)).toEqual([])
-const total = async (service: Service): Promise<number> => ((await service.get('/api/v1/stats')).body?.data as { total_tasks: number }).total_tasks
+const total = async (service: Service): Promise<number> =>
+  ((await service.get('/api/v1/stats')).body?.data as { total_tasks: number }).total_tasks
 
 /** A database that nobody serves, with a task in every status; `done` was made first. */
 async function fileWithEveryStatus(): Promise<string> {
@@ -32,7 +33,9 @@ async function fileWithEveryStatus(): Promise<string> {
     await service.submit({ task_id })
     await service.poll('node-1')
     const said = how === 'complete' ? { output: 'Paris', confidence: 1 } : { error: 'no', retryable: false }
-    expect((await service.post(`/api/v1/tasks/${how}`, { inference_node_id: 'node-1', task_id, ...said })).status).toBe(200)
+    expect((await service.post(`/api/v1/tasks/${how}`, { inference_node_id: 'node-1', task_id, ...said })).status).toBe(
+      200,
+    )
   }
   await end('done', 'complete')
   await end('sent', 'complete')
@@ -41,7 +44,16 @@ async function fileWithEveryStatus(): Promise<string> {
   await end('again', 'fail')
   expect((await service.post('/api/v1/tasks/again/retry', {})).status).toBe(200)
   expect(await service.poll('node-1')).toMatchObject({ task_id: 'again' })
-  expect((await service.post('/api/v1/tasks/fail', { inference_node_id: 'node-1', task_id: 'again', error: 'no', retryable: false })).status).toBe(200)
+  expect(
+    (
+      await service.post('/api/v1/tasks/fail', {
+        inference_node_id: 'node-1',
+        task_id: 'again',
+        error: 'no',
+        retryable: false,
+      })
+    ).status,
+  ).toBe(200)
   await service.submit({ task_id: 'running' })
   expect(await service.poll('node-1')).toMatchObject({ task_id: 'running' })
   await service.submit({ task_id: 'waiting' })
@@ -54,19 +66,48 @@ async function fileWithEveryStatus(): Promise<string> {
   sound(service.file)
   return service.file
 }
-const age = (file: string, days: number, which = 'true') => change(file, `UPDATE inference_tasks SET created_at = created_at - ${days * DAY}, updated_at = updated_at - ${days * DAY} WHERE ${which}`)
+const age = (file: string, days: number, which = 'true') =>
+  change(
+    file,
+    `UPDATE inference_tasks SET created_at = created_at - ${days * DAY}, updated_at = updated_at - ${days * DAY} WHERE ${which}`,
+  )
 
 test('tasks that ended long ago are deleted with all that belongs to them; what waits, runs or is younger stays', async () => {
   const file = await fileWithEveryStatus()
   age(file, 10)
   const service = await startService({ database_path: file, retention_days: 7, max_queue_time: 0 })
   await until(async () => (await total(service)) === 2, 'the old tasks being deleted')
-  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ pending_tasks: 1, processing_tasks: 1, completed_tasks: 0, submitted_tasks: 0, failed_tasks: 0, timeout_tasks: 0 })
+  expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({
+    pending_tasks: 1,
+    processing_tasks: 1,
+    completed_tasks: 0,
+    submitted_tasks: 0,
+    failed_tasks: 0,
+    timeout_tasks: 0,
+  })
   expect((await service.get('/api/v1/tasks/done/status')).status).toBe(404)
   expect(await service.status('waiting')).toMatchObject({ status: 'pending' })
   // What was running can still end, and a deleted task_id be used for another task.
-  expect((await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'running', output: 'Rome', confidence: 1 })).status).toBe(200)
-  expect((await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'done', output: 'late', confidence: 1 })).body?.success).toBe(false)
+  expect(
+    (
+      await service.post('/api/v1/tasks/complete', {
+        inference_node_id: 'node-1',
+        task_id: 'running',
+        output: 'Rome',
+        confidence: 1,
+      })
+    ).status,
+  ).toBe(200)
+  expect(
+    (
+      await service.post('/api/v1/tasks/complete', {
+        inference_node_id: 'node-1',
+        task_id: 'done',
+        output: 'late',
+        confidence: 1,
+      })
+    ).body?.success,
+  ).toBe(false)
   await service.submit({ task_id: 'done', user_input: 'Something else?' })
   expect(await service.status('done')).toMatchObject({ status: 'pending', attempts: 0, result: null })
   await service.stop()
@@ -84,7 +125,8 @@ test('a task counts from its end, not from its beginning', async () => {
   change(file, `UPDATE inference_tasks SET created_at = created_at - ${9 * DAY} WHERE task_id IN ('sent', 'late')`)
   const service = await startService({ database_path: file, retention_days: 7, max_queue_time: 0 })
   await until(async () => (await total(service)) === 4, 'the old tasks being deleted')
-  for (const id of ['sent', 'late', 'waiting', 'running']) expect((await service.get(`/api/v1/tasks/${id}/status`)).status).toBe(200)
+  for (const id of ['sent', 'late', 'waiting', 'running'])
+    expect((await service.get(`/api/v1/tasks/${id}/status`)).status).toBe(200)
 })
 
 test('as time passes a running service deletes what becomes old enough', async () => {
@@ -93,7 +135,12 @@ test('as time passes a running service deletes what becomes old enough', async (
   await service.register('node-1')
   await service.submit({ task_id: 'a' })
   await service.poll('node-1')
-  await service.post('/api/v1/tasks/complete', { inference_node_id: 'node-1', task_id: 'a', output: 'Paris', confidence: 1 })
+  await service.post('/api/v1/tasks/complete', {
+    inference_node_id: 'node-1',
+    task_id: 'a',
+    output: 'Paris',
+    confidence: 1,
+  })
   await time.pass(service, 90)
   expect(await service.status('a')).toMatchObject({ status: 'completed' })
   await time.pass(service, 20)
@@ -120,7 +167,12 @@ test('one look deletes at most a hundred tasks, and rests when there is nothing 
   let t = Date.now()
   const database = openDatabase(file)
   onTestFinished(() => void (database.db.open && database.close()))
-  const core = createCore({ store: createStore(database.db), models: createModelTable(), options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30 })), time: { wall: () => t, monotonic: () => t } })
+  const core = createCore({
+    store: createStore(database.db),
+    models: createModelTable(),
+    options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30 })),
+    time: { wall: () => t, monotonic: () => t },
+  })
   const left = () => database.db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n
   const after: unknown[] = []
   for (let i = 0; i < 4; i++) {
@@ -149,15 +201,29 @@ function deletingWorld(old: number, cost: number) {
   const database = openDatabase(file)
   onTestFinished(() => void (database.db.open && database.close()))
   const store = createStore(database.db)
-  const core = createCore({ store, models: createModelTable(), options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30, heartbeat_interval: 3600 })), time: { wall: () => t, monotonic: () => (spent += cost) + t } })
-  const newTask = v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee: 1, max_infer_time: 600, model_name: 'llama' })
+  const core = createCore({
+    store,
+    models: createModelTable(),
+    options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30, heartbeat_interval: 3600 })),
+    time: { wall: () => t, monotonic: () => (spent += cost) + t },
+  })
+  const newTask = v.parse(submitBody, {
+    user_address: 'ST1',
+    user_input: 'q',
+    infer_fee: 1,
+    max_infer_time: 600,
+    model_name: 'llama',
+  })
   return {
     file,
     store,
     /** One look, beside `submitted` tasks. @returns how many it deleted, and when it wants to look again, ms */
     look(submitted: number, late = 0) {
       const before = store.tasks.counts.failed
-      const { wakeIn } = core.turn([{ op: 'submit', tasks: Array.from({ length: submitted }, () => newTask) }, { op: 'tick' }])
+      const { wakeIn } = core.turn([
+        { op: 'submit', tasks: Array.from({ length: submitted }, () => newTask) },
+        { op: 'tick' },
+      ])
       const deleted = before - store.tasks.counts.failed
       t += Math.ceil(wakeIn) + late
       return { deleted, wakeIn }
@@ -247,7 +313,10 @@ test('while thousands are deleted others are served, and the file gives the room
   const service = await startService({ database_path: file, retention_days: 30 })
   const failed = async () => ((await service.get('/api/v1/stats')).body?.data as { failed_tasks: number }).failed_tasks
   for (let i = 0; i < 3 || (await failed()) > 0; i++) await service.submit({ task_id: `new-${i}` })
-  await until(() => inspect(file, (db) => db.pragma('freelist_count', { simple: true })) === 0, 'the free pages being given back')
+  await until(
+    () => inspect(file, (db) => db.pragma('freelist_count', { simple: true })) === 0,
+    'the free pages being given back',
+  )
   await service.stop()
   expect(statSync(file).size).toBeLessThan(before / 2)
   sound(file)
@@ -265,7 +334,10 @@ test('without retention_days everything is kept', async () => {
 test('a deletion that fails holds up nothing else', async () => {
   const file = await fileWithEveryStatus()
   age(file, 10)
-  change(file, "CREATE TRIGGER stuck BEFORE DELETE ON inference_tasks WHEN old.task_id = 'failed' BEGIN SELECT RAISE(ABORT, 'stuck'); END")
+  change(
+    file,
+    "CREATE TRIGGER stuck BEFORE DELETE ON inference_tasks WHEN old.task_id = 'failed' BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+  )
   const service = await startService({ database_path: file, retention_days: 7, max_queue_time: 0 })
   await service.submit(task({ task_id: 'new' }))
   await service.register('node-2')
@@ -276,5 +348,8 @@ test('a deletion that fails holds up nothing else', async () => {
 })
 
 test('retention_days must be a number of days', () => {
-  for (const retention_days of [-1, 40_000]) expect(() => inferenceDefaults({ database_path: 'x.db', retention_days })).toThrow('retention_days must be a number of days from 0 to 36500')
+  for (const retention_days of [-1, 40_000])
+    expect(() => inferenceDefaults({ database_path: 'x.db', retention_days })).toThrow(
+      'retention_days must be a number of days from 0 to 36500',
+    )
 })

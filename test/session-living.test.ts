@@ -1,15 +1,30 @@
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { connectNode, dial, hello, identity, inspect, movableTime, startService, until, type Service, type TestNode } from './helpers.js'
+import {
+  connectNode,
+  dial,
+  hello,
+  identity,
+  inspect,
+  movableTime,
+  startService,
+  until,
+  type Service,
+  type TestNode,
+} from './helpers.js'
 
 /** Nothing ends by clock in these tests, unless they move it. */
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600, restart_grace: 3600 }
 
-const entry = async (service: Service, nodeId: string) => ((await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string; last_heartbeat: number }[]).find((n) => n.node_id === nodeId)
+const entry = async (service: Service, nodeId: string) =>
+  (
+    (await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string; last_heartbeat: number }[]
+  ).find((n) => n.node_id === nodeId)
 const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)
 const settled = (node: TestNode, task_id: string) => node.next('task.settled', (m) => m.task_id === task_id)
-const statusIs = (service: Service, nodeId: string, status: string) => until(async () => (await entry(service, nodeId))?.status === status, `${nodeId} being ${status}`)
+const statusIs = (service: Service, nodeId: string, status: string) =>
+  until(async () => (await entry(service, nodeId))?.status === status, `${nodeId} being ${status}`)
 /** Gives a node one task and waits until the coordinator knows that it was accepted. */
 const work = async (service: Service, node: TestNode, task_id: string, more: Record<string, unknown> = {}) => {
   await service.submit({ task_id, max_infer_time: 100_000, ...more })
@@ -19,7 +34,15 @@ const work = async (service: Service, node: TestNode, task_id: string, more: Rec
   return a
 }
 const endOf = (service: Service, taskId: string, attempt = 1) =>
-  inspect(service.file, (db) => db.prepare<[string, number], { end: string | null }>('SELECT "end" FROM attempts WHERE task_id = ? AND attempt = ?').get(taskId, attempt)?.end)
+  inspect(
+    service.file,
+    (db) =>
+      db
+        .prepare<[string, number], { end: string | null }>(
+          'SELECT "end" FROM attempts WHERE task_id = ? AND attempt = ?',
+        )
+        .get(taskId, attempt)?.end,
+  )
 
 // Heartbeats and statuses
 
@@ -87,7 +110,9 @@ test('a node is busy while all its slots are in use and online again after', asy
   expect(await entry(service, 'n')).toMatchObject({ status: 'online', in_progress_tasks: 1 })
   await work(service, node, 'B')
   expect(await entry(service, 'n')).toMatchObject({ status: 'busy', in_progress_tasks: 2 })
-  expect(await service.get('/api/v1/stats')).toMatchObject({ body: { data: { busy_nodes: 1, online_nodes: 0, active_nodes: 1, total_nodes: 1 } } })
+  expect(await service.get('/api/v1/stats')).toMatchObject({
+    body: { data: { busy_nodes: 1, online_nodes: 0, active_nodes: 1, total_nodes: 1 } },
+  })
   node.complete(a)
   await settled(node, 'A')
   expect(await entry(service, 'n')).toMatchObject({ status: 'online', in_progress_tasks: 1 })
@@ -180,7 +205,10 @@ test('a message about a task is a sign of life', async () => {
   for (let seq = 0; seq < 4; seq++) {
     await time.passes(service, 15)
     node.say({ type: 'task.output', task_id, attempt, seq, delta: 'x' })
-    await until(async () => ((await entry(service, 'n'))?.last_heartbeat ?? 0) >= Math.floor(time.wall() / 1000) - 2, 'the output being read')
+    await until(
+      async () => ((await entry(service, 'n'))?.last_heartbeat ?? 0) >= Math.floor(time.wall() / 1000) - 2,
+      'the output being read',
+    )
   }
   expect((await time.until(service, silent.closed)).code).toBe(4408)
   node.complete({ task_id, attempt })
@@ -254,7 +282,11 @@ test('after max_attempts losses the task is failed', async () => {
     node.socket.terminate()
     await time.until(service, service.reaches('A', attempt === 1 ? 'pending' : 'failed'))
   }
-  expect(await service.status('A')).toMatchObject({ status: 'failed', attempts: 2, error: expect.stringContaining('2') })
+  expect(await service.status('A')).toMatchObject({
+    status: 'failed',
+    attempts: 2,
+    error: expect.stringContaining('2'),
+  })
 })
 
 test('a close with 1000 by the node gives everything back at once', async () => {
@@ -325,8 +357,20 @@ test('a node that comes back after a restart goes on with its task', async () =>
   await first.stop()
   const second = await startService({ ...calm, database_path: first.file })
   expect(await second.status('A')).toMatchObject({ status: 'in_progress' })
-  const back = await connectNode(second, 'n', { max_concurrent_tasks: 2, running: [{ task_id: 'A', attempt: 1 }, { task_id: 'B', attempt: 1 }] })
-  expect(back.welcome).toMatchObject({ resumed: [{ task_id: 'A', attempt: 1 }, { task_id: 'B', attempt: 1 }], dropped: [] })
+  const back = await connectNode(second, 'n', {
+    max_concurrent_tasks: 2,
+    running: [
+      { task_id: 'A', attempt: 1 },
+      { task_id: 'B', attempt: 1 },
+    ],
+  })
+  expect(back.welcome).toMatchObject({
+    resumed: [
+      { task_id: 'A', attempt: 1 },
+      { task_id: 'B', attempt: 1 },
+    ],
+    dropped: [],
+  })
   for (const task_id of ['A', 'B']) {
     back.complete({ task_id, attempt: 1 })
     expect(await settled(back, task_id)).toMatchObject({ status: 'completed' })
@@ -361,7 +405,11 @@ test('what a node does not name after a restart is queued again', async () => {
 
 test('what waits is served after a restart, best first', async () => {
   const first = await startService(calm)
-  for (const [task_id, infer_fee] of [['low', 1], ['high', 9]] as const) await first.submit({ task_id, infer_fee })
+  for (const [task_id, infer_fee] of [
+    ['low', 1],
+    ['high', 9],
+  ] as const)
+    await first.submit({ task_id, infer_fee })
   await first.stop()
   const second = await startService({ ...calm, database_path: first.file })
   const node = await connectNode(second, 'n')
@@ -509,7 +557,8 @@ test('a service that stops says so, takes the results that come, and closes with
   await service.submit({ task_id: 'B' })
   const b = await assign(node, 'B') // not accepted
   const stopped = service.stop()
-  for (const n of [node, idle]) expect(await n.next('session.drain')).toEqual({ type: 'session.drain', reason: 'shutdown', reconnect_after: 5 })
+  for (const n of [node, idle])
+    expect(await n.next('session.drain')).toEqual({ type: 'session.drain', reason: 'shutdown', reconnect_after: 5 })
   node.say({ type: 'task.reject', task_id: 'B', attempt: b.attempt, reason: 'not now' })
   await node.beat() // it still lives, and nothing new comes
   expect(node.inbox).toEqual([])
@@ -545,7 +594,14 @@ test('a service that stops does not wait for the leases of nodes that poll', asy
   expect(await service.poll('legacy')).toMatchObject({ task_id: 'A' })
   await service.stop()
   const second = await startService({ ...calm, database_path: service.file })
-  expect(await second.post('/api/v1/tasks/complete', { task_id: 'A', output: 'x', confidence: 1, inference_node_id: 'legacy' })).toMatchObject({ status: 200 })
+  expect(
+    await second.post('/api/v1/tasks/complete', {
+      task_id: 'A',
+      output: 'x',
+      confidence: 1,
+      inference_node_id: 'legacy',
+    }),
+  ).toMatchObject({ status: 200 })
 })
 
 test('a socket that has not said hello when the service stops is closed with 1001 and not welcomed', async () => {

@@ -4,7 +4,20 @@ import { request } from 'node:http'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { helloText } from '../src/wire/keys.js'
-import { connectNode, dial, foreignKey, hello, identity, inspect, signText, startService, task, until, type Service, type TestNode } from './helpers.js'
+import {
+  connectNode,
+  dial,
+  foreignKey,
+  hello,
+  identity,
+  inspect,
+  signText,
+  startService,
+  task,
+  until,
+  type Service,
+  type TestNode,
+} from './helpers.js'
 
 /** Nothing ends by clock in these tests. */
 const calm = { heartbeat_interval: 600, accept_timeout: 600, reconnect_grace: 600 }
@@ -12,7 +25,8 @@ const calm = { heartbeat_interval: 600, accept_timeout: 600, reconnect_grace: 60
 /** The order of the curve, for the other one of a signature's two forms. */
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
 const isHigh = (signature: string): boolean => BigInt(`0x${signature.slice(64, 128)}`) > N / 2n
-const withOtherS = (signature: string): string => signature.slice(0, 64) + (N - BigInt(`0x${signature.slice(64, 128)}`)).toString(16).padStart(64, '0')
+const withOtherS = (signature: string): string =>
+  signature.slice(0, 64) + (N - BigInt(`0x${signature.slice(64, 128)}`)).toString(16).padStart(64, '0')
 
 const challenged = async (service: Pick<Service, 'host'>, options?: Parameters<typeof dial>[1]) => {
   const node = await dial(service, options)
@@ -24,29 +38,42 @@ const refused = async (service: Service, build: (nonce: string) => Record<string
   const { node, challenge } = await challenged(service)
   node.say(build(challenge.nonce))
   const { code } = await node.closed
-  return { code, errors: node.inbox.filter((m) => m.type === 'error'), welcomed: node.inbox.some((m) => m.type === 'session.welcome') }
+  return {
+    code,
+    errors: node.inbox.filter((m) => m.type === 'error'),
+    welcomed: node.inbox.some((m) => m.type === 'session.welcome'),
+  }
 }
 
-const entry = async (service: Service, nodeId: string) => ((await service.get('/api/v1/nodes')).body?.data as { node_id: string }[]).find((n) => n.node_id === nodeId)
+const entry = async (service: Service, nodeId: string) =>
+  ((await service.get('/api/v1/nodes')).body?.data as { node_id: string }[]).find((n) => n.node_id === nodeId)
 
 /** An upgrade by hand: what an HTTP client sees of it. */
 const upgrade = (service: Service, headers: Record<string, string>, path = '/api/v1/nodes/connect') =>
-  new Promise<{ status: number; headers: Record<string, string | string[] | undefined>; body: string }>((resolve, reject) => {
-    const sent = request(`http://${service.host}${path}`, {
-      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==', ...headers },
-    })
-    sent.on('upgrade', (response, socket) => {
-      socket.destroy()
-      resolve({ status: response.statusCode ?? 0, headers: response.headers, body: '' })
-    })
-    sent.on('response', (response) => {
-      let body = ''
-      response.on('data', (chunk: Buffer) => (body += chunk.toString()))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
-    })
-    sent.on('error', reject)
-    sent.end()
-  })
+  new Promise<{ status: number; headers: Record<string, string | string[] | undefined>; body: string }>(
+    (resolve, reject) => {
+      const sent = request(`http://${service.host}${path}`, {
+        headers: {
+          connection: 'Upgrade',
+          upgrade: 'websocket',
+          'sec-websocket-version': '13',
+          'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+          ...headers,
+        },
+      })
+      sent.on('upgrade', (response, socket) => {
+        socket.destroy()
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: '' })
+      })
+      sent.on('response', (response) => {
+        let body = ''
+        response.on('data', (chunk: Buffer) => (body += chunk.toString()))
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
+      })
+      sent.on('error', reject)
+      sent.end()
+    },
+  )
 
 /** Sends `n` messages of an unknown type and waits for their answers. */
 const makeMistakes = async (node: TestNode, n: number): Promise<void> => {
@@ -65,7 +92,9 @@ test('a client that offers the subprotocol is answered with it', async () => {
 
 test('a client that offers the subprotocol among others is answered with it', async () => {
   const service = await startService(calm)
-  expect((await dial(service, { protocols: ['inference-node.v9', 'inference-node.v1'] })).socket.protocol).toBe('inference-node.v1')
+  expect((await dial(service, { protocols: ['inference-node.v9', 'inference-node.v1'] })).socket.protocol).toBe(
+    'inference-node.v1',
+  )
 })
 
 test('a client that offers no subprotocol is treated as version 1', async () => {
@@ -80,7 +109,12 @@ test('a client that offers only other subprotocols gets HTTP 400 and a sentence 
   const service = await startService(calm)
   const answer = await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v9, chat' })
   expect(answer.status).toBe(400)
-  expect(JSON.parse(answer.body)).toMatchObject({ success: false, data: null, code: 'invalid_request', error: expect.stringContaining('inference-node.v1') })
+  expect(JSON.parse(answer.body)).toMatchObject({
+    success: false,
+    data: null,
+    code: 'invalid_request',
+    error: expect.stringContaining('inference-node.v1'),
+  })
 })
 
 test('an upgrade at another path is 404', async () => {
@@ -90,7 +124,10 @@ test('an upgrade at another path is 404', async () => {
 
 test('compression is not agreed on even when a client offers it', async () => {
   const service = await startService(calm)
-  const answer = await upgrade(service, { 'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits', 'sec-websocket-protocol': 'inference-node.v1' })
+  const answer = await upgrade(service, {
+    'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
+    'sec-websocket-protocol': 'inference-node.v1',
+  })
   expect(answer.status).toBe(101)
   expect(answer.headers['sec-websocket-extensions']).toBeUndefined()
 })
@@ -128,7 +165,10 @@ test('an array of 256 messages is taken and every one is answered', async () => 
 
 test.each([
   ['an empty array', '[]'],
-  ['an array of 257', JSON.stringify(Array.from({ length: 257 }, () => ({ type: 'node.heartbeat', status: 'maintenance' })))],
+  [
+    'an array of 257',
+    JSON.stringify(Array.from({ length: 257 }, () => ({ type: 'node.heartbeat', status: 'maintenance' }))),
+  ],
   ['broken JSON', '{"type": "node.heartbeat"'],
   ['an empty frame', ''],
   ['a number', '7'],
@@ -174,7 +214,9 @@ test('no frame to a node is larger than max_message_bytes or holds more than 256
   const node = await connectNode(service, 'n', { batch: true, max_concurrent_tasks: tasks.length })
   for (let i = 0; i < tasks.length; i++) await node.next('task.assign')
   expect(Math.max(...node.frames.map((f) => Buffer.byteLength(f)))).toBeLessThanOrEqual(16_384)
-  expect(Math.max(...node.frames.map((f) => JSON.parse(f) as unknown).map((f) => (Array.isArray(f) ? f.length : 1)))).toBeLessThanOrEqual(256)
+  expect(
+    Math.max(...node.frames.map((f) => JSON.parse(f) as unknown).map((f) => (Array.isArray(f) ? f.length : 1))),
+  ).toBeLessThanOrEqual(256)
 })
 
 test('a binary frame closes with 1003, before and after the hello', async () => {
@@ -220,7 +262,15 @@ test('unknown fields are ignored in every message', async () => {
   await node.next('node.heartbeat_ack')
   node.say({ type: 'task.accept', task_id, attempt, extra: 1 })
   node.say({ type: 'task.output', task_id, attempt, seq: 0, delta: 'Pa', extra: 1 })
-  node.say({ type: 'task.complete', task_id, attempt, output: 'Paris', confidence: 1, usage: { prompt_tokens: 1, completion_tokens: 2, cached: 3 }, extra: 1 })
+  node.say({
+    type: 'task.complete',
+    task_id,
+    attempt,
+    output: 'Paris',
+    confidence: 1,
+    usage: { prompt_tokens: 1, completion_tokens: 2, cached: 3 },
+    extra: 1,
+  })
   expect(await node.next('task.settled')).toMatchObject({ task_id, status: 'completed' })
 })
 
@@ -228,7 +278,10 @@ test('an unknown type is answered with unknown_type and changes nothing', async 
   const service = await startService(calm)
   const node = await connectNode(service, 'n')
   node.say({ type: 'task.dance', task_id: 'x', attempt: 1 })
-  expect(await node.next('error')).toMatchObject({ code: 'unknown_type', message: expect.stringContaining('task.dance') })
+  expect(await node.next('error')).toMatchObject({
+    code: 'unknown_type',
+    message: expect.stringContaining('task.dance'),
+  })
 })
 
 test('names that every object has are no message types', async () => {
@@ -245,10 +298,29 @@ test.each([
   ['accept without an attempt', { type: 'task.accept', task_id: 'T' }],
   ['accept with attempt 0', { type: 'task.accept', task_id: 'T', attempt: 0 }],
   ['complete without a confidence', { type: 'task.complete', task_id: 'T', attempt: 1, output: 'x' }],
-  ['complete with a confidence over 1', { type: 'task.complete', task_id: 'T', attempt: 1, output: 'x', confidence: 1.01 }],
-  ['complete with an output that is no string', { type: 'task.complete', task_id: 'T', attempt: 1, output: { a: 1 }, confidence: 1 }],
-  ['complete with a lone surrogate', { type: 'task.complete', task_id: 'T', attempt: 1, output: '\ud800', confidence: 1 }],
-  ['complete with a usage that counts backwards', { type: 'task.complete', task_id: 'T', attempt: 1, output: 'x', confidence: 1, usage: { prompt_tokens: -1, completion_tokens: 1 } }],
+  [
+    'complete with a confidence over 1',
+    { type: 'task.complete', task_id: 'T', attempt: 1, output: 'x', confidence: 1.01 },
+  ],
+  [
+    'complete with an output that is no string',
+    { type: 'task.complete', task_id: 'T', attempt: 1, output: { a: 1 }, confidence: 1 },
+  ],
+  [
+    'complete with a lone surrogate',
+    { type: 'task.complete', task_id: 'T', attempt: 1, output: '\ud800', confidence: 1 },
+  ],
+  [
+    'complete with a usage that counts backwards',
+    {
+      type: 'task.complete',
+      task_id: 'T',
+      attempt: 1,
+      output: 'x',
+      confidence: 1,
+      usage: { prompt_tokens: -1, completion_tokens: 1 },
+    },
+  ],
   ['output without a seq', { type: 'task.output', task_id: 'T', attempt: 1, delta: 'x' }],
   ['fail without retryable', { type: 'task.fail', task_id: 'T', attempt: 1, error: 'x' }],
   ['reject without a reason', { type: 'task.reject', task_id: 'T', attempt: 1 }],
@@ -258,7 +330,10 @@ test.each([
   await service.submit({ task_id: 'T' })
   const assigned = await node.next('task.assign')
   node.say(message)
-  expect(await node.next('error')).toMatchObject({ code: 'invalid_message', message: expect.stringContaining(message.type) })
+  expect(await node.next('error')).toMatchObject({
+    code: 'invalid_message',
+    message: expect.stringContaining(message.type),
+  })
   expect(await service.status('T')).toMatchObject({ status: 'in_progress', attempts: 0, result: null })
   expect(await entry(service, 'n')).toMatchObject({ status: 'busy' })
   node.complete(assigned)
@@ -290,7 +365,10 @@ test('what a session sends after it is closed for its mistakes is not read', asy
   const node = await connectNode(service, 'n')
   const taskId = await service.submit()
   const { task_id, attempt } = await node.next('task.assign')
-  node.say([...Array.from({ length: 11 }, () => ({ type: 'task.dance' })), { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 }])
+  node.say([
+    ...Array.from({ length: 11 }, () => ({ type: 'task.dance' })),
+    { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 },
+  ])
   expect((await node.closed).code).toBe(4400)
   expect(await service.status(taskId)).toMatchObject({ status: 'in_progress', result: null })
 })
@@ -301,7 +379,12 @@ test('the challenge comes first, with the protocol version, a fresh nonce of 32 
   const service = await startService(calm)
   const first = await challenged(service)
   const second = await challenged(service)
-  expect(first.challenge).toEqual({ type: 'session.challenge', protocol: 1, nonce: expect.stringMatching(/^[0-9a-f]{64}$/), server_time: expect.any(Number) })
+  expect(first.challenge).toEqual({
+    type: 'session.challenge',
+    protocol: 1,
+    nonce: expect.stringMatching(/^[0-9a-f]{64}$/),
+    server_time: expect.any(Number),
+  })
   expect(Number.isInteger(first.challenge.server_time)).toBe(true)
   expect(Math.abs(first.challenge.server_time - Date.now() / 1000)).toBeLessThan(60)
   expect(first.challenge.nonce).not.toBe(second.challenge.nonce)
@@ -330,14 +413,24 @@ test('a hello registers the node with everything it says and no REST call is nee
     transport: 'websocket',
     in_progress_tasks: 0,
   })
-  expect(inspect(service.file, (db) => db.prepare("SELECT agent, key_proven FROM inference_nodes WHERE node_id = 'pool-7'").get())).toEqual({ agent: 'tests/1.0', key_proven: 1 })
+  expect(
+    inspect(service.file, (db) =>
+      db.prepare("SELECT agent, key_proven FROM inference_nodes WHERE node_id = 'pool-7'").get(),
+    ),
+  ).toEqual({ agent: 'tests/1.0', key_proven: 1 })
   expect(node.welcome.resumed).toEqual([])
 })
 
 test('what a hello leaves out has its default', async () => {
   const service = await startService(calm)
   await connectNode(service, 'n')
-  expect(await entry(service, 'n')).toMatchObject({ max_concurrent_tasks: 1, performance_score: 1, endpoint: '', node_address: null, status: 'online' })
+  expect(await entry(service, 'n')).toMatchObject({
+    max_concurrent_tasks: 1,
+    performance_score: 1,
+    endpoint: '',
+    node_address: null,
+    status: 'online',
+  })
 })
 
 test('a hello updates a node that is known', async () => {
@@ -346,7 +439,11 @@ test('a hello updates a node that is known', async () => {
   first.close()
   await first.closed
   await connectNode(service, 'n', { supported_models: ['gemma'], max_concurrent_tasks: 5, performance_score: 0.5 })
-  expect(await entry(service, 'n')).toMatchObject({ supported_models: ['gemma'], max_concurrent_tasks: 5, performance_score: 0.5 })
+  expect(await entry(service, 'n')).toMatchObject({
+    supported_models: ['gemma'],
+    max_concurrent_tasks: 5,
+    performance_score: 0.5,
+  })
 })
 
 test('a node that connects in maintenance is given nothing until it says online', async () => {
@@ -360,7 +457,12 @@ test('a node that connects in maintenance is given nothing until it says online'
 })
 
 test('the welcome says how this session works', async () => {
-  const service = await startService({ heartbeat_interval: 7, accept_timeout: 3, reconnect_grace: 11, max_message_bytes: 65_536 })
+  const service = await startService({
+    heartbeat_interval: 7,
+    accept_timeout: 3,
+    reconnect_grace: 11,
+    max_message_bytes: 65_536,
+  })
   const { welcome } = await connectNode(service, 'n')
   expect(welcome).toEqual({
     type: 'session.welcome',
@@ -402,20 +504,36 @@ test('a public key may be written with 0x and in upper case', async () => {
 })
 
 test.each<[string, (service: Service, nonce: string) => Record<string, unknown>]>([
-  ['for another host', (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', 'pool.example.org', nonce)) })],
-  ['for another port', (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', s.host.replace(/:\d+$/, ':1'), nonce)) })],
+  [
+    'for another host',
+    (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', 'pool.example.org', nonce)) }),
+  ],
+  [
+    'for another port',
+    (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', s.host.replace(/:\d+$/, ':1'), nonce)) }),
+  ],
   ['for another nonce', (s) => ({ signature: signText(identity('n').key, helloText('n', s.host, '00'.repeat(32))) })],
   ['for another node_id', (s, nonce) => ({ signature: signText(identity('n').key, helloText('m', s.host, nonce)) })],
   ['by another key', (s, nonce) => ({ signature: signText(identity('m').key, helloText('n', s.host, nonce)) })],
-  ['for another protocol version', (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', s.host, nonce).replace('.v1:', '.v2:')) })],
-  ['in DER', (s, nonce) => ({ signature: sign('sha256', Buffer.from(helloText('n', s.host, nonce)), identity('n').key).toString('hex') })],
+  [
+    'for another protocol version',
+    (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', s.host, nonce).replace('.v1:', '.v2:')) }),
+  ],
+  [
+    'in DER',
+    (s, nonce) => ({
+      signature: sign('sha256', Buffer.from(helloText('n', s.host, nonce)), identity('n').key).toString('hex'),
+    }),
+  ],
   ['of 63 bytes', (s, nonce) => ({ signature: signText(identity('n').key, helloText('n', s.host, nonce)).slice(2) })],
   ['of zeros', () => ({ signature: '00'.repeat(64) })],
   ['of ones', () => ({ signature: 'ff'.repeat(64) })],
   ['that is no hex', () => ({ signature: 'z'.repeat(128) })],
 ])('a hello with a signature %s closes with 4401 and registers nothing', async (_, wrong) => {
   const service = await startService(calm)
-  const { code, errors, welcomed } = await refused(service, (nonce) => hello(service, 'n', nonce, wrong(service, nonce)))
+  const { code, errors, welcomed } = await refused(service, (nonce) =>
+    hello(service, 'n', nonce, wrong(service, nonce)),
+  )
   expect({ code, welcomed }).toEqual({ code: 4401, welcomed: false })
   expect(errors).toMatchObject([{ code: 'unauthorized' }])
   expect(await entry(service, 'n')).toBeUndefined()
@@ -425,8 +543,16 @@ test('a key of another curve closes with 4401', async () => {
   const service = await startService(calm)
   const key = foreignKey()
   const { x = '', y = '' } = createPublicKey(key).export({ format: 'jwk' })
-  const compressed = Buffer.concat([Buffer.from([2 + ((Buffer.from(y, 'base64url').at(-1) ?? 0) & 1)]), Buffer.from(x, 'base64url')]).toString('hex')
-  const { code } = await refused(service, (nonce) => hello(service, 'n', nonce, { public_key: compressed, signature: signText(key, helloText('n', service.host, nonce)) }))
+  const compressed = Buffer.concat([
+    Buffer.from([2 + ((Buffer.from(y, 'base64url').at(-1) ?? 0) & 1)]),
+    Buffer.from(x, 'base64url'),
+  ]).toString('hex')
+  const { code } = await refused(service, (nonce) =>
+    hello(service, 'n', nonce, {
+      public_key: compressed,
+      signature: signText(key, helloText('n', service.host, nonce)),
+    }),
+  )
   expect(code).toBe(4401)
   expect(await entry(service, 'n')).toBeUndefined()
 })
@@ -471,7 +597,10 @@ test.each([
   ['a heartbeat', { type: 'node.heartbeat' }],
   ['an unknown type', { type: 'task.dance' }],
   ['an empty array', []],
-  ['a hello without supported_models', { type: 'session.hello', node_id: 'n', public_key: identity('n').publicKey, signature: '00'.repeat(64) }],
+  [
+    'a hello without supported_models',
+    { type: 'session.hello', node_id: 'n', public_key: identity('n').publicKey, signature: '00'.repeat(64) },
+  ],
 ])('a first message that is no hello closes with 4401: %s', async (_, message) => {
   const service = await startService(calm)
   const { code, welcomed } = await refused(service, () => message as Record<string, unknown>)
@@ -491,7 +620,9 @@ test.each([
   const service = await startService(calm)
   const { code, errors } = await refused(service, (nonce) => hello(service, 'n', nonce, wrong))
   expect(code).toBe(4401)
-  expect(errors).toMatchObject([{ code: 'invalid_message', message: expect.stringContaining(Object.keys(wrong)[0] ?? '') }])
+  expect(errors).toMatchObject([
+    { code: 'invalid_message', message: expect.stringContaining(Object.keys(wrong)[0] ?? '') },
+  ])
   expect(await service.get('/api/v1/nodes')).toMatchObject({ body: { data: [] } })
 })
 
@@ -531,7 +662,9 @@ test('a hello with another key than the first valid one is refused with 4403 and
   const service = await startService(calm)
   const owner = await connectNode(service, 'n')
   const thief = identity('thief')
-  const { code, errors, welcomed } = await refused(service, (nonce) => hello(service, 'n', nonce, { supported_models: ['gemma'] }, thief))
+  const { code, errors, welcomed } = await refused(service, (nonce) =>
+    hello(service, 'n', nonce, { supported_models: ['gemma'] }, thief),
+  )
   expect({ code, welcomed }).toEqual({ code: 4403, welcomed: false })
   expect(errors).toMatchObject([{ code: 'key_mismatch' }])
   expect(await entry(service, 'n')).toMatchObject({ public_key: identity('n').publicKey, supported_models: ['llama'] })
@@ -577,7 +710,9 @@ test('the same key may serve under several names', async () => {
 
 test('a hello that asks for more slots than the service gives is refused and registers nothing', async () => {
   const service = await startService({ ...calm, max_node_slots: 8 })
-  const { errors, welcomed } = await refused(service, (nonce) => hello(service, 'n', nonce, { max_concurrent_tasks: 9 }))
+  const { errors, welcomed } = await refused(service, (nonce) =>
+    hello(service, 'n', nonce, { max_concurrent_tasks: 9 }),
+  )
   expect(welcomed).toBe(false)
   expect(errors).toMatchObject([{ code: 'invalid_message', message: expect.stringContaining('max_concurrent_tasks') }])
   expect(await entry(service, 'n')).toBeUndefined()
@@ -599,7 +734,10 @@ test('too many sockets without a hello are answered 503 and those in session do 
   const waiting = await challenged(service)
   expect((await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v1' })).status).toBe(503)
   waiting.node.socket.terminate()
-  await until(async () => (await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v1' })).status === 101, 'room for a handshake')
+  await until(
+    async () => (await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v1' })).status === 101,
+    'room for a handshake',
+  )
 })
 
 // Coming back
@@ -614,10 +752,19 @@ test('what a node names and still holds is resumed, what it does not hold is dro
   first.socket.terminate()
   const second = await connectNode(service, 'n', {
     max_concurrent_tasks: 2,
-    running: [{ task_id: 'A', attempt: 1 }, { task_id: 'A', attempt: 2 }, { task_id: 'B', attempt: 1 }, { task_id: 'never', attempt: 1 }],
+    running: [
+      { task_id: 'A', attempt: 1 },
+      { task_id: 'A', attempt: 2 },
+      { task_id: 'B', attempt: 1 },
+      { task_id: 'never', attempt: 1 },
+    ],
   })
   expect(second.welcome.resumed).toEqual([{ task_id: 'A', attempt: 1 }])
-  expect(second.welcome.dropped).toEqual([{ task_id: 'A', attempt: 2 }, { task_id: 'B', attempt: 1 }, { task_id: 'never', attempt: 1 }])
+  expect(second.welcome.dropped).toEqual([
+    { task_id: 'A', attempt: 2 },
+    { task_id: 'B', attempt: 1 },
+    { task_id: 'never', attempt: 1 },
+  ])
   await second.beat()
   expect(second.inbox).toEqual([]) // and it is not assigned again
   second.complete({ task_id: 'A', attempt: 1 }, 'kept')
@@ -632,7 +779,9 @@ test('an attempt that is named twice is answered once', async () => {
   await first.next('task.assign')
   first.socket.terminate()
   const held = { task_id: 'A', attempt: 1 }
-  const second = await connectNode(service, 'n', { running: [held, held, { task_id: 'B', attempt: 3 }, { task_id: 'B', attempt: 3 }] })
+  const second = await connectNode(service, 'n', {
+    running: [held, held, { task_id: 'B', attempt: 3 }, { task_id: 'B', attempt: 3 }],
+  })
   expect(second.welcome).toMatchObject({ resumed: [held], dropped: [{ task_id: 'B', attempt: 3 }] })
 })
 
@@ -734,7 +883,9 @@ test('a result that was settled is answered again in the second session', async 
 test('a hello that is refused does not replace the session', async () => {
   const service = await startService(calm)
   const node = await connectNode(service, 'n')
-  expect((await refused(service, (nonce) => hello(service, 'n', nonce, { signature: '00'.repeat(64) }))).code).toBe(4401)
+  expect((await refused(service, (nonce) => hello(service, 'n', nonce, { signature: '00'.repeat(64) }))).code).toBe(
+    4401,
+  )
   await service.submit()
   await node.next('task.assign')
 })

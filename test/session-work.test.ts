@@ -7,13 +7,20 @@ import { connectNode, inspect, movableTime, startService, until, type Service, t
 const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
 
 const attemptsOf = (service: Service, taskId: string) =>
-  inspect(service.file, (db) => db.prepare<[string], { attempt: number; node_id: string; end: string | null }>('SELECT attempt, node_id, "end" FROM attempts WHERE task_id = ? ORDER BY attempt').all(taskId))
+  inspect(service.file, (db) =>
+    db
+      .prepare<[string], { attempt: number; node_id: string; end: string | null }>(
+        'SELECT attempt, node_id, "end" FROM attempts WHERE task_id = ? ORDER BY attempt',
+      )
+      .all(taskId),
+  )
 
 const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)
 const settled = (node: TestNode, task_id: string) => node.next('task.settled', (m) => m.task_id === task_id)
 const fail = (node: TestNode, a: { task_id: string; attempt: number }, retryable = true, error = 'out of memory') =>
   node.say({ type: 'task.fail', task_id: a.task_id, attempt: a.attempt, error, retryable })
-const reject = (node: TestNode, a: { task_id: string; attempt: number }) => node.say({ type: 'task.reject', task_id: a.task_id, attempt: a.attempt, reason: 'busy with other things' })
+const reject = (node: TestNode, a: { task_id: string; attempt: number }) =>
+  node.say({ type: 'task.reject', task_id: a.task_id, attempt: a.attempt, reason: 'busy with other things' })
 /** What the node was sent so far has come when this is over. */
 const assignsSoFar = async (node: TestNode): Promise<string[]> => {
   await node.beat()
@@ -43,7 +50,15 @@ test('an assignment says everything about the task', async () => {
   const service = await startService(calm)
   const node = await connectNode(service, 'n')
   const before = Math.floor(Date.now() / 1000)
-  await service.submit({ task_id: 'A', user_input: 'naïve \u0000 🦙', context: 'ctx', max_infer_time: 77, infer_fee: '9007199254740991', model_name: 'Llama-3-8B', signed_tx: '0xabc' })
+  await service.submit({
+    task_id: 'A',
+    user_input: 'naïve \u0000 🦙',
+    context: 'ctx',
+    max_infer_time: 77,
+    infer_fee: '9007199254740991',
+    model_name: 'Llama-3-8B',
+    signed_tx: '0xabc',
+  })
   const { lease_expires_at, ...rest } = await assign(node, 'A')
   expect(rest).toEqual({
     type: 'task.assign',
@@ -79,8 +94,16 @@ test('an assignment is in the file before it is sent, and so is a result before 
     if (said.type === 'task.assign' || said.type === 'task.settled') {
       seen.push({
         type: said.type,
-        task: inspect(service.file, (db) => db.prepare('SELECT status, attempt, inference_node_id, output FROM inference_tasks WHERE task_id = ?').get(said.task_id)),
-        attempt: inspect(service.file, (db) => db.prepare('SELECT node_id, "end" FROM attempts WHERE task_id = ? AND attempt = ?').get(said.task_id, said.attempt)),
+        task: inspect(service.file, (db) =>
+          db
+            .prepare('SELECT status, attempt, inference_node_id, output FROM inference_tasks WHERE task_id = ?')
+            .get(said.task_id),
+        ),
+        attempt: inspect(service.file, (db) =>
+          db
+            .prepare('SELECT node_id, "end" FROM attempts WHERE task_id = ? AND attempt = ?')
+            .get(said.task_id, said.attempt),
+        ),
       })
     }
     Reflect.apply(send, this, args)
@@ -94,8 +117,16 @@ test('an assignment is in the file before it is sent, and so is a result before 
     spy.mockRestore()
   }
   expect(seen).toEqual([
-    { type: 'task.assign', task: { status: 'in_progress', attempt: 1, inference_node_id: 'n', output: null }, attempt: { node_id: 'n', end: null } },
-    { type: 'task.settled', task: { status: 'completed', attempt: 1, inference_node_id: 'n', output: 'words' }, attempt: { node_id: 'n', end: 'completed' } },
+    {
+      type: 'task.assign',
+      task: { status: 'in_progress', attempt: 1, inference_node_id: 'n', output: null },
+      attempt: { node_id: 'n', end: null },
+    },
+    {
+      type: 'task.settled',
+      task: { status: 'completed', attempt: 1, inference_node_id: 'n', output: 'words' },
+      attempt: { node_id: 'n', end: 'completed' },
+    },
   ])
 })
 
@@ -152,7 +183,12 @@ test('an assignment that is not answered in time is cancelled, and the node gets
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await service.submit({ task_id: 'A', max_infer_time: 100_000 })
   const first = await assign(node, 'A')
-  expect(await time.until(service, node.next('task.cancel'))).toEqual({ type: 'task.cancel', task_id: 'A', attempt: 1, reason: 'timeout' })
+  expect(await time.until(service, node.next('task.cancel'))).toEqual({
+    type: 'task.cancel',
+    task_id: 'A',
+    attempt: 1,
+    reason: 'timeout',
+  })
   await service.submit({ task_id: 'B' })
   node.say({ type: 'task.dance' }) // a sign of life, and no heartbeat
   await node.next('error')
@@ -271,7 +307,11 @@ test('a reject of an attempt that is no longer held is stale', async () => {
 })
 
 test.each<[string, (node: TestNode, a: Assignment) => void, { status: string; attempts: number }]>([
-  ['output', (node, a) => node.say({ type: 'task.output', ...fieldsOf(a), seq: 0, delta: 'Pa' }), { status: 'in_progress', attempts: 1 }],
+  [
+    'output',
+    (node, a) => node.say({ type: 'task.output', ...fieldsOf(a), seq: 0, delta: 'Pa' }),
+    { status: 'in_progress', attempts: 1 },
+  ],
   ['complete', (node, a) => node.complete(a), { status: 'completed', attempts: 1 }],
   ['a fail that is not retryable', (node, a) => fail(node, a, false), { status: 'failed', attempts: 1 }],
 ])('%s implies the accept', async (_, say, expected) => {
@@ -299,10 +339,24 @@ test('a completion is stored with its usage and settled with the status of the t
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
-  node.say({ type: 'task.complete', ...fieldsOf(a), output: 'line\nnaïve 🦙\u0000', confidence: 0, usage: { prompt_tokens: 12, completion_tokens: 34 } })
+  node.say({
+    type: 'task.complete',
+    ...fieldsOf(a),
+    output: 'line\nnaïve 🦙\u0000',
+    confidence: 0,
+    usage: { prompt_tokens: 12, completion_tokens: 34 },
+  })
   expect(await settled(node, 'A')).toEqual({ type: 'task.settled', task_id: 'A', attempt: 1, status: 'completed' })
-  expect(await service.status('A')).toMatchObject({ status: 'completed', error: null, result: { output: 'line\nnaïve 🦙\u0000', confidence: 0, inference_node_id: 'n' } })
-  expect(inspect(service.file, (db) => db.prepare("SELECT prompt_tokens, completion_tokens FROM attempts WHERE task_id = 'A'").get())).toEqual({ prompt_tokens: 12, completion_tokens: 34 })
+  expect(await service.status('A')).toMatchObject({
+    status: 'completed',
+    error: null,
+    result: { output: 'line\nnaïve 🦙\u0000', confidence: 0, inference_node_id: 'n' },
+  })
+  expect(
+    inspect(service.file, (db) =>
+      db.prepare("SELECT prompt_tokens, completion_tokens FROM attempts WHERE task_id = 'A'").get(),
+    ),
+  ).toEqual({ prompt_tokens: 12, completion_tokens: 34 })
 })
 
 test('an empty output is a result', async () => {
@@ -376,7 +430,12 @@ test('after max_attempts retryable fails the task is failed with the last reason
     statuses.push((await settled(node, 'A')).status)
   }
   expect(statuses).toEqual(['pending', 'pending', 'failed'])
-  expect(await service.status('A')).toMatchObject({ status: 'failed', attempts: 3, error: expect.stringContaining('three'), result: null })
+  expect(await service.status('A')).toMatchObject({
+    status: 'failed',
+    attempts: 3,
+    error: expect.stringContaining('three'),
+    result: null,
+  })
   expect(await assignsSoFar(node)).toEqual([])
 })
 
@@ -413,11 +472,19 @@ test('a result of a task that was taken back is taken while another node works o
   await service.submit({ task_id: 'C' })
   first.complete(old, 'late, and good')
   expect(await settled(first, 'A')).toMatchObject({ attempt: 1, status: 'completed' })
-  expect(await second.next('task.cancel')).toEqual({ type: 'task.cancel', task_id: 'A', attempt: 2, reason: 'superseded' })
+  expect(await second.next('task.cancel')).toEqual({
+    type: 'task.cancel',
+    task_id: 'A',
+    attempt: 2,
+    reason: 'superseded',
+  })
   await assign(second, 'C') // its slot is free again
   second.complete(now, 'second')
   expect(await second.next('error')).toMatchObject({ code: 'stale_attempt', task_id: 'A', attempt: 2 })
-  expect(await service.status('A')).toMatchObject({ status: 'completed', result: { output: 'late, and good', inference_node_id: 'first' } })
+  expect(await service.status('A')).toMatchObject({
+    status: 'completed',
+    result: { output: 'late, and good', inference_node_id: 'first' },
+  })
   expect(attemptsOf(service, 'A').map((a) => a.end)).toEqual(['completed', 'superseded'])
 })
 
@@ -435,7 +502,11 @@ test('a result of a task that waits again is taken', async () => {
   expect(await settled(back, 'A')).toMatchObject({ attempt: 1, status: 'completed' })
   await back.beat('online')
   expect(await assignsSoFar(back)).toEqual([])
-  expect(await service.status('A')).toMatchObject({ status: 'completed', attempts: 1, result: { output: 'it was there already' } })
+  expect(await service.status('A')).toMatchObject({
+    status: 'completed',
+    attempts: 1,
+    result: { output: 'it was there already' },
+  })
   expect(await service.get('/api/v1/stats')).toMatchObject({ body: { data: { pending_tasks: 0, completed_tasks: 1 } } })
 })
 
@@ -529,9 +600,25 @@ test('such answers are no mistakes that end the session', async () => {
 
 test('an input too large to push is 413 at submission and the largest that is taken arrives whole', async () => {
   const service = await startService({ ...calm, max_message_bytes: 16_384 })
-  expect(await service.post('/api/v1/tasks/submit', { user_address: 'u', user_input: 'x'.repeat(16_384), infer_fee: 1, max_infer_time: 9, model_name: 'llama' })).toMatchObject({ status: 413 })
+  expect(
+    await service.post('/api/v1/tasks/submit', {
+      user_address: 'u',
+      user_input: 'x'.repeat(16_384),
+      infer_fee: 1,
+      max_infer_time: 9,
+      model_name: 'llama',
+    }),
+  ).toMatchObject({ status: 413 })
   // Every character takes six bytes as JSON.
-  expect(await service.post('/api/v1/tasks/submit', { user_address: 'u', user_input: '\u0001'.repeat(3_000), infer_fee: 1, max_infer_time: 9, model_name: 'llama' })).toMatchObject({ status: 413 })
+  expect(
+    await service.post('/api/v1/tasks/submit', {
+      user_address: 'u',
+      user_input: '\u0001'.repeat(3_000),
+      infer_fee: 1,
+      max_infer_time: 9,
+      model_name: 'llama',
+    }),
+  ).toMatchObject({ status: 413 })
   const id = '\u{1F999}'.repeat(60)
   const model_name = `llama-${'é'.repeat(122)}`
   await service.submit({ task_id: id, model_name, user_input: 'x'.repeat(16_384 - 2_048 - 6) })
@@ -551,8 +638,18 @@ test('an attempt that outlives max_infer_time is cancelled and the task is timeo
   await service.submit({ task_id: 'short', max_infer_time: 20 })
   for (const task_id of ['long', 'short']) node.accept(await assign(node, task_id))
   await node.beat()
-  expect(await time.until(service, node.next('task.cancel'))).toEqual({ type: 'task.cancel', task_id: 'short', attempt: 1, reason: 'timeout' })
-  expect(await service.status('short')).toMatchObject({ status: 'timeout', attempts: 1, error: expect.stringContaining('max_infer_time'), result: null })
+  expect(await time.until(service, node.next('task.cancel'))).toEqual({
+    type: 'task.cancel',
+    task_id: 'short',
+    attempt: 1,
+    reason: 'timeout',
+  })
+  expect(await service.status('short')).toMatchObject({
+    status: 'timeout',
+    attempts: 1,
+    error: expect.stringContaining('max_infer_time'),
+    result: null,
+  })
   expect(await service.status('long')).toMatchObject({ status: 'in_progress' })
   await service.submit({ task_id: 'next' })
   await assign(node, 'next') // its slot is free again
@@ -611,7 +708,10 @@ test('max_infer_time runs from the assignment', async () => {
   node.accept(a)
   await service.submit({ task_id: 'B', max_infer_time: 40 })
   node.accept(await assign(node, 'B'))
-  await time.until(service, node.next('task.cancel', (m) => m.task_id === 'A'))
+  await time.until(
+    service,
+    node.next('task.cancel', (m) => m.task_id === 'A'),
+  )
   expect(await service.status('B')).toMatchObject({ status: 'in_progress' })
 })
 
@@ -625,12 +725,23 @@ test('an attempt that nobody accepted is no timeout of the task', async () => {
   expect(await service.status('A')).toMatchObject({ status: 'pending', attempts: 0 })
 })
 
-test.each([['forward', 7_200_000], ['back', -7_200_000]])('when the wall clock jumps %s the deadlines stay where they were', async (_, jump) => {
+test.each([
+  ['forward', 7_200_000],
+  ['back', -7_200_000],
+])('when the wall clock jumps %s the deadlines stay where they were', async (_, jump) => {
   const time = movableTime()
   let jumped = 0
-  const service = await startService({ ...calm, max_queue_time: 600 }, { wall: () => time.wall() + jumped, monotonic: time.monotonic })
+  const service = await startService(
+    { ...calm, max_queue_time: 600 },
+    { wall: () => time.wall() + jumped, monotonic: time.monotonic },
+  )
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
-  for (const [task_id, max_infer_time] of [['long', 600], ['short', 30], ['waits', 30]] as const) await service.submit({ task_id, max_infer_time })
+  for (const [task_id, max_infer_time] of [
+    ['long', 600],
+    ['short', 30],
+    ['waits', 30],
+  ] as const)
+    await service.submit({ task_id, max_infer_time })
   for (const task_id of ['long', 'short']) node.accept(await assign(node, task_id))
   await node.beat()
   jumped = jump
@@ -737,8 +848,22 @@ test('a thousand tasks over three nodes are each completed once', async () => {
     })
     nodes.push(node)
   }
-  const tasks = Array.from({ length: 1000 }, (_, i) => ({ user_address: 'u', user_input: `${i}`, infer_fee: 1, max_infer_time: 600, model_name: 'llama' }))
+  const tasks = Array.from({ length: 1000 }, (_, i) => ({
+    user_address: 'u',
+    user_input: `${i}`,
+    infer_fee: 1,
+    max_infer_time: 600,
+    model_name: 'llama',
+  }))
   await service.post('/api/v1/tasks/batch', { tasks })
-  await until(async () => ((await service.get('/api/v1/stats')).body?.data as { completed_tasks: number }).completed_tasks === 1000, '1000 results')
-  expect(inspect(service.file, (db) => db.prepare('SELECT count(*) AS n, count(DISTINCT task_id) AS tasks FROM attempts').get())).toEqual({ n: 1000, tasks: 1000 })
+  await until(
+    async () =>
+      ((await service.get('/api/v1/stats')).body?.data as { completed_tasks: number }).completed_tasks === 1000,
+    '1000 results',
+  )
+  expect(
+    inspect(service.file, (db) =>
+      db.prepare('SELECT count(*) AS n, count(DISTINCT task_id) AS tasks FROM attempts').get(),
+    ),
+  ).toEqual({ n: 1000, tasks: 1000 })
 })

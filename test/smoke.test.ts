@@ -10,5 +10,9 @@ test('a task that is submitted over REST is pushed to a node in session and come
   node.accept(assigned)
   node.complete(assigned, 'words')
   expect(await node.next('task.settled')).toMatchObject({ task_id: taskId, attempt: 1, status: 'completed' })
-  expect(await service.status(taskId)).toMatchObject({ status: 'completed', attempts: 1, result: { output: 'words', confidence: 0.9, inference_node_id: 'node-1' } })
+  expect(await service.status(taskId)).toMatchObject({
+    status: 'completed',
+    attempts: 1,
+    result: { output: 'words', confidence: 0.9, inference_node_id: 'node-1' },
+  })
 })

@@ -9,7 +9,9 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((f)
 const imports = new Map(
   files.map((file) => {
     const source = readFileSync(join(src, file), 'utf8')
-    const targets = [...source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((m) => relative(src, resolve(src, dirname(file), (m[1] ?? '').replace(/\.js$/, '.ts'))))
+    const targets = [...source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((m) =>
+      relative(src, resolve(src, dirname(file), (m[1] ?? '').replace(/\.js$/, '.ts'))),
+    )
     return [file, targets.filter((t) => files.includes(t))]
   }),
 )
@@ -34,7 +36,11 @@ const allowed: Record<string, string[]> = {
 }
 
 test('imports point one way: from the doors to the core to the store to the pure rules', () => {
-  const wrong = [...imports].flatMap(([file, targets]) => targets.filter((t) => room(t) !== room(file) && !(allowed[room(file)] ?? []).includes(room(t))).map((t) => `${file} -> ${t}`))
+  const wrong = [...imports].flatMap(([file, targets]) =>
+    targets
+      .filter((t) => room(t) !== room(file) && !(allowed[room(file)] ?? []).includes(room(t)))
+      .map((t) => `${file} -> ${t}`),
+  )
   expect(wrong).toEqual([])
 })
 
@@ -52,6 +58,8 @@ test('no file imports itself by a detour', () => {
 })
 
 test('files are short', () => {
-  const long = files.map((f) => ({ file: f, lines: readFileSync(join(src, f), 'utf8').split('\n').length })).filter((f) => f.lines > 400)
+  const long = files
+    .map((f) => ({ file: f, lines: readFileSync(join(src, f), 'utf8').split('\n').length }))
+    .filter((f) => f.lines > 400)
   expect(long).toEqual([])
 })

@@ -38,7 +38,9 @@ const byPush: Join = async (service, nodeId, { models = ['llama'], slots = 1 } =
   }
   const answer = ({ task_id, attempt }: Taken) =>
     until(() => {
-      const at = node.inbox.findIndex((m) => (m.type === 'task.settled' || m.type === 'error') && m.task_id === task_id && m.attempt === attempt)
+      const at = node.inbox.findIndex(
+        (m) => (m.type === 'task.settled' || m.type === 'error') && m.task_id === task_id && m.attempt === attempt,
+      )
       return at < 0 ? null : node.inbox.splice(at, 1)[0]
     }, `the answer about ${task_id}`).then((m) => m.type === 'task.settled')
   return {
@@ -79,13 +81,23 @@ const byPoll: Join = async (service, nodeId, { models = ['llama'], slots = 1 } =
     take: () => until(poll, `a task for ${nodeId}`),
     async complete({ task_id }, output = 'Paris') {
       running.delete(task_id)
-      const { status } = await service.post('/api/v1/tasks/complete', { task_id, output, confidence: 0.9, inference_node_id: nodeId })
+      const { status } = await service.post('/api/v1/tasks/complete', {
+        task_id,
+        output,
+        confidence: 0.9,
+        inference_node_id: nodeId,
+      })
       expect([200, 409]).toContain(status)
       return status === 200
     },
     async fail({ task_id }, retryable, error = 'out of memory') {
       running.delete(task_id)
-      const { status } = await service.post('/api/v1/tasks/fail', { task_id, inference_node_id: nodeId, error, retryable })
+      const { status } = await service.post('/api/v1/tasks/fail', {
+        task_id,
+        inference_node_id: nodeId,
+        error,
+        retryable,
+      })
       expect([200, 409]).toContain(status)
       return status === 200
     },
@@ -127,10 +139,25 @@ describe.each<[string, Join]>([
     const worker = await join(service, 'n')
     await service.submit({ task_id: 'A', user_input: 'hello' })
     const taken = await worker.take()
-    expect(taken).toMatchObject({ task_id: 'A', attempt: 1, user_input: 'hello', context: '', model_name: 'llama-3-8b', model_type: 'llama', max_infer_time: 60, infer_fee: 2500, signed_tx: null })
+    expect(taken).toMatchObject({
+      task_id: 'A',
+      attempt: 1,
+      user_input: 'hello',
+      context: '',
+      model_name: 'llama-3-8b',
+      model_type: 'llama',
+      max_infer_time: 60,
+      infer_fee: 2500,
+      signed_tx: null,
+    })
     expect(await service.status('A')).toMatchObject({ status: 'in_progress', attempts: 1, result: null })
     expect(await worker.complete(taken, 'naïve 🦙')).toBe(true)
-    expect(await service.status('A')).toMatchObject({ status: 'completed', attempts: 1, error: null, result: { output: 'naïve 🦙', confidence: 0.9, inference_node_id: 'n' } })
+    expect(await service.status('A')).toMatchObject({
+      status: 'completed',
+      attempts: 1,
+      error: null,
+      result: { output: 'naïve 🦙', confidence: 0.9, inference_node_id: 'n' },
+    })
   })
 
   test('is given a task that was submitted before it came', async () => {
@@ -201,7 +228,12 @@ describe.each<[string, Join]>([
     const again = await good.take()
     expect(again).toMatchObject({ task_id: 'A', attempt: 2 })
     expect(await good.complete(again)).toBe(true)
-    expect(await service.status('A')).toMatchObject({ status: 'completed', attempts: 2, error: null, result: { inference_node_id: 'good' } })
+    expect(await service.status('A')).toMatchObject({
+      status: 'completed',
+      attempts: 2,
+      error: null,
+      result: { inference_node_id: 'good' },
+    })
   })
 
   test('that fails alone gets the task again, and after max_attempts it is failed', async () => {
@@ -215,7 +247,11 @@ describe.each<[string, Join]>([
       expect(await worker.fail(taken, true, `reason ${attempt}`)).toBe(true)
     }
     expect(await worker.takeAll()).toEqual([])
-    expect(await service.status('A')).toMatchObject({ status: 'failed', attempts: 3, error: expect.stringContaining('reason 3') })
+    expect(await service.status('A')).toMatchObject({
+      status: 'failed',
+      attempts: 3,
+      error: expect.stringContaining('reason 3'),
+    })
   })
 
   test('a task that kills every node is failed after max_attempts', async () => {
@@ -236,8 +272,14 @@ describe.each<[string, Join]>([
     const { service, second, now } = await movedTask()
     expect(now).toMatchObject({ task_id: 'A', attempt: 2 })
     expect(await second.complete(now)).toBe(true)
-    expect(await service.status('A')).toMatchObject({ status: 'completed', attempts: 2, result: { inference_node_id: 'second' } })
-    expect(inspect(service.file, (db) => db.prepare('SELECT "end" FROM attempts ORDER BY attempt').pluck().all())).toEqual(['lost', 'completed'])
+    expect(await service.status('A')).toMatchObject({
+      status: 'completed',
+      attempts: 2,
+      result: { inference_node_id: 'second' },
+    })
+    expect(
+      inspect(service.file, (db) => db.prepare('SELECT "end" FROM attempts ORDER BY attempt').pluck().all()),
+    ).toEqual(['lost', 'completed'])
   })
 
   test('that comes back with a result while another works on the task is not too late', async () => {
@@ -245,7 +287,10 @@ describe.each<[string, Join]>([
     const first = await back()
     expect(await first.complete(old, 'late, and good')).toBe(true)
     expect(await second.complete(now, 'later')).toBe(false)
-    expect(await service.status('A')).toMatchObject({ status: 'completed', result: { output: 'late, and good', inference_node_id: 'first' } })
+    expect(await service.status('A')).toMatchObject({
+      status: 'completed',
+      result: { output: 'late, and good', inference_node_id: 'first' },
+    })
     await service.submit({ task_id: 'B' })
     await service.submit({ task_id: 'C' })
     expect([...ids(await first.takeAll()), ...ids(await second.takeAll())].sort()).toEqual(['B', 'C']) // both are free again
@@ -257,7 +302,11 @@ describe.each<[string, Join]>([
     const first = await back()
     expect(await first.complete(old, 'late')).toBe(false)
     expect(await service.status('A')).toMatchObject({ result: { output: 'in time', inference_node_id: 'second' } })
-    expect(inspect(service.file, (db) => db.prepare("SELECT count(*) FROM attempts WHERE \"end\" = 'completed'").pluck().get())).toBe(1)
+    expect(
+      inspect(service.file, (db) =>
+        db.prepare('SELECT count(*) FROM attempts WHERE "end" = \'completed\'').pluck().get(),
+      ),
+    ).toBe(1)
   })
 
   test('that comes back with a failure of what it no longer holds changes nothing', async () => {
@@ -297,25 +346,43 @@ describe.each<[string, Join]>([
     [['mixtral-8x7b'], ['Mixtral-8x7B']],
     [['FOO-1'], ['foo-1']],
     [['unknown'], []],
-    [['gemma', 'foo-1', 'llama-2-7b'], ['llama', 'llama-2-7b', 'foo-1']],
+    [
+      ['gemma', 'foo-1', 'llama-2-7b'],
+      ['llama', 'llama-2-7b', 'foo-1'],
+    ],
     [['gemma'], []],
     [[], []],
   ])('that serves %j is given exactly %j', async (models, expected) => {
     const service = await startService(patient)
-    for (const model_name of ['llama', 'llama-2-7b', 'LLAMA-3-8B', 'Mixtral-8x7B', 'foo-1', 'bar-1']) await service.submit({ task_id: model_name, model_name })
+    for (const model_name of ['llama', 'llama-2-7b', 'LLAMA-3-8B', 'Mixtral-8x7B', 'foo-1', 'bar-1'])
+      await service.submit({ task_id: model_name, model_name })
     const worker = await join(service, 'n', { models, slots: 10 })
     expect(ids(await worker.takeAll()).sort()).toEqual([...expected].sort())
   })
 
   test('is given the best paid first, and of equals the oldest', async () => {
     const service = await startService(patient)
-    for (const [task_id, infer_fee] of [['a1', 5], ['b1', 9], ['a2', 5], ['c', 0], ['b2', 9], ['d', 100]] as const) await service.submit({ task_id, infer_fee })
+    for (const [task_id, infer_fee] of [
+      ['a1', 5],
+      ['b1', 9],
+      ['a2', 5],
+      ['c', 0],
+      ['b2', 9],
+      ['d', 100],
+    ] as const)
+      await service.submit({ task_id, infer_fee })
     expect(ids(await (await join(service, 'n', { slots: 10 })).takeAll())).toEqual(['d', 'b1', 'b2', 'a1', 'a2', 'c'])
   })
 
   test('is given the best of all its models, each task once', async () => {
     const service = await startService(patient)
-    const tasks = [['l1', 'llama', 1], ['g5', 'gemma-2', 5], ['l9', 'llama-3-8b', 9], ['x7', 'foo-1', 7], ['l5', 'llama-3-8b', 5]] as const
+    const tasks = [
+      ['l1', 'llama', 1],
+      ['g5', 'gemma-2', 5],
+      ['l9', 'llama-3-8b', 9],
+      ['x7', 'foo-1', 7],
+      ['l5', 'llama-3-8b', 5],
+    ] as const
     for (const [task_id, model_name, infer_fee] of tasks) await service.submit({ task_id, model_name, infer_fee })
     const worker = await join(service, 'n', { models: ['llama', 'llama-3-8b', 'gemma', 'foo-1'], slots: 10 })
     expect(ids(await worker.takeAll())).toEqual(['l9', 'x7', 'g5', 'l5', 'l1'])
@@ -326,10 +393,18 @@ describe.each<[string, Join]>([
     const service = await startService({ ...patient, starvation_after: 60 }, time)
     await service.submit({ task_id: 'old and cheap', infer_fee: 0 })
     await service.submit({ task_id: 'old and dear', infer_fee: 50 })
-    const starved = (): boolean => inspect(service.file, (db) => (db.prepare('SELECT min(queue_rank) AS rank FROM inference_tasks').get() as { rank: number }).rank) > Number.MAX_SAFE_INTEGER
+    const starved = (): boolean =>
+      inspect(
+        service.file,
+        (db) => (db.prepare('SELECT min(queue_rank) AS rank FROM inference_tasks').get() as { rank: number }).rank,
+      ) > Number.MAX_SAFE_INTEGER
     await time.until(service, until(starved, 'starvation'))
     await service.submit({ task_id: 'new and dear', infer_fee: Number.MAX_SAFE_INTEGER })
-    expect(ids(await (await join(service, 'n', { slots: 10 })).takeAll())).toEqual(['old and cheap', 'old and dear', 'new and dear'])
+    expect(ids(await (await join(service, 'n', { slots: 10 })).takeAll())).toEqual([
+      'old and cheap',
+      'old and dear',
+      'new and dear',
+    ])
   })
 
   test('never has more than its slots', async () => {
@@ -339,12 +414,16 @@ describe.each<[string, Join]>([
     const taken = await worker.takeAll()
     expect(ids(taken)).toEqual(['t0', 't1'])
     expect(await worker.takeAll()).toEqual([])
-    expect(await service.get('/api/v1/nodes')).toMatchObject({ body: { data: [{ status: 'busy', in_progress_tasks: 2 }] } })
+    expect(await service.get('/api/v1/nodes')).toMatchObject({
+      body: { data: [{ status: 'busy', in_progress_tasks: 2 }] },
+    })
     await worker.complete(taken[1] as Taken)
     expect(ids(await worker.takeAll())).toEqual(['t2'])
     await worker.fail(taken[0] as Taken, false)
     expect(ids(await worker.takeAll())).toEqual(['t3'])
-    expect(await service.get('/api/v1/stats')).toMatchObject({ body: { data: { processing_tasks: 2, pending_tasks: 1, completed_tasks: 1, failed_tasks: 1 } } })
+    expect(await service.get('/api/v1/stats')).toMatchObject({
+      body: { data: { processing_tasks: 2, pending_tasks: 1, completed_tasks: 1, failed_tasks: 1 } },
+    })
   })
 
   test('goes on with its task after a restart of the coordinator', async () => {
@@ -375,5 +454,8 @@ test.each<[string, Join, Join]>([
   expect(now).toMatchObject({ task_id: 'A', attempt: 2 })
   expect(await first.complete(old, 'it worked after all')).toBe(true)
   expect(await second.complete(now, 'second')).toBe(false)
-  expect(await service.status('A')).toMatchObject({ attempts: 2, result: { output: 'it worked after all', inference_node_id: 'first' } })
+  expect(await service.status('A')).toMatchObject({
+    attempts: 2,
+    result: { output: 'it worked after all', inference_node_id: 'first' },
+  })
 })

@@ -9,19 +9,36 @@ test('a disk that stays full for long lets nothing out that is not stored, and l
   world.commitsFail(diskFull)
   for (let round = 0; round < 300; round++) {
     const effects = [
-      ...world.turn(...given.map(({ task_id, attempt }) => ({ op: 'message' as const, session: 1, message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 } }))).effects,
+      ...world.turn(
+        ...given.map(({ task_id, attempt }) => ({
+          op: 'message' as const,
+          session: 1,
+          message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
+        })),
+      ).effects,
       ...world.passes(1000),
       ...world.turn({ op: 'stats' }).effects,
     ]
     for (const e of effects) expect('message' in e ? e.message.type : 'close').toBe('error')
   }
-  expect(world.turn({ op: 'stats' }).outcomes[0]).toMatchObject({ ok: true, value: { tasks: { completed: 0, in_progress: 250, pending: 250 } } })
+  expect(world.turn({ op: 'stats' }).outcomes[0]).toMatchObject({
+    ok: true,
+    value: { tasks: { completed: 0, in_progress: 250, pending: 250 } },
+  })
   expect(world.db.inTransaction).toBe(false)
   world.commitsFail(null)
   world.passes(1000)
-  const { effects } = world.turn(...given.map(({ task_id, attempt }) => ({ op: 'message' as const, session: 1, message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 } })))
+  const { effects } = world.turn(
+    ...given.map(({ task_id, attempt }) => ({
+      op: 'message' as const,
+      session: 1,
+      message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
+    })),
+  )
   expect(effects.filter((e) => 'message' in e && e.message.type === 'task.settled')).toHaveLength(250)
-  expect(world.db.prepare("SELECT count(*) AS n FROM inference_tasks WHERE status = 'completed'").get()).toEqual({ n: 250 })
+  expect(world.db.prepare("SELECT count(*) AS n FROM inference_tasks WHERE status = 'completed'").get()).toEqual({
+    n: 250,
+  })
 })
 
 test('health stays bad until something was really written', () => {
@@ -66,12 +83,31 @@ test('what one user has waiting is counted right after commits that failed', () 
 test('a task that cannot be written fails its own submission, and no other of the turn', () => {
   const world = coreWorld()
   world.turn(world.hello(1, 'a', 1))
-  const good = { task_id: null, user_address: 'ST1', user_input: 'q', context: '', fee: 0, nonce: 0, infer_fee: 1, max_infer_time: 60, model_name: 'llama', signed_tx: null, signer_public_key: null }
+  const good = {
+    task_id: null,
+    user_address: 'ST1',
+    user_input: 'q',
+    context: '',
+    fee: 0,
+    nonce: 0,
+    infer_fee: 1,
+    max_infer_time: 60,
+    model_name: 'llama',
+    signed_tx: null,
+    signer_public_key: null,
+  }
   // No submission that was parsed looks like this: it stands for a fault of ours.
   const bad = { ...good, user_input: { length: 1 } as unknown as string }
   for (const slots of ['free', 'taken']) {
-    const { outcomes, effects } = world.turn({ op: 'submit', tasks: [good] }, { op: 'submit', tasks: [bad] }, { op: 'submit', tasks: [good] })
-    expect(outcomes.map((o) => o.ok), slots).toEqual([true, false, true])
+    const { outcomes, effects } = world.turn(
+      { op: 'submit', tasks: [good] },
+      { op: 'submit', tasks: [bad] },
+      { op: 'submit', tasks: [good] },
+    )
+    expect(
+      outcomes.map((o) => o.ok),
+      slots,
+    ).toEqual([true, false, true])
     expect(outcomes[1], slots).toMatchObject({ code: 'internal' })
     expect(assigned(effects), slots).toHaveLength(slots === 'free' ? 1 : 0)
   }
@@ -82,13 +118,36 @@ test('a task that cannot be written fails its own submission, and no other of th
 test('what is taken in goes by its fee when slots are few, and waits behind what waited before', () => {
   const world = coreWorld()
   world.turn(world.hello(1, 'a', 2))
-  const task = (task_id: string, infer_fee: number) => ({ task_id, user_address: 'ST1', user_input: 'q', context: '', fee: 0, nonce: 0, infer_fee, max_infer_time: 60, model_name: 'llama', signed_tx: null, signer_public_key: null })
-  const first = world.turn({ op: 'submit', tasks: [task('poor', 1), task('rich', 9)] }, { op: 'submit', tasks: [task('middle', 5)] })
+  const task = (task_id: string, infer_fee: number) => ({
+    task_id,
+    user_address: 'ST1',
+    user_input: 'q',
+    context: '',
+    fee: 0,
+    nonce: 0,
+    infer_fee,
+    max_infer_time: 60,
+    model_name: 'llama',
+    signed_tx: null,
+    signer_public_key: null,
+  })
+  const first = world.turn(
+    { op: 'submit', tasks: [task('poor', 1), task('rich', 9)] },
+    { op: 'submit', tasks: [task('middle', 5)] },
+  )
   expect(assigned(first.effects).map((a) => a.task_id)).toEqual(['rich', 'middle'])
   // A slot becomes free in the same turn in which a better paid task comes, and in one in which an equal one does.
-  const done = (task_id: string) => ({ op: 'message' as const, session: 1, message: { type: 'task.complete' as const, task_id, attempt: 1, output: 'x', confidence: 1 } })
-  expect(assigned(world.turn(done('rich'), { op: 'submit', tasks: [task('equal', 1)] }).effects).map((a) => a.task_id)).toEqual(['poor'])
-  expect(assigned(world.turn({ op: 'submit', tasks: [task('better', 7)] }, done('middle')).effects).map((a) => a.task_id)).toEqual(['better'])
+  const done = (task_id: string) => ({
+    op: 'message' as const,
+    session: 1,
+    message: { type: 'task.complete' as const, task_id, attempt: 1, output: 'x', confidence: 1 },
+  })
+  expect(
+    assigned(world.turn(done('rich'), { op: 'submit', tasks: [task('equal', 1)] }).effects).map((a) => a.task_id),
+  ).toEqual(['poor'])
+  expect(
+    assigned(world.turn({ op: 'submit', tasks: [task('better', 7)] }, done('middle')).effects).map((a) => a.task_id),
+  ).toEqual(['better'])
 })
 
 test('an acceptance that the file no longer knows fails nothing else of its turn', () => {
@@ -97,9 +156,15 @@ test('an acceptance that the file no longer knows fails nothing else of its turn
   const [one, other] = assigned(world.submit(2).effects)
   if (one === undefined || other === undefined) throw new Error('two tasks were not assigned')
   world.db.prepare("UPDATE attempts SET ended_ms = 1, end = 'lost' WHERE task_id = ?").run(one.task_id)
-  const accept = ({ task_id, attempt }: { task_id: string; attempt: number }) => ({ op: 'message' as const, session: 1, message: { type: 'task.accept' as const, task_id, attempt } })
+  const accept = ({ task_id, attempt }: { task_id: string; attempt: number }) => ({
+    op: 'message' as const,
+    session: 1,
+    message: { type: 'task.accept' as const, task_id, attempt },
+  })
   const { events } = world.turn(accept(one), accept(other))
   expect(events).toContainEqual(expect.objectContaining({ event: 'task.inconsistent', task_id: one.task_id }))
-  expect(world.db.prepare('SELECT accepted_ms IS NOT NULL AS accepted FROM attempts WHERE task_id = ?').get(other.task_id)).toEqual({ accepted: 1 })
+  expect(
+    world.db.prepare('SELECT accepted_ms IS NOT NULL AS accepted FROM attempts WHERE task_id = ?').get(other.task_id),
+  ).toEqual({ accepted: 1 })
   expect(world.turn({ op: 'health' }).outcomes[0]).toMatchObject({ ok: true })
 })

@@ -21,7 +21,10 @@ function forgetfulReader(file: string): Database.Database {
 async function fill(service: Service, bytes: number, from: number): Promise<number> {
   const chunk = 64 * 1024
   let i = from
-  for (let written = 0; written < bytes; written += chunk) expect((await service.post('/api/v1/tasks/submit', task({ task_id: `t${i++}`, user_input: 'x'.repeat(chunk) }))).status).toBe(200)
+  for (let written = 0; written < bytes; written += chunk)
+    expect(
+      (await service.post('/api/v1/tasks/submit', task({ task_id: `t${i++}`, user_input: 'x'.repeat(chunk) }))).status,
+    ).toBe(200)
   return i
 }
 
@@ -34,14 +37,23 @@ test('while a foreign reader holds the log, health warns at half of max_wal_byte
     const answer = await health(service)
     return (answer.body?.data as { warning?: string }).warning === undefined ? null : answer
   }, 'a warning')
-  expect(warned).toMatchObject({ status: 200, body: { success: true, data: { status: 'healthy', warning: expect.stringMatching(/another program.*max_wal_bytes/) } } })
+  expect(warned).toMatchObject({
+    status: 200,
+    body: {
+      success: true,
+      data: { status: 'healthy', warning: expect.stringMatching(/another program.*max_wal_bytes/) },
+    },
+  })
 
   // As much as comes before the next look at the size is still taken.
   const refused = await until(async () => {
     const answer = await service.post('/api/v1/tasks/submit', task({ user_input: 'x'.repeat(MIB / 4) }))
     return answer.status === 200 ? null : answer
   }, 'a refusal')
-  expect(refused).toMatchObject({ status: 503, body: { code: 'unavailable', error: expect.stringContaining('write-ahead log') } })
+  expect(refused).toMatchObject({
+    status: 503,
+    body: { code: 'unavailable', error: expect.stringContaining('write-ahead log') },
+  })
   expect(refused.body?.error).not.toContain(service.file)
   expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
   expect(await health(service)).toMatchObject({ status: 503, body: { data: { status: 'unhealthy' } } })
@@ -76,7 +88,10 @@ test('an adopted file is made to give room back, and keeps the order of its rows
     CREATE TABLE inference_nodes (node_id TEXT PRIMARY KEY, address TEXT, endpoint TEXT NOT NULL, public_key TEXT NOT NULL, status TEXT NOT NULL,
       supported_models TEXT NOT NULL, performance_score REAL NOT NULL, last_heartbeat INTEGER NOT NULL)`)
   const names = ['z', 'a', 'm', 'gone', 'b']
-  for (const name of names) db.prepare("INSERT INTO inference_tasks VALUES (?, 'ST1', 'hi', '', 0, 0, 1, 60, 'llama', 'pending', 1700000000, 1700000000, NULL, NULL, NULL, NULL)").run(name)
+  for (const name of names)
+    db.prepare(
+      "INSERT INTO inference_tasks VALUES (?, 'ST1', 'hi', '', 0, 0, 1, 60, 'llama', 'pending', 1700000000, 1700000000, NULL, NULL, NULL, NULL)",
+    ).run(name)
   db.exec("DELETE FROM inference_tasks WHERE task_id = 'gone'")
   expect(db.pragma('auto_vacuum', { simple: true })).toBe(0)
   db.close()
@@ -84,6 +99,11 @@ test('an adopted file is made to give room back, and keeps the order of its rows
   await service.stop()
   inspect(file, (adopted) => {
     expect(adopted.pragma('auto_vacuum', { simple: true })).toBe(2)
-    expect(adopted.prepare<[], { task_id: string }>('SELECT task_id FROM inference_tasks ORDER BY rowid').all().map((r) => r.task_id)).toEqual(['z', 'a', 'm', 'b'])
+    expect(
+      adopted
+        .prepare<[], { task_id: string }>('SELECT task_id FROM inference_tasks ORDER BY rowid')
+        .all()
+        .map((r) => r.task_id),
+    ).toEqual(['z', 'a', 'm', 'b'])
   })
 })

@@ -4,19 +4,32 @@ import { ConfigError } from '../lib/config-error.js'
 import { checkDatabase } from '../store/check.js'
 
 export default defineCommand({
-  meta: { name: 'check', description: 'Verify a database without changing it; the exit code is 1 when something is wrong' },
+  meta: {
+    name: 'check',
+    description: 'Verify a database without changing it; the exit code is 1 when something is wrong',
+  },
   args: {
-    config: { type: 'string', description: 'The configuration file (TOML) that names the database', valueHint: './config/signer.toml' },
+    config: {
+      type: 'string',
+      description: 'The configuration file (TOML) that names the database',
+      valueHint: './config/signer.toml',
+    },
     database: { type: 'string', description: 'The SQLite file; a backup too', valueHint: './data/inference.db' },
     json: { type: 'boolean', description: 'Print the findings as JSON' },
   },
   run({ args }) {
-    const file = args.config === undefined ? args.database : loadServiceConfig(args.config, { database: args.database }).inference.database_path
-    if (file === undefined) throw new ConfigError('check: name a database with --database, or the configuration with --config')
+    const file =
+      args.config === undefined
+        ? args.database
+        : loadServiceConfig(args.config, { database: args.database }).inference.database_path
+    if (file === undefined)
+      throw new ConfigError('check: name a database with --database, or the configuration with --config')
     const findings = checkDatabase(file)
     const ok = findings.every((f) => f.ok)
     if (args.json === true) console.log(JSON.stringify({ database: file, ok, findings }, null, 2))
-    else for (const { rule, ok: kept, offenders } of findings) console.log(`${kept ? 'ok' : 'WRONG'}  ${rule}${kept ? '' : `: ${offenders.join('; ')}`}`)
+    else
+      for (const { rule, ok: kept, offenders } of findings)
+        console.log(`${kept ? 'ok' : 'WRONG'}  ${rule}${kept ? '' : `: ${offenders.join('; ')}`}`)
     if (!ok) process.exitCode = 1
   },
 })

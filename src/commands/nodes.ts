@@ -41,7 +41,23 @@ const list = defineCommand({
       timeOf(n.cooled_until),
       timeOf(n.last_heartbeat),
     ])
-    printLines(table(['node', 'status', 'transport', 'models', 'tasks', 'success', 'mean', 'failures in row', 'rests until', 'last seen'], rows))
+    printLines(
+      table(
+        [
+          'node',
+          'status',
+          'transport',
+          'models',
+          'tasks',
+          'success',
+          'mean',
+          'failures in row',
+          'rests until',
+          'last seen',
+        ],
+        rows,
+      ),
+    )
   },
 })
 
@@ -52,7 +68,11 @@ const order = (name: string, description: string, done: string, method: 'POST' |
     async run({ args }) {
       refuseMore(args._, 1)
       const nodeId = parseFlags(v.object({ ID: id }), { ID: args.id }).ID
-      const said = await serviceAt(args.url).order(method, `/api/v1/nodes/${encodeURIComponent(nodeId)}${path}`, v.string())
+      const said = await serviceAt(args.url).order(
+        method,
+        `/api/v1/nodes/${encodeURIComponent(nodeId)}${path}`,
+        v.string(),
+      )
       if (args.json === true) printJson(said)
       else console.log(`${oneLine(nodeId)}: ${done}`)
     },

@@ -3,10 +3,18 @@ import { loadServiceConfig } from '../config.js'
 import { restoreBackup } from '../store/restore.js'
 
 export default defineCommand({
-  meta: { name: 'restore', description: 'Put a backup in the place of the database; the service must not run, the old database is kept' },
+  meta: {
+    name: 'restore',
+    description: 'Put a backup in the place of the database; the service must not run, the old database is kept',
+  },
   args: {
     file: { type: 'positional', description: 'The backup', required: true, valueHint: './backup.db' },
-    config: { type: 'string', description: 'The configuration file (TOML)', required: true, valueHint: './config/signer.toml' },
+    config: {
+      type: 'string',
+      description: 'The configuration file (TOML)',
+      required: true,
+      valueHint: './config/signer.toml',
+    },
     database: { type: 'string', description: 'The SQLite file that is replaced', valueHint: './data/inference.db' },
   },
   async run({ args }) {

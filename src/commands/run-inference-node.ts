@@ -6,17 +6,45 @@ import { logEvents } from '../node/event-log.js'
 import { InferenceNode } from '../node/index.js'
 
 export default defineCommand({
-  meta: { name: 'run-inference-node', description: 'Run an inference node: holds a session with a coordinator and works on its tasks' },
+  meta: {
+    name: 'run-inference-node',
+    description: 'Run an inference node: holds a session with a coordinator and works on its tasks',
+  },
   args: {
     config: { type: 'string', description: 'The configuration file (TOML)', valueHint: './config/node.toml' },
     coordinator: { type: 'string', description: "The coordinator's URL", valueHint: 'http://127.0.0.1:8080' },
-    model: { type: 'string', description: "The models it serves, with commas between; served=server-name where the model server's name differs", valueHint: 'llama-3-8b' },
-    backend: { type: 'string', description: 'What does the inference: openai (default), generate, command or echo', valueHint: 'openai' },
+    model: {
+      type: 'string',
+      description:
+        "The models it serves, with commas between; served=server-name where the model server's name differs",
+      valueHint: 'llama-3-8b',
+    },
+    backend: {
+      type: 'string',
+      description: 'What does the inference: openai (default), generate, command or echo',
+      valueHint: 'openai',
+    },
     'base-url': { type: 'string', description: 'openai: the URL of the API', valueHint: 'http://127.0.0.1:11434/v1' },
-    url: { type: 'string', description: 'generate: the URL that prompts are posted to', valueHint: 'http://127.0.0.1:5000/generate' },
-    command: { type: 'string', description: 'command: the program and its arguments, with spaces between', valueHint: './answer.sh' },
-    'node-id': { type: 'string', description: 'The name of the node; default: it follows from its key', valueHint: 'node-001' },
-    'key-file': { type: 'string', description: 'The private key of the node; made on first use', valueHint: './data/node.key' },
+    url: {
+      type: 'string',
+      description: 'generate: the URL that prompts are posted to',
+      valueHint: 'http://127.0.0.1:5000/generate',
+    },
+    command: {
+      type: 'string',
+      description: 'command: the program and its arguments, with spaces between',
+      valueHint: './answer.sh',
+    },
+    'node-id': {
+      type: 'string',
+      description: 'The name of the node; default: it follows from its key',
+      valueHint: 'node-001',
+    },
+    'key-file': {
+      type: 'string',
+      description: 'The private key of the node; made on first use',
+      valueHint: './data/node.key',
+    },
     'max-concurrent-tasks': { type: 'string', description: 'How many tasks it works on at once', valueHint: '1' },
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
@@ -38,7 +66,18 @@ export default defineCommand({
     )
     const log = createLog({ name: 'node', debug: args.debug === true })
     const { backend, shown } = createBackend(config, process.env)
-    const { coordinator, models, key_file, node_id, max_concurrent_tasks, performance_score, endpoint, node_address, connect_timeout, drain_timeout } = config.node
+    const {
+      coordinator,
+      models,
+      key_file,
+      node_id,
+      max_concurrent_tasks,
+      performance_score,
+      endpoint,
+      node_address,
+      connect_timeout,
+      drain_timeout,
+    } = config.node
     const { models: listModels } = backend
     const node = new InferenceNode({
       coordinator,
@@ -58,13 +97,23 @@ export default defineCommand({
     })
     const named = models.length > 0 ? models.join(', ') : 'what the model server lists'
     log.info(
-      { event: 'node.starting', node_id: node.nodeId, public_key: node.publicKey, models, backend: shown, coordinator: node.coordinator },
+      {
+        event: 'node.starting',
+        node_id: node.nodeId,
+        public_key: node.publicKey,
+        models,
+        backend: shown,
+        coordinator: node.coordinator,
+      },
       `node ${node.nodeId} (key ${node.publicKey}) serves ${named} by ${shown}, for ${node.coordinator}`,
     )
 
     let isStopping = false
     const onSignal = (signal: NodeJS.Signals): void => {
-      log.info({ event: 'node.signal', signal }, isStopping ? 'stopping at once' : 'finishing what is there; a second signal stops at once')
+      log.info(
+        { event: 'node.signal', signal },
+        isStopping ? 'stopping at once' : 'finishing what is there; a second signal stops at once',
+      )
       void (isStopping ? node.stop() : node.drain())
       isStopping = true
     }

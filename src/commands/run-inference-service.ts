@@ -4,16 +4,28 @@ import { createCoordinator } from '../coordinator.js'
 import { createLog } from '../lib/log.js'
 
 export default defineCommand({
-  meta: { name: 'run-inference-service', description: 'Run the coordinator: takes tasks, gives them to inference nodes, keeps the results' },
+  meta: {
+    name: 'run-inference-service',
+    description: 'Run the coordinator: takes tasks, gives them to inference nodes, keeps the results',
+  },
   args: {
-    config: { type: 'string', description: 'The configuration file (TOML)', required: true, valueHint: './config/signer.toml' },
+    config: {
+      type: 'string',
+      description: 'The configuration file (TOML)',
+      required: true,
+      valueHint: './config/signer.toml',
+    },
     database: { type: 'string', description: 'The SQLite file', valueHint: './data/inference.db' },
     'api-port': { type: 'string', description: 'The port of REST and sessions', valueHint: '8080' },
     'api-host': { type: 'string', description: 'The address to listen on', valueHint: '127.0.0.1' },
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
   async run({ args }) {
-    const config = loadServiceConfig(args.config, { database: args.database, apiPort: args['api-port'], apiHost: args['api-host'] })
+    const config = loadServiceConfig(args.config, {
+      database: args.database,
+      apiPort: args['api-port'],
+      apiHost: args['api-host'],
+    })
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
     const coordinator = createCoordinator({ settings: config.inference, log })
     try {

@@ -6,13 +6,19 @@ import { explain } from '../wire/fields.js'
 
 /** The flags of every command that asks a running service. */
 export const serviceArgs = {
-  url: { type: 'string', description: 'The address of the service', default: 'http://127.0.0.1:8080', valueHint: 'http://127.0.0.1:8080' },
+  url: {
+    type: 'string',
+    description: 'The address of the service',
+    default: 'http://127.0.0.1:8080',
+    valueHint: 'http://127.0.0.1:8080',
+  },
   json: { type: 'boolean', description: 'Print what the service answers as JSON' },
 } as const satisfies ArgsDef
 
 /** @throws ConfigError when the address is none */
 export function serviceAt(url: string): RestClient {
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw new ConfigError(`--url: must be an address such as http://127.0.0.1:8080, not ${JSON.stringify(url)}`)
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new ConfigError(`--url: must be an address such as http://127.0.0.1:8080, not ${JSON.stringify(url)}`)
   return createRestClient(url)
 }
 
@@ -42,4 +48,5 @@ export function printLines(lines: readonly string[]): void {
 export const printJson = (data: unknown): void => console.log(JSON.stringify(data, null, 2))
 
 /** Unix seconds as people read them; null where there is no time. */
-export const timeOf = (seconds: number | null): string | null => (seconds === null ? null : new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z'))
+export const timeOf = (seconds: number | null): string | null =>
+  seconds === null ? null : new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z')

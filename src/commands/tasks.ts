@@ -48,7 +48,15 @@ const detailSchema = v.looseObject({
       error: maybeText,
     }),
   ),
-  earlier_ends: v.array(v.looseObject({ attempt: v.number(), status: v.string(), error: maybeText, ended_at: v.number(), reopened_at: v.number() })),
+  earlier_ends: v.array(
+    v.looseObject({
+      attempt: v.number(),
+      status: v.string(),
+      error: maybeText,
+      ended_at: v.number(),
+      reopened_at: v.number(),
+    }),
+  ),
   waiting: v.nullable(v.looseObject({ explanation: v.string(), position: v.union([v.number(), v.string()]) })),
 })
 type Detail = v.InferOutput<typeof detailSchema>
@@ -71,27 +79,42 @@ function describe(task: Detail): string[] {
   const lines = facts.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${oneLine(value)}`]))
   const section = (title: string, content: readonly string[]): void => void lines.push('', title, ...content)
   section('prompt', harmless(task.user_input).split('\n'))
-  if (task.result !== null) section(`result, confidence ${task.result.confidence}`, harmless(task.result.output).split('\n'))
+  if (task.result !== null)
+    section(`result, confidence ${task.result.confidence}`, harmless(task.result.output).split('\n'))
   if (task.attempts.length > 0) {
     section(
       'attempts',
       table(
         ['#', 'node', 'transport', 'assigned', 'accepted', 'ended', 'end', 'fault', 'error'],
-        task.attempts.map((a) => [a.attempt, a.node_id, a.transport, timeOf(a.assigned_at), timeOf(a.accepted_at), timeOf(a.ended_at), a.end, a.fault, a.error]),
+        task.attempts.map((a) => [
+          a.attempt,
+          a.node_id,
+          a.transport,
+          timeOf(a.assigned_at),
+          timeOf(a.accepted_at),
+          timeOf(a.ended_at),
+          a.end,
+          a.fault,
+          a.error,
+        ]),
       ),
     )
   }
   if (task.earlier_ends.length > 0) {
     section(
       'ended before, and retried',
-      table(['after #', 'status', 'ended', 'retried', 'error'], task.earlier_ends.map((e) => [e.attempt, e.status, timeOf(e.ended_at), timeOf(e.reopened_at), e.error])),
+      table(
+        ['after #', 'status', 'ended', 'retried', 'error'],
+        task.earlier_ends.map((e) => [e.attempt, e.status, timeOf(e.ended_at), timeOf(e.reopened_at), e.error]),
+      ),
     )
   }
   return lines
 }
 
 const taskId = { id: { type: 'positional', description: 'The task_id', required: true, valueHint: 'ID' } } as const
-const pathOf = (given: string): string => `/api/v1/tasks/${encodeURIComponent(parseFlags(v.object({ ID: id }), { ID: given }).ID)}`
+const pathOf = (given: string): string =>
+  `/api/v1/tasks/${encodeURIComponent(parseFlags(v.object({ ID: id }), { ID: given }).ID)}`
 
 /** For this long a list that is not full goes on with older tasks, ms. */
 const PATIENCE = 5000
@@ -110,18 +133,37 @@ const list = defineCommand({
   async run({ args }) {
     refuseMore(args._, 0)
     const { status, model, user, node, limit, cursor } = args
-    const given = Object.entries({ status, model, user, node, limit, cursor }).filter((e): e is [string, string] => typeof e[1] === 'string')
+    const given = Object.entries({ status, model, user, node, limit, cursor }).filter(
+      (e): e is [string, string] => typeof e[1] === 'string',
+    )
     const asked = parseFlags(listQuery, Object.fromEntries(given))
     const service = serviceAt(args.url)
-    const ask = (more: Record<string, string>) => service.get(`/api/v1/tasks?${new URLSearchParams({ ...Object.fromEntries(given), ...more }).toString()}`, pageSchema)
+    const ask = (more: Record<string, string>) =>
+      service.get(
+        `/api/v1/tasks?${new URLSearchParams({ ...Object.fromEntries(given), ...more }).toString()}`,
+        pageSchema,
+      )
     let page = await ask({})
     // A page may be short, even empty, and not be the last: the service looks for a rare match a few milliseconds at a time.
-    for (const began = Date.now(); page.next_cursor !== null && page.tasks.length < asked.limit && Date.now() - began < PATIENCE; ) {
+    for (
+      const began = Date.now();
+      page.next_cursor !== null && page.tasks.length < asked.limit && Date.now() - began < PATIENCE;
+    ) {
       const next = await ask({ cursor: page.next_cursor, limit: String(asked.limit - page.tasks.length) })
       page = { ...next, tasks: [...page.tasks, ...next.tasks] }
     }
     if (args.json === true) return printJson(page)
-    const rows = page.tasks.map((t) => [t.task_id, t.status, t.model_name, t.user_address, t.infer_fee, t.attempt, t.inference_node_id, timeOf(t.created_at), t.error])
+    const rows = page.tasks.map((t) => [
+      t.task_id,
+      t.status,
+      t.model_name,
+      t.user_address,
+      t.infer_fee,
+      t.attempt,
+      t.inference_node_id,
+      timeOf(t.created_at),
+      t.error,
+    ])
     printLines(table(['task', 'status', 'model', 'user', 'fee', 'attempt', 'node', 'created', 'error'], rows))
     if (page.next_cursor !== null) printLines(['', `There are older tasks: the same with --cursor ${page.next_cursor}`])
   },
@@ -153,13 +195,37 @@ const order = (name: 'cancel' | 'retry', description: string, done: string) =>
 const submit = defineCommand({
   meta: { name: 'submit', description: 'Submit a task, and print its task_id' },
   args: {
-    model: { type: 'string', description: 'The model, or a family for any model of it', required: true, valueHint: 'llama-3-8b' },
+    model: {
+      type: 'string',
+      description: 'The model, or a family for any model of it',
+      required: true,
+      valueHint: 'llama-3-8b',
+    },
     user: { type: 'string', description: 'The user_address', required: true, valueHint: 'ST...' },
-    prompt: { type: 'string', description: 'The prompt; - reads it from standard input', required: true, valueHint: 'TEXT' },
+    prompt: {
+      type: 'string',
+      description: 'The prompt; - reads it from standard input',
+      required: true,
+      valueHint: 'TEXT',
+    },
     context: { type: 'string', description: 'What the model should know beside the prompt', valueHint: 'TEXT' },
-    'infer-fee': { type: 'string', description: 'The fee of the inference, micro-STX', default: '0', valueHint: '2500' },
-    'max-infer-time': { type: 'string', description: 'How long the inference may take, seconds', default: '300', valueHint: '300' },
-    'task-id': { type: 'string', description: 'The task_id; the same one again creates nothing new. Default: the service makes one up', valueHint: 'ID' },
+    'infer-fee': {
+      type: 'string',
+      description: 'The fee of the inference, micro-STX',
+      default: '0',
+      valueHint: '2500',
+    },
+    'max-infer-time': {
+      type: 'string',
+      description: 'How long the inference may take, seconds',
+      default: '300',
+      valueHint: '300',
+    },
+    'task-id': {
+      type: 'string',
+      description: 'The task_id; the same one again creates nothing new. Default: the service makes one up',
+      valueHint: 'ID',
+    },
     ...serviceArgs,
   },
   async run({ args }) {

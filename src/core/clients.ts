@@ -1,6 +1,12 @@
 import { never, refuse, type Outcome } from '../lib/result.js'
 import { hasEnded } from '../tasks/lifecycle.js'
-import { clientErrorCode, type ClientErrorCode, type ClientRequest, type ClientSubmission, type TaskWatch } from '../wire/client.js'
+import {
+  clientErrorCode,
+  type ClientErrorCode,
+  type ClientRequest,
+  type ClientSubmission,
+  type TaskWatch,
+} from '../wire/client.js'
 import type { ErrorCode } from '../wire/codes.js'
 import type { Context } from './context.js'
 import type { Intake } from './intake.js'
@@ -8,11 +14,17 @@ import type { Effect, Operation, Submitted } from './operations.js'
 import { answerOf, type Watching } from './watching.js'
 
 /** What submitters do in a session. The core knows of a session only what it watches; the rest is the door's. */
-export function createClients(ctx: Context, intake: Pick<Intake, 'submit'>, cancel: (taskId: string) => Outcome<null>, watching: Watching) {
+export function createClients(
+  ctx: Context,
+  intake: Pick<Intake, 'submit'>,
+  cancel: (taskId: string) => Outcome<null>,
+  watching: Watching,
+) {
   const { store } = ctx
 
   const submitted = (session: number, { ref, watch }: ClientSubmission, outcome: Outcome<Submitted>): void => {
-    if (!outcome.ok) return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, ref })
+    if (!outcome.ok)
+      return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, ref })
     const { task_id, status } = outcome.value
     ctx.send(session, { type: 'task.submitted', ref, task_id, status })
     if (watch === 'none') return
@@ -33,7 +45,13 @@ export function createClients(ctx: Context, intake: Pick<Intake, 'submit'>, canc
 
   const pickUp = (session: number, { task_id, watch, attempt, offset }: Omit<TaskWatch, 'type'>): void => {
     const task = store.tasks.get(task_id)
-    if (task === undefined) return ctx.send(session, { type: 'error', code: 'task_not_found', message: `task_id: there is no task ${task_id}`, task_id })
+    if (task === undefined)
+      return ctx.send(session, {
+        type: 'error',
+        code: 'task_not_found',
+        message: `task_id: there is no task ${task_id}`,
+        task_id,
+      })
     if (hasEnded(task.status)) {
       watching.unwatch(session, task_id)
       return ctx.send(session, answerOf(task))
@@ -46,7 +64,8 @@ export function createClients(ctx: Context, intake: Pick<Intake, 'submit'>, canc
 
   const stop = (session: number, task_id: string): void => {
     const outcome = cancel(task_id)
-    if (!outcome.ok) return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
+    if (!outcome.ok)
+      return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
     watching.unwatch(session, task_id) // what follows is its end, said once
     const task = store.tasks.get(task_id)
     if (task !== undefined) ctx.send(session, answerOf(task))
@@ -75,8 +94,10 @@ export function createClients(ctx: Context, intake: Pick<Intake, 'submit'>, canc
 
 /** What a submitter's session is told when its operation came to nothing, so that none of its submissions waits for ever. */
 export function refusalsOf(o: Operation, code: ClientErrorCode, message: string): Effect[] {
-  if (o.op === 'submissions') return o.list.map(({ ref }) => ({ session: o.session, message: { type: 'error', code, message, ref } }))
-  if (o.op === 'client') return [{ session: o.session, message: { type: 'error', code, message, task_id: o.message.task_id } }]
+  if (o.op === 'submissions')
+    return o.list.map(({ ref }) => ({ session: o.session, message: { type: 'error', code, message, ref } }))
+  if (o.op === 'client')
+    return [{ session: o.session, message: { type: 'error', code, message, task_id: o.message.task_id } }]
   return []
 }
 

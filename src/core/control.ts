@@ -22,7 +22,8 @@ export function createControl(ctx: Context, ledger: Ledger) {
     const node = registry.nodes.get(nodeId)
     return node === undefined ? refuse('node_not_registered', `node_id: there is no node ${nodeId}`) : then(node)
   }
-  const conflict = (task: TaskRow, verb: string): Refusal => refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
+  const conflict = (task: TaskRow, verb: string): Refusal =>
+    refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
 
   /** Why a pending task is not worked on yet. */
   const waiting = (task: TaskRow): Waiting => {
@@ -35,17 +36,33 @@ export function createControl(ctx: Context, ledger: Ledger) {
     if (nodes.length === 0) return say('no_node_for_model', `no registered node serves ${task.model_name}`)
     if (serving.length === 0) return say('no_node_online', whyNotOnline(nodes, task.model_name))
     const isFull = (n: Node): boolean => n.held.size >= n.row.max_concurrent_tasks
-    if (serving.every(isFull)) return say('all_busy', serving.length === 1 ? `the one online node for ${task.model_name} is busy` : `all ${serving.length} online nodes for ${task.model_name} are busy`)
+    if (serving.every(isFull))
+      return say(
+        'all_busy',
+        serving.length === 1
+          ? `the one online node for ${task.model_name} is busy`
+          : `all ${serving.length} online nodes for ${task.model_name} are busy`,
+      )
     // Where all of them have failed it, any of them may get it again.
     const others = serving.filter((n) => !avoid.has(n.row.node_id))
-    if (others.length > 0 && others.every(isFull)) return say('waits_for_another_node', 'it waits for a node that has not failed it yet, and those that have not are busy')
-    return say('next', 'a node that polls takes it with its next call; a node that has just rejected it gets it again after a pause')
+    if (others.length > 0 && others.every(isFull))
+      return say(
+        'waits_for_another_node',
+        'it waits for a node that has not failed it yet, and those that have not are busy',
+      )
+    return say(
+      'next',
+      'a node that polls takes it with its next call; a node that has just rejected it gets it again after a pause',
+    )
   }
 
   const whyNotOnline = (nodes: readonly Node[], model: string): string => {
     const drained = nodes.filter((n) => n.row.drained === 1).length
     const resting = nodes.filter((n) => n.row.drained === 0 && n.cooling).length
-    const why = [drained > 0 ? `${drained} drained by the operator` : '', resting > 0 ? `${resting} resting after failures in a row` : ''].filter((w) => w !== '')
+    const why = [
+      drained > 0 ? `${drained} drained by the operator` : '',
+      resting > 0 ? `${resting} resting after failures in a row` : '',
+    ].filter((w) => w !== '')
     return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
   }
 
@@ -63,19 +80,31 @@ export function createControl(ctx: Context, ledger: Ledger) {
       }),
 
     list(filter: TaskFilter, before: number | null, limit: number): Outcome<Page> {
-      return done(store.history.page({ ...filter, model: filter.model === null ? null : modelKey(filter.model) }, before, limit, ctx.time.monotonic))
+      return done(
+        store.history.page(
+          { ...filter, model: filter.model === null ? null : modelKey(filter.model) },
+          before,
+          limit,
+          ctx.time.monotonic,
+        ),
+      )
     },
 
-    cancel: (taskId: string): Outcome<null> => withTask(taskId, (task) => (ledger.cancel(task) ? done(null) : conflict(task, 'cancelled'))),
+    cancel: (taskId: string): Outcome<null> =>
+      withTask(taskId, (task) => (ledger.cancel(task) ? done(null) : conflict(task, 'cancelled'))),
 
     retry: (taskId: string): Outcome<null> =>
       withTask(taskId, (task) => {
         if (ctx.stopping) return refuse('stopping', 'the service is stopping; try again in a few seconds')
         if (!hasEnded(task.status)) return done(null) // it is on its way already
-        if (store.tasks.counts.pending >= ctx.options.maxPendingTasks) return refuse('queue_full', 'the queue is full; try again later')
+        if (store.tasks.counts.pending >= ctx.options.maxPendingTasks)
+          return refuse('queue_full', 'the queue is full; try again later')
         const { maxPendingPerUser } = ctx.options
         if (maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(task.user_address) ?? 0) >= maxPendingPerUser) {
-          return refuse('rate_limited', `user_address: ${task.user_address} has ${maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`)
+          return refuse(
+            'rate_limited',
+            `user_address: ${task.user_address} has ${maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
+          )
         }
         return ledger.retry(task) ? done(null) : conflict(task, 'retried')
       }),
@@ -90,7 +119,11 @@ export function createControl(ctx: Context, ledger: Ledger) {
 
     forget: (nodeId: string): Outcome<null> =>
       withNode(nodeId, (node) => {
-        if (node.held.size > 0) return refuse('conflict', `node_id: ${nodeId} holds ${node.held.size} ${node.held.size === 1 ? 'task' : 'tasks'}; drain it first, and forget it when it holds none`)
+        if (node.held.size > 0)
+          return refuse(
+            'conflict',
+            `node_id: ${nodeId} holds ${node.held.size} ${node.held.size === 1 ? 'task' : 'tasks'}; drain it first, and forget it when it holds none`,
+          )
         if (node.session !== null) {
           ctx.close(node.session.id, 'drained', 'the operator has removed this node')
           registry.attach(node, null)

@@ -1,13 +1,24 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemTime } from '../lib/clock.js'
 import { StoreError } from '../store/open.js'
-import { openCore, type CommitPoint, type CoreLog, type CoreSettings, type LogFields, type OpenedCore } from './open-core.js'
+import {
+  openCore,
+  type CommitPoint,
+  type CoreLog,
+  type CoreSettings,
+  type LogFields,
+  type OpenedCore,
+} from './open-core.js'
 import type { Operation, TurnResult } from './operations.js'
 
 /** What the thread of a core is told. */
 export type ToThread = { turn: readonly Operation[] } | { startBackups: true } | { close: true }
 /** What it says. A turn is answered by its result, in order. */
-export type FromThread = { opened: true } | { failed: string; store: boolean } | { result: TurnResult } | { log: 'info' | 'warn'; fields: LogFields; text: string }
+export type FromThread =
+  | { opened: true }
+  | { failed: string; store: boolean }
+  | { result: TurnResult }
+  | { log: 'info' | 'warn'; fields: LogFields; text: string }
 
 interface ThreadData {
   settings: CoreSettings
@@ -25,7 +36,9 @@ const log: CoreLog = {
 
 const makeOnCommitPoint = async (): Promise<((point: CommitPoint) => void) | undefined> => {
   if (commitPoints === undefined) return undefined
-  const { default: make } = (await import(commitPoints.module)) as { default: (argument: unknown) => (point: CommitPoint) => void }
+  const { default: make } = (await import(commitPoints.module)) as {
+    default: (argument: unknown) => (point: CommitPoint) => void
+  }
   return make(commitPoints.argument)
 }
 

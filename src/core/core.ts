@@ -40,7 +40,14 @@ export interface CoreParts {
 }
 
 /** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
-export function createCore({ store, models, options, debug = true, time = systemTime, random = Math.random }: CoreParts): Core {
+export function createCore({
+  store,
+  models,
+  options,
+  debug = true,
+  time = systemTime,
+  random = Math.random,
+}: CoreParts): Core {
   const clock = createServiceClock(time, store.loadClock() ?? time.wall())
   const watching = createWatching({
     task: store.tasks.get,
@@ -107,7 +114,8 @@ export function createCore({ store, models, options, debug = true, time = system
     registry.loadNodes()
     reload()
     // Kept by undo steps from here on: to count anew costs a look at everything that waits.
-    if (ctx.pendingPerUser !== null) for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
+    if (ctx.pendingPerUser !== null)
+      for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
     for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
     // The clock stood still while we were down, so deadlines have moved by themselves; every lease and every
     // connection that was there gets time to come back.
@@ -198,8 +206,16 @@ export function createCore({ store, models, options, debug = true, time = system
   /** One operation has a fault of its own: it fails alone, the others run without it. */
   const takeApart = (operations: readonly Operation[], failed: OperationFailed): TurnResult['outcomes'] => {
     const outcomes = attempt(operations.filter((o) => o !== failed.operation))
-    ctx.log('error', 'operation.failed', { op: failed.operation.op, error: failed.message, stack: failed.cause instanceof Error ? (failed.cause.stack ?? null) : null })
-    refuseSession(failed.operation, 'internal', 'the coordinator could not do this; its operator finds the cause in the log')
+    ctx.log('error', 'operation.failed', {
+      op: failed.operation.op,
+      error: failed.message,
+      stack: failed.cause instanceof Error ? (failed.cause.stack ?? null) : null,
+    })
+    refuseSession(
+      failed.operation,
+      'internal',
+      'the coordinator could not do this; its operator finds the cause in the log',
+    )
     outcomes.splice(operations.indexOf(failed.operation), 0, refuse('internal', 'the service could not do this'))
     return outcomes
   }
@@ -228,7 +244,9 @@ export function createCore({ store, models, options, debug = true, time = system
       return run(o)
     } catch (error) {
       ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error) })
-      const refusal = isStoreFault(error) ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`) : refuse('internal', 'the service could not do this')
+      const refusal = isStoreFault(error)
+        ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`)
+        : refuse('internal', 'the service could not do this')
       ctx.effects.push(...refusalsOf(o, isStoreFault(error) ? 'unavailable' : 'internal', refusal.message))
       return refusal
     }

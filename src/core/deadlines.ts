@@ -16,7 +16,13 @@ const BATCH = 200
 const ORDER = 1000
 
 /** The one loop over everything that ends by clock. Rows and short in-memory lists; no timer per task or node. */
-export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch, sessions: Sessions, comeback: Comeback) {
+export function createDeadlines(
+  ctx: Context,
+  ledger: Ledger,
+  dispatch: Dispatch,
+  sessions: Sessions,
+  comeback: Comeback,
+) {
   const { store, registry, options } = ctx
   /** Every pending task that began to wait at this time or before goes first already. */
   let starvedThrough = -1
@@ -94,7 +100,12 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
         continue
       }
       ledger.tellToStop(attempt, 'timeout')
-      ledger.giveBack(attempt, 'timeout', 'node', `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`)
+      ledger.giveBack(
+        attempt,
+        'timeout',
+        'node',
+        `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`,
+      )
     }
     ctx.wake(due.length === BATCH ? ctx.now : (store.attempts.nextLease() ?? Infinity))
   }
@@ -105,7 +116,11 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
       for (const { task_id } of late) {
         const task = store.tasks.get(task_id)
         if (task === undefined) continue
-        ledger.move(task, { to: 'timeout', error: `it waited longer than max_queue_time (${options.maxQueueTime / 1000} s) for a node`, at: toSeconds(ctx.wall) })
+        ledger.move(task, {
+          to: 'timeout',
+          error: `it waited longer than max_queue_time (${options.maxQueueTime / 1000} s) for a node`,
+          at: toSeconds(ctx.wall),
+        })
         ctx.log('warn', 'task.timeout', { task_id, error: 'max_queue_time' })
       }
       const oldest = late.length === BATCH ? ctx.now - options.maxQueueTime : store.tasks.oldestAfter(-1)
@@ -153,12 +168,17 @@ export function createDeadlines(ctx: Context, ledger: Ledger, dispatch: Dispatch
         continue
       }
       ctx.close(id, 'silent', 'no heartbeat')
-      ctx.log('warn', 'session.silent', { session: id, node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
+      ctx.log('warn', 'session.silent', {
+        session: id,
+        node_id: node.row.node_id,
+        seconds: toSeconds(ctx.now - node.seen),
+      })
       sessions.disconnect(id, false)
     }
     for (const node of registry.takeStopped(ctx.now)) {
       registry.markLanes(node)
-      if (node.row.transport === 'rest' && registry.statusOf(node, ctx.now) === 'offline') ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
+      if (node.row.transport === 'rest' && registry.statusOf(node, ctx.now) === 'offline')
+        ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
     }
     registry.writeDue(ctx.now, BATCH)
     nextSweep = ctx.now + Math.min(BEAT, options.heartbeatInterval / 2)

@@ -40,7 +40,10 @@ export class UnwritableTask extends Error {}
 export type Dispatch = ReturnType<typeof createDispatch>
 
 /** Matches ready tasks with free slots. Pushing and polling share it; only the last step differs. */
-export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue: Queue; intake: Intake; ledger: Ledger }) {
+export function createDispatch(
+  ctx: Context,
+  { queue, intake, ledger }: { queue: Queue; intake: Intake; ledger: Ledger },
+) {
   const { store, registry } = ctx
   /** When a node that rejected a task may be offered it again, by node; looked at when the time has come. */
   const retries = new Map<Node, number>()
@@ -79,7 +82,8 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
       )
   }
 
-  const freeFor = (task: Pick<ReadyTask, 'model_name' | 'model_type'>): Lane[] => ctx.models.lanesOfTask(task.model_name, task.model_type).filter(hasFree)
+  const freeFor = (task: Pick<ReadyTask, 'model_name' | 'model_type'>): Lane[] =>
+    ctx.models.lanesOfTask(task.model_name, task.model_type).filter(hasFree)
   const draw = (lanes: readonly Lane[], n: number): readonly Node[] => {
     const drawn = lanes.map((lane) => registry.freeIn(lane)?.draw(n, ctx.random) ?? [])
     return drawn.length === 1 ? (drawn[0] ?? []) : [...new Set(drawn.flat())] // a node may serve both lanes of a task
@@ -92,7 +96,10 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
     if (task.attempt === 0) return choose(draw(lanes, COMPARED), scoreNow(), ctx.random)
     const mayGet = eligibility(task)
     // A task with a history may be barred from all that were drawn, and not from all.
-    return choose(draw(lanes, COMPARED).filter(mayGet), scoreNow(), ctx.random) ?? choose(draw(lanes, COMPARED_AGAIN).filter(mayGet), scoreNow(), ctx.random)
+    return (
+      choose(draw(lanes, COMPARED).filter(mayGet), scoreNow(), ctx.random) ??
+      choose(draw(lanes, COMPARED_AGAIN).filter(mayGet), scoreNow(), ctx.random)
+    )
   }
 
   /** The node for a task that was just taken in; undefined when none is free, or others wait before it. */
@@ -142,7 +149,9 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
   /** Writes what the turn has taken in: first what has a place, the best paid before the others, then what has to wait. */
   const writeNew = (): void => {
     const tasks = intake.take()
-    const byRank = tasks.some((t) => t.queue_rank !== tasks[0]?.queue_rank) ? tasks.toSorted((a, b) => b.queue_rank - a.queue_rank) : tasks
+    const byRank = tasks.some((t) => t.queue_rank !== tasks[0]?.queue_rank)
+      ? tasks.toSorted((a, b) => b.queue_rank - a.queue_rank)
+      : tasks
     const waits = new Set<NewTask>()
     /** Lanes in which one waits: none that is paid less goes before it. */
     const taken = new Set<Lane>()
@@ -169,14 +178,21 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
   const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
 
   /** About how many tasks can be placed in a lane. */
-  const slotsIn = (lane: Lane): number => (registry.freeIn(lane)?.draw(COMPARED, ctx.random) ?? []).reduce((n, { row, held }) => n + row.max_concurrent_tasks - held.size, 0)
+  const slotsIn = (lane: Lane): number =>
+    (registry.freeIn(lane)?.draw(COMPARED, ctx.random) ?? []).reduce(
+      (n, { row, held }) => n + row.max_concurrent_tasks - held.size,
+      0,
+    )
 
   /** Goes over at most LOOK_AT tasks and pushes what can be pushed. @returns whether anything was */
   const look = (readers: readonly LaneReader[]): boolean => {
     const seen = new Set<string>()
     let placed = false
     for (let i = 0; i < LOOK_AT; i++) {
-      const task = takeBest(readers.filter((r) => hasFree(r.lane)), seen)
+      const task = takeBest(
+        readers.filter((r) => hasFree(r.lane)),
+        seen,
+      )
       if (task === undefined) break
       if (barred.has(task.task_id)) continue
       try {
@@ -209,7 +225,9 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
         return
       }
       const goingOn = [...unfinished]
-      const fresh = [...registry.dirtyLanes].filter(hasFree).map((lane) => readLane(store.tasks, lane, null, slotsIn(lane)))
+      const fresh = [...registry.dirtyLanes]
+        .filter(hasFree)
+        .map((lane) => readLane(store.tasks, lane, null, slotsIn(lane)))
       registry.dirtyLanes.clear()
       let placed = look(fresh)
       for (const { lane, peek, place } of fresh.map((r) => ({ lane: r.lane, peek: r.peek(), place: r.place }))) {
@@ -244,7 +262,9 @@ export function createDispatch(ctx: Context, { queue, intake, ledger }: { queue:
           if (task === undefined) break
           if (eligibility(task)(node)) return ledger.assign(task, node, true)
         }
-        const behind = readers.flatMap((r): [Lane, Place][] => (r.peek() === undefined || r.place === null ? [] : [[r.lane, r.place]]))
+        const behind = readers.flatMap((r): [Lane, Place][] =>
+          r.peek() === undefined || r.place === null ? [] : [[r.lane, r.place]],
+        )
         if (behind.length > 0) pollPlaces.set(node, new Map(behind))
         else pollPlaces.delete(node)
       }

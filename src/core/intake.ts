@@ -41,12 +41,19 @@ export function createIntake(ctx: Context, queue: Queue) {
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
     if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
-    if (store.tasks.counts.pending + fresh.size >= options.maxPendingTasks) return refuse('queue_full', 'the queue is full; submit again later')
+    if (store.tasks.counts.pending + fresh.size >= options.maxPendingTasks)
+      return refuse('queue_full', 'the queue is full; submit again later')
     if (options.maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(s.user_address) ?? 0) >= options.maxPendingPerUser) {
-      return refuse('rate_limited', `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`)
+      return refuse(
+        'rate_limited',
+        `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
+      )
     }
     if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD)) {
-      return refuse('too_large', `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD} bytes as JSON`)
+      return refuse(
+        'too_large',
+        `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD} bytes as JSON`,
+      )
     }
     const at = toSeconds(ctx.wall)
     const task: NewTask = {
@@ -129,5 +136,7 @@ const sameSubmission = (task: NewTask | TaskRow, s: Submission): boolean =>
 /** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
 function assignBytesAbove(s: Submission, limit: number): boolean {
   if (textLength(s) * 6 <= limit) return false
-  return [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
+  return (
+    [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
+  )
 }

@@ -21,7 +21,10 @@ export function readLane(tasks: Pick<TaskTable, 'ready'>, lane: Lane, from: Plac
   let place = from
   let page: ReadyTask[] = []
   let at = 0
-  let look = Math.max(0, LOOKS.findLastIndex((n, i) => i === 0 || (LOOKS[i - 1] ?? 0) < wanted))
+  let look = Math.max(
+    0,
+    LOOKS.findLastIndex((n, i) => i === 0 || (LOOKS[i - 1] ?? 0) < wanted),
+  )
   let ended = false
   const fetch = (): void => {
     page = tasks.ready(lane, place, look)
@@ -59,7 +62,11 @@ export function takeBest(readers: readonly LaneReader[], seen: Set<string>): Rea
       task = reader.peek()
     }
     if (task === undefined) continue
-    if (best === undefined || task.queue_rank > best.queue_rank || (task.queue_rank === best.queue_rank && task.seq < best.seq)) {
+    if (
+      best === undefined ||
+      task.queue_rank > best.queue_rank ||
+      (task.queue_rank === best.queue_rank && task.seq < best.seq)
+    ) {
       best = task
       from = reader
     }

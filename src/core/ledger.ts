@@ -39,7 +39,10 @@ export function createLedger(ctx: Context, queue: Queue) {
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
   const accepted = new Set<OpenAttempt>()
 
-  const move = (task: Parameters<typeof store.tasks.move>[0] | NewTask, change: Parameters<typeof store.tasks.move>[1]): void => {
+  const move = (
+    task: Parameters<typeof store.tasks.move>[0] | NewTask,
+    change: Parameters<typeof store.tasks.move>[1],
+  ): void => {
     store.tasks.move(task, change)
     ctx.watching.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
@@ -60,11 +63,20 @@ export function createLedger(ctx: Context, queue: Queue) {
     const until = ctx.now + coolDown(node.row.failures_in_row)
     registry.cool(node, until)
     ctx.wake(until)
-    ctx.log('warn', 'node.cooled', { node_id: node.row.node_id, failures_in_row: node.row.failures_in_row, seconds: toSeconds(until - ctx.now) })
+    ctx.log('warn', 'node.cooled', {
+      node_id: node.row.node_id,
+      failures_in_row: node.row.failures_in_row,
+      seconds: toSeconds(until - ctx.now),
+    })
   }
 
   /** Ends an open attempt otherwise than by its completion, and counts it for or against the node. */
-  const endAttempt = (attempt: OpenAttempt, end: Exclude<AttemptEnd, 'completed'>, fault: Fault | null, error: string | null): void => {
+  const endAttempt = (
+    attempt: OpenAttempt,
+    end: Exclude<AttemptEnd, 'completed'>,
+    fault: Fault | null,
+    error: string | null,
+  ): void => {
     writeAccept(attempt)
     store.attempts.end(attempt, end, fault, error, ctx)
     const node = registry.letGo(attempt)
@@ -73,7 +85,11 @@ export function createLedger(ctx: Context, queue: Queue) {
   }
 
   /** Where a task goes whose attempt has just ended without a result. */
-  const afterAttempt = (task: TaskRow, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', error: string): void => {
+  const afterAttempt = (
+    task: TaskRow,
+    end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted',
+    error: string,
+  ): void => {
     const at = toSeconds(ctx.wall)
     const past = store.attempts.ofTask(task.task_id).filter((a) => a.attempt > task.retried_after)
     const lostWith = new Set(past.filter((a) => a.end === 'lost' && a.fault !== 'coordinator').map((a) => a.node_id))
@@ -85,9 +101,18 @@ export function createLedger(ctx: Context, queue: Queue) {
     } else if (past.filter((a) => a.accepted_ms !== null).length >= options.maxAttempts) {
       fail(task, `gave up after ${options.maxAttempts} attempts; the last one: ${error}`)
     } else {
-      move(task, { to: 'pending', queue_rank: ctx.now - task.queued_ms >= options.starvationAfter ? STARVED : task.infer_fee, at })
+      move(task, {
+        to: 'pending',
+        queue_rank: ctx.now - task.queued_ms >= options.starvationAfter ? STARVED : task.infer_fee,
+        at,
+      })
       queue.joined(task)
-      ctx.log('info', 'task.requeued', { task_id: task.task_id, attempt: task.attempt, node_id: task.inference_node_id, end })
+      ctx.log('info', 'task.requeued', {
+        task_id: task.task_id,
+        attempt: task.attempt,
+        node_id: task.inference_node_id,
+        end,
+      })
     }
   }
   /** The task has its result: ends the attempt that it came from, also one that had been given up, and counts it for its node. */
@@ -105,7 +130,13 @@ export function createLedger(ctx: Context, queue: Queue) {
       registry.changed(node)
       ctx.lightened.add(node)
     }
-    ctx.log('debug', 'task.completed', { task_id: attempt.task_id, attempt: attempt.attempt, node_id: attempt.node_id, ms: took, late: open === undefined })
+    ctx.log('debug', 'task.completed', {
+      task_id: attempt.task_id,
+      attempt: attempt.attempt,
+      node_id: attempt.node_id,
+      ms: took,
+      late: open === undefined,
+    })
   }
   const fail = (task: TaskRow, error: string): void => {
     move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
@@ -113,24 +144,42 @@ export function createLedger(ctx: Context, queue: Queue) {
   }
 
   /** Tells the node of an attempt to stop working on it; one without a session learns it from the answer to its result. */
-  const tellToStop = ({ task_id, attempt, node_id }: OpenAttempt, reason: 'cancelled' | 'timeout' | 'superseded'): void => {
+  const tellToStop = (
+    { task_id, attempt, node_id }: OpenAttempt,
+    reason: 'cancelled' | 'timeout' | 'superseded',
+  ): void => {
     const session = registry.nodes.get(node_id)?.session
     if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id, attempt, reason })
   }
 
   /** Ends an open attempt and sends its task on. */
-  const giveBack = (attempt: OpenAttempt, end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted', fault: Fault | null, error: string): void => {
+  const giveBack = (
+    attempt: OpenAttempt,
+    end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted',
+    fault: Fault | null,
+    error: string,
+  ): void => {
     const task = store.tasks.get(attempt.task_id)
     if (task?.status !== 'in_progress') {
       // Somebody has changed the file under us. The attempt is over; the deadlines of others must not wait for it.
       endAttempt(attempt, 'superseded', null, null)
-      ctx.log('error', 'task.inconsistent', { task_id: attempt.task_id, attempt: attempt.attempt, status: task?.status ?? 'missing' })
+      ctx.log('error', 'task.inconsistent', {
+        task_id: attempt.task_id,
+        attempt: attempt.attempt,
+        status: task?.status ?? 'missing',
+      })
       return
     }
     endAttempt(attempt, end, fault, error)
     afterAttempt(task, end, error)
   }
-  const newAttempt = (taskId: string, number: number, maxInferTime: number, node: Node, polled: boolean): OpenAttempt => ({
+  const newAttempt = (
+    taskId: string,
+    number: number,
+    maxInferTime: number,
+    node: Node,
+    polled: boolean,
+  ): OpenAttempt => ({
     task_id: taskId,
     attempt: number,
     node_id: node.row.node_id,
@@ -143,7 +192,12 @@ export function createLedger(ctx: Context, queue: Queue) {
   const begin = (node: Node, attempt: OpenAttempt): void => {
     registry.hold(node, attempt)
     ctx.wake(attempt.lease_ms)
-    ctx.log('debug', 'task.assigned', { task_id: attempt.task_id, attempt: attempt.attempt, node_id: attempt.node_id, polled: attempt.polled === 1 })
+    ctx.log('debug', 'task.assigned', {
+      task_id: attempt.task_id,
+      attempt: attempt.attempt,
+      node_id: attempt.node_id,
+      polled: attempt.polled === 1,
+    })
   }
   const mustGet = (taskId: string): TaskRow => {
     const task = store.tasks.get(taskId)
@@ -188,7 +242,14 @@ export function createLedger(ctx: Context, queue: Queue) {
     retry(task: TaskRow): boolean {
       if (task.status !== 'failed' && task.status !== 'timeout') return false
       const at = toSeconds(ctx.wall)
-      store.history.addReopening({ task_id: task.task_id, attempt: task.attempt, status: task.status, error: task.error, ended_at: task.updated_at, reopened_at: at })
+      store.history.addReopening({
+        task_id: task.task_id,
+        attempt: task.attempt,
+        status: task.status,
+        error: task.error,
+        ended_at: task.updated_at,
+        reopened_at: at,
+      })
       move(task, { to: 'pending', queue_rank: task.infer_fee, at, again: { after: task.attempt, queued_ms: ctx.now } })
       queue.joined(task)
       ctx.log('info', 'task.reopened', { task_id: task.task_id, attempt: task.attempt })
@@ -242,7 +303,11 @@ export function createLedger(ctx: Context, queue: Queue) {
         } catch (error) {
           // Somebody has changed the file under us: that must not fail a turn in which others have their part.
           if (isStoreFault(error)) throw error
-          ctx.log('error', 'task.inconsistent', { task_id: attempt.task_id, attempt: attempt.attempt, error: String(error) })
+          ctx.log('error', 'task.inconsistent', {
+            task_id: attempt.task_id,
+            attempt: attempt.attempt,
+            error: String(error),
+          })
         }
       }
       accepted.clear()
@@ -270,7 +335,8 @@ export function createLedger(ctx: Context, queue: Queue) {
       result: { output: string; confidence: number; usage: Usage },
     ): Verdict {
       const limit = options.maxOutputBytes
-      if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit) return { is: 'too_large', limit }
+      if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit)
+        return { is: 'too_large', limit }
       const held = heldBy(nodeId, taskId, number)
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
         ctx.watching.changed(taskId, 'completed', held.attempt)
@@ -289,7 +355,13 @@ export function createLedger(ctx: Context, queue: Queue) {
         endAttempt(other, 'superseded', null, null)
         tellToStop(other, 'superseded')
       }
-      move(task, { to: 'completed', node_id: nodeId, output: result.output, confidence: result.confidence, at: toSeconds(ctx.wall) })
+      move(task, {
+        to: 'completed',
+        node_id: nodeId,
+        output: result.output,
+        confidence: result.confidence,
+        at: toSeconds(ctx.wall),
+      })
       completed(openOf(row) ?? row, result.usage)
       return { is: 'settled', status: 'completed', again: false }
     },

@@ -54,7 +54,11 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
   const database = openDatabase(settings.database_path)
   const { adopted, unvacuumed } = database
   if (adopted !== null) log.info({ event: 'database.adopted', ...adopted }, 'database of the original service adopted')
-  if (unvacuumed !== null) log.warn({ event: 'database.unvacuumed', error: unvacuumed }, 'the file keeps the room of deleted tasks to itself; the next start tries again')
+  if (unvacuumed !== null)
+    log.warn(
+      { event: 'database.unvacuumed', error: unvacuumed },
+      'the file keeps the room of deleted tasks to itself; the next start tries again',
+    )
   const store = createStore(database.db)
   const core = createCore({
     store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
@@ -93,7 +97,9 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
 export function refusedTurn(operations: readonly Operation[], error: string, busy: boolean): TurnResult {
   return {
     outcomes: operations.map(() => refuse('internal', 'the service could not do this')),
-    effects: operations.flatMap((o) => refusalsOf(o, 'internal', 'the service could not do this; its operator finds the cause in the log')),
+    effects: operations.flatMap((o) =>
+      refusalsOf(o, 'internal', 'the service could not do this; its operator finds the cause in the log'),
+    ),
     events: [{ level: 'error', event: 'turn.failed', error }],
     wakeIn: 1000,
     busy,

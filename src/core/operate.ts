@@ -54,7 +54,8 @@ export function createOperate(ctx: Context, parts: OperateParts) {
 
   const stop = (reconnectAfter: number): void => {
     ctx.stopping = true
-    for (const id of registry.sessions.keys()) ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
+    for (const id of registry.sessions.keys())
+      ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
   }
 
   /** Writes what this turn has put off. */

@@ -81,7 +81,8 @@ export interface Results {
 }
 
 /** What a turn sends to sessions, in order, once it is durable. */
-export type Effect = { session: number; message: ServerMessage | ClientAnswer } | { session: number; close: CloseReason; reason: string }
+export type Effect =
+  { session: number; message: ServerMessage | ClientAnswer } | { session: number; close: CloseReason; reason: string }
 
 /** Something that happened, for the log. Never holds a prompt, an output or a key. */
 export interface CoreEvent {

@@ -16,12 +16,19 @@ import type { Queue } from './queue.js'
 const MAX_HANDOUTS = 5
 
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
-export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue: Queue; ledger: Ledger; dispatch: Dispatch }) {
+export function createPolling(
+  ctx: Context,
+  { queue, ledger, dispatch }: { queue: Queue; ledger: Ledger; dispatch: Dispatch },
+) {
   const { store, registry } = ctx
 
-  const unknown = (nodeId: string): Refusal => refuse('node_not_registered', `node_id: ${nodeId} is not registered; register it with POST /api/v1/nodes/register`)
+  const unknown = (nodeId: string): Refusal =>
+    refuse('node_not_registered', `node_id: ${nodeId} is not registered; register it with POST /api/v1/nodes/register`)
   const proven = (nodeId: string): Refusal =>
-    refuse('forbidden', `node_id: ${nodeId} has proven its key in a session; unsigned calls in its name are refused, use the session at /api/v1/nodes/connect`)
+    refuse(
+      'forbidden',
+      `node_id: ${nodeId} has proven its key in a session; unsigned calls in its name are refused, use the session at /api/v1/nodes/connect`,
+    )
   const seen = (node: Node): void => registry.sawNode(node, ctx.now, ctx.wall)
 
   /** The node behind a call, with its sign of life noted; or why the call is refused. */
@@ -51,7 +58,8 @@ export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue
   }
 
   const isWorking = ({ row }: Node): boolean => row.status !== 'maintenance' && row.status !== 'offline'
-  const mayTake = (node: Node): boolean => node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.cooling
+  const mayTake = (node: Node): boolean =>
+    node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.cooling
   /** A node that says what it has is answered what it misses; of one that does not, a full one may have missed an answer. */
   const missedBy = (node: Node, running: readonly string[] | null): OpenAttempt | undefined => {
     if (node.held.size === 0 || (running === null && node.held.size < node.row.max_concurrent_tasks)) return undefined
@@ -64,9 +72,15 @@ export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue
       case 'settled':
         return done(null)
       case 'too_large':
-        return refuse('too_large', `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`)
+        return refuse(
+          'too_large',
+          `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`,
+        )
       case 'stale':
-        return refuse('conflict', `task_id: ${taskId} is ${verdict.task.status} and no longer held by ${nodeId}; nothing was changed`)
+        return refuse(
+          'conflict',
+          `task_id: ${taskId} is ${verdict.task.status} and no longer held by ${nodeId}; nothing was changed`,
+        )
       case 'not_holder':
         return verdict.task === undefined
           ? refuse('task_not_found', `task_id: there is no task ${taskId}`)
@@ -81,10 +95,16 @@ export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue
         return refuse('invalid_request', `max_concurrent_tasks: must be at most ${ctx.options.maxNodeSlots} here`)
       }
       if (known === undefined && registry.nodes.size >= ctx.options.maxNodes) {
-        return refuse('queue_full', `the service has ${ctx.options.maxNodes} nodes, the most it takes; ask its operator`)
+        return refuse(
+          'queue_full',
+          `the service has ${ctx.options.maxNodes} nodes, the most it takes; ask its operator`,
+        )
       }
       if (known !== undefined && !sameKey(known.row.public_key, body.public_key)) {
-        return refuse('conflict', `public_key: ${body.node_id} is registered with another key; use that key, or another node_id`)
+        return refuse(
+          'conflict',
+          `public_key: ${body.node_id} is registered with another key; use that key, or another node_id`,
+        )
       }
       if (known?.row.key_proven === 1) return proven(body.node_id)
       const row: NodeRow = {
@@ -105,7 +125,11 @@ export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue
         last_seen_ms: ctx.now,
       }
       registry.markLanes(registry.save(row, ctx.now))
-      ctx.log('info', 'node.registered', { node_id: body.node_id, models: body.supported_models.join(','), transport: 'rest' })
+      ctx.log('info', 'node.registered', {
+        node_id: body.node_id,
+        models: body.supported_models.join(','),
+        transport: 'rest',
+      })
       if (body.supported_models.length === 0) ctx.log('warn', 'node.serves_nothing', { node_id: body.node_id })
       return done(null)
     },
@@ -142,7 +166,10 @@ export function createPolling(ctx: Context, { queue, ledger, dispatch }: { queue
       if ('ok' in node && node.code === 'forbidden') return node
       const verdict = ledger.complete(nodeId, taskId, null, { output, confidence, usage: null })
       if (verdict.is === 'settled' && verdict.again && store.tasks.get(taskId)?.output !== output) {
-        return refuse('conflict', `output: task ${taskId} has another output from this node already; nothing was changed`)
+        return refuse(
+          'conflict',
+          `output: task ${taskId} has another output from this node already; nothing was changed`,
+        )
       }
       return answer(verdict, taskId, nodeId)
     },

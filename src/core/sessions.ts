@@ -15,7 +15,12 @@ export type Sessions = ReturnType<typeof createSessions>
 export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback) {
   const { registry, options } = ctx
 
-  const refuseHello = (session: number, code: SessionErrorCode, message: string, close: 'unauthorized' | 'forbidden' | 'tooMany'): void => {
+  const refuseHello = (
+    session: number,
+    code: SessionErrorCode,
+    message: string,
+    close: 'unauthorized' | 'forbidden' | 'tooMany',
+  ): void => {
     ctx.send(session, { type: 'error', code, message })
     ctx.close(session, close, message)
     ctx.log('warn', 'session.refused', { session, code, message })
@@ -23,7 +28,8 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
 
   const giveBack = (node: Node, keep: (taskId: string) => boolean, fault: Fault, why: string): void => {
     for (const attempt of [...node.held.values()]) {
-      if (!keep(attempt.task_id)) ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
+      if (!keep(attempt.task_id))
+        ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
     }
   }
 
@@ -41,7 +47,12 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
     }
     const kept = new Set(resumed.map((r) => r.task_id))
     // What it never accepted may never have reached it.
-    giveBack(node, (taskId) => kept.has(taskId) || node.held.get(taskId)?.accepted_ms === null, 'node', 'the node came back without it')
+    giveBack(
+      node,
+      (taskId) => kept.has(taskId) || node.held.get(taskId)?.accepted_ms === null,
+      'node',
+      'the node came back without it',
+    )
     giveBack(node, (taskId) => kept.has(taskId), 'network', 'the session ended before the node had accepted it')
     return { resumed, dropped }
   }
@@ -52,24 +63,39 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
       case 'settled':
         return ctx.send(session.id, { type: 'task.settled', task_id, attempt, status: verdict.status })
       case 'too_large':
-        return ctx.send(session.id, { type: 'error', code: 'invalid_message', message: `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`, task_id, attempt })
+        return ctx.send(session.id, {
+          type: 'error',
+          code: 'invalid_message',
+          message: `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`,
+          task_id,
+          attempt,
+        })
       case 'stale':
         return notYours(session, 'stale_attempt', message)
       case 'not_holder':
         return notYours(session, 'not_holder', message)
     }
   }
-  const notYours = (session: Session, code: 'stale_attempt' | 'not_holder', { task_id, attempt }: { task_id: string; attempt: number }): void =>
+  const notYours = (
+    session: Session,
+    code: 'stale_attempt' | 'not_holder',
+    { task_id, attempt }: { task_id: string; attempt: number },
+  ): void =>
     ctx.send(session.id, {
       type: 'error',
       code,
-      message: code === 'stale_attempt' ? 'this attempt is no longer yours: stop working on it' : 'this attempt was never yours',
+      message:
+        code === 'stale_attempt'
+          ? 'this attempt is no longer yours: stop working on it'
+          : 'this attempt was never yours',
       task_id,
       attempt,
     })
 
   const accepted = (session: Session, nodeId: string, message: { task_id: string; attempt: number }): void => {
-    const row = ledger.heldBy(nodeId, message.task_id, message.attempt) ?? ledger.find(nodeId, message.task_id, message.attempt).row
+    const row =
+      ledger.heldBy(nodeId, message.task_id, message.attempt) ??
+      ledger.find(nodeId, message.task_id, message.attempt).row
     if (row === undefined) return notYours(session, 'not_holder', message)
     if (!ledger.accept(row)) notYours(session, 'stale_attempt', message)
   }
@@ -78,15 +104,31 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
     hello(sessionId: number, hello: Hello, key: string): void {
       const known = registry.nodes.get(hello.node_id)
       // Mostly it is written as it was proven; to read it anew costs a tenth of the whole hello.
-      const provenKey = known === undefined ? null : known.row.public_key === key ? key : normalizeKey(known.row.public_key)
+      const provenKey =
+        known === undefined ? null : known.row.public_key === key ? key : normalizeKey(known.row.public_key)
       if (provenKey !== null && provenKey !== key) {
-        return refuseHello(sessionId, 'key_mismatch', `node_id: ${hello.node_id} belongs to another key; use that key, or another node_id`, 'forbidden')
+        return refuseHello(
+          sessionId,
+          'key_mismatch',
+          `node_id: ${hello.node_id} belongs to another key; use that key, or another node_id`,
+          'forbidden',
+        )
       }
       if (hello.max_concurrent_tasks > options.maxNodeSlots) {
-        return refuseHello(sessionId, 'invalid_message', `max_concurrent_tasks: must be at most ${options.maxNodeSlots} here`, 'unauthorized')
+        return refuseHello(
+          sessionId,
+          'invalid_message',
+          `max_concurrent_tasks: must be at most ${options.maxNodeSlots} here`,
+          'unauthorized',
+        )
       }
       if (known === undefined && registry.nodes.size >= options.maxNodes) {
-        return refuseHello(sessionId, 'rate_limited', `the service has ${options.maxNodes} nodes, the most it takes`, 'tooMany')
+        return refuseHello(
+          sessionId,
+          'rate_limited',
+          `the service has ${options.maxNodes} nodes, the most it takes`,
+          'tooMany',
+        )
       }
       const past = known?.row ?? NO_HISTORY
       // Column by column: an object that is spread together has a hidden class of its own, half a kilobyte for each node.
@@ -158,7 +200,8 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
         case 'task.output': {
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
           accepted(session, nodeId, message)
-          if (ledger.heldBy(nodeId, message.task_id, message.attempt) !== undefined) ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
+          if (ledger.heldBy(nodeId, message.task_id, message.attempt) !== undefined)
+            ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
           return
         }
         case 'task.accept':
@@ -174,9 +217,21 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
           return
         }
         case 'task.complete':
-          return settle(session, ledger.complete(nodeId, message.task_id, message.attempt, { output: message.output, confidence: message.confidence, usage: message.usage ?? null }), message)
+          return settle(
+            session,
+            ledger.complete(nodeId, message.task_id, message.attempt, {
+              output: message.output,
+              confidence: message.confidence,
+              usage: message.usage ?? null,
+            }),
+            message,
+          )
         case 'task.fail':
-          return settle(session, ledger.failAttempt(nodeId, message.task_id, message.attempt, message.error, message.retryable), message)
+          return settle(
+            session,
+            ledger.failAttempt(nodeId, message.task_id, message.attempt, message.error, message.retryable),
+            message,
+          )
         case 'session.drain':
           session.draining = true
           registry.touch(node)
@@ -213,7 +268,12 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
     takeBack(node: Node): void {
       const fault = node.takeBackFault
       registry.setTakeBack(node, null)
-      giveBack(node, () => false, fault, fault === 'coordinator' ? 'the node did not come back after the coordinator was down' : 'the node was lost')
+      giveBack(
+        node,
+        () => false,
+        fault,
+        fault === 'coordinator' ? 'the node did not come back after the coordinator was down' : 'the node was lost',
+      )
     },
   }
 }

@@ -29,7 +29,8 @@ const FAR_TOO_LONG = 1000
 export const BUSY = 'the service has more to do than it can; submit again in a few seconds'
 
 /** Whether an operation takes work on. Everything else goes before it, and what comes of one session stays in order. */
-const isIntake = ({ op }: Operation): boolean => op === 'submit' || op === 'submissions' || op === 'client' || op === 'left'
+const isIntake = ({ op }: Operation): boolean =>
+  op === 'submit' || op === 'submissions' || op === 'client' || op === 'left'
 
 interface Queued {
   operation: Operation
@@ -107,7 +108,8 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
     // After the end only sockets that close late still speak.
     if (ended) return settle?.(refuse('stopping', 'the service is stopping'))
     const of = isIntake(operation) ? intake : queue
-    if ((operation.op === 'submit' || operation.op === 'submissions') && overloaded()) return refuseNow(operation, settle)
+    if ((operation.op === 'submit' || operation.op === 'submissions') && overloaded())
+      return refuseNow(operation, settle)
     of.push({ operation, settle, at: now() })
     schedule()
   }
@@ -166,7 +168,10 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   wakeIn(0)
   return {
     // The core answers every operation with the result of its own kind; the map of results says so to the compiler.
-    call: <O extends Operation>(operation: O) => new Promise<Outcome<Results[O['op']]>>((resolve) => push(operation, resolve as (o: Outcome<Results[keyof Results]>) => void)),
+    call: <O extends Operation>(operation: O) =>
+      new Promise<Outcome<Results[O['op']]>>((resolve) =>
+        push(operation, resolve as (o: Outcome<Results[keyof Results]>) => void),
+      ),
     send: (operation) => push(operation, null),
     overloaded,
     busy: () => busy,
@@ -186,5 +191,7 @@ function takeFrom(queue: Queued[], room: number): { taken: Queued[]; rest: Queue
     weight += weightOf(operation)
     n++
   }
-  return n === queue.length ? { taken: queue, rest: [], weight } : { taken: queue.slice(0, n), rest: queue.slice(n), weight }
+  return n === queue.length
+    ? { taken: queue, rest: [], weight }
+    : { taken: queue.slice(0, n), rest: queue.slice(n), weight }
 }

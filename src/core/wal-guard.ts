@@ -14,7 +14,8 @@ const MB = 1_000_000
 export function createWalGuard(wal: Wal, limit: number, time: TimeSource) {
   let lookedAt = -Infinity
   let bytes = 0
-  const held = (): string => `the write-ahead log ${basename(wal.file)} has ${Math.ceil(bytes / MB)} MB because another program keeps reading the database; end that program or its transaction`
+  const held = (): string =>
+    `the write-ahead log ${basename(wal.file)} has ${Math.ceil(bytes / MB)} MB because another program keeps reading the database; end that program or its transaction`
   return {
     /** Looks at the size, at most once a second, and tries to make it smaller where it matters. Not within a transaction. */
     look() {
@@ -27,8 +28,10 @@ export function createWalGuard(wal: Wal, limit: number, time: TimeSource) {
       bytes = wal.bytes()
     },
     /** Why nothing may be written now; null while it may. */
-    refusal: (): string | null => (bytes > limit ? `${held()}; until then nothing more is written (max_wal_bytes)` : null),
+    refusal: (): string | null =>
+      bytes > limit ? `${held()}; until then nothing more is written (max_wal_bytes)` : null,
     /** What an operator has to know before it comes to that, as a sentence; null while there is nothing. */
-    warning: (): string | null => (bytes * 2 > limit ? `${held()}; above ${Math.ceil(limit / MB)} MB (max_wal_bytes) writes are refused` : null),
+    warning: (): string | null =>
+      bytes * 2 > limit ? `${held()}; above ${Math.ceil(limit / MB)} MB (max_wal_bytes) writes are refused` : null,
   }
 }

@@ -74,7 +74,13 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
     const piece = textFrom(text.text, watch.attempt === text.attempt ? watch.offset : 0)
     if (piece !== null) move(session, taskId, watch, text.attempt, piece)
   }
-  const move = (session: number, taskId: string, watch: Watch, attempt: number, piece: { offset: number; delta: string }): void => {
+  const move = (
+    session: number,
+    taskId: string,
+    watch: Watch,
+    attempt: number,
+    piece: { offset: number; delta: string },
+  ): void => {
     const { attempt: lastAttempt, offset: lastOffset } = watch
     undo(() => {
       watch.attempt = lastAttempt
@@ -113,7 +119,8 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
       for (const [session, watch] of watched.get(taskId) ?? []) {
         if (!watch.output) continue
         // Who has all that came before gets the piece as it is: to look into the text would join its pieces every time.
-        if (watch.attempt === attempt && watch.offset === offset) move(session, taskId, watch, attempt, { offset, delta })
+        if (watch.attempt === attempt && watch.offset === offset)
+          move(session, taskId, watch, attempt, { offset, delta })
         else catchUp(session, taskId, watch)
       }
     },
@@ -127,11 +134,23 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
      * @param taskId null: of a task to be
      * @param more how many watches it is about to take besides
      */
-    refusal(session: number, taskId: string | null, more: number): { code: 'rate_limited' | 'unavailable'; message: string } | null {
+    refusal(
+      session: number,
+      taskId: string | null,
+      more: number,
+    ): { code: 'rate_limited' | 'unavailable'; message: string } | null {
       const tasks = tasksOf.get(session)
       if (taskId !== null && tasks?.has(taskId) === true) return null
-      if ((tasks?.size ?? 0) + more >= MAX_WATCHES) return { code: 'rate_limited', message: `this session watches ${MAX_WATCHES} tasks, the most one may; wait for some to end, or watch fewer` }
-      if (watches + more >= MAX_ALL_WATCHES) return { code: 'unavailable', message: `the service keeps ${MAX_ALL_WATCHES} watches, the most it does; watch again later` }
+      if ((tasks?.size ?? 0) + more >= MAX_WATCHES)
+        return {
+          code: 'rate_limited',
+          message: `this session watches ${MAX_WATCHES} tasks, the most one may; wait for some to end, or watch fewer`,
+        }
+      if (watches + more >= MAX_ALL_WATCHES)
+        return {
+          code: 'unavailable',
+          message: `the service keeps ${MAX_ALL_WATCHES} watches, the most it does; watch again later`,
+        }
       return null
     },
 
@@ -157,7 +176,10 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
       for (const [taskId, { status, attempt }] of changes) {
         const sessions = watched.get(taskId)
         if (sessions === undefined) continue
-        const message = status === 'in_progress' && attempt !== null ? statusMessage({ task_id: taskId, status, attempt }) : tellOf(task(taskId))
+        const message =
+          status === 'in_progress' && attempt !== null
+            ? statusMessage({ task_id: taskId, status, attempt })
+            : tellOf(task(taskId))
         if (message === null) continue
         for (const session of [...sessions.keys()]) {
           send(session, message)
@@ -169,15 +191,32 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
   }
 }
 
-const statusMessage = ({ task_id, status, attempt }: { task_id: string; status: 'pending' | 'in_progress'; attempt: number }) => ({ type: 'task.status' as const, task_id, status, attempt })
+const statusMessage = ({
+  task_id,
+  status,
+  attempt,
+}: {
+  task_id: string
+  status: 'pending' | 'in_progress'
+  attempt: number
+}) => ({ type: 'task.status' as const, task_id, status, attempt })
 
-const tellOf = (task: TaskRow | undefined): ReturnType<typeof answerOf> | null => (task === undefined ? null : answerOf(task))
+const tellOf = (task: TaskRow | undefined): ReturnType<typeof answerOf> | null =>
+  task === undefined ? null : answerOf(task)
 
 /** What there is to say of a task: its result, or where it stands. */
 export function answerOf(task: TaskRow): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
   const { task_id, status, attempt, error } = task
   if (status === 'pending' || status === 'in_progress') return statusMessage({ task_id, status, attempt })
-  const result = task.output === null ? null : { output: task.output, confidence: task.confidence, completed_at: task.completed_at, inference_node_id: task.inference_node_id }
+  const result =
+    task.output === null
+      ? null
+      : {
+          output: task.output,
+          confidence: task.confidence,
+          completed_at: task.completed_at,
+          inference_node_id: task.inference_node_id,
+        }
   return { type: 'task.result', task_id, status, result, error }
 }
 

@@ -44,7 +44,13 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
 
   const coordinator = createCoordinator({
     // Short times, so that what takes a minute in earnest is seen in seconds here.
-    settings: inferenceDefaults({ database_path: join(dir, 'inference.db'), api_port: 0, heartbeat_interval: 1, reconnect_grace: 2, shutdown_timeout: 2 }),
+    settings: inferenceDefaults({
+      database_path: join(dir, 'inference.db'),
+      api_port: 0,
+      heartbeat_interval: 1,
+      reconnect_grace: 2,
+      shutdown_timeout: 2,
+    }),
     log: silentLog(),
   })
   onEnd(() => coordinator.stop())
@@ -57,7 +63,14 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
   say(`a model server streams on ${modelServer.url}`)
 
   const nodes = [
-    startNode(dir, 'gpu-ollama', url, ['llama-3-8b', 'gemma-2-9b', 'qwen-2-7b'], 4, ['type = "openai"', `base_url = "${modelServer.url}"`, '[backend.models]', '"llama-3-8b" = "llama3:8b"', '"gemma-2-9b" = "gemma2:9b"', '"qwen-2-7b" = "qwen2:7b"']),
+    startNode(dir, 'gpu-ollama', url, ['llama-3-8b', 'gemma-2-9b', 'qwen-2-7b'], 4, [
+      'type = "openai"',
+      `base_url = "${modelServer.url}"`,
+      '[backend.models]',
+      '"llama-3-8b" = "llama3:8b"',
+      '"gemma-2-9b" = "gemma2:9b"',
+      '"qwen-2-7b" = "qwen2:7b"',
+    ]),
     startNode(dir, 'gpu-doomed', url, ['llama', 'mistral', 'deepseek', 'gemma'], 3, ['type = "echo"', 'delay = 0.4']),
     startNode(dir, 'gpu-steady', url, ['mistral', 'deepseek'], 2, ['type = "echo"', 'delay = 0.15']),
   ]
@@ -75,11 +88,13 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
 
   const plan = planTasks(TASKS)
   for (const { ends: _, ...task } of plan) await rest.post('/api/v1/tasks/submit', task, v.unknown())
-  say(`${plan.length} tasks of ${new Set(plan.map((t) => t.model_name)).size} models are submitted; those with higher fees go first`)
+  say(
+    `${plan.length} tasks of ${new Set(plan.map((t) => t.model_name)).size} models are submitted; those with higher fees go first`,
+  )
 
   const doomed = nodes[1]
   let killed = false
-  for (let last = ''; ; ) {
+  for (let last = ''; ;) {
     const view = await look(rest)
     screen.show(liveLines(view))
     const counters = liveLines(view).at(-1) ?? ''
@@ -106,11 +121,14 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
   const wrong = problems(ended)
   if (!killed) wrong.push('the node that was to be killed never worked')
   if (!ended.some((t) => t.result?.inference_node_id === 'old-poller')) wrong.push('the polling node got nothing')
-  if (!ended.some((t) => t.status === 'completed' && t.attempts > 1)) wrong.push('no task of the killed node was taken over')
+  if (!ended.some((t) => t.status === 'completed' && t.attempts > 1))
+    wrong.push('no task of the killed node was taken over')
   screen.say('')
   for (const problem of wrong) screen.say(`WRONG: ${problem}`)
   if (wrong.length === 0) {
-    screen.say(`${ended.filter((t) => t.status === 'completed').length} of ${ended.length} tasks are completed, each with one result; 1 asked for more time than it allowed and is timeout, as it should be.`)
+    screen.say(
+      `${ended.filter((t) => t.status === 'completed').length} of ${ended.length} tasks are completed, each with one result; 1 asked for more time than it allowed and is timeout, as it should be.`,
+    )
   }
   return wrong.length === 0
 }
@@ -120,6 +138,7 @@ async function nodesOnline(rest: RestClient, nodes: readonly NodeProcess[]): Pro
     const view = await look(rest)
     if (nodes.every((n) => view.nodes.some((x) => x.node_id === n.id && x.status === 'online'))) return
     const gone = nodes.find((n) => n.child.exitCode !== null)
-    if (gone !== undefined || Date.now() > end) throw new Error(`${gone?.id ?? 'a node'} did not come online:\n${(gone ?? nodes[0])?.tail()}`)
+    if (gone !== undefined || Date.now() > end)
+      throw new Error(`${gone?.id ?? 'a node'} did not come online:\n${(gone ?? nodes[0])?.tail()}`)
   }
 }

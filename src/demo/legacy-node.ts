@@ -5,8 +5,17 @@ import type { RestClient } from '../lib/rest-client.js'
 const polled = v.nullable(v.object({ task_id: v.string(), user_input: v.string(), model_name: v.string() }))
 
 /** A node of the old kind: registers over REST, polls, works, completes. Ends when `signal` is aborted. */
-export async function runLegacyNode(rest: RestClient, nodeId: string, models: string[], signal: AbortSignal): Promise<void> {
-  await rest.post('/api/v1/nodes/register', { node_id: nodeId, endpoint: 'http://127.0.0.1:5000', public_key: 'legacy-placeholder', supported_models: models }, v.unknown())
+export async function runLegacyNode(
+  rest: RestClient,
+  nodeId: string,
+  models: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  await rest.post(
+    '/api/v1/nodes/register',
+    { node_id: nodeId, endpoint: 'http://127.0.0.1:5000', public_key: 'legacy-placeholder', supported_models: models },
+    v.unknown(),
+  )
   while (!signal.aborted) {
     const task = await rest.get(`/api/v1/nodes/${nodeId}/tasks`, polled)
     if (task === null) {
@@ -14,6 +23,15 @@ export async function runLegacyNode(rest: RestClient, nodeId: string, models: st
       continue
     }
     await sleep(500)
-    await rest.post('/api/v1/tasks/complete', { task_id: task.task_id, output: `${task.model_name}, polled, says: ${task.user_input}`, confidence: 0.8, inference_node_id: nodeId }, v.unknown())
+    await rest.post(
+      '/api/v1/tasks/complete',
+      {
+        task_id: task.task_id,
+        output: `${task.model_name}, polled, says: ${task.user_input}`,
+        confidence: 0.8,
+        inference_node_id: nodeId,
+      },
+      v.unknown(),
+    )
   }
 }

@@ -30,7 +30,9 @@ export async function startModelServer(models: string[]): Promise<ModelServer> {
       const question = messages.at(-1)?.content ?? ''
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       const say = (delta: object, finish_reason: string | null): void =>
-        void response.write(`data: ${JSON.stringify({ id: 'demo', object: 'chat.completion.chunk', model, choices: [{ index: 0, delta, finish_reason }] })}\n\n`)
+        void response.write(
+          `data: ${JSON.stringify({ id: 'demo', object: 'chat.completion.chunk', model, choices: [{ index: 0, delta, finish_reason }] })}\n\n`,
+        )
       say({ role: 'assistant' }, null)
       if (question.includes(HANG)) return // the reader gives up
       for (const word of `You asked: ${question} ${model} says: 42.`.split(/(?<= )/)) {

@@ -14,17 +14,37 @@ export interface NodeProcess {
 }
 
 /** @param backend the lines of the section [backend] of its configuration */
-export function startNode(dir: string, id: string, coordinator: string, models: string[], slots: number, backend: string[]): NodeProcess {
+export function startNode(
+  dir: string,
+  id: string,
+  coordinator: string,
+  models: string[],
+  slots: number,
+  backend: string[],
+): NodeProcess {
   const home = join(dir, id)
   mkdirSync(home)
   writeFileSync(
     join(home, 'node.toml'),
-    ['[node]', `coordinator = "${coordinator}"`, `node_id = "${id}"`, `models = ${JSON.stringify(models)}`, `max_concurrent_tasks = ${slots}`, '', '[backend]', ...backend, ''].join('\n'),
+    [
+      '[node]',
+      `coordinator = "${coordinator}"`,
+      `node_id = "${id}"`,
+      `models = ${JSON.stringify(models)}`,
+      `max_concurrent_tasks = ${slots}`,
+      '',
+      '[backend]',
+      ...backend,
+      '',
+    ].join('\n'),
   )
   const logFile = join(home, 'log')
   const log = openSync(logFile, 'w')
   const cli = process.argv[1] ?? ''
-  const child = spawn(process.execPath, [cli, 'run-inference-node', '--config', 'node.toml'], { cwd: home, stdio: ['ignore', log, log] })
+  const child = spawn(process.execPath, [cli, 'run-inference-node', '--config', 'node.toml'], {
+    cwd: home,
+    stdio: ['ignore', log, log],
+  })
   closeSync(log)
   const exited = once(child, 'exit')
   return {

@@ -15,7 +15,14 @@ export interface PlannedTask {
 }
 
 export const MODELS = ['llama-3-8b', 'mistral-7b', 'deepseek-r1', 'gemma-2-9b'] as const
-const QUESTIONS = ['What is a group commit?', 'Why is the sky blue?', 'What does a lease protect?', 'Who was Ada Lovelace?', 'How long is a block?', 'What is proof of transfer?']
+const QUESTIONS = [
+  'What is a group commit?',
+  'Why is the sky blue?',
+  'What does a lease protect?',
+  'Who was Ada Lovelace?',
+  'How long is a block?',
+  'What is proof of transfer?',
+]
 
 /** Some dozens of tasks of several models and fees; the last one asks for more time than it allows. */
 export function planTasks(count: number): PlannedTask[] {
@@ -31,6 +38,17 @@ export function planTasks(count: number): PlannedTask[] {
     model_name: MODELS[i % MODELS.length] ?? MODELS[0],
     ends: 'completed',
   }))
-  const hopeless: PlannedTask = { task_id: 'demo-hopeless', user_address: 'ST1DEMO0', user_input: HANG, context: '', fee: 180, nonce: count, infer_fee: 9000, max_infer_time: 3, model_name: 'qwen-2-7b', ends: 'timeout' }
+  const hopeless: PlannedTask = {
+    task_id: 'demo-hopeless',
+    user_address: 'ST1DEMO0',
+    user_input: HANG,
+    context: '',
+    fee: 180,
+    nonce: count,
+    infer_fee: 9000,
+    max_infer_time: 3,
+    model_name: 'qwen-2-7b',
+    ends: 'timeout',
+  }
   return [...tasks, hopeless]
 }

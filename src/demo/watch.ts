@@ -4,8 +4,24 @@ import { table } from '../lib/table.js'
 import type { PlannedTask } from './plan.js'
 import { bar } from './screen.js'
 
-const stats = v.object({ total_tasks: v.number(), pending_tasks: v.number(), processing_tasks: v.number(), completed_tasks: v.number(), failed_tasks: v.number(), timeout_tasks: v.number() })
-const nodes = v.array(v.object({ node_id: v.string(), status: v.string(), transport: v.string(), supported_models: v.array(v.string()), in_progress_tasks: v.number(), max_concurrent_tasks: v.number() }))
+const stats = v.object({
+  total_tasks: v.number(),
+  pending_tasks: v.number(),
+  processing_tasks: v.number(),
+  completed_tasks: v.number(),
+  failed_tasks: v.number(),
+  timeout_tasks: v.number(),
+})
+const nodes = v.array(
+  v.object({
+    node_id: v.string(),
+    status: v.string(),
+    transport: v.string(),
+    supported_models: v.array(v.string()),
+    in_progress_tasks: v.number(),
+    max_concurrent_tasks: v.number(),
+  }),
+)
 const status = v.object({
   status: v.string(),
   attempts: v.number(),
@@ -33,7 +49,13 @@ export function liveLines({ stats: s, nodes: n }: { stats: Stats; nodes: Nodes }
     '',
     ...table(
       ['node', 'by', 'status', 'works on', 'models'],
-      n.map((x) => [x.node_id, x.transport, x.status, `${'#'.repeat(x.in_progress_tasks)}${'.'.repeat(Math.max(0, x.max_concurrent_tasks - x.in_progress_tasks))}`, x.supported_models.join(', ')]),
+      n.map((x) => [
+        x.node_id,
+        x.transport,
+        x.status,
+        `${'#'.repeat(x.in_progress_tasks)}${'.'.repeat(Math.max(0, x.max_concurrent_tasks - x.in_progress_tasks))}`,
+        x.supported_models.join(', '),
+      ]),
     ),
     '',
     `${bar(s.completed_tasks + s.failed_tasks + s.timeout_tasks, s.total_tasks)} done   ${s.pending_tasks} waiting, ${s.processing_tasks} worked on, ${s.completed_tasks} completed, ${s.timeout_tasks} timeout, ${s.failed_tasks} failed`,
@@ -42,13 +64,17 @@ export function liveLines({ stats: s, nodes: n }: { stats: Stats; nodes: Nodes }
 
 /** What became of every task. */
 export const results = (rest: RestClient, plan: PlannedTask[]): Promise<Ended[]> =>
-  Promise.all(plan.map(async (planned) => ({ ...(await rest.get(`/api/v1/tasks/${planned.task_id}/status`, status)), planned })))
+  Promise.all(
+    plan.map(async (planned) => ({ ...(await rest.get(`/api/v1/tasks/${planned.task_id}/status`, status)), planned })),
+  )
 
 /** Why a task did not end as it should; empty when all did. */
 export const problems = (ended: Ended[]): string[] =>
   ended.flatMap((t) => {
-    if (t.status !== t.planned.ends) return [`${t.planned.task_id} is ${t.status} and should be ${t.planned.ends}: ${t.error ?? ''}`]
-    if (t.planned.ends === 'completed' && !(t.result?.output ?? '').includes(t.planned.user_input)) return [`${t.planned.task_id} has an answer to something else`]
+    if (t.status !== t.planned.ends)
+      return [`${t.planned.task_id} is ${t.status} and should be ${t.planned.ends}: ${t.error ?? ''}`]
+    if (t.planned.ends === 'completed' && !(t.result?.output ?? '').includes(t.planned.user_input))
+      return [`${t.planned.task_id} has an answer to something else`]
     return []
   })
 
@@ -57,7 +83,12 @@ export function summaryLines(ended: Ended[], killed: string): string[] {
   const rows = names.map((name) => {
     const own = ended.filter((t) => (t.result?.inference_node_id ?? '(no result)') === name)
     const again = own.filter((t) => t.attempts > 1).length
-    return [name === killed ? `${name} (killed)` : name, own.length, again, [...new Set(own.map((t) => t.model_name))].sort().join(', ')]
+    return [
+      name === killed ? `${name} (killed)` : name,
+      own.length,
+      again,
+      [...new Set(own.map((t) => t.model_name))].sort().join(', '),
+    ]
   })
   return table(['node', 'tasks', 'second attempts', 'models'], rows)
 }

@@ -7,10 +7,15 @@ import { envelope, envelopeText, errorEnvelope, RETRY_AFTER } from '../wire/enve
 export const ok = (c: Context, data: unknown): Response => c.json(envelope(data))
 
 /** @param data JSON already */
-export const okText = (c: Context, data: string): Response => c.body(envelopeText(data), 200, { 'Content-Type': 'application/json' })
+export const okText = (c: Context, data: string): Response =>
+  c.body(envelopeText(data), 200, { 'Content-Type': 'application/json' })
 
 /** A refusal as HTTP; `data` only where an error still says something. */
 export function fail(c: Context, { code, message }: Pick<Refusal, 'code' | 'message'>, data: unknown = null): Response {
   const { status, retry } = errors[code]
-  return c.json(errorEnvelope(code, message, data), status as ContentfulStatusCode, retry ? { 'Retry-After': String(RETRY_AFTER) } : undefined)
+  return c.json(
+    errorEnvelope(code, message, data),
+    status as ContentfulStatusCode,
+    retry ? { 'Retry-After': String(RETRY_AFTER) } : undefined,
+  )
 }

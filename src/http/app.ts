@@ -9,7 +9,16 @@ import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { CLIENT_PATH } from '../wire/client.js'
 import { id } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
-import { batchBody, completeBody, failBody, heartbeatBody, listQuery, registerBody, submitBody, type Submission } from '../wire/rest.js'
+import {
+  batchBody,
+  completeBody,
+  failBody,
+  heartbeatBody,
+  listQuery,
+  registerBody,
+  submitBody,
+  type Submission,
+} from '../wire/rest.js'
 import { fail, ok, okText } from './answers.js'
 import { decode, limitBody, parse, readBody } from './body.js'
 import { limitRate } from './rate-limit.js'
@@ -38,7 +47,15 @@ const pathOf = (url: string): string => {
 const POLL = '/api/v1/nodes/:node_id/tasks'
 
 /** The REST contract. Every route parses its input once and calls the core; only here outcomes become HTTP. */
-export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic, log, asyncapi, wall }: AppParts): Hono {
+export function createApp({
+  call,
+  maxBodyBytes,
+  maxRequestsPerSecond,
+  monotonic,
+  log,
+  asyncapi,
+  wall,
+}: AppParts): Hono {
   const app = new Hono()
   const boot = randomBytes(6).toString('hex')
   let requests = 0
@@ -60,7 +77,11 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     app.get(path, handler)
   }
   /** A route with a body: what it answers is the core's word, or its own. */
-  const post = <S extends v.GenericSchema>(path: string, schema: S, handle: (body: v.InferOutput<S>) => Promise<Outcome<unknown>>): void => {
+  const post = <S extends v.GenericSchema>(
+    path: string,
+    schema: S,
+    handle: (body: v.InferOutput<S>) => Promise<Outcome<unknown>>,
+  ): void => {
     allow(path, ['POST'])
     app.post(path, limit, async (c) => {
       const body = await readBody(c, schema)
@@ -72,7 +93,8 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     if (refusal.code === 'internal') throw new Error(refusal.message)
     return fail(c, refusal)
   }
-  const answer = (c: Context, outcome: Outcome<unknown>): Response => (outcome.ok ? ok(c, outcome.value) : refused(c, outcome))
+  const answer = (c: Context, outcome: Outcome<unknown>): Response =>
+    outcome.ok ? ok(c, outcome.value) : refused(c, outcome)
   /** The id that is a segment of the path: the one before the last, unless told. Not c.req.param(): that leaves what it cannot decode as it is. */
   const pathId = (c: Context, name: string, place = -2): Outcome<string> => {
     const segment = decode(pathOf(c.req.url).split('/').at(place) ?? '')
@@ -83,16 +105,23 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
   const runningIds = (c: Context): Outcome<string[] | null> => {
     const list = /[?&]running=([^&#]*)/.exec(c.req.url)?.[1]
     if (list === undefined) return done(null)
-    const decoded = list.split(',').filter((s) => s !== '').map((s) => decode(s.replaceAll('+', ' ')))
+    const decoded = list
+      .split(',')
+      .filter((s) => s !== '')
+      .map((s) => decode(s.replaceAll('+', ' ')))
     const bad = decoded.find((d) => !d.ok)
-    return bad?.ok === false ? refuse('invalid_request', `running: ${bad.message}`) : done(decoded.flatMap((d) => (d.ok ? [d.value] : [])))
+    return bad?.ok === false
+      ? refuse('invalid_request', `running: ${bad.message}`)
+      : done(decoded.flatMap((d) => (d.ok ? [d.value] : [])))
   }
   const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<unknown>> => {
     const o = await outcome
     return o.ok ? done(text) : o
   }
 
-  post('/api/v1/nodes/register', registerBody, (node) => said(call({ op: 'register', node }), 'Node registered successfully'))
+  post('/api/v1/nodes/register', registerBody, (node) =>
+    said(call({ op: 'register', node }), 'Node registered successfully'),
+  )
   post('/api/v1/nodes/heartbeat', heartbeatBody, (b) => said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'))
 
   allow(POLL, ['GET'])
@@ -113,15 +142,25 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     return nodes.ok ? ok(c, nodes.value.map(nodeEntry)) : refused(c, nodes)
   })
 
-  for (const [path, whose] of [[NODE_PATH, 'node'], [CLIENT_PATH, 'submitter']] as const) {
+  for (const [path, whose] of [
+    [NODE_PATH, 'node'],
+    [CLIENT_PATH, 'submitter'],
+  ] as const) {
     get(path, (c) => {
       c.header('Upgrade', 'websocket')
-      return fail(c, refuse('upgrade_required', `this is the WebSocket endpoint of ${whose} sessions; connect with a WebSocket client`))
+      return fail(
+        c,
+        refuse(
+          'upgrade_required',
+          `this is the WebSocket endpoint of ${whose} sessions; connect with a WebSocket client`,
+        ),
+      )
     })
   }
 
   /** What REST says of a submission: its id, whether it was known or not. */
-  const submitted = (o: Outcome<Submitted> = refuse('internal', 'no outcome')): Outcome<{ task_id: string }> => (o.ok ? done({ task_id: o.value.task_id }) : o)
+  const submitted = (o: Outcome<Submitted> = refuse('internal', 'no outcome')): Outcome<{ task_id: string }> =>
+    o.ok ? done({ task_id: o.value.task_id }) : o
   const submit = async (submission: Submission): Promise<Outcome<unknown>> => {
     const outcome = await call({ op: 'submit', tasks: [submission] })
     return outcome.ok ? submitted(outcome.value[0]) : outcome
@@ -142,11 +181,21 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
     return done({ results })
   })
 
-  post('/api/v1/tasks/complete', completeBody, ({ inference_node_id, ...b }) => said(call({ op: 'complete', node_id: inference_node_id, ...b }), 'Task completed'))
-  post('/api/v1/tasks/fail', failBody, ({ inference_node_id, ...b }) => said(call({ op: 'fail', node_id: inference_node_id, ...b }), 'Task failed'))
+  post('/api/v1/tasks/complete', completeBody, ({ inference_node_id, ...b }) =>
+    said(call({ op: 'complete', node_id: inference_node_id, ...b }), 'Task completed'),
+  )
+  post('/api/v1/tasks/fail', failBody, ({ inference_node_id, ...b }) =>
+    said(call({ op: 'fail', node_id: inference_node_id, ...b }), 'Task failed'),
+  )
 
   /** A route without a body that changes something named in its path. */
-  const command = (method: 'POST' | 'DELETE', path: string, name: 'task_id' | 'node_id', text: string, operation: (subject: string) => Operation): void => {
+  const command = (
+    method: 'POST' | 'DELETE',
+    path: string,
+    name: 'task_id' | 'node_id',
+    text: string,
+    operation: (subject: string) => Operation,
+  ): void => {
     allow(path, [method])
     app.on(method, path, async (c) => {
       const subject = pathId(c, name, method === 'DELETE' ? -1 : -2)
@@ -154,12 +203,32 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
       return answer(c, await said(call(operation(subject.value)), text))
     })
   }
-  command('POST', '/api/v1/tasks/:task_id/cancel', 'task_id', 'Task cancelled', (task_id) => ({ op: 'cancel', task_id }))
-  command('POST', '/api/v1/tasks/:task_id/retry', 'task_id', 'Task queued again', (task_id) => ({ op: 'retry', task_id }))
-  command('POST', '/api/v1/nodes/:node_id/drain', 'node_id', 'Node drains', (node_id) => ({ op: 'drain', node_id, drained: true }))
-  command('POST', '/api/v1/nodes/:node_id/resume', 'node_id', 'Node resumed', (node_id) => ({ op: 'drain', node_id, drained: false }))
+  command('POST', '/api/v1/tasks/:task_id/cancel', 'task_id', 'Task cancelled', (task_id) => ({
+    op: 'cancel',
+    task_id,
+  }))
+  command('POST', '/api/v1/tasks/:task_id/retry', 'task_id', 'Task queued again', (task_id) => ({
+    op: 'retry',
+    task_id,
+  }))
+  command('POST', '/api/v1/nodes/:node_id/drain', 'node_id', 'Node drains', (node_id) => ({
+    op: 'drain',
+    node_id,
+    drained: true,
+  }))
+  command('POST', '/api/v1/nodes/:node_id/resume', 'node_id', 'Node resumed', (node_id) => ({
+    op: 'drain',
+    node_id,
+    drained: false,
+  }))
   // A parameter must not take the place of a route that has a name.
-  command('DELETE', '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}', 'node_id', 'Node forgotten', (node_id) => ({ op: 'forget', node_id }))
+  command(
+    'DELETE',
+    '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}',
+    'node_id',
+    'Node forgotten',
+    (node_id) => ({ op: 'forget', node_id }),
+  )
 
   get('/api/v1/tasks', async (c) => {
     const query = parse(listQuery, c.req.query())
@@ -208,7 +277,10 @@ export function createApp({ call, maxBodyBytes, maxRequestsPerSecond, monotonic,
   app.onError((error, c) => {
     const requestId = c.res.headers.get('X-Request-Id')
     log.error({ err: error, request_id: requestId, method: c.req.method, path: c.req.path }, 'request failed')
-    return fail(c, refuse('internal', `the service failed; its operator finds the cause in the log under request ${requestId}`))
+    return fail(
+      c,
+      refuse('internal', `the service failed; its operator finds the cause in the log under request ${requestId}`),
+    )
   })
   return app
 }

@@ -28,7 +28,10 @@ export function limitBody(max: number): MiddlewareHandler {
 export async function readBody<S extends v.GenericSchema>(c: Context, schema: S): Promise<Outcome<v.InferOutput<S>>> {
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (type !== 'application/json') {
-    return refuse('unsupported_media_type', `Content-Type: must be application/json, not ${type === undefined ? 'missing' : JSON.stringify(type.slice(0, 100))}`)
+    return refuse(
+      'unsupported_media_type',
+      `Content-Type: must be application/json, not ${type === undefined ? 'missing' : JSON.stringify(type.slice(0, 100))}`,
+    )
   }
   let source: string
   try {
@@ -41,7 +44,10 @@ export async function readBody<S extends v.GenericSchema>(c: Context, schema: S)
   try {
     value = JSON.parse(keepLongAmounts(source))
   } catch (error) {
-    return refuse('invalid_request', `the body is not valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ''}`)
+    return refuse(
+      'invalid_request',
+      `the body is not valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ''}`,
+    )
   }
   return parse(schema, value)
 }

@@ -13,7 +13,11 @@ const MAX_ADDRESSES = 50_000
  * @param now ms, monotonic
  * @param isLocal addresses that are not counted
  */
-export function limitRate(perSecond: number, now: () => number, isLocal: (address: string) => boolean = isLoopback): MiddlewareHandler<{ Bindings: Partial<HttpBindings> }> {
+export function limitRate(
+  perSecond: number,
+  now: () => number,
+  isLocal: (address: string) => boolean = isLoopback,
+): MiddlewareHandler<{ Bindings: Partial<HttpBindings> }> {
   const rates = new Map<string, () => boolean>()
   return async (c, next) => {
     // One that has reset its connection has no address any more: all of those are counted as one.
@@ -25,6 +29,14 @@ export function limitRate(perSecond: number, now: () => number, isLocal: (addres
       withinRate = createRate(perSecond, now)
       rates.set(address, withinRate)
     }
-    return withinRate() ? next() : fail(c, refuse('rate_limited', `more than ${perSecond} requests a second from ${address}; send fewer, or many submissions in one batch`))
+    return withinRate()
+      ? next()
+      : fail(
+          c,
+          refuse(
+            'rate_limited',
+            `more than ${perSecond} requests a second from ${address}; send fewer, or many submissions in one batch`,
+          ),
+        )
   }
 }

@@ -31,7 +31,11 @@ export interface ServerParts {
 /** What takes work on, and so is refused under too much load. */
 const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
 const REFUSAL = JSON.stringify(errorEnvelope('unavailable', BUSY))
-const REFUSAL_HEADERS = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(REFUSAL), 'Retry-After': RETRY_AFTER }
+const REFUSAL_HEADERS = {
+  'Content-Type': 'application/json',
+  'Content-Length': Buffer.byteLength(REFUSAL),
+  'Retry-After': RETRY_AFTER,
+}
 
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
 export function createServer({ app, tls, log, overloaded }: ServerParts): Server {
@@ -41,24 +45,35 @@ export function createServer({ app, tls, log, overloaded }: ServerParts): Server
       const wrong = error instanceof RequestError
       if (!wrong) log.error({ err: error }, 'request failed')
       const code = wrong ? 'invalid_request' : 'internal'
-      const message = error instanceof RequestError ? `the request cannot be read: ${error.message}` : 'the service failed; its operator finds the cause in the log'
-      return Response.json(errorEnvelope(code, message), { status: errors[code].status, headers: { 'X-Request-Id': crypto.randomUUID() } })
+      const message =
+        error instanceof RequestError
+          ? `the request cannot be read: ${error.message}`
+          : 'the service failed; its operator finds the cause in the log'
+      return Response.json(errorEnvelope(code, message), {
+        status: errors[code].status,
+        headers: { 'X-Request-Id': crypto.randomUUID() },
+      })
     },
   })
   // It answers its own failures; the promise it gives is always kept.
   const listener: RequestListener = (request, response) => {
     // Before anything is read or parsed: to refuse must cost a fraction of what it saves.
     if (request.method === 'POST' && overloaded() && SUBMISSION.test(request.url ?? '')) {
-      response.writeHead(errors.unavailable.status, { ...REFUSAL_HEADERS, 'X-Request-Id': crypto.randomUUID() }).end(REFUSAL)
+      response
+        .writeHead(errors.unavailable.status, { ...REFUSAL_HEADERS, 'X-Request-Id': crypto.randomUUID() })
+        .end(REFUSAL)
     } else void listen(request, response)
   }
-  const server = tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
+  const server =
+    tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-    if (error.code === 'HPE_HEADER_OVERFLOW') return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
-    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return answerRaw(socket, 'request_timeout', `the request took longer than ${REQUEST_TIMEOUT / 1000} s to arrive`)
+    if (error.code === 'HPE_HEADER_OVERFLOW')
+      return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+      return answerRaw(socket, 'request_timeout', `the request took longer than ${REQUEST_TIMEOUT / 1000} s to arrive`)
     answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
   })
   return server

@@ -36,7 +36,12 @@ export const taskStatus = ({ task, begun }: TaskView) => ({
   result:
     task.output === null
       ? null
-      : { output: task.output, confidence: task.confidence, completed_at: task.completed_at, inference_node_id: task.inference_node_id },
+      : {
+          output: task.output,
+          confidence: task.confidence,
+          completed_at: task.completed_at,
+          inference_node_id: task.inference_node_id,
+        },
 })
 
 /** A task with its history: what its submitter sees, and every attempt. */
@@ -54,16 +59,24 @@ export const taskDetail = (d: TaskDetail) => {
       end: a.end,
       fault: a.fault,
       error: a.error,
-      usage: a.prompt_tokens === null ? null : { prompt_tokens: a.prompt_tokens, completion_tokens: a.completion_tokens },
+      usage:
+        a.prompt_tokens === null ? null : { prompt_tokens: a.prompt_tokens, completion_tokens: a.completion_tokens },
     })),
     /** The ends before each retry, oldest first. */
-    earlier_ends: d.reopenings.map(({ attempt, status: ended, error, ended_at, reopened_at }) => ({ attempt, status: ended, error, ended_at, reopened_at })),
+    earlier_ends: d.reopenings.map(({ attempt, status: ended, error, ended_at, reopened_at }) => ({
+      attempt,
+      status: ended,
+      error,
+      ended_at,
+      reopened_at,
+    })),
     waiting: d.waiting,
   }
 }
 
 /** A page of the list, as JSON: its lines come as text from the store. */
-export const taskPage = ({ tasks, next }: Results['list']): string => `{"tasks":${tasks},"next_cursor":${next === null ? 'null' : `"${next}"`}}`
+export const taskPage = ({ tasks, next }: Results['list']): string =>
+  `{"tasks":${tasks},"next_cursor":${next === null ? 'null' : `"${next}"`}}`
 
 export const nodeEntry = ({ row, models, status, in_progress_tasks, cooled_until }: NodeView) => ({
   node_id: row.node_id,

@@ -8,12 +8,15 @@ import { writeSync } from 'node:fs'
 export function createLogStream(fd: number, write: (fd: number, bytes: Uint8Array) => number = writeSync) {
   let lost = 0
   const put = (line: string): void => {
-    for (let bytes = Buffer.from(line); bytes.length > 0; ) bytes = bytes.subarray(write(fd, bytes))
+    for (let bytes = Buffer.from(line); bytes.length > 0;) bytes = bytes.subarray(write(fd, bytes))
   }
   return {
     write(line: string) {
       try {
-        if (lost > 0) put(`${JSON.stringify({ level: 40, time: Date.now(), event: 'log.lost', lines: lost, msg: `${lost} log lines were lost` })}\n`)
+        if (lost > 0)
+          put(
+            `${JSON.stringify({ level: 40, time: Date.now(), event: 'log.lost', lines: lost, msg: `${lost} log lines were lost` })}\n`,
+          )
         lost = 0
         put(line)
       } catch {

@@ -12,7 +12,16 @@ export function createLog({ name, debug }: { name: string; debug: boolean }): Lo
   const level = debug ? 'debug' : 'info'
   // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
   if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
-  return pino({ name, level }, PinoPretty({ sync: true, ignore: 'pid,hostname,name,event', errorLikeObjectKeys: ['err'], translateTime: 'SYS:HH:MM:ss', singleLine: true }))
+  return pino(
+    { name, level },
+    PinoPretty({
+      sync: true,
+      ignore: 'pid,hostname,name,event',
+      errorLikeObjectKeys: ['err'],
+      translateTime: 'SYS:HH:MM:ss',
+      singleLine: true,
+    }),
+  )
 }
 
 /** For tests and embedding: says nothing. */

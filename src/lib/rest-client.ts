@@ -19,7 +19,10 @@ const envelope = v.object({ success: v.boolean(), data: v.unknown(), error: v.nu
 /** @param base the service's address, such as `http://127.0.0.1:8080`, with a path where a proxy adds one */
 export function createRestClient(base: string): RestClient {
   const url = base.replace(/\/+$/, '')
-  const foreign = (): RestError => new RestError(`${url} answers, but not as this inference service does; check the address, and that both have the same version`)
+  const foreign = (): RestError =>
+    new RestError(
+      `${url} answers, but not as this inference service does; check the address, and that both have the same version`,
+    )
 
   const call = async (path: string, init: RequestInit): Promise<unknown> => {
     let status: number
@@ -29,7 +32,10 @@ export function createRestClient(base: string): RestClient {
       status = response.status
       text = await response.text()
     } catch (error) {
-      throw new RestError(`${url} cannot be reached (${reasonOf(error)}); start the service, or give its address with --url`, { cause: error })
+      throw new RestError(
+        `${url} cannot be reached (${reasonOf(error)}); start the service, or give its address with --url`,
+        { cause: error },
+      )
     }
     if (status === 204) return null
     const answer = v.safeParse(v.pipe(v.string(), v.parseJson(), envelope), text)
@@ -44,7 +50,15 @@ export function createRestClient(base: string): RestClient {
   }
   return {
     get: async (path, data) => read(data, await call(path, {})),
-    post: async (path, body, data) => read(data, await call(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })),
+    post: async (path, body, data) =>
+      read(
+        data,
+        await call(path, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }),
+      ),
     order: async (method, path, data) => read(data, await call(path, { method })),
   }
 }

@@ -11,12 +11,16 @@ export interface SettingDoc {
 }
 
 /** A setting with what the documentation says of it. */
-export const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description))
+export const described = <S extends v.GenericSchema>(schema: S, description: string) =>
+  v.pipe(schema, v.description(description))
 
 /** A duration in seconds, fractions allowed. */
 export const seconds = (min: number, max: number, fallback: number, description: string) => {
   const expected = `must be a number of seconds from ${min} to ${max}`
-  return described(v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback), description)
+  return described(
+    v.optional(v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected)), fallback),
+    description,
+  )
 }
 
 /**
@@ -42,16 +46,27 @@ export function readToml(file: string): Record<string, unknown> {
  * @param where the file or flags they come from, for the error
  * @throws ConfigError one line that names the place, the key and what was expected
  */
-export function parseSettings<S extends v.GenericSchema>(schema: S, settings: unknown, where: string): Readonly<v.InferOutput<S>> {
+export function parseSettings<S extends v.GenericSchema>(
+  schema: S,
+  settings: unknown,
+  where: string,
+): Readonly<v.InferOutput<S>> {
   const result = v.safeParse(schema, settings)
   if (result.success) return deepFreeze(result.output)
   const issue = result.issues[0]
   const key = v.getDotPath(issue) ?? 'the file'
   if (issue.type === 'strict_object') {
-    const what = issue.expected === 'never' ? 'is not a known key' : issue.received === 'undefined' ? 'is missing' : 'must be a section'
+    const what =
+      issue.expected === 'never'
+        ? 'is not a known key'
+        : issue.received === 'undefined'
+          ? 'is missing'
+          : 'must be a section'
     throw new ConfigError(`${where}: ${key} ${what}; see the README for every key`)
   }
-  throw new ConfigError(`${where}: ${key} ${issue.received === 'undefined' ? `is missing; it ${issue.message}` : issue.message}`)
+  throw new ConfigError(
+    `${where}: ${key} ${issue.received === 'undefined' ? `is missing; it ${issue.message}` : issue.message}`,
+  )
 }
 
 /** Every key of a schema of sections, with its default and description. */
@@ -65,7 +80,8 @@ export function describeSettings(sections: Record<string, { entries: Record<stri
   )
 }
 
-const firstLine = (error: unknown): string => ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').trim()
+const firstLine = (error: unknown): string =>
+  ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').trim()
 
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {

@@ -3,11 +3,20 @@ export type Cell = string | number | null
 
 /** Columns as wide as their widest cell. Control characters are shown, not sent: a cell may hold what a stranger wrote. */
 export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
-  const shown = rows.map((row) => row.map((cell) => ({ text: cell === null ? '-' : oneLine(String(cell)), right: typeof cell === 'number' })))
+  const shown = rows.map((row) =>
+    row.map((cell) => ({ text: cell === null ? '-' : oneLine(String(cell)), right: typeof cell === 'number' })),
+  )
   const widths = head.map((title, i) => Math.max(title.length, ...shown.map((row) => row[i]?.text.length ?? 0)))
   const line = (row: readonly { text: string; right: boolean }[]): string =>
-    row.map(({ text, right }, i) => (right ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0))).join('  ').trimEnd()
-  return [line(head.map((text) => ({ text, right: false }))), widths.map((w) => '-'.repeat(w)).join('  '), ...shown.map(line)]
+    row
+      .map(({ text, right }, i) => (right ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd()
+  return [
+    line(head.map((text) => ({ text, right: false }))),
+    widths.map((w) => '-'.repeat(w)).join('  '),
+    ...shown.map(line),
+  ]
 }
 
 /** The text without anything that moves the cursor or ends the line. */
@@ -16,4 +25,5 @@ export const oneLine = (text: string): string => text.replace(/\p{Cc}/gu, escape
 /** The text without anything that moves the cursor but the ends of its lines. */
 export const harmless = (text: string): string => text.replace(/[^\P{Cc}\n]/gu, escaped)
 
-const escaped = (c: string): string => (c === '\n' ? '\\n' : c === '\t' ? '\\t' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+const escaped = (c: string): string =>
+  c === '\n' ? '\\n' : c === '\t' ? '\\t' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`

@@ -86,7 +86,8 @@ export function createAttempts(parts: AttemptsParts) {
     // First: whoever hears of it may drain or stop the node, and must not find it empty-handed.
     keep(result)
     const seconds = (performance.now() - entry.received) / 1000
-    if (result.type === 'task.complete') emit({ type: 'completed', task_id, attempt, characters: result.output.length, seconds })
+    if (result.type === 'task.complete')
+      emit({ type: 'completed', task_id, attempt, characters: result.output.length, seconds })
     else emit({ type: 'failed', task_id, attempt, error: told ?? result.error, retryable: result.retryable, seconds })
   }
 
@@ -101,7 +102,13 @@ export function createAttempts(parts: AttemptsParts) {
     const { task, abort } = entry
     abort.signal.addEventListener('abort', () => output.end(), { once: true })
     try {
-      const result = await runWork({ work: parts.work, task, signal: abort.signal, maxCharacters: channel.maxMessageBytes(), onText: (chunk) => output.push(chunk) })
+      const result = await runWork({
+        work: parts.work,
+        task,
+        signal: abort.signal,
+        maxCharacters: channel.maxMessageBytes(),
+        onText: (chunk) => output.push(chunk),
+      })
       if (!isHeld(entry)) return
       availability.proven()
       finish(entry, result)
@@ -122,15 +129,24 @@ export function createAttempts(parts: AttemptsParts) {
       startWaiting()
       if (working === 0) for (const call of onIdle.splice(0)) call()
     }
-    entry.abort.signal.addEventListener('abort', () => {
-      const takeBack = after(ABORT_GRACE, () => {
-        emit({ type: 'warning', message: `${attemptKey(entry.task)}: the work was told to stop and has not returned; its slot is used again` })
-        free()
-      })
-      ended.then(takeBack, takeBack)
-    }, { once: true })
+    entry.abort.signal.addEventListener(
+      'abort',
+      () => {
+        const takeBack = after(ABORT_GRACE, () => {
+          emit({
+            type: 'warning',
+            message: `${attemptKey(entry.task)}: the work was told to stop and has not returned; its slot is used again`,
+          })
+          free()
+        })
+        ended.then(takeBack, takeBack)
+      },
+      { once: true },
+    )
     // Not at once: work that stops its own node before its first await would find nothing here to wait for.
-    const ended = Promise.resolve().then(() => run(entry)).finally(free)
+    const ended = Promise.resolve()
+      .then(() => run(entry))
+      .finally(free)
     ended.catch((error: unknown) => emit({ type: 'warning', message: tellError(error).message }))
   }
   function startWaiting(): void {
@@ -144,7 +160,8 @@ export function createAttempts(parts: AttemptsParts) {
   const refusal = (m: Assignment): string | null => {
     if (parts.isDraining()) return 'the node is draining'
     if (availability.status === 'maintenance') return "the node's backend is down"
-    if (!servesModel(parts.models(), m.model_name, m.model_type)) return `the node does not serve ${JSON.stringify(m.model_name)}`
+    if (!servesModel(parts.models(), m.model_name, m.model_type))
+      return `the node does not serve ${JSON.stringify(m.model_name)}`
     if (held.size >= slots) return `all ${slots} slots of the node are in use`
     if (results.full) return 'the node holds too many results that are not settled'
     return null
@@ -152,8 +169,23 @@ export function createAttempts(parts: AttemptsParts) {
 
   const take = (m: Assignment): void => {
     const { task_id, attempt, model_name, model_type, user_input, context, max_infer_time, infer_fee } = m
-    const task: NodeTask = Object.freeze({ task_id, attempt, model_name, model_type, user_input, context, max_infer_time, infer_fee })
-    const entry: Held = { task, abort: new AbortController(), received: performance.now(), cancelDeadline: nothing, cancelAccept: nothing }
+    const task: NodeTask = Object.freeze({
+      task_id,
+      attempt,
+      model_name,
+      model_type,
+      user_input,
+      context,
+      max_infer_time,
+      infer_fee,
+    })
+    const entry: Held = {
+      task,
+      abort: new AbortController(),
+      received: performance.now(),
+      cancelDeadline: nothing,
+      cancelAccept: nothing,
+    }
     entry.cancelDeadline = after(max_infer_time * 1000, () => {
       const error = new Error(`not done within max_infer_time, ${max_infer_time} s`)
       fail(entry, error)

@@ -13,9 +13,14 @@ export function logEvents(log: Logger): (event: NodeEvent) => void {
       case 'connected':
         return log.info(line, `connected; ${event.resumed} resumed, ${event.dropped} dropped`)
       case 'disconnected':
-        return log.warn(line, `disconnected (${event.code}): ${event.reason}${event.retry_in === null ? '' : `; trying again in ${rounded(event.retry_in)} s`}`)
+        return log.warn(
+          line,
+          `disconnected (${event.code}): ${event.reason}${event.retry_in === null ? '' : `; trying again in ${rounded(event.retry_in)} s`}`,
+        )
       case 'status':
-        return event.status === 'online' ? log.info(line, `online: ${event.reason}`) : log.warn(line, `maintenance: ${event.reason}`)
+        return event.status === 'online'
+          ? log.info(line, `online: ${event.reason}`)
+          : log.warn(line, `maintenance: ${event.reason}`)
       case 'models':
         return log.info(line, `serves ${event.models.join(', ')}`)
       case 'assigned':
@@ -33,11 +38,17 @@ export function logEvents(log: Logger): (event: NodeEvent) => void {
       case 'refused':
         return log.warn(line, `result refused (${event.code}): ${event.message}`)
       case 'draining':
-        return log.info(line, event.by === 'node' ? `draining; ${event.holds} to finish` : 'the coordinator is stopping')
+        return log.info(
+          line,
+          event.by === 'node' ? `draining; ${event.holds} to finish` : 'the coordinator is stopping',
+        )
       case 'warning':
         return log.warn(line, event.message)
       case 'stopped':
-        return log.info({ event: line.event, reason: event.end.reason, unsettled: event.end.unsettled }, `stopped: ${event.end.reason}; ${event.end.unsettled} unsettled results`)
+        return log.info(
+          { event: line.event, reason: event.end.reason, unsettled: event.end.unsettled },
+          `stopped: ${event.end.reason}; ${event.end.unsettled} unsettled results`,
+        )
       default:
         return never(event)
     }

@@ -4,7 +4,8 @@ import type { AttemptRef } from './task.js'
 export type DeclaredStatus = 'online' | 'maintenance'
 
 /** Why a node has ended. */
-export type NodeEnd = { reason: 'drained' | 'stopped'; unsettled: number } | { reason: 'fatal'; unsettled: number; error: Error }
+export type NodeEnd =
+  { reason: 'drained' | 'stopped'; unsettled: number } | { reason: 'fatal'; unsettled: number; error: Error }
 
 /** What happens to a node. None carries a prompt, an output or a key. Times in seconds. */
 export type NodeEvent =

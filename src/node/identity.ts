@@ -31,7 +31,9 @@ export function loadIdentity(file: string): Identity {
     return create(file) ?? load(file)
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    throw new ConfigError(`${file}: the node's key cannot be kept there (${error instanceof Error ? error.message : String(error)}); name another key_file`)
+    throw new ConfigError(
+      `${file}: the node's key cannot be kept there (${error instanceof Error ? error.message : String(error)}); name another key_file`,
+    )
   }
 }
 
@@ -64,10 +66,15 @@ function load(file: string): Identity {
     // Of the open file, so that what is checked is what is read. Windows has no such modes.
     const mode = fstatSync(fd).mode & 0o777
     if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-      throw new ConfigError(`${file}: others on this machine can read the node's key (mode 0${mode.toString(8)}); run: chmod 600 ${file}`)
+      throw new ConfigError(
+        `${file}: others on this machine can read the node's key (mode 0${mode.toString(8)}); run: chmod 600 ${file}`,
+      )
     }
     const key = readKey(readFileSync(fd, 'utf8'))
-    if (key === null) throw new ConfigError(`${file}: is not a secp256k1 private key in PKCS#8 PEM; name another key_file, or remove it to have a new key made`)
+    if (key === null)
+      throw new ConfigError(
+        `${file}: is not a secp256k1 private key in PKCS#8 PEM; name another key_file, or remove it to have a new key made`,
+      )
     return identityOf(key)
   } finally {
     closeSync(fd)

@@ -61,12 +61,24 @@ export class InferenceNode {
       onWritten: () => this.#results.pump(),
       onWarning: (message) => emit({ type: 'warning', message }),
       onEnd: () => this.#onSessionEnd(),
-      onDisconnected: ({ code, reason }, wait) => emit({ type: 'disconnected', code, reason, retry_in: wait === null ? null : wait / 1000 }),
+      onDisconnected: ({ code, reason }, wait) =>
+        emit({ type: 'disconnected', code, reason, retry_in: wait === null ? null : wait / 1000 }),
     })
     const { channel } = this.#connection
-    this.#folder = unsettledFolder === undefined ? null : openUnsettledFolder(unsettledFolder, { nodeId, host: address.host })
-    this.#availability = createAvailability({ check: resolved.check, onChange: (status, reason) => this.#onStatus(status, reason) })
-    this.#results = createResults({ channel, folder: this.#folder, resendAfter: resolved.resendAfter, random, emit, onGone: () => this.#drainStep() })
+    this.#folder =
+      unsettledFolder === undefined ? null : openUnsettledFolder(unsettledFolder, { nodeId, host: address.host })
+    this.#availability = createAvailability({
+      check: resolved.check,
+      onChange: (status, reason) => this.#onStatus(status, reason),
+    })
+    this.#results = createResults({
+      channel,
+      folder: this.#folder,
+      resendAfter: resolved.resendAfter,
+      random,
+      emit,
+      onGone: () => this.#drainStep(),
+    })
     this.#attempts = createAttempts({
       work: resolved.work,
       slots: resolved.slots,
@@ -115,7 +127,9 @@ export class InferenceNode {
     try {
       this.#results.restore((await this.#folder?.load((message) => this.#emit({ type: 'warning', message }))) ?? [])
     } catch (error) {
-      const problem = new ConfigError(`${this.#options.unsettledFolder}: unsettled results cannot be kept there (${tellError(error).message}); name another state_dir`)
+      const problem = new ConfigError(
+        `${this.#options.unsettledFolder}: unsettled results cannot be kept there (${tellError(error).message}); name another state_dir`,
+      )
       await this.#shut({ reason: 'fatal', error: problem })
       throw problem
     }
@@ -135,7 +149,10 @@ export class InferenceNode {
     if (this.#state === 'running') {
       this.#state = 'draining'
       this.#emit({ type: 'draining', by: 'node', holds: this.#attempts.size + this.#results.size })
-      this.#cancelDrain = after(timeout === undefined ? this.#options.drainTimeout : timeout * 1000, () => void this.stop())
+      this.#cancelDrain = after(
+        timeout === undefined ? this.#options.drainTimeout : timeout * 1000,
+        () => void this.stop(),
+      )
       this.#connection.say({ type: 'session.drain' })
       this.#drainStep()
     }
@@ -229,7 +246,8 @@ export class InferenceNode {
   }
 
   #onError({ task_id, attempt, code, message }: Extract<WorkMessage, { type: 'error' }>): void {
-    if (task_id === undefined || attempt === undefined) return this.#emit({ type: 'warning', message: `the coordinator answers ${code}: ${message}` })
+    if (task_id === undefined || attempt === undefined)
+      return this.#emit({ type: 'warning', message: `the coordinator answers ${code}: ${message}` })
     const ref = { task_id, attempt }
     const isOver = code === 'stale_attempt' || code === 'not_holder'
     if (isOver ? this.#attempts.stop(ref, code) : this.#attempts.acceptAgain(ref)) return

@@ -17,8 +17,14 @@ export function servesModel(models: readonly string[], modelName: string, modelT
  * @param mapping served name to the server's name
  * @param models the models the node lists, in order of preference
  */
-export function serverModel(mapping: Readonly<Record<string, string>>, models: readonly string[], modelName: string, modelType: string): string {
-  const mapped = (name: string): string | undefined => Object.entries(mapping).find(([served]) => same(served, name))?.[1]
+export function serverModel(
+  mapping: Readonly<Record<string, string>>,
+  models: readonly string[],
+  modelName: string,
+  modelType: string,
+): string {
+  const mapped = (name: string): string | undefined =>
+    Object.entries(mapping).find(([served]) => same(served, name))?.[1]
   const exact = mapped(modelName)
   if (exact !== undefined) return exact
   if (models.some((m) => same(m, modelName))) return modelName

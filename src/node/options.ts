@@ -65,7 +65,9 @@ export interface Resolved {
   onEvent: (event: NodeEvent) => void
 }
 
-const duration = v.optional(v.pipe(v.number('must be a number of seconds from 0'), v.minValue(0, 'must be a number of seconds from 0')))
+const duration = v.optional(
+  v.pipe(v.number('must be a number of seconds from 0'), v.minValue(0, 'must be a number of seconds from 0')),
+)
 const plain = v.object({
   nodeId: maybe(id),
   maxConcurrentTasks: v.optional(slots, 1),
@@ -85,12 +87,15 @@ const OUTPUT_INTERVAL_PER_SLOT = 0.5
 /** @throws ConfigError one line: what is wrong with which option, or with the key file */
 export function resolveOptions(options: InferenceNodeOptions): Resolved {
   const address = coordinatorAddress(options.coordinator)
-  if (address === null) throw new ConfigError(`coordinator: must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"`)
+  if (address === null)
+    throw new ConfigError(`coordinator: must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"`)
   const parsed = v.safeParse(plain, options)
-  if (!parsed.success) throw new ConfigError(`${v.getDotPath(parsed.issues[0]) ?? 'options'}: ${parsed.issues[0].message}`)
+  if (!parsed.success)
+    throw new ConfigError(`${v.getDotPath(parsed.issues[0]) ?? 'options'}: ${parsed.issues[0].message}`)
   const given = parsed.output
   const list = typeof options.models === 'function' ? options.models : checkModels(options.models)
-  const identity = options.identity ?? (options.keyFile === undefined ? createIdentity() : loadIdentity(options.keyFile))
+  const identity =
+    options.identity ?? (options.keyFile === undefined ? createIdentity() : loadIdentity(options.keyFile))
   const ms = (seconds: number): number => seconds * 1000
   return Object.freeze({
     address,
@@ -107,7 +112,8 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     connectTimeout: ms(given.connectTimeout ?? 15),
     drainTimeout: ms(given.drainTimeout ?? 600),
     resendAfter: ms(given.resendAfter ?? 30),
-    outputInterval: given.outputInterval ?? Math.max(OUTPUT_INTERVAL, given.maxConcurrentTasks * OUTPUT_INTERVAL_PER_SLOT),
+    outputInterval:
+      given.outputInterval ?? Math.max(OUTPUT_INTERVAL, given.maxConcurrentTasks * OUTPUT_INTERVAL_PER_SLOT),
     random: options.random ?? Math.random,
     onEvent: options.onEvent ?? (() => undefined),
   })

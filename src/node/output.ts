@@ -28,7 +28,13 @@ export function createOutput(ref: AttemptRef, channel: Channel, interval: number
     if (whole === '') return
     const number = seq++
     if (!channel.isOpen() || channel.buffered() > HIGH_WATER_BYTES) return
-    const message = encode({ type: 'task.output', task_id: ref.task_id, attempt: ref.attempt, seq: number, delta: whole.toWellFormed() })
+    const message = encode({
+      type: 'task.output',
+      task_id: ref.task_id,
+      attempt: ref.attempt,
+      seq: number,
+      delta: whole.toWellFormed(),
+    })
     if (message.bytes <= channel.maxMessageBytes()) channel.send(message)
   }
   return {

@@ -29,7 +29,12 @@ export function planReconnect(end: SessionEnd, failures: number, random: () => n
       return { stop: `the coordinator closed the session with ${end.code}: ${end.reason}` }
     case 'after':
       if (end.reconnectAfter === null) return backoff()
-      return { wait: Math.max(Math.min(spread(end.reconnectAfter, random), LONGEST_ANNOUNCED) * 1000, short ? backoff().wait : 0) }
+      return {
+        wait: Math.max(
+          Math.min(spread(end.reconnectAfter, random), LONGEST_ANNOUNCED) * 1000,
+          short ? backoff().wait : 0,
+        ),
+      }
     case 'now':
       return short ? backoff() : { wait: 0 }
     case 'backoff':

@@ -55,7 +55,8 @@ export function createResults(parts: ResultsParts) {
   const outgoing = new Set<string>()
   let bytes = 0
 
-  const warn = (error: unknown): void => emit({ type: 'warning', message: error instanceof Error ? error.message : String(error) })
+  const warn = (error: unknown): void =>
+    emit({ type: 'warning', message: error instanceof Error ? error.message : String(error) })
 
   const replace = (entry: Kept, result: Result): void => {
     bytes -= entry.message.bytes
@@ -136,7 +137,8 @@ export function createResults(parts: ResultsParts) {
       fit(entry)
       try {
         const fitted = entry.result
-        if (fitted.type === 'task.complete' && folder !== null) await within(DISK_TIMEOUT, never, () => folder.put(fitted))
+        if (fitted.type === 'task.complete' && folder !== null)
+          await within(DISK_TIMEOUT, never, () => folder.put(fitted))
       } catch (error) {
         warn(error) // it can still be delivered from memory
       }

@@ -20,8 +20,10 @@ export interface RunParts {
 export async function runWork({ work, task, signal, maxCharacters, onText }: RunParts): Promise<Result> {
   const answer = await work(task, signal)
   signal.throwIfAborted()
-  const { output, ...notes } = typeof answer === 'string' || Symbol.asyncIterator in answer ? { output: answer } : answer
-  const collected = typeof output === 'string' ? { text: output, notes: {} } : await collect(output, signal, maxCharacters, onText)
+  const { output, ...notes } =
+    typeof answer === 'string' || Symbol.asyncIterator in answer ? { output: answer } : answer
+  const collected =
+    typeof output === 'string' ? { text: output, notes: {} } : await collect(output, signal, maxCharacters, onText)
   const { confidence, usage } = { ...notes, ...collected.notes }
   const message = {
     type: 'task.complete',
@@ -29,14 +31,24 @@ export async function runWork({ work, task, signal, maxCharacters, onText }: Run
     attempt: task.attempt,
     output: typeof collected.text === 'string' ? collected.text.toWellFormed() : collected.text,
     confidence: confidence ?? 1,
-    ...(usage == null ? {} : { usage: { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens } }),
+    ...(usage == null
+      ? {}
+      : { usage: { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens } }),
   }
   const parsed = v.safeParse(nodeMessages['task.complete'], message)
-  if (!parsed.success) throw new WorkError(`the work function's answer cannot be used: ${v.getDotPath(parsed.issues[0]) ?? 'it'} ${parsed.issues[0].message}`)
+  if (!parsed.success)
+    throw new WorkError(
+      `the work function's answer cannot be used: ${v.getDotPath(parsed.issues[0]) ?? 'it'} ${parsed.issues[0].message}`,
+    )
   return parsed.output
 }
 
-async function collect(stream: TextStream, signal: AbortSignal, maxCharacters: number, onText: (chunk: string) => void): Promise<{ text: string; notes: WorkNotes }> {
+async function collect(
+  stream: TextStream,
+  signal: AbortSignal,
+  maxCharacters: number,
+  onText: (chunk: string) => void,
+): Promise<{ text: string; notes: WorkNotes }> {
   const iterator = stream[Symbol.asyncIterator]()
   let text = ''
   try {
@@ -46,7 +58,8 @@ async function collect(stream: TextStream, signal: AbortSignal, maxCharacters: n
       if (step.done === true) return { text, notes: step.value ?? {} }
       if (typeof step.value !== 'string') throw new WorkError('the work function streamed something that is no text')
       text += step.value
-      if (text.length > maxCharacters) throw new WorkError(`the output is too large: more than ${maxCharacters} characters`)
+      if (text.length > maxCharacters)
+        throw new WorkError(`the output is too large: more than ${maxCharacters} characters`)
       if (step.value !== '') onText(step.value)
     }
   } catch (error) {

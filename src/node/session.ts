@@ -7,7 +7,10 @@ import type { Identity } from './identity.js'
 
 export type Welcome = Extract<ServerMessage, { type: 'session.welcome' }>
 /** What is handed on: the handshake and the heartbeats stay inside. */
-export type WorkMessage = Exclude<ServerMessage, { type: 'session.challenge' | 'session.welcome' | 'node.heartbeat_ack' }>
+export type WorkMessage = Exclude<
+  ServerMessage,
+  { type: 'session.challenge' | 'session.welcome' | 'node.heartbeat_ack' }
+>
 type HelloBody = Omit<Extract<NodeMessage, { type: 'session.hello' }>, 'type' | 'public_key' | 'signature' | 'batch'>
 
 /** How a session came to its end. */
@@ -101,7 +104,13 @@ export function openSession(parts: SessionParts): Session {
     state = 'greeted'
     const hello = parts.hello()
     const signature = identity.sign(helloText(hello.node_id, address.host, nonce))
-    const message: NodeMessage = { type: 'session.hello', ...hello, public_key: identity.publicKey, signature, batch: true }
+    const message: NodeMessage = {
+      type: 'session.hello',
+      ...hello,
+      public_key: identity.publicKey,
+      signature,
+      batch: true,
+    }
     frames.push(encode(message))
     frames.flush()
   }
@@ -146,8 +155,15 @@ export function openSession(parts: SessionParts): Session {
     frames.clear()
     const welcomed = state === 'open'
     state = 'ended'
-    const why = given !== '' ? given : [reason.toString(), said].find((text) => text !== '') ?? 'the connection was lost'
-    parts.onEnd({ code: given === '' ? code : LOST, reason: why, welcomed, lasted: welcomed ? performance.now() - welcomedAt : 0, reconnectAfter })
+    const why =
+      given !== '' ? given : ([reason.toString(), said].find((text) => text !== '') ?? 'the connection was lost')
+    parts.onEnd({
+      code: given === '' ? code : LOST,
+      reason: why,
+      welcomed,
+      lasted: welcomed ? performance.now() - welcomedAt : 0,
+      reconnectAfter,
+    })
   })
 
   return {

@@ -39,7 +39,11 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<
  * What `run` comes to, with a signal that aborts when the parent does or after `ms`. Not AbortSignal.any() with a timeout()
  * in it: nothing holds such a timeout, and the collector takes it with its timer.
  */
-export async function within<T>(ms: number, parent: AbortSignal, run: (signal: AbortSignal) => T | Promise<T>): Promise<T> {
+export async function within<T>(
+  ms: number,
+  parent: AbortSignal,
+  run: (signal: AbortSignal) => T | Promise<T>,
+): Promise<T> {
   const own = new AbortController()
   const end = (): void => own.abort(parent.reason)
   const takeBack = after(ms, () => own.abort(new Error(`no answer within ${ms / 1000} s`)))

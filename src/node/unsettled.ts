@@ -28,12 +28,22 @@ export const MAX_UNSETTLED = 4096
 export const MAX_UNSETTLED_BYTES = 1024 * 1024 * 1024
 const MAX_FILE_BYTES = 256 * 1024 * 1024
 
-const fileSchema = v.object({ version: v.literal(1), node_id: v.string(), host: v.string(), result: nodeMessages['task.complete'] })
+const fileSchema = v.object({
+  version: v.literal(1),
+  node_id: v.string(),
+  host: v.string(),
+  result: nodeMessages['task.complete'],
+})
 
-const fileName = ({ task_id, attempt }: AttemptRef): string => `${createHash('sha256').update(task_id).digest('hex').slice(0, 32)}-${attempt}.json`
+const fileName = ({ task_id, attempt }: AttemptRef): string =>
+  `${createHash('sha256').update(task_id).digest('hex').slice(0, 32)}-${attempt}.json`
 
 /** @param limits for tests */
-export function openUnsettledFolder(folder: string, owner: UnsettledOwner, limits = { count: MAX_UNSETTLED, bytes: MAX_UNSETTLED_BYTES }): UnsettledFolder {
+export function openUnsettledFolder(
+  folder: string,
+  owner: UnsettledOwner,
+  limits = { count: MAX_UNSETTLED, bytes: MAX_UNSETTLED_BYTES },
+): UnsettledFolder {
   const sizes = new Map<string, number>()
   let total = 0
   /** The last thing that is done to a file: the next one waits for it. */
@@ -63,7 +73,9 @@ export function openUnsettledFolder(folder: string, owner: UnsettledOwner, limit
       return null
     }
     if (parsed.node_id !== owner.nodeId || parsed.host !== owner.host) {
-      warn(`${file}: is a result for ${parsed.host} by ${parsed.node_id}; it stays there until a node of that name comes back to that coordinator`)
+      warn(
+        `${file}: is a result for ${parsed.host} by ${parsed.node_id}; it stays there until a node of that name comes back to that coordinator`,
+      )
       return null
     }
     if (sizes.size >= limits.count || total + size > limits.bytes) {
@@ -107,7 +119,10 @@ export function openUnsettledFolder(folder: string, owner: UnsettledOwner, limit
           await writeDurably(folder, name, content)
         } catch (error) {
           forget(name)
-          throw new Error(`${folder}: ${attemptKey(result)} cannot be kept there: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+          throw new Error(
+            `${folder}: ${attemptKey(result)} cannot be kept there: ${error instanceof Error ? error.message : String(error)}`,
+            { cause: error },
+          )
         }
       })
     },

@@ -7,7 +7,10 @@ export class WorkError extends Error {
   readonly retryable: boolean
   readonly detail: string
 
-  constructor(message: string, { retryable = true, detail = '', cause }: { retryable?: boolean; detail?: string; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    { retryable = true, detail = '', cause }: { retryable?: boolean; detail?: string; cause?: unknown } = {},
+  ) {
     super(message, { cause })
     this.retryable = retryable
     this.detail = detail

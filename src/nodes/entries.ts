@@ -19,6 +19,7 @@ const LIFE: ReadonlySet<string> = new Set<keyof NodeRow>(['last_heartbeat', 'las
 
 /** Whether `next` says of a node what `row` does, but for its last sign of life. */
 export function saysTheSame(row: NodeRow, next: NodeRow): boolean {
-  for (const [column, value] of Object.entries(next)) if (!LIFE.has(column) && row[column as keyof NodeRow] !== value) return false
+  for (const [column, value] of Object.entries(next))
+    if (!LIFE.has(column) && row[column as keyof NodeRow] !== value) return false
   return true
 }

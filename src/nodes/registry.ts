@@ -34,7 +34,14 @@ const MAX_OFFERED = 8 * 1024 * 1024
 const SAVE_LIFE_EVERY = 300_000
 
 /** What is known of a node that nobody has worked with. */
-export const NO_HISTORY = { successes: 0, failures: 0, mean_seconds: 0, failures_in_row: 0, cooled_until_ms: 0, drained: 0 }
+export const NO_HISTORY = {
+  successes: 0,
+  failures: 0,
+  mean_seconds: 0,
+  failures_in_row: 0,
+  cooled_until_ms: 0,
+  drained: 0,
+}
 
 const createNode = (row: NodeRow, seen: number): Node => ({
   row,
@@ -62,7 +69,12 @@ export type Registry = ReturnType<typeof createRegistry>
  * @param nodeTimeout ms of silence after which a polling node that holds nothing is offline
  * @param undo keeps what takes a change of a node or its session back, in case the turn is undone
  */
-export function createRegistry(store: Store, models: ModelTable, nodeTimeout: number, undo: (step: () => void) => void) {
+export function createRegistry(
+  store: Store,
+  models: ModelTable,
+  nodeTimeout: number,
+  undo: (step: () => void) => void,
+) {
   const standing = createStanding(nodeTimeout)
   const saving = createSaving(store, undo)
   const modelsOf = createModelLists(models)
@@ -104,7 +116,14 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     }
   }
   const isFree = (n: Node): boolean =>
-    n.session !== null && !n.session.draining && !n.session.stalled && !n.cooling && n.row.drained === 0 && n.offeredLength < MAX_OFFERED && n.row.status === 'online' && n.held.size < n.row.max_concurrent_tasks
+    n.session !== null &&
+    !n.session.draining &&
+    !n.session.stalled &&
+    !n.cooling &&
+    n.row.drained === 0 &&
+    n.offeredLength < MAX_OFFERED &&
+    n.row.status === 'online' &&
+    n.held.size < n.row.max_concurrent_tasks
   /** Call after anything that may change whether tasks can be pushed to the node, or what it counts as. */
   const touch = (node: Node): void => {
     const free = isFree(node)

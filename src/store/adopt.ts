@@ -21,12 +21,19 @@ type Row = Record<string, unknown>
  */
 export function adoptOriginal(db: Database.Database): void {
   db.transaction(() => {
-    for (const [from, to] of [['inference_tasks', 'original_tasks'], ['inference_nodes', 'original_nodes']] as const) {
+    for (const [from, to] of [
+      ['inference_tasks', 'original_tasks'],
+      ['inference_nodes', 'original_nodes'],
+    ] as const) {
       const there = db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(from)
       if (there === undefined) continue
       db.exec(`ALTER TABLE ${from} RENAME TO ${to}`)
       // Its indexes would keep their names, and keep ours from being made.
-      const indexes = db.prepare<[string], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL").all(to)
+      const indexes = db
+        .prepare<[string], { name: string }>(
+          "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+        )
+        .all(to)
       for (const { name } of indexes) db.exec(`DROP INDEX "${name.replaceAll('"', '""')}"`)
     }
   })()
@@ -37,7 +44,8 @@ export function copyOriginal(db: Database.Database): Adoption {
   return db.transaction(() => {
     const adoption: Adoption = { tasks: 0, nodes: 0, requeued: 0, failed: 0 }
     const counts = new Map<TaskStatus, number>()
-    const insertTask = db.prepare(`INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee,
+    const insertTask =
+      db.prepare(`INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee,
       max_infer_time, model_type, model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank, output, confidence,
       completed_at, inference_node_id, error) VALUES (@task_id, @user_address, @user_input, @context, @fee, @nonce, @infer_fee,
       @max_infer_time, @model_type, @model_name, @model_key, @status, @created_at, @updated_at, @queued_ms, @queue_rank, @output, @confidence,
@@ -53,14 +61,17 @@ export function copyOriginal(db: Database.Database): Adoption {
       if (task.status === 'failed' && String(row['status']) !== 'failed') adoption.failed++
       counts.set(task.status, (counts.get(task.status) ?? 0) + 1)
     }
-    const insertNode = db.prepare(`INSERT INTO inference_nodes (node_id, endpoint, public_key, key_proven, node_address, status, supported_models,
+    const insertNode =
+      db.prepare(`INSERT INTO inference_nodes (node_id, endpoint, public_key, key_proven, node_address, status, supported_models,
       performance_score, max_concurrent_tasks, transport, last_heartbeat, last_seen_ms) VALUES (@node_id, @endpoint, @public_key, 0,
       @node_address, @status, @supported_models, @performance_score, 1, 'rest', @last_heartbeat, @last_seen_ms)`)
     for (const row of rows(db, 'original_nodes')) {
       insertNode.run(adoptNode(row))
       adoption.nodes++
     }
-    const setCount = db.prepare('INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks')
+    const setCount = db.prepare(
+      'INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks',
+    )
     for (const [status, tasks] of counts) setCount.run(status, tasks)
     db.exec('DROP TABLE IF EXISTS original_tasks; DROP TABLE IF EXISTS original_nodes')
     return adoption
@@ -70,8 +81,10 @@ export function copyOriginal(db: Database.Database): Adoption {
 /** Reads in pages by rowid: a statement that is being iterated would keep others from running. */
 function* rows(db: Database.Database, table: 'original_tasks' | 'original_nodes'): Generator<Row> {
   if (db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table) === undefined) return
-  const page = db.prepare<[number], Row & { adopt_rowid: number }>(`SELECT rowid AS adopt_rowid, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT 500`)
-  for (let last = Number.MIN_SAFE_INTEGER; ; ) {
+  const page = db.prepare<[number], Row & { adopt_rowid: number }>(
+    `SELECT rowid AS adopt_rowid, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT 500`,
+  )
+  for (let last = Number.MIN_SAFE_INTEGER; ;) {
     const found = page.all(last)
     if (found.length === 0) return
     yield* found
@@ -85,7 +98,8 @@ function adoptTask(row: Row, nowMs: number) {
   const family = models.familyOf(name)
   const old = taskStatuses.find((s) => s === row['status'])
   let status: TaskStatus = old === 'in_progress' ? 'pending' : (old ?? 'failed')
-  let error = old === undefined ? `the original service left it in the unknown status ${JSON.stringify(row['status'])}` : null
+  let error =
+    old === undefined ? `the original service left it in the unknown status ${JSON.stringify(row['status'])}` : null
   if (status === 'pending' && family === UNKNOWN) {
     status = 'failed'
     error = 'its model is not known: the original service kept only the family "unknown", which no node can serve'
@@ -111,8 +125,10 @@ function adoptTask(row: Row, nowMs: number) {
     queue_rank: inferFee,
     output: row['output'] === null || row['output'] === undefined ? null : textOf(row['output']),
     confidence: typeof row['confidence'] === 'number' ? row['confidence'] : null,
-    completed_at: row['completed_at'] === null || row['completed_at'] === undefined ? null : amountOf(row['completed_at']),
-    inference_node_id: old === 'in_progress' || row['inference_node_id'] === undefined ? null : row['inference_node_id'],
+    completed_at:
+      row['completed_at'] === null || row['completed_at'] === undefined ? null : amountOf(row['completed_at']),
+    inference_node_id:
+      old === 'in_progress' || row['inference_node_id'] === undefined ? null : row['inference_node_id'],
     error,
   }
 }
@@ -150,7 +166,8 @@ function modelNames(json: string): string[] {
   return [...new Set(names.map((n) => (n.toLowerCase() === UNKNOWN ? UNKNOWN : n)))]
 }
 
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '')
+const textOf = (value: unknown): string =>
+  typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
 
 /** An integer from 0 to 2^53 - 1; what the original stored beyond that cannot be an amount of micro-STX and is capped. */
 function amountOf(value: unknown): number {

@@ -16,7 +16,11 @@ const LARGE_STEP = 10_000
  * @returns the size of the backup in bytes
  * @throws StoreError
  */
-export async function backUp(database: string, file: string, { replace, maxWalBytes }: { replace: boolean; maxWalBytes: number }): Promise<number> {
+export async function backUp(
+  database: string,
+  file: string,
+  { replace, maxWalBytes }: { replace: boolean; maxWalBytes: number },
+): Promise<number> {
   if (!existsSync(database)) throw new StoreError(`${database}: there is no such database; name it with --database`)
   refuseTarget(database, file, replace)
   let db: Database.Database | undefined
@@ -32,7 +36,10 @@ export async function backUp(database: string, file: string, { replace, maxWalBy
       pages: LARGE_STEP,
       heed() {
         const wal = statSync(`${database}-wal`, { throwIfNoEntry: false })?.size ?? 0
-        if (wal * 2 > maxWalBytes) throw new StoreError(`${database}: the service writes so much that its write-ahead log grew beyond half of max_wal_bytes during the backup; set backup_dir, so that the service makes backups itself`)
+        if (wal * 2 > maxWalBytes)
+          throw new StoreError(
+            `${database}: the service writes so much that its write-ahead log grew beyond half of max_wal_bytes during the backup; set backup_dir, so that the service makes backups itself`,
+          )
       },
       verify(copy) {
         db?.exec('COMMIT') // the check of a large copy takes long, and needs the log no more
@@ -56,7 +63,12 @@ function refuseTarget(database: string, file: string, replace: boolean): void {
   if (!existsSync(folder)) throw new StoreError(`${folder}: there is no such folder; make it, or choose another`)
   const real = realpathSync(database)
   const target = existsSync(file) ? realpathSync(file) : join(realpathSync(folder), basename(file))
-  if (['', '-wal', '-shm', '-journal', '.lock'].some((end) => target === real + end)) throw new StoreError(`${file}: this is the database itself; choose another file for the backup`)
-  if (existsSync(`${file}-wal`)) throw new StoreError(`${file}: a write-ahead log lies beside it, so it may be in use as a database; choose another file`)
-  if (!replace && existsSync(file)) throw new StoreError(`${file}: there is such a file already; choose another, or overwrite it with --force`)
+  if (['', '-wal', '-shm', '-journal', '.lock'].some((end) => target === real + end))
+    throw new StoreError(`${file}: this is the database itself; choose another file for the backup`)
+  if (existsSync(`${file}-wal`))
+    throw new StoreError(
+      `${file}: a write-ahead log lies beside it, so it may be in use as a database; choose another file`,
+    )
+  if (!replace && existsSync(file))
+    throw new StoreError(`${file}: there is such a file already; choose another, or overwrite it with --force`)
 }

@@ -39,7 +39,9 @@ class Abandoned extends Error {}
 /** The backups that a running service makes by itself: one after another, each verified; a failure is only told. */
 export function createBackups({ db, dir, interval, keep, log, time }: BackupsParts): Backups {
   const stem = basename(db.name, extname(db.name))
-  const pattern = new RegExp(`^${stem.replace(/[^\w]/g, '\\$&')}-\\d{4}-\\d\\d-\\d\\dT\\d\\d-\\d\\d-\\d\\d\\.\\d{3}Z\\.db(\\.partial)?$`)
+  const pattern = new RegExp(
+    `^${stem.replace(/[^\w]/g, '\\$&')}-\\d{4}-\\d\\d-\\d\\dT\\d\\d-\\d\\d-\\d\\d\\.\\d{3}Z\\.db(\\.partial)?$`,
+  )
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | null = null
   const stopping = new AbortController()
@@ -54,7 +56,10 @@ export function createBackups({ db, dir, interval, keep, log, time }: BackupsPar
   const refuseFullDisk = async (): Promise<void> => {
     const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
     const { bavail, bsize } = await statfs(dir)
-    if (bavail * bsize < bytes + SPARE) throw new StoreError(`${dir}: a backup needs ${bytes + SPARE} bytes and ${bavail * bsize} are free; make room, or lower backup_keep`)
+    if (bavail * bsize < bytes + SPARE)
+      throw new StoreError(
+        `${dir}: a backup needs ${bytes + SPARE} bytes and ${bavail * bsize} are free; make room, or lower backup_keep`,
+      )
   }
 
   const make = async (): Promise<void> => {
@@ -70,7 +75,16 @@ export function createBackups({ db, dir, interval, keep, log, time }: BackupsPar
     const old = found().filter((name) => join(dir, name) !== file)
     const removed = old.slice(0, Math.max(0, old.length - (keep - 1)))
     for (const name of removed) rmSync(join(dir, name))
-    log.info({ event: 'backup.made', file, bytes, seconds: Math.round(time.monotonic() - began) / 1000, removed: removed.length }, 'backup made')
+    log.info(
+      {
+        event: 'backup.made',
+        file,
+        bytes,
+        seconds: Math.round(time.monotonic() - began) / 1000,
+        removed: removed.length,
+      },
+      'backup made',
+    )
   }
   const heed = (): void => {
     if (stopping.signal.aborted) throw new Abandoned('the service stops')
@@ -82,23 +96,31 @@ export function createBackups({ db, dir, interval, keep, log, time }: BackupsPar
       schedule(interval)
     } catch (error) {
       if (error instanceof Abandoned) return
-      log.warn({ event: 'backup.failed', dir, error: error instanceof Error ? error.message : String(error) }, 'no backup was made')
+      log.warn(
+        { event: 'backup.failed', dir, error: error instanceof Error ? error.message : String(error) },
+        'no backup was made',
+      )
       schedule(Math.min(interval, RETRY))
     }
   }
 
   const schedule = (ms: number): void => {
     if (stopping.signal.aborted) return
-    timer = setTimeout(() => {
-      if (ms > LONGEST_TIMER) schedule(ms - LONGEST_TIMER)
-      else running = makeAndTell()
-    }, Math.min(ms, LONGEST_TIMER))
+    timer = setTimeout(
+      () => {
+        if (ms > LONGEST_TIMER) schedule(ms - LONGEST_TIMER)
+        else running = makeAndTell()
+      },
+      Math.min(ms, LONGEST_TIMER),
+    )
   }
 
   /** How long until the next one is due, ms. */
   const untilDue = (): number => {
     mkdirSync(dir, { recursive: true })
-    const newest = found().at(-1)?.slice(stem.length + 1, -'.db'.length)
+    const newest = found()
+      .at(-1)
+      ?.slice(stem.length + 1, -'.db'.length)
     if (newest === undefined) return 0
     const made = Date.parse(newest.replace(/T(\d\d)-(\d\d)-/, 'T$1:$2:'))
     return Math.min(interval, Math.max(0, made + interval - time.wall()))
@@ -129,7 +151,9 @@ function checkAside(file: string, signal: AbortSignal): Promise<Finding[]> {
       void thread.terminate()
     }
     signal.addEventListener('abort', abandon, { once: true })
-    thread.once('message', (answer: CheckAnswer) => ('error' in answer ? reject(new StoreError(answer.error)) : settle(answer.findings)))
+    thread.once('message', (answer: CheckAnswer) =>
+      'error' in answer ? reject(new StoreError(answer.error)) : settle(answer.findings),
+    )
     thread.once('error', reject)
     thread.once('exit', () => {
       signal.removeEventListener('abort', abandon)

@@ -15,7 +15,9 @@ export interface Finding {
 const NAMED = 5
 
 const statuses = taskStatuses.map((s) => `'${s}'`).join(', ')
-const ends = Object.keys(attemptEnds).map((e) => `'${e}'`).join(', ')
+const ends = Object.keys(attemptEnds)
+  .map((e) => `'${e}'`)
+  .join(', ')
 
 /** What must be true of every database. Each query gives the rows that break its rule, with one column: what to say. */
 const rules: Record<string, string> = {
@@ -55,12 +57,15 @@ const rules: Record<string, string> = {
  * @throws StoreError when the file cannot be read, or is no database of this service
  */
 export function checkDatabase(file: string): Finding[] {
-  if (!existsSync(file)) throw new StoreError(`${file}: there is no such database; name an existing file with --database`)
+  if (!existsSync(file))
+    throw new StoreError(`${file}: there is no such database; name an existing file with --database`)
   let db: Database.Database | undefined
   try {
     db = new Database(file, { readonly: true, fileMustExist: true })
     if (!hasTable(db, '__drizzle_migrations') || !hasTable(db, 'inference_tasks')) {
-      throw new StoreError(`${file}: this is not a database of this service; choose another file (one of the original service is taken over when the service starts on it)`)
+      throw new StoreError(
+        `${file}: this is not a database of this service; choose another file (one of the original service is taken over when the service starts on it)`,
+      )
     }
     refuseNewer(db, file)
     const intact = integrity(db)
@@ -75,7 +80,10 @@ export function checkDatabase(file: string): Finding[] {
 function integrity(db: Database.Database): Finding {
   const rule = 'the file is intact'
   try {
-    const found = db.prepare<[], { integrity_check: string }>(`PRAGMA integrity_check(${NAMED})`).all().map((row) => row.integrity_check.replaceAll('\n', ' '))
+    const found = db
+      .prepare<[], { integrity_check: string }>(`PRAGMA integrity_check(${NAMED})`)
+      .all()
+      .map((row) => row.integrity_check.replaceAll('\n', ' '))
     const ok = found.length === 1 && found[0] === 'ok'
     return { rule, ok, offenders: ok ? [] : found }
   } catch (error) {
@@ -86,7 +94,10 @@ function integrity(db: Database.Database): Finding {
 /** A rule that cannot be looked at, because the file is damaged, is not kept. */
 function follow(db: Database.Database, rule: string, sql: string): Finding {
   try {
-    const offenders = db.prepare<[], { says: string }>(`${sql} LIMIT ${NAMED}`).all().map((row) => row.says)
+    const offenders = db
+      .prepare<[], { says: string }>(`${sql} LIMIT ${NAMED}`)
+      .all()
+      .map((row) => row.says)
     return { rule, ok: offenders.length === 0, offenders }
   } catch (error) {
     return { rule, ok: false, offenders: [sentence(error)] }

@@ -30,13 +30,17 @@ export interface CopyParts {
  * @throws StoreError when it cannot be written or the copy breaks a rule; what `heed` throws
  */
 export async function copyDatabase({ db, to, verify, heed, pages = STEP_PAGES }: CopyParts): Promise<number> {
-  if (!existsSync(dirname(to))) throw new StoreError(`${dirname(to)}: there is no such folder; make it, or choose another`)
+  if (!existsSync(dirname(to)))
+    throw new StoreError(`${dirname(to)}: there is no such folder; make it, or choose another`)
   try {
     await copyPages(db, to, pages, heed)
     foldUp(to)
     heed?.()
     const broken = (await verify(to)).find((f) => !f.ok)
-    if (broken !== undefined) throw new StoreError(`${db.name}: the copy is not sound (${broken.rule}: ${broken.offenders[0] ?? ''}); look with "stacks-signer check"`)
+    if (broken !== undefined)
+      throw new StoreError(
+        `${db.name}: the copy is not sound (${broken.rule}: ${broken.offenders[0] ?? ''}); look with "stacks-signer check"`,
+      )
     heed?.()
     await flush(to)
     return statSync(to).size

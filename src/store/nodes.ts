@@ -9,10 +9,19 @@ export function createNodeTable(db: Database.Database) {
     max_concurrent_tasks, transport, agent, last_heartbeat, last_seen_ms, successes, failures, mean_seconds,
     failures_in_row, cooled_until_ms, drained`
   const names = columns.split(',').map((c) => c.trim())
-  const save = db.prepare<NodeRow>(`INSERT INTO inference_nodes (${columns}) VALUES (${names.map((c) => `@${c}`).join(', ')})
-    ON CONFLICT (node_id) DO UPDATE SET ${names.slice(1).map((c) => `${c} = excluded.${c}`).join(', ')}`)
+  const save =
+    db.prepare<NodeRow>(`INSERT INTO inference_nodes (${columns}) VALUES (${names.map((c) => `@${c}`).join(', ')})
+    ON CONFLICT (node_id) DO UPDATE SET ${names
+      .slice(1)
+      .map((c) => `${c} = excluded.${c}`)
+      .join(', ')}`)
   const all = db.prepare<[], NodeRow>(`SELECT ${columns} FROM inference_nodes`)
   const get = db.prepare<[string], NodeRow>(`SELECT ${columns} FROM inference_nodes WHERE node_id = ?`)
   const forget = db.prepare('DELETE FROM inference_nodes WHERE node_id = ?')
-  return { save: (row: NodeRow) => save.run(row), all: () => all.all(), get: (nodeId: string) => get.get(nodeId), forget: (nodeId: string) => forget.run(nodeId) }
+  return {
+    save: (row: NodeRow) => save.run(row),
+    all: () => all.all(),
+    get: (nodeId: string) => get.get(nodeId),
+    forget: (nodeId: string) => forget.run(nodeId),
+  }
 }

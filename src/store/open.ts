@@ -48,7 +48,8 @@ export function openDatabase(file: string): OpenedDatabase {
     const adopted = upgrade(db)
     const unvacuumed = vacuumOnce(db)
     db.pragma(`busy_timeout = ${LOCK_WAIT}`)
-    if (db.pragma('synchronous', { simple: true }) !== 2) throw new StoreError(`${file}: synchronous=FULL did not take effect`)
+    if (db.pragma('synchronous', { simple: true }) !== 2)
+      throw new StoreError(`${file}: synchronous=FULL did not take effect`)
     const opened = db
     return {
       db,
@@ -86,7 +87,9 @@ export function become(file: string): Database.Database {
   } catch (error) {
     lock?.close()
     if (codeOf(error).startsWith('SQLITE_BUSY')) {
-      throw new StoreError(`${file}: another coordinator is running on this database; stop it first, or choose another file with --database`)
+      throw new StoreError(
+        `${file}: another coordinator is running on this database; stop it first, or choose another file with --database`,
+      )
     }
     throw new StoreError(explainOpen(file, error))
   }
@@ -95,10 +98,13 @@ export function become(file: string): Database.Database {
 /** @throws StoreError when the database was written by a newer version of this program */
 export function refuseNewer(db: Database.Database, file: string): void {
   if (!hasTable(db, '__drizzle_migrations')) return
-  const newest = db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
+  const newest =
+    db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
   const known = Math.max(...readMigrationFiles({ migrationsFolder }).map((m) => m.folderMillis))
   if (newest > known) {
-    throw new StoreError(`${file}: this database was written by a newer version of the service; upgrade the service, or choose another file with --database`)
+    throw new StoreError(
+      `${file}: this database was written by a newer version of the service; upgrade the service, or choose another file with --database`,
+    )
   }
 }
 
@@ -133,9 +139,12 @@ export const hasTable = (db: Database.Database, name: string): boolean =>
 export function explainOpen(file: string, error: unknown): string {
   const code = codeOf(error)
   const message = error instanceof Error ? error.message : String(error)
-  if (code.startsWith('SQLITE_BUSY')) return `${file}: the database is locked by another program; close that program and start again`
-  if (code.startsWith('SQLITE_READONLY')) return `${file}: the database is read-only; make the file and its folder writable for this user`
-  if (code.startsWith('SQLITE_NOTADB')) return `${file}: this file is not an SQLite database; choose another file with --database`
+  if (code.startsWith('SQLITE_BUSY'))
+    return `${file}: the database is locked by another program; close that program and start again`
+  if (code.startsWith('SQLITE_READONLY'))
+    return `${file}: the database is read-only; make the file and its folder writable for this user`
+  if (code.startsWith('SQLITE_NOTADB'))
+    return `${file}: this file is not an SQLite database; choose another file with --database`
   if (code.startsWith('SQLITE_CORRUPT')) return `${file}: the database is damaged (${message}); restore a backup`
   if (code.startsWith('SQLITE_FULL')) return `${file}: the disk is full; make room and start again`
   return `${file}: the database cannot be opened (${message}); check that the folder exists and is writable`

@@ -18,7 +18,21 @@ const FEW = 1000
 
 /** A line of the list of tasks: everything but the texts. */
 export type TaskLine = Pick<TaskRow, (typeof columns)[number]>
-const columns = ['task_id', 'status', 'user_address', 'model_name', 'model_type', 'infer_fee', 'max_infer_time', 'attempt', 'inference_node_id', 'created_at', 'updated_at', 'completed_at', 'error'] as const
+const columns = [
+  'task_id',
+  'status',
+  'user_address',
+  'model_name',
+  'model_type',
+  'infer_fee',
+  'max_infer_time',
+  'attempt',
+  'inference_node_id',
+  'created_at',
+  'updated_at',
+  'completed_at',
+  'error',
+] as const
 
 export interface TaskFilter {
   status: TaskStatus | null
@@ -89,12 +103,14 @@ export function createPages(db: Database.Database) {
   const whole = (filter: TaskFilter, before: number, limit: number): Page | null => {
     const source = filter.status === null ? undefined : unordered[filter.status]
     if (source === undefined) return null
-    const { n = 0 } = get<{ n: number }>(`SELECT count(*) AS n FROM (SELECT 1 FROM ${source.count} LIMIT ${FEW + 1})`, {}) ?? {}
+    const { n = 0 } =
+      get<{ n: number }>(`SELECT count(*) AS n FROM (SELECT 1 FROM ${source.count} LIMIT ${FEW + 1})`, {}) ?? {}
     if (n > FEW) return null
     const rows = `(SELECT w.rowid AS seq FROM ${source.from} AND w.rowid < @before ORDER BY w.rowid DESC LIMIT ${FEW}) AS s
       CROSS JOIN inference_tasks AS t ON t.rowid = s.seq WHERE true${conditions(filter)}`
     const found = get<Found>(lines(rows), { ...filter, before, limit })
-    if (found === undefined || found.n < limit || found.last === null) return { tasks: found?.tasks ?? '[]', next: null }
+    if (found === undefined || found.n < limit || found.last === null)
+      return { tasks: found?.tasks ?? '[]', next: null }
     const older = get(`SELECT 1 FROM ${source.from} AND w.rowid < @before LIMIT 1`, { before: found.last })
     return { tasks: found.tasks, next: older === undefined ? null : found.last }
   }
@@ -114,12 +130,21 @@ export function createPages(db: Database.Database) {
       const parts: string[] = []
       let left = limit
       let looked = 0
-      for (let size = 0; ; ) {
+      for (let size = 0; ;) {
         const step = STEPS[size] ?? STEPS[0]
         const began1 = now()
         // By the number of rows, and not by their numbers: a deletion may have left long gaps.
-        const low = get<{ seq: number }>(`SELECT t.rowid AS seq FROM ${source.from} WHERE ${source.where} AND t.rowid < @before ORDER BY t.rowid DESC LIMIT 1 OFFSET ${step - 1}`, { before: from })?.seq ?? 0
-        const found = get<Found>(lines(`${source.from} WHERE ${source.where} AND t.rowid < @before AND t.rowid >= @low${conditions(filter)} ORDER BY t.rowid DESC`), { ...filter, before: from, low, limit: left })
+        const low =
+          get<{ seq: number }>(
+            `SELECT t.rowid AS seq FROM ${source.from} WHERE ${source.where} AND t.rowid < @before ORDER BY t.rowid DESC LIMIT 1 OFFSET ${step - 1}`,
+            { before: from },
+          )?.seq ?? 0
+        const found = get<Found>(
+          lines(
+            `${source.from} WHERE ${source.where} AND t.rowid < @before AND t.rowid >= @low${conditions(filter)} ORDER BY t.rowid DESC`,
+          ),
+          { ...filter, before: from, low, limit: left },
+        )
         if (found !== undefined && found.n > 0) parts.push(found.tasks.slice(1, -1))
         left -= found?.n ?? 0
         from = left === 0 ? (found?.last ?? low) : low
@@ -130,7 +155,10 @@ export function createPages(db: Database.Database) {
         else if (took > LONG) size = Math.max(size - 1, 0)
         if (left === 0 || from === 0 || at - began >= PAGE_TIME || looked + (STEPS[size] ?? 0) > ROWS_A_PAGE) break
       }
-      const older = from === 0 ? undefined : get(`SELECT 1 FROM ${source.from} WHERE ${source.where} AND t.rowid < @before LIMIT 1`, { before: from })
+      const older =
+        from === 0
+          ? undefined
+          : get(`SELECT 1 FROM ${source.from} WHERE ${source.where} AND t.rowid < @before LIMIT 1`, { before: from })
       return { tasks: `[${parts.join(',')}]`, next: older === undefined ? null : from }
     },
   }

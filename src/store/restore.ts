@@ -21,7 +21,8 @@ export interface Restored {
  */
 export async function restoreBackup(backup: string, database: string, wall: number): Promise<Restored> {
   if (!existsSync(backup)) throw new StoreError(`${backup}: there is no such backup`)
-  if (existsSync(database) && realpathSync(backup) === realpathSync(database)) throw new StoreError(`${backup}: this is the database itself; name a backup of it`)
+  if (existsSync(database) && realpathSync(backup) === realpathSync(database))
+    throw new StoreError(`${backup}: this is the database itself; name a backup of it`)
   const owner = become(database)
   try {
     const file = existsSync(database) ? realpathSync(database) : resolve(database)
@@ -33,7 +34,9 @@ export async function restoreBackup(backup: string, database: string, wall: numb
       return { bytes, tasks, kept: replace(file, partial, `${file}.replaced-${stampOf(wall)}`) }
     } catch (error) {
       removeCopy(partial)
-      throw new StoreError(`${file}: the backup cannot be put in its place (${error instanceof Error ? error.message : String(error)}); check the rights of its folder and try again`)
+      throw new StoreError(
+        `${file}: the backup cannot be put in its place (${error instanceof Error ? error.message : String(error)}); check the rights of its folder and try again`,
+      )
     }
   } finally {
     owner.close()
@@ -54,7 +57,10 @@ async function readBackup(backup: string, to: string): Promise<{ bytes: number; 
 
 function refuseUnsound(backup: string): void {
   const broken = checkDatabase(backup).find((f) => !f.ok)
-  if (broken !== undefined) throw new StoreError(`${backup}: this backup is not sound (${broken.rule}: ${broken.offenders[0] ?? ''}); choose another one`)
+  if (broken !== undefined)
+    throw new StoreError(
+      `${backup}: this backup is not sound (${broken.rule}: ${broken.offenders[0] ?? ''}); choose another one`,
+    )
 }
 
 /** Whoever restores, the service must be able to write the file afterwards. */

@@ -49,11 +49,19 @@ export const inferenceTasks = sqliteTable(
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
-    index('tasks_by_model').on(t.model_key, sql`${t.queue_rank} desc`).where(sql`status = 'pending'`),
-    index('tasks_by_family').on(t.model_type, sql`${t.queue_rank} desc`).where(sql`status = 'pending'`),
-    index('tasks_by_age').on(t.queued_ms, t.queue_rank).where(sql`status = 'pending'`),
+    index('tasks_by_model')
+      .on(t.model_key, sql`${t.queue_rank} desc`)
+      .where(sql`status = 'pending'`),
+    index('tasks_by_family')
+      .on(t.model_type, sql`${t.queue_rank} desc`)
+      .where(sql`status = 'pending'`),
+    index('tasks_by_age')
+      .on(t.queued_ms, t.queue_rank)
+      .where(sql`status = 'pending'`),
     // For the list of what went wrong. With OR, not IN: only so SQLite sees that the index serves one of them.
-    index('tasks_not_done').on(t.status).where(sql`status = 'failed' OR status = 'timeout'`),
+    index('tasks_not_done')
+      .on(t.status)
+      .where(sql`status = 'failed' OR status = 'timeout'`),
   ],
 )
 
@@ -88,7 +96,9 @@ export const attempts = sqliteTable(
     primaryKey({ columns: [t.task_id, t.attempt] }),
     check('attempt_fault', sql`${t.fault} is null or ${t.fault} in (${oneOf(faults)})`),
     check('attempt_end', sql`${t.end} is null or ${t.end} in (${oneOf(attemptEndNames)})`),
-    index('attempts_open').on(t.lease_ms).where(sql`ended_ms is null`),
+    index('attempts_open')
+      .on(t.lease_ms)
+      .where(sql`ended_ms is null`),
   ],
 )
 

@@ -16,7 +16,9 @@ export function createStore(db: Database.Database) {
   const undoPart = db.prepare('ROLLBACK TO part')
   const endPart = db.prepare('RELEASE part')
   const loadClock = db.prepare<[], { alive_ms: number }>('SELECT alive_ms FROM service_clock WHERE id = 1')
-  const saveClock = db.prepare('INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET alive_ms = excluded.alive_ms, alive_at = excluded.alive_at')
+  const saveClock = db.prepare(
+    'INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET alive_ms = excluded.alive_ms, alive_at = excluded.alive_at',
+  )
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
   return {
     tasks: createTaskTable(db),

@@ -29,7 +29,8 @@ export type TaskChange =
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
 
 /** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
-export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number => t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0)
+export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number =>
+  t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0)
 
 export type TaskCounts = Record<TaskStatus, number>
 export type TaskTable = ReturnType<typeof createTaskTable>
@@ -58,28 +59,56 @@ export function createTaskTable(db: Database.Database) {
       return {
         size: n,
         top: db.prepare<[string], ReadyTask>(`${of} ORDER BY queue_rank DESC, rowid LIMIT ${n}`),
-        equal: db.prepare<[string, number, number], ReadyTask>(`${of} AND queue_rank = ? AND rowid > ? ORDER BY rowid LIMIT ${n}`),
-        lower: db.prepare<[string, number], ReadyTask>(`${of} AND queue_rank < ? ORDER BY queue_rank DESC, rowid LIMIT ${n}`),
+        equal: db.prepare<[string, number, number], ReadyTask>(
+          `${of} AND queue_rank = ? AND rowid > ? ORDER BY rowid LIMIT ${n}`,
+        ),
+        lower: db.prepare<[string, number], ReadyTask>(
+          `${of} AND queue_rank < ? ORDER BY queue_rank DESC, rowid LIMIT ${n}`,
+        ),
       }
     })
   const byModel = looks('model_key')
   const byFamily = looks('model_type')
-  const toInProgress = db.prepare("UPDATE inference_tasks SET status = 'in_progress', attempt = ?, inference_node_id = ?, updated_at = ? WHERE task_id = ? AND status = 'pending'")
-  const toPending = db.prepare("UPDATE inference_tasks SET status = 'pending', inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
-  const reopen = db.prepare("UPDATE inference_tasks SET status = 'pending', retried_after = ?, queued_ms = ?, error = NULL, inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?")
-  const toCompleted = db.prepare("UPDATE inference_tasks SET status = 'completed', inference_node_id = ?, output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = ?")
-  const complete = db.prepare("UPDATE inference_tasks SET status = 'completed', output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = 'in_progress' AND attempt = ? AND inference_node_id = ?")
-  const toEnd = db.prepare('UPDATE inference_tasks SET status = ?, error = ?, inference_node_id = NULL, updated_at = ? WHERE task_id = ? AND status = ?')
-  const oldest = db.prepare<[number], { queued_ms: number }>("SELECT queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? ORDER BY queued_ms LIMIT 1")
-  const waitedSince = db.prepare<[number], { task_id: string }>("SELECT task_id FROM inference_tasks WHERE status = 'pending' AND queued_ms <= ? ORDER BY queued_ms LIMIT 200")
+  const toInProgress = db.prepare(
+    "UPDATE inference_tasks SET status = 'in_progress', attempt = ?, inference_node_id = ?, updated_at = ? WHERE task_id = ? AND status = 'pending'",
+  )
+  const toPending = db.prepare(
+    "UPDATE inference_tasks SET status = 'pending', inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?",
+  )
+  const reopen = db.prepare(
+    "UPDATE inference_tasks SET status = 'pending', retried_after = ?, queued_ms = ?, error = NULL, inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?",
+  )
+  const toCompleted = db.prepare(
+    "UPDATE inference_tasks SET status = 'completed', inference_node_id = ?, output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = ?",
+  )
+  const complete = db.prepare(
+    "UPDATE inference_tasks SET status = 'completed', output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = 'in_progress' AND attempt = ? AND inference_node_id = ?",
+  )
+  const toEnd = db.prepare(
+    'UPDATE inference_tasks SET status = ?, error = ?, inference_node_id = NULL, updated_at = ? WHERE task_id = ? AND status = ?',
+  )
+  const oldest = db.prepare<[number], { queued_ms: number }>(
+    "SELECT queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? ORDER BY queued_ms LIMIT 1",
+  )
+  const waitedSince = db.prepare<[number], { task_id: string }>(
+    "SELECT task_id FROM inference_tasks WHERE status = 'pending' AND queued_ms <= ? ORDER BY queued_ms LIMIT 200",
+  )
   const unstarved = db.prepare<[number, number], { task_id: string; queued_ms: number }>(`
     SELECT task_id, queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? AND queued_ms <= ? AND queue_rank < ${STARVED} ORDER BY queued_ms LIMIT 200`)
-  const starve = db.prepare(`UPDATE inference_tasks SET queue_rank = ${STARVED} WHERE task_id = ? AND status = 'pending'`)
-  const perUser = db.prepare<[], { user_address: string; n: number }>("SELECT user_address, count(*) AS n FROM inference_tasks WHERE status = 'pending' GROUP BY user_address")
-  const oldestStored = db.prepare<[number], AgedTask>('SELECT rowid AS seq, task_id, status, created_at, updated_at FROM inference_tasks WHERE rowid > ? ORDER BY rowid LIMIT 100')
+  const starve = db.prepare(
+    `UPDATE inference_tasks SET queue_rank = ${STARVED} WHERE task_id = ? AND status = 'pending'`,
+  )
+  const perUser = db.prepare<[], { user_address: string; n: number }>(
+    "SELECT user_address, count(*) AS n FROM inference_tasks WHERE status = 'pending' GROUP BY user_address",
+  )
+  const oldestStored = db.prepare<[number], AgedTask>(
+    'SELECT rowid AS seq, task_id, status, created_at, updated_at FROM inference_tasks WHERE rowid > ? ORDER BY rowid LIMIT 100',
+  )
   const remove = db.prepare<[string, TaskStatus]>('DELETE FROM inference_tasks WHERE task_id = ? AND status = ?')
   const loadCounts = db.prepare<[], { status: TaskStatus; tasks: number }>('SELECT status, tasks FROM task_counts')
-  const saveCount = db.prepare('INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks')
+  const saveCount = db.prepare(
+    'INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks',
+  )
 
   const counts = Object.fromEntries(taskStatuses.map((s) => [s, 0])) as TaskCounts
   const changed = new Set<TaskStatus>()
@@ -94,7 +123,8 @@ export function createTaskTable(db: Database.Database) {
       case 'in_progress':
         return toInProgress.run(change.attempt, change.node_id, change.at, task_id)
       case 'pending':
-        if (change.again !== undefined) return reopen.run(change.again.after, change.again.queued_ms, change.queue_rank, change.at, task_id, status)
+        if (change.again !== undefined)
+          return reopen.run(change.again.after, change.again.queued_ms, change.queue_rank, change.at, task_id, status)
         return toPending.run(change.queue_rank, change.at, task_id, status)
       case 'completed':
         return toCompleted.run(change.node_id, change.output, change.confidence, change.at, change.at, task_id, status)
@@ -110,8 +140,26 @@ export function createTaskTable(db: Database.Database) {
     insert(t: NewTask) {
       // By place: to bind twenty names takes longer than to insert the row.
       insert.run(
-        t.task_id, t.user_address, t.user_input, t.context, t.fee, t.nonce, t.infer_fee, t.max_infer_time, t.model_type,
-        t.model_name, t.model_key, t.signed_tx, t.signer_public_key, t.status, t.attempt, t.created_at, t.updated_at, t.queued_ms, t.queue_rank, t.inference_node_id,
+        t.task_id,
+        t.user_address,
+        t.user_input,
+        t.context,
+        t.fee,
+        t.nonce,
+        t.infer_fee,
+        t.max_infer_time,
+        t.model_type,
+        t.model_name,
+        t.model_key,
+        t.signed_tx,
+        t.signer_public_key,
+        t.status,
+        t.attempt,
+        t.created_at,
+        t.updated_at,
+        t.queued_ms,
+        t.queue_rank,
+        t.inference_node_id,
       )
       count(t.status, 1)
     },
@@ -120,7 +168,8 @@ export function createTaskTable(db: Database.Database) {
      * @throws when the lifecycle does not allow the change, or the row is no longer in the status it was read in.
      */
     move(task: Pick<TaskRow, 'task_id' | 'status'>, change: TaskChange) {
-      if (!canMove(task.status, change.to)) throw new Error(`task ${task.task_id}: ${task.status} cannot become ${change.to}`)
+      if (!canMove(task.status, change.to))
+        throw new Error(`task ${task.task_id}: ${task.status} cannot become ${change.to}`)
       if (update(task, change).changes !== 1) throw new Error(`task ${task.task_id} was no longer ${task.status}`)
       count(task.status, -1)
       count(change.to, 1)
@@ -129,7 +178,11 @@ export function createTaskTable(db: Database.Database) {
      * The one change that is made without reading the row before, because nearly every task takes it: the attempt that is
      * at work on it brings its result. False, and nothing is changed, when the row says otherwise.
      */
-    complete({ task_id, attempt, node_id }: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>, result: { output: string; confidence: number }, at: number): boolean {
+    complete(
+      { task_id, attempt, node_id }: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>,
+      result: { output: string; confidence: number },
+      at: number,
+    ): boolean {
       if (complete.run(result.output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
       count('in_progress', -1)
       count('completed', 1)
@@ -156,7 +209,9 @@ export function createTaskTable(db: Database.Database) {
       if (statements === undefined) return []
       if (behind === null) return statements.top.all(key)
       const equal = statements.equal.all(key, behind.queue_rank, behind.seq)
-      return equal.length === statements.size ? equal : [...equal, ...statements.lower.all(key, behind.queue_rank)].slice(0, statements.size)
+      return equal.length === statements.size
+        ? equal
+        : [...equal, ...statements.lower.all(key, behind.queue_rank)].slice(0, statements.size)
     },
     /** The time since which the oldest of the tasks waits that began to wait after `after`; null when there is none. */
     oldestAfter: (after: number): number | null => oldest.get(after)?.queued_ms ?? null,

@@ -28,12 +28,17 @@ export const EXPLORATION = 0.05
  */
 export function scoreNode(c: Candidate, poolSeconds: number): number {
   const success = (c.prior * PRIOR_WEIGHT + c.successes) / (PRIOR_WEIGHT + c.successes + c.failures)
-  const speed = c.meanSeconds > 0 && poolSeconds > 0 ? Math.min(2, Math.max(0.5, Math.sqrt(poolSeconds / c.meanSeconds))) : 1
+  const speed =
+    c.meanSeconds > 0 && poolSeconds > 0 ? Math.min(2, Math.max(0.5, Math.sqrt(poolSeconds / c.meanSeconds))) : 1
   return success * speed * (1 - 0.5 * (c.held / c.slots))
 }
 
 /** The best of the candidates; EXPLORATION of the time any of them. Undefined when there is none. */
-export function choose<T>(candidates: readonly T[], score: (candidate: T) => number, random: () => number): T | undefined {
+export function choose<T>(
+  candidates: readonly T[],
+  score: (candidate: T) => number,
+  random: () => number,
+): T | undefined {
   if (candidates.length > 1 && random() < EXPLORATION) return candidates[Math.floor(random() * candidates.length)]
   let best: T | undefined
   let bestScore = -1
@@ -48,7 +53,10 @@ export function choose<T>(candidates: readonly T[], score: (candidate: T) => num
 const DECAY = 0.5 ** (1 / 50)
 
 /** The figures of a node after one more attempt; seconds null when it did not complete. */
-export function addEvidence(f: { successes: number; failures: number; mean_seconds: number }, seconds: number | null): void {
+export function addEvidence(
+  f: { successes: number; failures: number; mean_seconds: number },
+  seconds: number | null,
+): void {
   f.successes *= DECAY
   f.failures *= DECAY
   if (seconds === null) {
@@ -63,7 +71,8 @@ export function addEvidence(f: { successes: number; failures: number; mean_secon
 /** A node that failed so often in a row through its own fault gets a rest. */
 export const COOL_AFTER = 3
 /** How long the rest is: 30 s, doubling with every further failure, at most an hour (ms). */
-export const coolDown = (failuresInRow: number): number => Math.min(3_600_000, 30_000 * 2 ** Math.min(failuresInRow - COOL_AFTER, 20))
+export const coolDown = (failuresInRow: number): number =>
+  Math.min(3_600_000, 30_000 * 2 ** Math.min(failuresInRow - COOL_AFTER, 20))
 
 /** How long a node that rejected a task is not offered it again: 30 s, doubling with every rejection (ms). */
 export const rejectionPause = (rejections: number): number => 30_000 * 2 ** Math.min(rejections - 1, 20)

@@ -15,7 +15,11 @@ const ref = shortText(1, 128)
 /** How much a submitter wants to hear of a task. */
 const watch = v.picklist(['none', 'result', 'output'], 'must be one of none, result, output')
 const kept = v.picklist(['result', 'output'], 'must be one of result, output')
-const offset = v.pipe(v.number('must be an integer from 0'), v.safeInteger('must be an integer from 0'), v.minValue(0, 'must be an integer from 0'))
+const offset = v.pipe(
+  v.number('must be an integer from 0'),
+  v.safeInteger('must be an integer from 0'),
+  v.minValue(0, 'must be an integer from 0'),
+)
 const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
 /** What a submitter may say, by `type`. */
@@ -26,7 +30,13 @@ export const clientMessages = {
     v.check((s) => namesModel(s), NO_MODEL),
     v.transform((s) => ({ type: s.type, ref: s.ref, watch: s.watch, task: fillSubmission(s) })),
   ),
-  'task.watch': v.object({ type: v.literal('task.watch'), task_id: id, watch: v.optional(kept, 'result'), attempt: v.nullish(attempt), offset: v.optional(offset, 0) }),
+  'task.watch': v.object({
+    type: v.literal('task.watch'),
+    task_id: id,
+    watch: v.optional(kept, 'result'),
+    attempt: v.nullish(attempt),
+    offset: v.optional(offset, 0),
+  }),
   'task.unwatch': v.object({ type: v.literal('task.unwatch'), task_id: id }),
   'task.cancel': v.object({ type: v.literal('task.cancel'), task_id: id }),
 } as const
@@ -51,13 +61,28 @@ export const clientErrorCode = v.picklist([
 export type ClientErrorCode = v.InferOutput<typeof clientErrorCode>
 
 const status = v.picklist(['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'])
-const result = v.object({ output: v.string(), confidence: v.nullable(v.number()), completed_at: v.nullable(time), inference_node_id: v.nullable(v.string()) })
+const result = v.object({
+  output: v.string(),
+  confidence: v.nullable(v.number()),
+  completed_at: v.nullable(time),
+  inference_node_id: v.nullable(v.string()),
+})
 
 /** What the coordinator may say to a submitter, by `type`. */
 export const clientServerMessages = {
-  'session.welcome': v.object({ type: v.literal('session.welcome'), protocol: v.literal(1), server_time: time, max_in_flight: v.pipe(v.number(), v.safeInteger(), v.minValue(1)) }),
+  'session.welcome': v.object({
+    type: v.literal('session.welcome'),
+    protocol: v.literal(1),
+    server_time: time,
+    max_in_flight: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  }),
   'task.submitted': v.object({ type: v.literal('task.submitted'), ref, task_id: id, status }),
-  'task.status': v.object({ type: v.literal('task.status'), task_id: id, status: v.picklist(['pending', 'in_progress']), attempt: offset }),
+  'task.status': v.object({
+    type: v.literal('task.status'),
+    task_id: id,
+    status: v.picklist(['pending', 'in_progress']),
+    attempt: offset,
+  }),
   'task.output': v.object({ type: v.literal('task.output'), task_id: id, attempt, offset, delta: v.string() }),
   'task.result': v.object({
     type: v.literal('task.result'),
@@ -66,8 +91,18 @@ export const clientServerMessages = {
     result: v.nullable(result),
     error: v.nullable(v.string()),
   }),
-  'session.drain': v.object({ type: v.literal('session.drain'), reason: v.string(), reconnect_after: v.pipe(v.number(), v.minValue(0)) }),
-  error: v.object({ type: v.literal('error'), code: clientErrorCode, message: v.string(), ref: v.optional(ref), task_id: v.optional(id) }),
+  'session.drain': v.object({
+    type: v.literal('session.drain'),
+    reason: v.string(),
+    reconnect_after: v.pipe(v.number(), v.minValue(0)),
+  }),
+  error: v.object({
+    type: v.literal('error'),
+    code: clientErrorCode,
+    message: v.string(),
+    ref: v.optional(ref),
+    task_id: v.optional(id),
+  }),
 } as const
 /** Any message to a submitter. */
 export type ClientServerMessage = v.InferOutput<(typeof clientServerMessages)[keyof typeof clientServerMessages]>

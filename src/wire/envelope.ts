@@ -9,4 +9,9 @@ export const envelope = (data: unknown) => ({ success: true, data, error: null }
 export const envelopeText = (data: string): string => `{"success":true,"data":${data},"error":null}`
 
 /** The envelope of an error. `error` is for a person, `code` for a program. */
-export const errorEnvelope = (code: ErrorCode, message: string, data: unknown = null) => ({ success: false, data, error: message, code })
+export const errorEnvelope = (code: ErrorCode, message: string, data: unknown = null) => ({
+  success: false,
+  data,
+  error: message,
+  code,
+})

@@ -57,13 +57,13 @@ export const share = v.pipe(
 )
 
 /** A model name, or a family for "any model of it". Names compare case-insensitively. */
-export const model = v.pipe(
-  shortText(1, 128),
-  v.regex(/^[^\p{Cc}]*$/u, 'must have no control characters'),
-)
+export const model = v.pipe(shortText(1, 128), v.regex(/^[^\p{Cc}]*$/u, 'must have no control characters'))
 
 /** The models a node lists: at most 64. */
-export const models = v.pipe(v.array(model, 'must be an array of model names'), v.maxLength(64, 'must list at most 64 models'))
+export const models = v.pipe(
+  v.array(model, 'must be an array of model names'),
+  v.maxLength(64, 'must list at most 64 models'),
+)
 
 /** How many tasks a node works on at once. The service may set a lower ceiling. */
 export const slots = v.pipe(

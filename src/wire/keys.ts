@@ -30,5 +30,10 @@ export function verifySignature(key: string, message: string, signature: string)
   const compact = SIGNATURE.exec(signature)?.[1]
   if (compact === undefined) return false
   const publicKey = createPublicKey({ format: 'der', type: 'spki', key: Buffer.from(SPKI + key, 'hex') })
-  return verify('sha256', Buffer.from(message), { key: publicKey, dsaEncoding: 'ieee-p1363' }, Buffer.from(compact, 'hex'))
+  return verify(
+    'sha256',
+    Buffer.from(message),
+    { key: publicKey, dsaEncoding: 'ieee-p1363' },
+    Buffer.from(compact, 'hex'),
+  )
 }

@@ -1,5 +1,18 @@
 import * as v from 'valibot'
-import { amount, attempt, id, inferTime, maybe, model, models, reason, share, shortText, slots, text } from './fields.js'
+import {
+  amount,
+  attempt,
+  id,
+  inferTime,
+  maybe,
+  model,
+  models,
+  reason,
+  share,
+  shortText,
+  slots,
+  text,
+} from './fields.js'
 
 /** The WebSocket subprotocol of node sessions. */
 export const NODE_PROTOCOL = 'inference-node.v1'
@@ -12,7 +25,11 @@ const held = v.object({ task_id: id, attempt })
 const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')
 const seconds = v.pipe(v.number(), v.minValue(0))
 const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const count = v.pipe(v.number('must be an integer from 0'), v.safeInteger('must be an integer from 0'), v.minValue(0, 'must be an integer from 0'))
+const count = v.pipe(
+  v.number('must be an integer from 0'),
+  v.safeInteger('must be an integer from 0'),
+  v.minValue(0, 'must be an integer from 0'),
+)
 
 /** What a node may say, by `type`. */
 export const nodeMessages = {
@@ -74,7 +91,12 @@ export type SessionErrorCode = v.InferOutput<typeof sessionErrorCode>
 
 /** What the coordinator may say, by `type`. */
 export const serverMessages = {
-  'session.challenge': v.object({ type: v.literal('session.challenge'), protocol: v.literal(1), nonce: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)), server_time: time }),
+  'session.challenge': v.object({
+    type: v.literal('session.challenge'),
+    protocol: v.literal(1),
+    nonce: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+    server_time: time,
+  }),
   'session.welcome': v.object({
     type: v.literal('session.welcome'),
     session_id: v.string(),
@@ -101,15 +123,27 @@ export const serverMessages = {
     stream: v.boolean(),
   }),
   'task.settled': v.object({ type: v.literal('task.settled'), task_id: id, attempt, status: v.string() }),
-  'task.cancel': v.object({ type: v.literal('task.cancel'), task_id: id, attempt, reason: v.picklist(['cancelled', 'timeout', 'superseded']) }),
+  'task.cancel': v.object({
+    type: v.literal('task.cancel'),
+    task_id: id,
+    attempt,
+    reason: v.picklist(['cancelled', 'timeout', 'superseded']),
+  }),
   'session.drain': v.object({ type: v.literal('session.drain'), reason: v.string(), reconnect_after: seconds }),
-  error: v.object({ type: v.literal('error'), code: sessionErrorCode, message: v.string(), task_id: v.optional(id), attempt: v.optional(attempt) }),
+  error: v.object({
+    type: v.literal('error'),
+    code: sessionErrorCode,
+    message: v.string(),
+    task_id: v.optional(id),
+    attempt: v.optional(attempt),
+  }),
 } as const
 export type ServerMessage = v.InferOutput<(typeof serverMessages)[keyof typeof serverMessages]>
 export type Assignment = v.InferOutput<(typeof serverMessages)['task.assign']>
 
 /** One parsed message, or what to answer about it. */
-export type Parsed<M> = { ok: true; message: M } | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
+export type Parsed<M> =
+  { ok: true; message: M } | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
 
 /** The messages of one frame as plain values; null when it is no JSON object and no array of 1 to 256. */
 export function splitFrame(frame: string): unknown[] | null {
@@ -133,11 +167,16 @@ export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
     const type: unknown = 'type' in value ? value.type : undefined
     if (typeof type !== 'string') return { ok: false, code: 'invalid_message', problem: 'type: must be a string' }
     const schema = schemas.get(type)
-    if (schema === undefined) return { ok: false, code: 'unknown_type', problem: `unknown type ${JSON.stringify(type.slice(0, 64))}` }
+    if (schema === undefined)
+      return { ok: false, code: 'unknown_type', problem: `unknown type ${JSON.stringify(type.slice(0, 64))}` }
     const result = v.safeParse(schema, value, { abortEarly: true })
     if (!result.success) {
       const issue = result.issues[0]
-      return { ok: false, code: 'invalid_message', problem: `${type}: ${v.getDotPath(issue) ?? 'message'}: ${issue.received === 'undefined' ? 'is missing' : issue.message}` }
+      return {
+        ok: false,
+        code: 'invalid_message',
+        problem: `${type}: ${v.getDotPath(issue) ?? 'message'}: ${issue.received === 'undefined' ? 'is missing' : issue.message}`,
+      }
     }
     return { ok: true, message: result.output as v.InferOutput<T[keyof T]> }
   }

@@ -1,5 +1,18 @@
 import * as v from 'valibot'
-import { amount, id, inferTime, maybe, model, models, nodeStatus, reason, share, shortText, slots, text } from './fields.js'
+import {
+  amount,
+  id,
+  inferTime,
+  maybe,
+  model,
+  models,
+  nodeStatus,
+  reason,
+  share,
+  shortText,
+  slots,
+  text,
+} from './fields.js'
 
 /** A body is an object with these fields; unknown extra fields are ignored. */
 const body = <E extends v.ObjectEntries>(entries: E) => v.object(entries, 'must be a JSON object')
@@ -40,7 +53,8 @@ type SubmissionFields = v.InferOutput<typeof submission>
 
 export const isPlain = (s: Pick<SubmissionFields, 'is_encrypted'>): boolean => s.is_encrypted !== true
 export const NOT_PLAIN = 'is_encrypted: encrypted tasks are not supported yet, send plain text'
-export const namesModel = (s: Pick<SubmissionFields, 'model_name' | 'model_type'>): boolean => (s.model_name ?? s.model_type) != null
+export const namesModel = (s: Pick<SubmissionFields, 'model_name' | 'model_type'>): boolean =>
+  (s.model_name ?? s.model_type) != null
 export const NO_MODEL = 'model_name: is missing'
 
 /** A submission with its defaults filled in. */
@@ -82,13 +96,26 @@ export const MAX_PAGE = 1000
 
 /** The query of `GET /api/v1/tasks`. `cursor` is what the page before gave as `next_cursor`. */
 export const listQuery = v.object({
-  status: maybe(v.picklist(['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'], 'must be one of pending, in_progress, completed, submitted, failed, timeout')),
+  status: maybe(
+    v.picklist(
+      ['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'],
+      'must be one of pending, in_progress, completed, submitted, failed, timeout',
+    ),
+  ),
   model: maybe(model),
   user: maybe(shortText(1, 256)),
   node: maybe(id),
-  cursor: maybe(v.pipe(v.string(), v.regex(/^[0-9]{1,15}$/, 'must be a next_cursor of an earlier page'), v.transform(Number))),
+  cursor: maybe(
+    v.pipe(v.string(), v.regex(/^[0-9]{1,15}$/, 'must be a next_cursor of an earlier page'), v.transform(Number)),
+  ),
   limit: v.optional(
-    v.pipe(v.string(), v.regex(/^[0-9]{1,4}$/, `must be an integer from 1 to ${MAX_PAGE}`), v.transform(Number), v.minValue(1, `must be an integer from 1 to ${MAX_PAGE}`), v.maxValue(MAX_PAGE, `must be an integer from 1 to ${MAX_PAGE}`)),
+    v.pipe(
+      v.string(),
+      v.regex(/^[0-9]{1,4}$/, `must be an integer from 1 to ${MAX_PAGE}`),
+      v.transform(Number),
+      v.minValue(1, `must be an integer from 1 to ${MAX_PAGE}`),
+      v.maxValue(MAX_PAGE, `must be an integer from 1 to ${MAX_PAGE}`),
+    ),
     '50',
   ),
 })

@@ -3,7 +3,13 @@ import type { Turns } from '../core/turns.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
 import { keepLongAmounts } from '../wire/amounts.js'
-import { MAX_IN_FLIGHT, parseClientMessage, refOf, type ClientServerMessage, type ClientSubmission } from '../wire/client.js'
+import {
+  MAX_IN_FLIGHT,
+  parseClientMessage,
+  refOf,
+  type ClientServerMessage,
+  type ClientSubmission,
+} from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
 import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
 import { createOutgoing } from './socket.js'
@@ -25,8 +31,19 @@ export interface ClientSessionParts {
  * The door of one submitter: parses frames into operations of the core, and counts what waits for its answer. It decides
  * nothing about tasks; what the core answers comes back as effects, those of one commit as one frame.
  */
-export function openClientSession({ id, socket, send, time, maxMessageBytes, maxMessagesPerSecond, onClose }: ClientSessionParts): Session {
-  const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, maxMessageBytes, { ...UNSENT, tooSlow: () => close('tooSlow', 'too much waits to be read; read faster, or watch fewer tasks at once') })
+export function openClientSession({
+  id,
+  socket,
+  send,
+  time,
+  maxMessageBytes,
+  maxMessagesPerSecond,
+  onClose,
+}: ClientSessionParts): Session {
+  const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, maxMessageBytes, {
+    ...UNSENT,
+    tooSlow: () => close('tooSlow', 'too much waits to be read; read faster, or watch fewer tasks at once'),
+  })
   out.batch = true
   const withinRate = createRate(maxMessagesPerSecond, () => time.monotonic())
   let open = true
@@ -68,7 +85,12 @@ export function openClientSession({ id, socket, send, time, maxMessageBytes, max
     const { message } = parsed
     if (message.type === 'task.submit') {
       if (inFlight + submissions.length < MAX_IN_FLIGHT) return void submissions.push(message)
-      return out.push({ type: 'error', code: 'rate_limited', message: `${MAX_IN_FLIGHT} submissions of this session wait for their answer, the most that may; submit again when some have it`, ref: message.ref })
+      return out.push({
+        type: 'error',
+        code: 'rate_limited',
+        message: `${MAX_IN_FLIGHT} submissions of this session wait for their answer, the most that may; submit again when some have it`,
+        ref: message.ref,
+      })
     }
     submit() // the order of a frame is kept
     send({ op: 'client', session: id, message })

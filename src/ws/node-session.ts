@@ -161,9 +161,13 @@ export class NodeSession implements Session {
 
   #verify({ hosts, nonce }: Handshake, hello: Hello): void {
     const key = normalizeKey(hello.public_key)
-    if (key === null) return this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
+    if (key === null)
+      return this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
     if (!hosts.some((host) => verifySignature(key, helloText(hello.node_id, host, nonce), hello.signature))) {
-      return this.#refuse('unauthorized', `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`)
+      return this.#refuse(
+        'unauthorized',
+        `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`,
+      )
     }
     this.#endHandshake()
     this.#state = 'open'
@@ -177,17 +181,23 @@ export class NodeSession implements Session {
     if (behind !== null) return void behind.values.push(value)
     const { maxMessagesPerSecond, time } = this.#door
     if (!this.#rate.take(maxMessagesPerSecond, time.monotonic())) {
-      this.#out.push({ type: 'error', code: 'rate_limited', message: `more than ${maxMessagesPerSecond} messages a second` })
+      this.#out.push({
+        type: 'error',
+        code: 'rate_limited',
+        message: `more than ${maxMessagesPerSecond} messages a second`,
+      })
       return this.close('tooMany', 'too many messages')
     }
     const parsed = parseNodeMessage(value)
     if (this.#handshake !== null) {
       if (!parsed.ok) return this.#refuse(parsed.code, parsed.problem)
-      if (parsed.message.type !== 'session.hello') return this.#refuse('invalid_message', 'the first message must be session.hello')
+      if (parsed.message.type !== 'session.hello')
+        return this.#refuse('invalid_message', 'the first message must be session.hello')
       return this.#greeted(this.#handshake, parsed.message)
     }
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
-    if (parsed.message.type === 'session.hello') return this.#mistake('invalid_message', 'session.hello: this session is open already')
+    if (parsed.message.type === 'session.hello')
+      return this.#mistake('invalid_message', 'session.hello: this session is open already')
     this.#door.send({ op: 'message', session: this.#id, message: parsed.message })
   }
 

@@ -37,8 +37,12 @@ const NODE_LIMITS: ReaderLimits = { soft: MAX_UNSENT, hard: Infinity }
  * @param maxFrameBytes no array frame is larger: the reader may refuse one that is
  * @param raw what `socket` writes to, for frames that are made once for all sessions; null where none are
  */
-export const createOutgoing = <M extends { type: string }>(socket: WebSocket, maxFrameBytes: number, limits = NODE_LIMITS, raw: Duplex | null = null): Outgoing<M> =>
-  new SocketOutgoing<M>(socket, maxFrameBytes, limits, raw)
+export const createOutgoing = <M extends { type: string }>(
+  socket: WebSocket,
+  maxFrameBytes: number,
+  limits = NODE_LIMITS,
+  raw: Duplex | null = null,
+): Outgoing<M> => new SocketOutgoing<M>(socket, maxFrameBytes, limits, raw)
 
 /** A class, for there are thousands of them: functions of their own would be most of what each costs. */
 class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
@@ -68,7 +72,8 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
     if (messages === null) return
     this.#waiting = null
     if (socket.readyState !== socket.OPEN) return
-    if (messages.length > 1 && this.batch) for (const frame of framesOf(messages, this.#maxFrameBytes)) socket.send(frame)
+    if (messages.length > 1 && this.batch)
+      for (const frame of framesOf(messages, this.#maxFrameBytes)) socket.send(frame)
     else for (const message of messages) this.#send(message)
     const { bufferedAmount } = socket
     if (bufferedAmount > this.#limits.hard) this.#tooSlow()
@@ -79,13 +84,20 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
     this.flush()
     const socket = this.#socket
     // A close frame carries at most 123 bytes of reason.
-    socket.close(closeCodes[reason].code, Buffer.from(text).subarray(0, 120).toString().replace(/\uFFFD+$/, ''))
+    socket.close(
+      closeCodes[reason].code,
+      Buffer.from(text)
+        .subarray(0, 120)
+        .toString()
+        .replace(/\uFFFD+$/, ''),
+    )
     setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT : CLOSE_TIMEOUT).unref()
   }
 
   #send(message: M): void {
     // Nothing is compressed, so what ws has taken it has written: this frame comes after it.
-    if (this.#raw !== null && message.type === 'node.heartbeat_ack' && 'server_time' in message) this.#raw.write(ackFrame(Number(message.server_time)))
+    if (this.#raw !== null && message.type === 'node.heartbeat_ack' && 'server_time' in message)
+      this.#raw.write(ackFrame(Number(message.server_time)))
     else this.#socket.send(JSON.stringify(message))
   }
 
@@ -115,7 +127,10 @@ let lastAck = { time: NaN, frame: Buffer.alloc(0) }
  */
 function ackFrame(time: number): Buffer {
   if (time !== lastAck.time) {
-    const ack: Extract<ServerMessage, { type: 'node.heartbeat_ack' }> = { type: 'node.heartbeat_ack', server_time: time }
+    const ack: Extract<ServerMessage, { type: 'node.heartbeat_ack' }> = {
+      type: 'node.heartbeat_ack',
+      server_time: time,
+    }
     const text = Buffer.from(JSON.stringify(ack))
     // A final text frame; its length, below 126, is one byte.
     lastAck = { time, frame: Buffer.concat([Buffer.from([0x81, text.length]), text]) }
@@ -127,7 +142,9 @@ function ackFrame(time: number): Buffer {
 function framesOf(messages: readonly unknown[], maxBytes: number): Iterable<string> {
   const texts = messages.map((message) => JSON.stringify(message))
   const units = texts.reduce((n, text) => n + text.length + 1, 1)
-  return texts.length <= MAX_FRAME_MESSAGES && units * 3 <= maxBytes ? [`[${texts.join(',')}]`] : inFrames(texts, maxBytes)
+  return texts.length <= MAX_FRAME_MESSAGES && units * 3 <= maxBytes
+    ? [`[${texts.join(',')}]`]
+    : inFrames(texts, maxBytes)
 }
 
 /** Joins messages, in order, into as few frames as the limits allow. One message alone is no array, however large. */

@@ -68,7 +68,9 @@ export function createSessionServer(parts: SessionServerParts) {
     clientTracking: false,
     handleProtocols: (offered, request) => [protocols.get(pathOf(request)) ?? ''].find((p) => offered.has(p)) ?? false,
   })
-  server.on('wsClientError', (_error, socket) => answerRaw(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'))
+  server.on('wsClientError', (_error, socket) =>
+    answerRaw(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'),
+  )
 
   const nodeDoor: NodeDoor = {
     send: parts.send,
@@ -89,16 +91,29 @@ export function createSessionServer(parts: SessionServerParts) {
       const id = ++lastId
       count(address, 1)
       const own = { id, socket: ws, onClose: onClose(id, address) }
-      sessions.set(id, pathOf(request) === CLIENT_PATH ? openClient(own) : openNode(own, socket, request.headers.host?.toLowerCase()))
+      sessions.set(
+        id,
+        pathOf(request) === CLIENT_PATH ? openClient(own) : openNode(own, socket, request.headers.host?.toLowerCase()),
+      )
     })
   }
-  const openNode = (own: { id: number; socket: WebSocket; onClose(): void }, raw: Duplex, host: string | undefined): Session => {
+  const openNode = (
+    own: { id: number; socket: WebSocket; onClose(): void },
+    raw: Duplex,
+    host: string | undefined,
+  ): Session => {
     const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
     handshakes++
     return new NodeSession(nodeDoor, { ...own, raw, hosts })
   }
   const openClient = (own: { id: number; socket: WebSocket; onClose(): void }): Session =>
-    openClientSession({ ...own, send: parts.send, time: parts.time, maxMessageBytes: parts.maxMessageBytes, maxMessagesPerSecond: parts.maxMessagesPerSecond })
+    openClientSession({
+      ...own,
+      send: parts.send,
+      time: parts.time,
+      maxMessageBytes: parts.maxMessageBytes,
+      maxMessagesPerSecond: parts.maxMessagesPerSecond,
+    })
 
   return {
     upgrade(request: IncomingMessage, socket: Duplex, head: Buffer) {
@@ -106,16 +121,35 @@ export function createSessionServer(parts: SessionServerParts) {
       const path = pathOf(request)
       const protocol = protocols.get(path)
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((p) => p.trim())
-      if (protocol === undefined) return answerRaw(socket, 'not_found', `there are no sessions at ${path}; nodes connect at ${NODE_PATH}, submitters at ${CLIENT_PATH}`)
+      if (protocol === undefined)
+        return answerRaw(
+          socket,
+          'not_found',
+          `there are no sessions at ${path}; nodes connect at ${NODE_PATH}, submitters at ${CLIENT_PATH}`,
+        )
       if (stopping) return answerRaw(socket, 'stopping', 'the service is stopping; connect again in a few seconds')
       if (offered !== undefined && !offered.includes(protocol)) {
         return answerRaw(socket, 'invalid_request', `Sec-WebSocket-Protocol: this service speaks ${protocol} only here`)
       }
-      if (path === NODE_PATH && handshakes >= parts.maxHandshakes) return answerRaw(socket, 'unavailable', 'too many sessions are waiting for their hello; connect again in a few seconds')
-      if (sessions.size >= parts.maxSessions) return answerRaw(socket, 'unavailable', `the service has ${parts.maxSessions} sessions, the most it takes; connect again later`)
+      if (path === NODE_PATH && handshakes >= parts.maxHandshakes)
+        return answerRaw(
+          socket,
+          'unavailable',
+          'too many sessions are waiting for their hello; connect again in a few seconds',
+        )
+      if (sessions.size >= parts.maxSessions)
+        return answerRaw(
+          socket,
+          'unavailable',
+          `the service has ${parts.maxSessions} sessions, the most it takes; connect again later`,
+        )
       const address = request.socket.remoteAddress ?? ''
       if (!isLocal(address) && (perAddress.get(address) ?? 0) >= parts.maxSessionsPerAddress) {
-        return answerRaw(socket, 'rate_limited', `${address} has ${parts.maxSessionsPerAddress} sessions, the most one address may have; close one, or ${path === NODE_PATH ? 'serve more models and slots' : 'submit more'} over one`)
+        return answerRaw(
+          socket,
+          'rate_limited',
+          `${address} has ${parts.maxSessionsPerAddress} sessions, the most one address may have; close one, or ${path === NODE_PATH ? 'serve more models and slots' : 'submit more'} over one`,
+        )
       }
       open(request, socket, head)
     },

@@ -30,11 +30,18 @@ mkdirSync(out, { recursive: true })
 const results = []
 for (const name of names) {
   console.log(`\n== ${name}`)
-  const flags = [`--out=${out}`, ...(options.full ? [] : ['--quick']), ...(options.cli ? [`--cli=${options.cli}`] : []), ...(options.runs ? [`--runs=${options.runs}`] : [])]
+  const flags = [
+    `--out=${out}`,
+    ...(options.full ? [] : ['--quick']),
+    ...(options.cli ? [`--cli=${options.cli}`] : []),
+    ...(options.runs ? [`--runs=${options.runs}`] : []),
+  ]
   const file = join(out, `${name}.json`)
   rmSync(file, { force: true }) // that of an earlier pass
   const started = now()
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`./${name}.mjs`, import.meta.url)), ...flags], { stdio: 'inherit' })
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`./${name}.mjs`, import.meta.url)), ...flags], {
+    stdio: 'inherit',
+  })
   killAtExit(child)
   let late = false
   const end = () => {

@@ -13,7 +13,11 @@ const options = readArgs('bench:dispatch: submit -> push -> complete, each side 
   samples: [999, 200, 'idle tasks, over all runs'],
   nodes: [10, 10, 'nodes, in the throughput runs'],
   slots: [10, 10, 'slots of each node'],
-  peers: ['', '', 'thread (ours, the core in a thread), bullmq,graphile,beanstalkd: measured beside, in turns; npm install --prefix test/bench/peers first'],
+  peers: [
+    '',
+    '',
+    'thread (ours, the core in a thread), bullmq,graphile,beanstalkd: measured beside, in turns; npm install --prefix test/bench/peers first',
+  ],
   ways: ['', '', 'session,rest,batch: only these of ours'],
   'slow-disk': [0, 0, 'ms that every fsync takes longer, for all of them'],
   limit: [120, 60, 'seconds one run may take'],
@@ -27,12 +31,17 @@ function stopWith(message) {
   console.error(message)
   process.exit(2)
 }
-const moduleOf = (name) => new URL(name === 'ours' ? './ours.mjs' : name === 'thread' ? './ours-thread.mjs' : `./peers/${name}.mjs`, import.meta.url).href
+const moduleOf = (name) =>
+  new URL(
+    name === 'ours' ? './ours.mjs' : name === 'thread' ? './ours-thread.mjs' : `./peers/${name}.mjs`,
+    import.meta.url,
+  ).href
 const names = ['ours', ...options.peers.split(',').filter((name) => name !== '')]
 const unknown = names.find((name) => !['ours', 'thread', 'bullmq', 'graphile', 'beanstalkd'].includes(name))
 if (unknown !== undefined) stopWith(`--peers: there is no ${unknown}; thread, bullmq, graphile, beanstalkd`)
 const installed = existsSync(fileURLToPath(new URL('./peers/node_modules', import.meta.url)))
-if (!installed && names.some((name) => ['bullmq', 'graphile'].includes(name))) stopWith('--peers: their clients are not installed: npm install --prefix test/bench/peers')
+if (!installed && names.some((name) => ['bullmq', 'graphile'].includes(name)))
+  stopWith('--peers: their clients are not installed: npm install --prefix test/bench/peers')
 
 /** Runs `measure` with a submitter and nodes of their own. */
 async function withLoad(system, way, { count, slots }, measure) {
@@ -77,9 +86,14 @@ const throughput = (system, way, n) =>
     const pass = async (from, size) => {
       await nodes.call('expect', { from, n: size })
       const all = nodes.call('all', undefined, options.limit * 1000).catch(async (error) => {
-        throw new Error(`${system.name}, ${way}: ${error.message} (${await nodes.call('missing').catch(() => '?')} of ${size} tasks missing)`)
+        throw new Error(
+          `${system.name}, ${way}: ${error.message} (${await nodes.call('missing').catch(() => '?')} of ${size} tasks missing)`,
+        )
       })
-      const [s, { finished }] = await Promise.all([submitter.call('many', { from, n: size, inFlight, bulk }, options.limit * 1000), all])
+      const [s, { finished }] = await Promise.all([
+        submitter.call('many', { from, n: size, inFlight, bulk }, options.limit * 1000),
+        all,
+      ])
       system.submitted += size
       return { ...s, finished }
     }
@@ -90,7 +104,16 @@ const throughput = (system, way, n) =>
     const used = system.server.cpu() - cpu
     const loop = await system.server.loopDelay?.(false)
     const seconds = (s.finished - s.started) / 1000
-    return { rate: n / seconds, submitRate: n / ((s.ended - s.started) / 1000), ack: latency(s.acks), cpu: (used / n) * 1e6, cores: used / seconds, loop: loop?.p99, loopMax: loop?.max, busy: loop?.utilization }
+    return {
+      rate: n / seconds,
+      submitRate: n / ((s.ended - s.started) / 1000),
+      ack: latency(s.acks),
+      cpu: (used / n) * 1e6,
+      cores: used / seconds,
+      loop: loop?.p99,
+      loopMax: loop?.max,
+      busy: loop?.utilization,
+    }
   })
 
 const report = createReport('dispatch', options)
@@ -100,7 +123,15 @@ const stopAll = () => Promise.all(systems.map((system) => system.server.stop()))
 try {
   for (const name of names) {
     const module = await import(moduleOf(name))
-    systems.push({ name, module, server: await module.start({ slowDisk, cli: options.cli }), submitted: 0, idle: [], ways: {}, missing: new Set() })
+    systems.push({
+      name,
+      module,
+      server: await module.start({ slowDisk, cli: options.cli }),
+      submitted: 0,
+      idle: [],
+      ways: {},
+      missing: new Set(),
+    })
     report.say(`${module.title}: ${module.durability}`)
   }
   for (let round = 0; round < runs; round++) {
@@ -116,7 +147,9 @@ report.finish()
 
 async function measureAll(system, round) {
   const { module } = system
-  const wanted = Object.keys(module.ways).filter((way) => system.name !== 'ours' || options.ways === '' || options.ways.split(',').includes(way))
+  const wanted = Object.keys(module.ways).filter(
+    (way) => system.name !== 'ours' || options.ways === '' || options.ways.split(',').includes(way),
+  )
   const whenThere = async (way, run) => {
     if (system.missing.has(way)) return undefined
     return run().catch((error) => {
@@ -138,23 +171,55 @@ async function measureAll(system, round) {
 }
 
 function print() {
-  const idleRows = [['idle, one at a time, ms: p50 / p99', 'submit -> node', 'submit -> ack', 'submit -> settled', 'samples']]
-  const rows = [[`${options.nodes} nodes x ${options.slots} slots`, 'tasks/s', 'ack p50 / p99, ms', 'CPU us/task', 'cores', 'loop delay p99, ms', 'loop busy']]
+  const idleRows = [
+    ['idle, one at a time, ms: p50 / p99', 'submit -> node', 'submit -> ack', 'submit -> settled', 'samples'],
+  ]
+  const rows = [
+    [
+      `${options.nodes} nodes x ${options.slots} slots`,
+      'tasks/s',
+      'ack p50 / p99, ms',
+      'CPU us/task',
+      'cores',
+      'loop delay p99, ms',
+      'loop busy',
+    ],
+  ]
   for (const system of systems) {
     const { title, ways, idleWays } = system.module
     for (const way of idleWays) {
       const of = (key) => system.idle.filter((x) => x.way === way).flatMap((x) => x[key])
       if (of('arrive').length === 0) continue
       const arrive = latency(of('arrive'))
-      idleRows.push([`${title}, ${ways[way].title}`, showLatency(arrive), showLatency(latency(of('ack'))), showLatency(latency(of('settle'))), arrive.n])
-      report.summary(`idle submit -> node p50 / p99, ${title}, ${ways[way].title}`, `${showLatency(arrive)} ms`, { p50: arrive.p50, p99: arrive.p99 })
+      idleRows.push([
+        `${title}, ${ways[way].title}`,
+        showLatency(arrive),
+        showLatency(latency(of('ack'))),
+        showLatency(latency(of('settle'))),
+        arrive.n,
+      ])
+      report.summary(`idle submit -> node p50 / p99, ${title}, ${ways[way].title}`, `${showLatency(arrive)} ms`, {
+        p50: arrive.p50,
+        p99: arrive.p99,
+      })
     }
     for (const [way, list] of Object.entries(system.ways)) {
       const of = (key) => spread(list.map((x) => x[key]))
       const ack = { p50: median(list.map((x) => x.ack.p50)), p99: median(list.map((x) => x.ack.p99)) }
       const loop = list[0].loop === undefined ? ['', ''] : [showSpread(of('loop')), `${show(of('busy').median * 100)}%`]
-      rows.push([`${title}, ${ways[way].title}`, showSpread(of('rate')), showLatency(ack), showSpread(of('cpu')), show(of('cores').median), ...loop])
-      report.summary(`${title}, ${ways[way].title}`, `${showSpread(of('rate'))} tasks/s, ${show(of('cpu').median)} us CPU a task${loop[0] === '' ? '' : `, loop delay p99 ${show(of('loop').median)} ms`}`, of('rate'))
+      rows.push([
+        `${title}, ${ways[way].title}`,
+        showSpread(of('rate')),
+        showLatency(ack),
+        showSpread(of('cpu')),
+        show(of('cores').median),
+        ...loop,
+      ])
+      report.summary(
+        `${title}, ${ways[way].title}`,
+        `${showSpread(of('rate'))} tasks/s, ${show(of('cpu').median)} us CPU a task${loop[0] === '' ? '' : `, loop delay p99 ${show(of('loop').median)} ms`}`,
+        of('rate'),
+      )
     }
     report.raw(system.name, { idle: system.idle, ways: system.ways })
   }
@@ -168,14 +233,35 @@ function printRatios() {
   const [ours, ...peers] = systems
   const rows = [['ours / theirs', ...peers.map((p) => p.module.title)]]
   const rates = (system, way) => system.ways[way]?.map((x) => x.rate)
-  for (const [way, theirs] of [['session', 'single'], ['rest', 'single'], ['batch', 'bulk']]) {
+  for (const [way, theirs] of [
+    ['session', 'single'],
+    ['rest', 'single'],
+    ['batch', 'bulk'],
+  ]) {
     const mine = rates(ours, way)
-    if (mine !== undefined) rows.push([ours.module.ways[way].title, ...peers.map((p) => (rates(p, theirs) === undefined ? '-' : showSpread(ratios(mine, rates(p, theirs)), ' x')))])
+    if (mine !== undefined)
+      rows.push([
+        ours.module.ways[way].title,
+        ...peers.map((p) => (rates(p, theirs) === undefined ? '-' : showSpread(ratios(mine, rates(p, theirs)), ' x'))),
+      ])
   }
   const arrive = (system, way, p) => latency(system.idle.filter((x) => x.way === way).flatMap((x) => x.arrive))[p]
   for (const way of ours.module.idleWays) {
-    for (const p of ['p50', 'p99']) if (ours.idle.some((x) => x.way === way)) rows.push([`idle submit -> node ${p}, ${ours.module.ways[way].title}`, ...peers.map((peer) => show(arrive(ours, way, p) / arrive(peer, 'single', p), ' x'))])
+    for (const p of ['p50', 'p99'])
+      if (ours.idle.some((x) => x.way === way))
+        rows.push([
+          `idle submit -> node ${p}, ${ours.module.ways[way].title}`,
+          ...peers.map((peer) => show(arrive(ours, way, p) / arrive(peer, 'single', p), ' x')),
+        ])
   }
   report.table('Ratios within this run (tasks/s: more is better; latency: less is better)', rows)
-  for (const row of rows.slice(1)) report.summary(`ratio, ${row[0]}`, row.slice(1).map((cell, i) => `${cell} ${rows[0][i + 1]}`).join(', '), null)
+  for (const row of rows.slice(1))
+    report.summary(
+      `ratio, ${row[0]}`,
+      row
+        .slice(1)
+        .map((cell, i) => `${cell} ${rows[0][i + 1]}`)
+        .join(', '),
+      null,
+    )
 }

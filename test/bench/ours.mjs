@@ -5,7 +5,8 @@ import { createRest, openSubmitter } from './lib/submitter.mjs'
 import { numberOf, OUTPUT, submissionOf } from './lib/tasks.mjs'
 
 export const title = 'this service'
-export const durability = 'SQLite, WAL, synchronous=FULL, commits shared: fsync before the submitter is answered, before a task is pushed and before it is settled'
+export const durability =
+  'SQLite, WAL, synchronous=FULL, commits shared: fsync before the submitter is answered, before a task is pushed and before it is settled'
 export const ways = {
   session: { title: 'single, submitter sessions', bulk: 1, inFlight: 100 },
   rest: { title: 'single, REST', bulk: 1, inFlight: 100 },
@@ -26,7 +27,10 @@ export async function start({ slowDisk, cli, config }) {
       const rest = createRest(service.url, { connections: 1 })
       const stats = await rest.get('/api/v1/stats')
       rest.close()
-      if (stats.completed_tasks !== completed || stats.total_tasks !== completed) throw new Error(`${completed} tasks were completed, and the service counts ${stats.completed_tasks} of ${stats.total_tasks}`)
+      if (stats.completed_tasks !== completed || stats.total_tasks !== completed)
+        throw new Error(
+          `${completed} tasks were completed, and the service counts ${stats.completed_tasks} of ${stats.total_tasks}`,
+        )
     },
   }
 }
@@ -37,7 +41,10 @@ export async function connectSubmitter(url, { way, run }) {
   if (way === 'session') {
     const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => openSubmitter(url)))
     let next = 0
-    return { submit: (number) => sessions[next++ % SESSIONS].submit(submissionOf(run, number)), close: () => Promise.all(sessions.map((s) => s.close())) }
+    return {
+      submit: (number) => sessions[next++ % SESSIONS].submit(submissionOf(run, number)),
+      close: () => Promise.all(sessions.map((s) => s.close())),
+    }
   }
   const rest = createRest(url)
   return {

@@ -32,16 +32,28 @@ let total = 0
 
 try {
   const bareUrl = await bare.call('listen')
-  await control.post('/api/v1/nodes/register', { node_id: 'idle-poller', endpoint: 'http://192.0.2.1', public_key: 'placeholder', supported_models: ['nothing-asks-for-this'] })
+  await control.post('/api/v1/nodes/register', {
+    node_id: 'idle-poller',
+    endpoint: 'http://192.0.2.1',
+    public_key: 'placeholder',
+    supported_models: ['nothing-asks-for-this'],
+  })
   const gets = (to, pid, time) => async () => {
     const before = cpuSeconds(pid)
-    const figures = await load.call('gets', { url: to, path: '/api/v1/nodes/idle-poller/tasks', status: 204, connections: options.connections, ms: time }, limit)
+    const figures = await load.call(
+      'gets',
+      { url: to, path: '/api/v1/nodes/idle-poller/tasks', status: 204, connections: options.connections, ms: time },
+      limit,
+    )
     return { ...figures, cpu: perRequest(before, pid, figures.count) }
   }
   await gets(url, service.pid, 500)()
   await gets(bareUrl, bare.pid, 500)()
   for (let run = 0; run < runs; run++) {
-    const pair = [async () => found.polls.push(await gets(url, service.pid, ms)()), async () => found.bare.push(await gets(bareUrl, bare.pid, ms)())]
+    const pair = [
+      async () => found.polls.push(await gets(url, service.pid, ms)()),
+      async () => found.bare.push(await gets(bareUrl, bare.pid, ms)()),
+    ]
     for (const measure of run % 2 === 0 ? pair : pair.reverse()) await measure()
 
     const before = service.cpu()
@@ -49,7 +61,10 @@ try {
     found.submits.push({ ...submits, cpu: perRequest(before, service.pid, options.n) })
     total += options.n
     const loopBefore = service.cpu()
-    found.loops.push({ ...(await load.call('polling', { url, run: `p${run}`, nodes: options.nodes, n: options.n }, limit)), cpu: perRequest(loopBefore, service.pid, options.n) })
+    found.loops.push({
+      ...(await load.call('polling', { url, run: `p${run}`, nodes: options.nodes, n: options.n }, limit)),
+      cpu: perRequest(loopBefore, service.pid, options.n),
+    })
     await verify()
     await underLoad(run)
   }
@@ -63,7 +78,10 @@ report.finish()
 
 async function verify() {
   const stats = await control.get('/api/v1/stats')
-  if (stats.completed_tasks !== total || stats.total_tasks !== total) throw new Error(`${total} tasks were completed, and the service counts ${stats.completed_tasks} of ${stats.total_tasks}`)
+  if (stats.completed_tasks !== total || stats.total_tasks !== total)
+    throw new Error(
+      `${total} tasks were completed, and the service counts ${stats.completed_tasks} of ${stats.total_tasks}`,
+    )
 }
 
 /** /stats and pages of the list: while nothing happens, and while tasks come and go as fast as they can. */
@@ -95,17 +113,44 @@ async function underLoad(run) {
 
 function print() {
   const of = (list, key) => spread(list.map((x) => x[key]))
-  const p = (list, key) => showLatency({ p50: median(list.map((x) => (key ? x[key] : x).p50)), p99: median(list.map((x) => (key ? x[key] : x).p99)) })
+  const p = (list, key) =>
+    showLatency({
+      p50: median(list.map((x) => (key ? x[key] : x).p50)),
+      p99: median(list.map((x) => (key ? x[key] : x).p99)),
+    })
   report.table('Rates', [
     ['', 'a second', 'p50 / p99, ms', 'CPU us each'],
-    ['submit, 100 in flight', showSpread(of(found.submits, 'rate')), p(found.submits, 'ack'), show(of(found.submits, 'cpu').median)],
-    [`poll -> complete, ${options.nodes} polling nodes`, showSpread(of(found.loops, 'rate')), `${p(found.loops, 'poll')} poll, ${p(found.loops, 'complete')} complete`, show(of(found.loops, 'cpu').median)],
-    ['poll with nothing to do (204)', showSpread(of(found.polls, 'rate')), p(found.polls), show(of(found.polls, 'cpu').median)],
+    [
+      'submit, 100 in flight',
+      showSpread(of(found.submits, 'rate')),
+      p(found.submits, 'ack'),
+      show(of(found.submits, 'cpu').median),
+    ],
+    [
+      `poll -> complete, ${options.nodes} polling nodes`,
+      showSpread(of(found.loops, 'rate')),
+      `${p(found.loops, 'poll')} poll, ${p(found.loops, 'complete')} complete`,
+      show(of(found.loops, 'cpu').median),
+    ],
+    [
+      'poll with nothing to do (204)',
+      showSpread(of(found.polls, 'rate')),
+      p(found.polls),
+      show(of(found.polls, 'cpu').median),
+    ],
     ['bare hono GET (204)', showSpread(of(found.bare, 'rate')), p(found.bare), show(of(found.bare, 'cpu').median)],
   ])
-  const share = ratios(found.polls.map((x) => x.rate), found.bare.map((x) => x.rate))
-  const cost = ratios(found.polls.map((x) => x.cpu), found.bare.map((x) => x.cpu))
-  report.say(`\npoll with nothing to do / bare hono GET: ${showSpread(share, ' x')} the rate, ${showSpread(cost, ' x')} the CPU`)
+  const share = ratios(
+    found.polls.map((x) => x.rate),
+    found.bare.map((x) => x.rate),
+  )
+  const cost = ratios(
+    found.polls.map((x) => x.cpu),
+    found.bare.map((x) => x.cpu),
+  )
+  report.say(
+    `\npoll with nothing to do / bare hono GET: ${showSpread(share, ' x')} the rate, ${showSpread(cost, ' x')} the CPU`,
+  )
   const paths = Object.keys(found.quiet[0])
   const rate = of(found.busy, 'rate')
   report.table('Questions, p50 / p99, ms', [
@@ -113,7 +158,11 @@ function print() {
     ...paths.map((path) => [`GET ${path}`, p(found.quiet, path), p(found.busy, path)]),
   ])
   report.raw('rest', found)
-  report.summary('REST submit', `${showSpread(of(found.submits, 'rate'))}/s, ${show(of(found.submits, 'cpu').median)} us CPU`, of(found.submits, 'rate'))
+  report.summary(
+    'REST submit',
+    `${showSpread(of(found.submits, 'rate'))}/s, ${show(of(found.submits, 'cpu').median)} us CPU`,
+    of(found.submits, 'rate'),
+  )
   report.summary('poll -> complete', `${showSpread(of(found.loops, 'rate'))} tasks/s`, of(found.loops, 'rate'))
   report.summary('poll with nothing to do / bare hono GET', showSpread(share, ' x'), share)
   report.summary('/stats under load p50 / p99', `${p(found.busy, '/api/v1/stats')} ms`, null)

@@ -14,12 +14,15 @@ import { createRest } from './lib/submitter.mjs'
 import { OUTPUT } from './lib/tasks.mjs'
 import { timedTask } from './sessions/load.mjs'
 
-const options = readArgs('Start of the service: spawn to the first healthy GET /health, after a stop and after SIGKILL under load.', {
-  tasks: [1_000_000, 100_000, 'stored tasks of the large database'],
-  pending: [10_000, 10_000, 'of them pending'],
-  file: ['', '', 'a generated database to use instead (the benchmark adds tasks to it)'],
-  runs: [5, 2, 'runs of each case; the median is shown'],
-})
+const options = readArgs(
+  'Start of the service: spawn to the first healthy GET /health, after a stop and after SIGKILL under load.',
+  {
+    tasks: [1_000_000, 100_000, 'stored tasks of the large database'],
+    pending: [10_000, 10_000, 'of them pending'],
+    file: ['', '', 'a generated database to use instead (the benchmark adds tasks to it)'],
+    runs: [5, 2, 'runs of each case; the median is shown'],
+  },
+)
 const cli = options.cli || DEFAULT_CLI
 const report = createReport('start', options)
 const folder = mkdtempSync(join(tmpdir(), 'bench-start-'))
@@ -33,19 +36,32 @@ const start = (database) => startService({ cli, database, config })
 /** Drops what the system keeps of a file in memory; false where that is not possible. */
 function drop(file) {
   const gone = [file, `${file}-wal`].filter((f) => (statSync(f, { throwIfNoEntry: false })?.size ?? 0) > 0)
-  return gone.every((f) => spawnSync('dd', [`of=${f}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], { stdio: 'ignore' }).status === 0)
+  return gone.every(
+    (f) =>
+      spawnSync('dd', [`of=${f}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], { stdio: 'ignore' }).status ===
+      0,
+  )
 }
 
 /** Work until the write-ahead log holds some megabytes, and then SIGKILL. */
 async function killUnderLoad(database) {
   const service = await start(database)
   const lost = () => {}
-  await openNodes(service.url, 10, (i) => ({ id: `start-${i}`, slots: 10, models: [MODEL], onClose: lost, onError: lost, onTask: (task, node) => (node.accept(task), node.complete(task, OUTPUT)) }))
+  await openNodes(service.url, 10, (i) => ({
+    id: `start-${i}`,
+    slots: 10,
+    models: [MODEL],
+    onClose: lost,
+    onError: lost,
+    onTask: (task, node) => (node.accept(task), node.complete(task, OUTPUT)),
+  }))
   const rest = createRest(service.url)
   let killed = false
-  const submitting = Promise.all(Array.from({ length: 4 }, async () => {
-    while (!killed) await rest.batch(Array.from({ length: 100 }, (_, i) => timedTask(i, MODEL))).catch(lost)
-  }))
+  const submitting = Promise.all(
+    Array.from({ length: 4 }, async () => {
+      while (!killed) await rest.batch(Array.from({ length: 100 }, (_, i) => timedTask(i, MODEL))).catch(lost)
+    }),
+  )
   await sleep(options.quick ? 700 : 1500)
   process.kill(service.pid, 'SIGKILL')
   killed = true
@@ -78,7 +94,12 @@ const measure = async (name, cache, makeDatabase, before) => {
 }
 const same = () => large
 const stored = `${options.tasks.toLocaleString('en-US')} stored`
-await measure('no database yet', 'warm', (run) => join(folder, `empty-${run}.db`), () => {})
+await measure(
+  'no database yet',
+  'warm',
+  (run) => join(folder, `empty-${run}.db`),
+  () => {},
+)
 const warm = await measure(`${stored}, after a stop`, 'warm', same, () => {})
 if (drop(large)) {
   await measure(`${stored}, after a stop`, 'cold', same, (database) => {
@@ -94,5 +115,8 @@ if (drop(large)) {
   })
 }
 report.table('From the start of the process to the first healthy answer', rows)
-report.summary('start', `${showSpread(warm, ' ms')}, after SIGKILL ${showSpread(killed, ' ms')} (must 2000, aim 500)`, { warm: warm.median, killed: killed.median })
+report.summary('start', `${showSpread(warm, ' ms')}, after SIGKILL ${showSpread(killed, ' ms')} (must 2000, aim 500)`, {
+  warm: warm.median,
+  killed: killed.median,
+})
 report.finish()

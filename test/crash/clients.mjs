@@ -39,7 +39,9 @@ async function insist(world, method, path, body) {
 function textOf(world, bulk, ...name) {
   const size = world.choice('size', ...name)
   const mark = `${name.join(' ')} — 你好 🚀 "\\\n`
-  return mark.repeat(size < 0.8 && bulk === 0 ? 1 + Math.floor(size * 5) : 1 + Math.floor((size * (bulk || 20_000)) / mark.length))
+  return mark.repeat(
+    size < 0.8 && bulk === 0 ? 1 + Math.floor(size * 5) : 1 + Math.floor((size * (bulk || 20_000)) / mark.length),
+  )
 }
 
 function submissionOf(world, who, number) {
@@ -59,7 +61,10 @@ function submissionOf(world, who, number) {
 export async function submitter(world, who) {
   for (let number = 0, round = 0; !world.enough.aborted && !world.ended.aborted; round++) {
     const stats = await ask(world, 'GET', '/api/v1/stats')
-    if (stats?.body?.success !== true || stats.body.data.pending_tasks + stats.body.data.processing_tasks > ON_THEIR_WAY) {
+    if (
+      stats?.body?.success !== true ||
+      stats.body.data.pending_tasks + stats.body.data.processing_tasks > ON_THEIR_WAY
+    ) {
       await sleep(5)
       continue
     }
@@ -99,8 +104,10 @@ export async function auditor(world) {
       const now = answer?.body?.data
       if (answer !== null && answer.status !== 503) {
         if (answer.status !== 200) world.record.violate(`${id}: was there, and is answered ${answer.status}`)
-        else if (promised.task !== undefined && now.user_input !== promised.task.submission.user_input) world.record.violate(`${id}: its input has changed`)
-        else if (promised.result !== undefined && now.result?.output !== promised.result.output) world.record.violate(`${id}: its settled result is gone: ${JSON.stringify(now.result)?.slice(0, 200)}`)
+        else if (promised.task !== undefined && now.user_input !== promised.task.submission.user_input)
+          world.record.violate(`${id}: its input has changed`)
+        else if (promised.result !== undefined && now.result?.output !== promised.result.output)
+          world.record.violate(`${id}: its settled result is gone: ${JSON.stringify(now.result)?.slice(0, 200)}`)
       }
     }
     await sleep(15)
@@ -136,14 +143,16 @@ export async function sessionNode(world, id, slots) {
     if (held.get(keyOfAttempt(entry)) !== entry) return
     const named = { task_id: entry.task_id, attempt: entry.attempt }
     const what = fate(world, id, entry.task_id, entry.attempt)
-    if (what === 'complete') entry.message = { type: 'task.complete', ...named, output: outputOf(world, id, entry.task_id), confidence: 0.5 }
+    if (what === 'complete')
+      entry.message = { type: 'task.complete', ...named, output: outputOf(world, id, entry.task_id), confidence: 0.5 }
     else entry.message = { type: 'task.fail', ...named, error: 'it did not work', retryable: what === 'fail' }
     sayResult(entry)
   }
   const heard = {
     'task.assign'({ task_id, attempt }) {
       world.record.assigned(task_id, attempt, id)
-      if (fate(world, id, task_id, attempt) === 'reject') return say({ type: 'task.reject', task_id, attempt, reason: 'not now' })
+      if (fate(world, id, task_id, attempt) === 'reject')
+        return say({ type: 'task.reject', task_id, attempt, reason: 'not now' })
       const entry = { task_id, attempt, message: null }
       held.set(keyOfAttempt(entry), entry)
       const unfinished = [...held.values()].filter((e) => e.message === null).length
@@ -176,7 +185,10 @@ export async function sessionNode(world, id, slots) {
 
   const session = async (url, number) => {
     const { host } = new URL(url)
-    const ws = new WebSocket(`ws://${host}/api/v1/nodes/connect`, ['inference-node.v1'], { perMessageDeflate: false, handshakeTimeout: PATIENCE })
+    const ws = new WebSocket(`ws://${host}/api/v1/nodes/connect`, ['inference-node.v1'], {
+      perMessageDeflate: false,
+      handshakeTimeout: PATIENCE,
+    })
     socket = ws
     welcomed = false
     let beat
@@ -185,7 +197,8 @@ export async function sessionNode(world, id, slots) {
     const welcome = (m) => {
       welcomed = true
       for (const r of m.resumed) if (held.has(keyOfAttempt(r))) world.record.figures['attempts resumed']++
-      for (const d of m.dropped) if (held.get(keyOfAttempt(d))?.message?.type !== 'task.complete') held.delete(keyOfAttempt(d))
+      for (const d of m.dropped)
+        if (held.get(keyOfAttempt(d))?.message?.type !== 'task.complete') held.delete(keyOfAttempt(d))
       for (const entry of held.values()) if (entry.message !== null) sayResult(entry)
       beat = setInterval(() => say({ type: 'node.heartbeat' }), m.heartbeat_interval * 1000)
       // Some connections break by themselves.
@@ -195,8 +208,22 @@ export async function sessionNode(world, id, slots) {
       // Some nodes lose their memory.
       if (world.choice('forgets', id, number) < 0.03) held.clear()
       const running = [...held.values()].map(({ task_id, attempt }) => ({ task_id, attempt }))
-      const signature = sign('sha256', Buffer.from(`inference-node.v1:${id}:${host}:${nonce}`), { key: key.private, dsaEncoding: 'ieee-p1363' }).toString('hex')
-      ws.send(JSON.stringify({ type: 'session.hello', node_id: id, public_key: key.public, signature, supported_models: ['llama', 'mistral'], max_concurrent_tasks: slots, batch: true, running }))
+      const signature = sign('sha256', Buffer.from(`inference-node.v1:${id}:${host}:${nonce}`), {
+        key: key.private,
+        dsaEncoding: 'ieee-p1363',
+      }).toString('hex')
+      ws.send(
+        JSON.stringify({
+          type: 'session.hello',
+          node_id: id,
+          public_key: key.public,
+          signature,
+          supported_models: ['llama', 'mistral'],
+          max_concurrent_tasks: slots,
+          batch: true,
+          running,
+        }),
+      )
     }
     await new Promise((resolve) => {
       ws.on('error', () => undefined) // 'close' follows
@@ -226,7 +253,14 @@ export async function sessionNode(world, id, slots) {
 /** A polling node: says what it has with each poll, and reports until it is answered. */
 export async function pollingNode(world, id, slots) {
   const held = new Set()
-  const register = () => insist(world, 'POST', '/api/v1/nodes/register', { node_id: id, endpoint: 'http://192.0.2.1:5000', public_key: `03${id}`, supported_models: ['llama', 'mistral'], max_concurrent_tasks: slots })
+  const register = () =>
+    insist(world, 'POST', '/api/v1/nodes/register', {
+      node_id: id,
+      endpoint: 'http://192.0.2.1:5000',
+      public_key: `03${id}`,
+      supported_models: ['llama', 'mistral'],
+      max_concurrent_tasks: slots,
+    })
   const registered = await register()
   if (registered !== null && registered.status !== 200) world.record.violate(`register ${id}: ${registered.status}`)
 
@@ -238,13 +272,24 @@ export async function pollingNode(world, id, slots) {
     if (what === 'complete') world.record.sends(task_id, id, output)
     const answer =
       what === 'complete'
-        ? await insist(world, 'POST', '/api/v1/tasks/complete', { task_id, inference_node_id: id, output, confidence: 0.25 })
-        : await insist(world, 'POST', '/api/v1/tasks/fail', { task_id, inference_node_id: id, error: 'it did not work', retryable: what === 'fail' })
+        ? await insist(world, 'POST', '/api/v1/tasks/complete', {
+            task_id,
+            inference_node_id: id,
+            output,
+            confidence: 0.25,
+          })
+        : await insist(world, 'POST', '/api/v1/tasks/fail', {
+            task_id,
+            inference_node_id: id,
+            error: 'it did not work',
+            retryable: what === 'fail',
+          })
     held.delete(task_id)
     if (answer === null) return
     if (answer.status === 409) {
       if (what === 'complete') world.record.figures['results too late']++
-    } else if (answer.status !== 200) world.record.violate(`${what} ${task_id} by ${id}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    } else if (answer.status !== 200)
+      world.record.violate(`${what} ${task_id} by ${id}: ${answer.status} ${JSON.stringify(answer.body)}`)
     else if (what === 'complete') world.record.settled(task_id, id, output)
     else if (what === 'fail for good') world.record.failed(task_id)
   }
@@ -259,7 +304,8 @@ export async function pollingNode(world, id, slots) {
         held.add(task_id)
         void work({ task_id, attempt })
       }
-    } else if (answer !== null && answer.status !== 204 && answer.status !== 503) world.record.violate(`poll of ${id}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    } else if (answer !== null && answer.status !== 204 && answer.status !== 503)
+      world.record.violate(`poll of ${id}: ${answer.status} ${JSON.stringify(answer.body)}`)
     await sleep(answer?.status === 200 ? 0 : 20)
   }
 }
@@ -271,7 +317,10 @@ function keyOf(name) {
   const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
   const { x, y } = key.export({ format: 'jwk' })
   const odd = Buffer.from(y, 'base64url')[31] & 1
-  return { private: key, public: Buffer.concat([Buffer.from([odd ? 3 : 2]), Buffer.from(x, 'base64url')]).toString('hex') }
+  return {
+    private: key,
+    public: Buffer.concat([Buffer.from([odd ? 3 : 2]), Buffer.from(x, 'base64url')]).toString('hex'),
+  }
 }
 
 /**
@@ -284,19 +333,25 @@ export function createWorld({ server, record, choice, bulk = 0 }) {
   const satisfying = new AbortController()
   const world = { server, record, choice, bulk, ended: ending.signal, enough: satisfying.signal, unsettled: [] }
   const submitters = ['ann', 'ben', 'cleo'].map((who) => submitter(world, who))
-  const others = [auditor(world), ...['n1', 'n2', 'n3', 'n4'].map((id, i) => sessionNode(world, id, 2 + i)), ...['p1', 'p2'].map((id, i) => pollingNode(world, id, 1 + i))]
+  const others = [
+    auditor(world),
+    ...['n1', 'n2', 'n3', 'n4'].map((id, i) => sessionNode(world, id, 2 + i)),
+    ...['p1', 'p2'].map((id, i) => pollingNode(world, id, 1 + i)),
+  ]
   return {
     ask: (method, path, body) => ask(world, method, path, body),
     /** Submits nothing more, and waits until every task has ended and every result is settled. */
     async finish(patience) {
       satisfying.abort()
       await Promise.all(submitters)
-      for (const end = Date.now() + patience; ; ) {
+      for (const end = Date.now() + patience; ;) {
         const stats = (await ask(world, 'GET', '/api/v1/stats'))?.body?.data
         const unsettled = world.unsettled.reduce((n, count) => n + count(), 0)
         if (stats !== undefined && stats.pending_tasks + stats.processing_tasks + unsettled === 0) return stats
         if (Date.now() > end) {
-          record.violate(`stuck: after ${patience} ms there are ${stats?.pending_tasks} pending and ${stats?.processing_tasks} running tasks and ${unsettled} unsettled results`)
+          record.violate(
+            `stuck: after ${patience} ms there are ${stats?.pending_tasks} pending and ${stats?.processing_tasks} running tasks and ${unsettled} unsettled results`,
+          )
           return stats
         }
         await sleep(20)

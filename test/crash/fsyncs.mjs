@@ -29,15 +29,32 @@ export async function countSyncs(dir, tasks) {
   if (!straceExists()) return { figures: { strace: 'not here' }, wrong: [] }
   mkdirSync(dir, { recursive: true })
   const trace = join(dir, 'trace.txt')
-  const strace = spawn('strace', ['-f', '-yy', '-s', '0', '-o', trace, '-e', `trace=${CALLS}`, process.execPath, SERVE], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const strace = spawn(
+    'strace',
+    ['-f', '-yy', '-s', '0', '-o', trace, '-e', `trace=${CALLS}`, process.execPath, SERVE],
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+  )
   const ended = once(strace, 'exit')
   try {
     strace.send({ settings: { database_path: join(dir, 'inference.db'), api_port: 0 }, kill: null })
-    const [{ url }] = await Promise.race([once(strace, 'message'), ended.then(() => Promise.reject(new Error('strace ended')))])
+    const [{ url }] = await Promise.race([
+      once(strace, 'message'),
+      ended.then(() => Promise.reject(new Error('strace ended'))),
+    ])
     const before = readFileSync(trace, 'utf8').split('\n').length - 1
     for (let i = 0; i < tasks; i++) {
-      const body = JSON.stringify({ user_address: 'ST1', user_input: 'x', infer_fee: 1, max_infer_time: 30, model_name: 'llama' })
-      const answer = await fetch(`${url}/api/v1/tasks/submit`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+      const body = JSON.stringify({
+        user_address: 'ST1',
+        user_input: 'x',
+        infer_fee: 1,
+        max_infer_time: 30,
+        model_name: 'llama',
+      })
+      const answer = await fetch(`${url}/api/v1/tasks/submit`, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/json' },
+      })
       if (answer.status !== 200) throw new Error(`submit: ${answer.status}`)
       await answer.arrayBuffer()
     }
@@ -46,7 +63,13 @@ export async function countSyncs(dir, tasks) {
     const lines = readFileSync(trace, 'utf8').split('\n').slice(before)
     const { figures, wrong } = judge(lines, tasks)
     // A check that never fails proves nothing: without its syncs the same trace must be found wrong.
-    if (judge(lines.filter((line) => !line.includes('sync(')), tasks).wrong.length < tasks) wrong.push('the check does not notice that nothing is synced')
+    if (
+      judge(
+        lines.filter((line) => !line.includes('sync(')),
+        tasks,
+      ).wrong.length < tasks
+    )
+      wrong.push('the check does not notice that nothing is synced')
     return { figures, wrong }
   } finally {
     strace.kill('SIGKILL')
@@ -74,7 +97,15 @@ function judge(lines, tasks) {
   }
   if (syncs < tasks) wrong.push(`${syncs} syncs for ${tasks} acknowledgements, one after the other`)
   if (answers < tasks) wrong.push(`only ${answers} writes to sockets were seen for ${tasks} answers`)
-  return { figures: { 'serial acknowledgements': tasks, 'fsync and fdatasync': syncs, 'syncs per acknowledgement': (syncs / tasks).toFixed(2), 'answers written before their sync': wrong.filter((w) => w.includes('left before')).length }, wrong }
+  return {
+    figures: {
+      'serial acknowledgements': tasks,
+      'fsync and fdatasync': syncs,
+      'syncs per acknowledgement': (syncs / tasks).toFixed(2),
+      'answers written before their sync': wrong.filter((w) => w.includes('left before')).length,
+    },
+    wrong,
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

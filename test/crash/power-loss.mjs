@@ -21,12 +21,40 @@ import { followFiles, imageOf } from './wal.mjs'
 /** The longest the load may run, ms. */
 const PATIENCE = 60_000
 /** Of each ten images. */
-const KINDS = ['wal torn', 'checkpoint half done', 'wal torn', 'wal begun anew', 'wal torn', 'checkpoint half done', 'wal torn', 'wal torn', 'wal begun anew', 'wal torn']
+const KINDS = [
+  'wal torn',
+  'checkpoint half done',
+  'wal torn',
+  'wal begun anew',
+  'wal torn',
+  'checkpoint half done',
+  'wal torn',
+  'wal torn',
+  'wal begun anew',
+  'wal torn',
+]
 
-const flags = readFlags(process.argv.slice(2), { images: '200', seed: String(Math.floor(Math.random() * 2 ** 31)), dir: '', fsyncs: '200', checkpoints: '4' })
+const flags = readFlags(process.argv.slice(2), {
+  images: '200',
+  seed: String(Math.floor(Math.random() * 2 ** 31)),
+  dir: '',
+  fsyncs: '200',
+  checkpoints: '4',
+})
 const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-power-')) : flags.dir
 const choice = createChoice(flags.seed)
-const settings = (database_path) => inferenceDefaults({ database_path, api_port: 0, heartbeat_interval: 3, accept_timeout: 5, reconnect_grace: 5, restart_grace: 5, node_timeout: 10, max_attempts: 4, shutdown_timeout: 2 })
+const settings = (database_path) =>
+  inferenceDefaults({
+    database_path,
+    api_port: 0,
+    heartbeat_interval: 3,
+    accept_timeout: 5,
+    reconnect_grace: 5,
+    restart_grace: 5,
+    node_timeout: 10,
+    max_attempts: 4,
+    shutdown_timeout: 2,
+  })
 console.log(`power loss: ${flags.images} images, seed ${flags.seed}`)
 
 /** Runs load until the WAL was copied into the main file so many times. */
@@ -39,7 +67,12 @@ async function runLoad(file) {
   }
   const coordinator = createCoordinator({ settings: settings(file), log: silentLog(), onCommitPoint })
   const { url } = await coordinator.listen()
-  const world = createWorld({ server: { up: (signal) => Promise.resolve(signal.aborted ? null : url) }, record, choice, bulk: 60_000 })
+  const world = createWorld({
+    server: { up: (signal) => Promise.resolve(signal.aborted ? null : url) },
+    record,
+    choice,
+    bulk: 60_000,
+  })
   const checkpoints = () => files.moments.filter((m) => m.checkpointed).length
   for (const end = Date.now() + PATIENCE; checkpoints() < Number(flags.checkpoints); await sleep(10)) {
     if (Date.now() > end) throw new Error(`only ${checkpoints()} checkpoints within ${PATIENCE} ms`)
@@ -79,8 +112,19 @@ async function tryImage(image, record, i) {
       const reader = new Database(file, { readonly: true })
       wrong.push(...checkStats(reader, stats.data))
       reader.close()
-      const body = JSON.stringify({ task_id: 'after', user_address: 'ST-after', user_input: 'x', infer_fee: 1, max_infer_time: 30, model_name: 'llama' })
-      const answer = await fetch(`${url}/api/v1/tasks/submit`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+      const body = JSON.stringify({
+        task_id: 'after',
+        user_address: 'ST-after',
+        user_input: 'x',
+        infer_fee: 1,
+        max_infer_time: 30,
+        model_name: 'llama',
+      })
+      const answer = await fetch(`${url}/api/v1/tasks/submit`, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/json' },
+      })
       if (answer.status !== 200) wrong.push(`a submission is answered ${answer.status}`)
       await answer.arrayBuffer()
     } finally {
@@ -88,7 +132,8 @@ async function tryImage(image, record, i) {
     }
     look()
     const db = new Database(file, { readonly: true })
-    if (db.prepare("SELECT 1 FROM inference_tasks WHERE task_id = 'after'").get() === undefined) wrong.push('what was submitted on the image is lost')
+    if (db.prepare("SELECT 1 FROM inference_tasks WHERE task_id = 'after'").get() === undefined)
+      wrong.push('what was submitted on the image is lost')
     db.close()
   } catch (error) {
     wrong.push(`cannot be used: ${error.stack}`)
@@ -109,13 +154,18 @@ for (let i = 0; i < Number(flags.images); i++) {
     continue
   }
   kinds[image.kind] = (kinds[image.kind] ?? 0) + 1
-  for (const promised of [record.tasks, record.results, record.failures]) for (const { at } of promised.values()) if (at <= image.commits) promises++
+  for (const promised of [record.tasks, record.results, record.failures])
+    for (const { at } of promised.values()) if (at <= image.commits) promises++
   wrong.push(...(await tryImage(image, record, i)))
 }
 
 // A check that never fails proves nothing: an image that ends before the last sync must be found to have lost something.
 let controls = 0
-const losers = moments.flatMap((m, k) => (k > 0 && moments[k - 1].generation === m.generation && [...record.tasks.values()].some((t) => t.at === k + 1) ? [k] : []))
+const losers = moments.flatMap((m, k) =>
+  k > 0 && moments[k - 1].generation === m.generation && [...record.tasks.values()].some((t) => t.at === k + 1)
+    ? [k]
+    : [],
+)
 for (let i = 0; i < 5; i++) {
   const at = losers[Math.floor(choice('control', i) * losers.length)]
   const { generation, main } = moments[at - 1]
@@ -127,7 +177,12 @@ for (let i = 0; i < 5; i++) {
 }
 
 console.log('load')
-print({ commits: moments.length, checkpoints: moments.filter((m) => m.checkpointed).length, 'tasks acknowledged': record.tasks.size, 'results settled': record.results.size })
+print({
+  commits: moments.length,
+  checkpoints: moments.filter((m) => m.checkpointed).length,
+  'tasks acknowledged': record.tasks.size,
+  'results settled': record.results.size,
+})
 console.log('images')
 print({ ...kinds, 'promises checked': promises, 'controls found to have lost something': `${controls} of 5` })
 if (Number(flags.fsyncs) > 0) {
@@ -139,6 +194,8 @@ if (Number(flags.fsyncs) > 0) {
 console.log(`violations  ${wrong.length}`)
 for (const text of wrong.slice(0, 20)) console.log(`  ${text.slice(0, 800)}`)
 if (wrong.length > 0) {
-  console.log(`FAILED; everything is in ${dir}; replay with: node test/crash/power-loss.mjs --images ${flags.images} --seed ${flags.seed}`)
+  console.log(
+    `FAILED; everything is in ${dir}; replay with: node test/crash/power-loss.mjs --images ${flags.images} --seed ${flags.seed}`,
+  )
   process.exitCode = 1
 } else if (flags.dir === '') rmSync(dir, { recursive: true })

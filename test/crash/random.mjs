@@ -7,7 +7,11 @@ import { createHash } from 'node:crypto'
 export const createChoice =
   (seed) =>
   (...name) =>
-    createHash('sha256').update(`${seed} ${name.join(' ')}`).digest().readUIntBE(0, 6) / 2 ** 48
+    createHash('sha256')
+      .update(`${seed} ${name.join(' ')}`)
+      .digest()
+      .readUIntBE(0, 6) /
+    2 ** 48
 
 /** Bytes by name. */
 export function noise(seed, name, length) {
@@ -21,7 +25,12 @@ export function readFlags(argv, known) {
   const flags = { ...known }
   for (let i = 0; i < argv.length; i += 2) {
     const name = argv[i].replace(/^--/, '')
-    if (!(name in known) || argv[i + 1] === undefined) throw new Error(`unknown flag ${argv[i]}; known: ${Object.keys(known).map((k) => `--${k} <value>`).join(' ')}`)
+    if (!(name in known) || argv[i + 1] === undefined)
+      throw new Error(
+        `unknown flag ${argv[i]}; known: ${Object.keys(known)
+          .map((k) => `--${k} <value>`)
+          .join(' ')}`,
+      )
     flags[name] = argv[i + 1]
   }
   return flags

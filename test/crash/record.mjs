@@ -9,7 +9,13 @@ export function createRecord(now = () => 0) {
   const said = new Map()
   const given = new Map()
   const violations = []
-  const figures = { 'answers lost': 0, 'results sent': 0, 'results sent again': 0, 'results too late': 0, 'attempts resumed': 0 }
+  const figures = {
+    'answers lost': 0,
+    'results sent': 0,
+    'results sent again': 0,
+    'results too late': 0,
+    'attempts resumed': 0,
+  }
   return {
     /** Acknowledged submissions by task id: `{ submission, at }`. */
     tasks,
@@ -28,7 +34,8 @@ export function createRecord(now = () => 0) {
     assigned(taskId, attempt, node) {
       const key = `${taskId} ${attempt}`
       const before = given.get(key)
-      if (before !== undefined && before !== node) violations.push(`attempt ${attempt} of ${taskId} was given to ${before} and to ${node}`)
+      if (before !== undefined && before !== node)
+        violations.push(`attempt ${attempt} of ${taskId} was given to ${before} and to ${node}`)
       given.set(key, node)
     },
     /** A node is about to send a result. */
@@ -40,7 +47,8 @@ export function createRecord(now = () => 0) {
     hasSent: (taskId, node, output) => said.get(`${taskId} ${node}`) === output,
     settled(taskId, node, output) {
       const before = results.get(taskId)
-      if (before !== undefined && before.node !== node) violations.push(`${taskId} was settled with ${before.node} and with ${node}`)
+      if (before !== undefined && before.node !== node)
+        violations.push(`${taskId} was settled with ${before.node} and with ${node}`)
       if (failures.has(taskId)) violations.push(`${taskId} was settled as failed and as completed`)
       if (before === undefined) results.set(taskId, { output, node, at: now() })
     },

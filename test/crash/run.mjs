@@ -19,7 +19,12 @@ const POINTS = ['before commit', 'after commit', 'after reply']
 /** The longest one serving process may live, and the end may take, ms. */
 const PATIENCE = 60_000
 
-const flags = readFlags(process.argv.slice(2), { kills: '200', seed: String(Math.floor(Math.random() * 2 ** 31)), dir: '', thread: 'no' })
+const flags = readFlags(process.argv.slice(2), {
+  kills: '200',
+  seed: String(Math.floor(Math.random() * 2 ** 31)),
+  dir: '',
+  thread: 'no',
+})
 const kills = Number(flags.kills)
 const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-crash-')) : flags.dir
 mkdirSync(dir, { recursive: true })
@@ -36,9 +41,24 @@ function planOf(i) {
   return { point: null, after: early ? choice('after', i) * 60 : 60 + choice('after', i) * 400 }
 }
 
-const server = createServer({ database_path: file, api_port: 0, heartbeat_interval: 3, accept_timeout: 5, reconnect_grace: 5, restart_grace: 5, node_timeout: 10, max_attempts: 4, shutdown_timeout: 2, core_thread: flags.thread === 'yes' })
+const server = createServer({
+  database_path: file,
+  api_port: 0,
+  heartbeat_interval: 3,
+  accept_timeout: 5,
+  reconnect_grace: 5,
+  restart_grace: 5,
+  node_timeout: 10,
+  max_attempts: 4,
+  shutdown_timeout: 2,
+  core_thread: flags.thread === 'yes',
+})
 const world = createWorld({ server, record, choice })
-const killed = { 'at a random moment': 0, ...Object.fromEntries(POINTS.map((p) => [p, 0])), 'of these before it listened': 0 }
+const killed = {
+  'at a random moment': 0,
+  ...Object.fromEntries(POINTS.map((p) => [p, 0])),
+  'of these before it listened': 0,
+}
 const began = Date.now()
 
 for (let i = 0; i < kills; i++) {
@@ -58,7 +78,8 @@ for (let i = 0; i < kills; i++) {
   killed[plan.point ?? 'at a random moment']++
   if (!listened) killed['of these before it listened']++
   if (record.violations.length > 0) break
-  if ((i + 1) % 50 === 0) console.log(`  ${i + 1} kills, ${record.tasks.size} tasks acknowledged, ${record.results.size} results settled`)
+  if ((i + 1) % 50 === 0)
+    console.log(`  ${i + 1} kills, ${record.tasks.size} tasks acknowledged, ${record.results.size} results settled`)
 }
 
 const last = server.start(null)
@@ -85,11 +106,13 @@ print({
   'tasks completed': completed,
   'tasks failed for good': count("SELECT count(*) FROM inference_tasks WHERE status IN ('failed', 'timeout')"),
   'attempts begun': begun,
-  'attempts that failed or were lost by nodes': count("SELECT count(*) FROM attempts WHERE end IN ('failed', 'lost') AND accepted_ms IS NOT NULL"),
+  'attempts that failed or were lost by nodes': count(
+    "SELECT count(*) FROM attempts WHERE end IN ('failed', 'lost') AND accepted_ms IS NOT NULL",
+  ),
   'attempts lost by the coordinator': count("SELECT count(*) FROM attempts WHERE fault = 'coordinator'"),
   'results computed twice': record.figures['results sent'] - completed,
   ...record.figures,
-  'seconds': Math.round((Date.now() - began) / 1000),
+  seconds: Math.round((Date.now() - began) / 1000),
 })
 db.close()
 
@@ -97,7 +120,7 @@ db.close()
 for (const damage of [
   "DELETE FROM inference_tasks WHERE task_id = (SELECT task_id FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
   "UPDATE inference_tasks SET output = output || ' ' WHERE rowid = (SELECT rowid FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
-  "UPDATE attempts SET ended_ms = NULL, end = NULL WHERE rowid = (SELECT max(rowid) FROM attempts)",
+  'UPDATE attempts SET ended_ms = NULL, end = NULL WHERE rowid = (SELECT max(rowid) FROM attempts)',
   "UPDATE task_counts SET tasks = tasks + 1 WHERE status = 'completed'",
 ]) {
   const copy = join(dir, 'damaged.db')
@@ -111,6 +134,8 @@ for (const damage of [
 console.log(`violations  ${wrong.length}`)
 for (const text of wrong.slice(0, 20)) console.log(`  ${text.slice(0, 500)}`)
 if (wrong.length > 0) {
-  console.log(`FAILED; the database is ${file}; replay with: node test/crash/run.mjs --kills ${kills} --seed ${flags.seed} --thread ${flags.thread}`)
+  console.log(
+    `FAILED; the database is ${file}; replay with: node test/crash/run.mjs --kills ${kills} --seed ${flags.seed} --thread ${flags.thread}`,
+  )
   process.exitCode = 1
 } else if (flags.dir === '') rmSync(dir, { recursive: true })

@@ -5,7 +5,9 @@ import { onTestFinished } from 'vitest'
 
 /** Runs one of the scripts of this folder to its end; ended when the test has ended. */
 export async function runScript(script: string, args: string[]): Promise<{ code: number | null; out: string }> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(script, import.meta.url)), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [fileURLToPath(new URL(script, import.meta.url)), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let out = ''
   child.stdout.on('data', (data: Buffer) => (out += data.toString()))
   child.stderr.on('data', (data: Buffer) => (out += data.toString()))

@@ -12,7 +12,12 @@ process.on('disconnect', () => {
 })
 
 process.once('message', ({ settings, kill }) => {
-  const coordinator = createCoordinator({ settings: inferenceDefaults(settings), log: silentLog(), onCommitPoint: makeOnCommitPoint(kill), commitPoints: { module: new URL('kill-point.mjs', import.meta.url).href, argument: kill } })
+  const coordinator = createCoordinator({
+    settings: inferenceDefaults(settings),
+    log: silentLog(),
+    onCommitPoint: makeOnCommitPoint(kill),
+    commitPoints: { module: new URL('kill-point.mjs', import.meta.url).href, argument: kill },
+  })
   process.once('SIGTERM', () => {
     stopping = true
     void coordinator.stop().then(() => process.disconnect())

@@ -12,7 +12,12 @@ const SERVE = fileURLToPath(new URL('serve.mjs', import.meta.url))
 export function createServer(settings) {
   const prepare = () => {
     const child = fork(SERVE, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
-    const server = { child, errors: '', url: null, exit: once(child, 'exit').then(([code, signal]) => ({ code, signal })) }
+    const server = {
+      child,
+      errors: '',
+      url: null,
+      exit: once(child, 'exit').then(([code, signal]) => ({ code, signal })),
+    }
     child.stderr.on('data', (data) => (server.errors += data))
     child.on('error', () => undefined) // a message to one that is gone: 'exit' follows
     return server

@@ -35,7 +35,11 @@ export function followFiles(file) {
       const salts = header.subarray(16, 24)
       let generation = generations.at(-1)
       if (generation === undefined || !generation.salts.equals(salts)) {
-        generation = { salts: Buffer.from(salts), bytes: header, before: generation === undefined ? Buffer.alloc(0) : wholeOf(generation) }
+        generation = {
+          salts: Buffer.from(salts),
+          bytes: header,
+          before: generation === undefined ? Buffer.alloc(0) : wholeOf(generation),
+        }
         generations.push(generation)
       }
       const from = generation.bytes.length
@@ -64,7 +68,13 @@ export function followFiles(file) {
       const mainBefore = main
       const generation = readWal()
       const mainAfter = readMain()
-      moments.push({ generation, end: generation?.bytes.length ?? 0, mainBefore, main: mainAfter, checkpointed: mainAfter !== mainBefore })
+      moments.push({
+        generation,
+        end: generation?.bytes.length ?? 0,
+        mainBefore,
+        main: mainAfter,
+        checkpointed: mainAfter !== mainBefore,
+      })
     },
     /** Call after a close, which copies everything into the main file and empties the WAL. */
     closed() {
@@ -81,7 +91,7 @@ const wholeOf = ({ bytes, before }, end = bytes.length) => Buffer.concat([bytes.
 /** Writes `source` over `target` from `at` on, sector by sector, each only with a chance. */
 function scatter(target, source, at, chance) {
   const out = Buffer.concat([target, Buffer.alloc(Math.max(0, at + source.length - target.length))])
-  for (let i = 0; i < source.length; ) {
+  for (let i = 0; i < source.length;) {
     const next = Math.min(source.length, i + SECTOR - ((at + i) % SECTOR))
     if (chance()) source.copy(out, at + i, i, next)
     i = next
@@ -95,9 +105,12 @@ const some = (choice, n, ...name) => Math.floor(choice(...name) * n)
 const tails = {
   nothing: (wal, end) => wal.subarray(0, end),
   'what lay there before': (wal) => wal,
-  'random bytes': (wal, end, _next, choice, i) => Buffer.concat([wal.subarray(0, end), noise(i, 'tail', 1 + some(choice, 30_000, 'tail', i))]),
-  zeros: (wal, end, _next, choice, i) => Buffer.concat([wal.subarray(0, end), Buffer.alloc(1 + some(choice, 30_000, 'tail', i))]),
-  'the next commits, cut anywhere': (wal, end, next, choice, i) => Buffer.concat([wal.subarray(0, end), next.subarray(0, some(choice, next.length + 1, 'cut', i))]),
+  'random bytes': (wal, end, _next, choice, i) =>
+    Buffer.concat([wal.subarray(0, end), noise(i, 'tail', 1 + some(choice, 30_000, 'tail', i))]),
+  zeros: (wal, end, _next, choice, i) =>
+    Buffer.concat([wal.subarray(0, end), Buffer.alloc(1 + some(choice, 30_000, 'tail', i))]),
+  'the next commits, cut anywhere': (wal, end, next, choice, i) =>
+    Buffer.concat([wal.subarray(0, end), next.subarray(0, some(choice, next.length + 1, 'cut', i))]),
   'the next commits, some sectors of them': (wal, end, next, choice, i) => {
     let n = 0
     return scatter(wal, next, end, () => choice('sector', i, n++) < 0.6)
@@ -116,13 +129,20 @@ const tails = {
 export function imageOf(moments, kind, choice, i) {
   const pick = (list) => list[some(choice, list.length, 'moment', i)]
   if (kind === 'wal torn') {
-    const at = pick(moments.map((_, k) => k).filter((k) => moments[k].generation !== null && moments[k].closing !== true))
+    const at = pick(
+      moments.map((_, k) => k).filter((k) => moments[k].generation !== null && moments[k].closing !== true),
+    )
     const { generation, end, main } = moments[at]
     const later = moments[Math.min(at + 1 + some(choice, 4, 'later', i), moments.length - 1)]
     const next = later.generation === generation ? generation.bytes.subarray(end, later.end) : Buffer.alloc(0)
     const names = Object.keys(tails)
     const tail = names[i % names.length]
-    return { kind: `${kind}: ${tail}`, main, wal: tails[tail](wholeOf(generation, end), end, next, choice, i), commits: at + 1 }
+    return {
+      kind: `${kind}: ${tail}`,
+      main,
+      wal: tails[tail](wholeOf(generation, end), end, next, choice, i),
+      commits: at + 1,
+    }
   }
   if (kind === 'checkpoint half done') {
     const at = pick(moments.map((_, k) => k).filter((k) => moments[k].checkpointed && moments[k].generation !== null))
@@ -133,10 +153,21 @@ export function imageOf(moments, kind, choice, i) {
     const share = choice('share', i)
     const mixed = scatter(mainBefore, main, 0, () => choice('page', i, n++) < share)
     const length = mainBefore.length + some(choice, (main.length - mainBefore.length) / 4096 + 1, 'length', i) * 4096
-    return { kind: closing ? `${kind}, at a stop` : kind, main: mixed.subarray(0, length), wal: wholeOf(generation, end), commits: at + 1 }
+    return {
+      kind: closing ? `${kind}, at a stop` : kind,
+      main: mixed.subarray(0, length),
+      wal: wholeOf(generation, end),
+      commits: at + 1,
+    }
   }
   // The first commit after a complete checkpoint begins the WAL anew: its header is synced before the first frame is written.
-  const at = pick(moments.map((_, k) => k).filter((k) => k > 0 && moments[k - 1].generation !== null && moments[k].generation !== moments[k - 1].generation))
+  const at = pick(
+    moments
+      .map((_, k) => k)
+      .filter(
+        (k) => k > 0 && moments[k - 1].generation !== null && moments[k].generation !== moments[k - 1].generation,
+      ),
+  )
   if (at === undefined) return null
   const { generation, end } = moments[at]
   const stage = choice('stage', i)
@@ -144,6 +175,11 @@ export function imageOf(moments, kind, choice, i) {
   const wal =
     stage < 0.3
       ? scatter(generation.before, generation.bytes.subarray(0, some(choice, HEADER + 1, 'header', i)), 0, () => true)
-      : scatter(scatter(generation.before, generation.bytes.subarray(0, HEADER), 0, () => true), generation.bytes.subarray(HEADER, end), HEADER, () => choice('sector', i, n++) < stage)
+      : scatter(
+          scatter(generation.before, generation.bytes.subarray(0, HEADER), 0, () => true),
+          generation.bytes.subarray(HEADER, end),
+          HEADER,
+          () => choice('sector', i, n++) < stage,
+        )
   return { kind, main: moments[at - 1].main, wal, commits: at }
 }

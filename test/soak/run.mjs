@@ -10,7 +10,12 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { InferenceNode } from '../../dist/node/index.js'
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string', default: String(Date.now() % 2 ** 31) } } })
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+  },
+})
 const minutes = Number(values.minutes)
 if (!(minutes > 0)) throw new Error('--minutes must be a number above 0')
 let state = Number(values.seed) >>> 0
@@ -27,8 +32,18 @@ console.log(`soak: ${minutes} minutes, seed ${values.seed}`)
 
 const dir = mkdtempSync(join(tmpdir(), 'inference-soak-'))
 // Ended tasks live for a twentieth of the run, so that the file reaches its size early.
-const settings = { database_path: join(dir, 'inference.db'), retention_days: (minutes * 60) / 20 / 86_400, heartbeat_interval: 2, reconnect_grace: 2, accept_timeout: 5, node_timeout: 10, max_pending_tasks: 5000 }
-const service = fork(fileURLToPath(new URL('./serve.mjs', import.meta.url)), [JSON.stringify(settings)], { execArgv: ['--expose-gc'] })
+const settings = {
+  database_path: join(dir, 'inference.db'),
+  retention_days: (minutes * 60) / 20 / 86_400,
+  heartbeat_interval: 2,
+  reconnect_grace: 2,
+  accept_timeout: 5,
+  node_timeout: 10,
+  max_pending_tasks: 5000,
+}
+const service = fork(fileURLToPath(new URL('./serve.mjs', import.meta.url)), [JSON.stringify(settings)], {
+  execArgv: ['--expose-gc'],
+})
 const [{ url }] = await once(service, 'message')
 const end = Date.now() + minutes * 60_000
 const running = () => Date.now() < end
@@ -36,15 +51,27 @@ const MODELS = ['llama-3-8b', 'mistral-7b', 'gemma-2-9b']
 const count = { submitted: 0, refused: 0, completed: 0, polled: 0, cancelled: 0, connects: 0, errors: 0 }
 
 const post = async (path, body) => {
-  const response = await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  const response = await fetch(url + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
   return { status: response.status, body: await response.json() }
 }
-const submission = () => ({ user_address: `ST${Math.floor(random() * 50)}`, user_input: 'x'.repeat(Math.floor(random() * 4000)), infer_fee: Math.floor(random() * 5000), max_infer_time: 30, model_name: pick(MODELS) })
+const submission = () => ({
+  user_address: `ST${Math.floor(random() * 50)}`,
+  user_input: 'x'.repeat(Math.floor(random() * 4000)),
+  infer_fee: Math.floor(random() * 5000),
+  max_infer_time: 30,
+  model_name: pick(MODELS),
+})
 
 async function submitter() {
   while (running()) {
     const batch = random() < 0.2
-    const answer = batch ? await post('/api/v1/tasks/batch', { tasks: Array.from({ length: 20 }, submission) }) : await post('/api/v1/tasks/submit', submission())
+    const answer = batch
+      ? await post('/api/v1/tasks/batch', { tasks: Array.from({ length: 20 }, submission) })
+      : await post('/api/v1/tasks/submit', submission())
     const results = batch ? answer.body.data.results : [answer.body.data ?? answer.body]
     for (const r of results) count[r.task_id === undefined ? 'refused' : 'submitted']++
     const [first] = results
@@ -80,7 +107,12 @@ async function flappingNode(i) {
 }
 async function poller(i) {
   const node_id = `soak-poller-${i}`
-  await post('/api/v1/nodes/register', { node_id, endpoint: 'http://192.0.2.1', public_key: 'placeholder', supported_models: ['mistral', 'gemma'] })
+  await post('/api/v1/nodes/register', {
+    node_id,
+    endpoint: 'http://192.0.2.1',
+    public_key: 'placeholder',
+    supported_models: ['mistral', 'gemma'],
+  })
   while (running()) {
     const response = await fetch(`${url}/api/v1/nodes/${node_id}/tasks`)
     if (response.status !== 200) {
@@ -90,7 +122,12 @@ async function poller(i) {
     }
     const { data } = await response.json()
     if (random() < 0.01) continue // it forgets, and asks again
-    await post('/api/v1/tasks/complete', { task_id: data.task_id, output: 'polled', confidence: 0.5, inference_node_id: node_id })
+    await post('/api/v1/tasks/complete', {
+      task_id: data.task_id,
+      output: 'polled',
+      confidence: 0.5,
+      inference_node_id: node_id,
+    })
     count.polled++
   }
 }
@@ -119,7 +156,12 @@ async function sampler() {
   }
 }
 
-await Promise.all([...Array.from({ length: 3 }, () => kept(submitter)), ...Array.from({ length: 6 }, (_, i) => kept(() => flappingNode(i))), ...Array.from({ length: 2 }, (_, i) => kept(() => poller(i))), sampler()])
+await Promise.all([
+  ...Array.from({ length: 3 }, () => kept(submitter)),
+  ...Array.from({ length: 6 }, (_, i) => kept(() => flappingNode(i))),
+  ...Array.from({ length: 2 }, (_, i) => kept(() => poller(i))),
+  sampler(),
+])
 service.send('stop')
 await once(service, 'exit')
 rmSync(dir, { recursive: true, force: true })
@@ -142,6 +184,8 @@ for (const { name, of, factor, slack } of figures) {
   const late = median(samples.slice(-quarter).map(of))
   const ok = late <= early * factor + slack
   flat &&= ok
-  console.log(`${ok ? 'flat  ' : 'GROWS '} ${name}: ${early.toFixed(1)} in the second quarter, ${late.toFixed(1)} in the last; highest ${Math.max(...samples.map(of)).toFixed(1)}`)
+  console.log(
+    `${ok ? 'flat  ' : 'GROWS '} ${name}: ${early.toFixed(1)} in the second quarter, ${late.toFixed(1)} in the last; highest ${Math.max(...samples.map(of)).toFixed(1)}`,
+  )
 }
 process.exit(flat ? 0 : 1)

@@ -32,7 +32,13 @@ process.on('exit', () => {
 export function command({ command: program, args = [], env, killAfter = 2 }: CommandOptions): Backend {
   const run = async function* (task: NodeTask, signal: AbortSignal): AsyncGenerator<string, void> {
     const child = spawn(program, args, {
-      env: { ...env, TASK_ID: task.task_id, ATTEMPT: String(task.attempt), MODEL_NAME: task.model_name, MODEL_TYPE: task.model_type },
+      env: {
+        ...env,
+        TASK_ID: task.task_id,
+        ATTEMPT: String(task.attempt),
+        MODEL_NAME: task.model_name,
+        MODEL_TYPE: task.model_type,
+      },
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: process.platform !== 'win32', // a group of its own, so that what it starts ends with it
       windowsHide: true,
@@ -58,7 +64,11 @@ export function command({ command: program, args = [], env, killAfter = 2 }: Com
       const end = await ended
       if (end.error !== undefined) throw end.error
       signal.throwIfAborted()
-      if (end.code !== 0) throw new WorkError(`${program} ended with ${end.code === null ? `signal ${end.signal}` : `exit code ${end.code}`}`, { detail: stderr.trim() })
+      if (end.code !== 0)
+        throw new WorkError(
+          `${program} ended with ${end.code === null ? `signal ${end.signal}` : `exit code ${end.code}`}`,
+          { detail: stderr.trim() },
+        )
     } finally {
       signal.removeEventListener('abort', kill.now)
       kill.now()
@@ -69,8 +79,18 @@ export function command({ command: program, args = [], env, killAfter = 2 }: Com
   return {
     work: run,
     async check() {
-      const candidates = isAbsolute(program) || /[\\/]/.test(program) ? [program] : (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program))
-      const found = await Promise.all(candidates.map((file) => access(file, constants.X_OK).then(() => true, () => false)))
+      const candidates =
+        isAbsolute(program) || /[\\/]/.test(program)
+          ? [program]
+          : (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program))
+      const found = await Promise.all(
+        candidates.map((file) =>
+          access(file, constants.X_OK).then(
+            () => true,
+            () => false,
+          ),
+        ),
+      )
       if (!found.includes(true)) throw new BackendDown(`${program}: there is no such program, or it cannot be run`)
     },
   }
@@ -90,7 +110,14 @@ function endOf(child: ChildProcess): Promise<End> {
       if (child.pid !== undefined) return // a signal could not be sent; 'close' follows
       const code = 'code' in error ? String(error.code) : ''
       const text = `${child.spawnfile} cannot be started (${code || error.message})`
-      resolve({ code: null, signal: null, error: code === 'ENOENT' || code === 'EACCES' ? new BackendDown(text, { cause: error }) : new WorkError(text, { cause: error }) })
+      resolve({
+        code: null,
+        signal: null,
+        error:
+          code === 'ENOENT' || code === 'EACCES'
+            ? new BackendDown(text, { cause: error })
+            : new WorkError(text, { cause: error }),
+      })
     })
   })
 }

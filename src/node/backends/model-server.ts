@@ -47,7 +47,12 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
   // seconds, and one that goes to a connection the server just closed would look as if the server were down.
   const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 0, connect: { timeout: CONNECT_TIMEOUT } })
 
-  const open = async (method: Dispatcher.HttpMethod, url: string, body: unknown, signal: AbortSignal | undefined): Promise<Answer> => {
+  const open = async (
+    method: Dispatcher.HttpMethod,
+    url: string,
+    body: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer> => {
     const stall = new AbortController()
     const stalled = new WorkError(`the model server at ${shown} hangs: no byte for ${stallTimeout} s`)
     const watch = setTimeout(() => stall.abort(stalled), Math.min(stallTimeout * 1000, 2 ** 31 - 1))
@@ -72,7 +77,9 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
               yield chunk
             }
           } catch (error) {
-            throw signal?.aborted === true || stall.signal.aborted ? error : new WorkError(`the model server at ${shown} broke off in the middle of an answer`, { cause: error })
+            throw signal?.aborted === true || stall.signal.aborted
+              ? error
+              : new WorkError(`the model server at ${shown} broke off in the middle of an answer`, { cause: error })
           } finally {
             end()
           }
@@ -81,7 +88,8 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
     } catch (error) {
       end()
       const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-      if (DOWN_CODES.has(code)) throw new BackendDown(`the model server at ${shown} cannot be reached (${code})`, { cause: error })
+      if (DOWN_CODES.has(code))
+        throw new BackendDown(`the model server at ${shown} cannot be reached (${code})`, { cause: error })
       throw error
     }
   }
@@ -93,7 +101,8 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
     const detail = explain(await readWhole(answer, MAX_ERROR_BYTES))
     const message = `the model server at ${shown} answers ${status}`
     // A refused key is quoted in what the server says.
-    if (DOWN_STATUSES.has(status)) throw new BackendDown(message, { detail: status === 401 || status === 403 ? '' : detail })
+    if (DOWN_STATUSES.has(status))
+      throw new BackendDown(message, { detail: status === 401 || status === 403 ? '' : detail })
     throw new WorkError(message, { detail })
   }
 
@@ -112,7 +121,9 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
     const body = await readWhole(answer, MAX_WHOLE_BYTES)
     const parsed = v.safeParse(schema, parseJson(body))
     if (parsed.success) return parsed.output
-    throw new WorkError(`the model server at ${shown} answers something else than expected (${v.getDotPath(parsed.issues[0]) ?? 'no JSON of the right kind'})`)
+    throw new WorkError(
+      `the model server at ${shown} answers something else than expected (${v.getDotPath(parsed.issues[0]) ?? 'no JSON of the right kind'})`,
+    )
   }
 
   return { open, requireSuccess, readJson, readWhole }
@@ -129,7 +140,11 @@ export function parseJson(text: string): unknown {
 
 function explain(body: string): string {
   const parsed = v.safeParse(errorBody, parseJson(body))
-  const text = !parsed.success ? body : typeof parsed.output.error === 'string' ? parsed.output.error : parsed.output.error.message
+  const text = !parsed.success
+    ? body
+    : typeof parsed.output.error === 'string'
+      ? parsed.output.error
+      : parsed.output.error.message
   return text.trim().slice(0, 500)
 }
 

@@ -29,10 +29,21 @@ const usageSchema = v.object({ prompt_tokens: count, completion_tokens: count })
 /** A wrong usage must not cost the answer. */
 const usage = v.optional(v.fallback(v.nullable(usageSchema), null))
 const piece = v.object({
-  choices: v.optional(v.array(v.object({ delta: v.optional(v.object({ content: v.nullish(v.string()) })), finish_reason: v.nullish(v.string()) })), []),
+  choices: v.optional(
+    v.array(
+      v.object({
+        delta: v.optional(v.object({ content: v.nullish(v.string()) })),
+        finish_reason: v.nullish(v.string()),
+      }),
+    ),
+    [],
+  ),
   usage,
 })
-const whole = v.object({ choices: v.pipe(v.array(v.object({ message: v.object({ content: v.nullable(v.string()) }) })), v.minLength(1)), usage })
+const whole = v.object({
+  choices: v.pipe(v.array(v.object({ message: v.object({ content: v.nullable(v.string()) }) })), v.minLength(1)),
+  usage,
+})
 const failed = v.object({ error: v.union([v.string(), v.object({ message: v.string() })]) })
 const modelList = v.object({ data: v.array(v.object({ id: v.string() })) })
 
@@ -41,7 +52,11 @@ export function openai(options: OpenAiOptions = {}): Backend {
   const { baseUrl = DEFAULT_BASE_URL, apiKey, models: listed = [], mapping = {}, stallTimeout = 120 } = options
   const base = baseUrl.replace(/\/+$/, '')
   const shown = shownUrl(base)
-  const server = createModelServer({ shown, stallTimeout, headers: apiKey === undefined || apiKey === '' ? {} : { authorization: `Bearer ${apiKey}` } })
+  const server = createModelServer({
+    shown,
+    stallTimeout,
+    headers: apiKey === undefined || apiKey === '' ? {} : { authorization: `Bearer ${apiKey}` },
+  })
   let canIncludeUsage = true
 
   const ask = async (task: NodeTask, signal: AbortSignal): Promise<Answer> => {
@@ -57,7 +72,13 @@ export function openai(options: OpenAiOptions = {}): Backend {
       return answer
     } catch (error) {
       // Older servers do not know the option.
-      if (!canIncludeUsage || answer.status !== 400 || !(error instanceof WorkError) || !error.detail.includes('stream_options')) throw error
+      if (
+        !canIncludeUsage ||
+        answer.status !== 400 ||
+        !(error instanceof WorkError) ||
+        !error.detail.includes('stream_options')
+      )
+        throw error
       canIncludeUsage = false
       return ask(task, signal)
     }
@@ -128,7 +149,9 @@ function readPiece(data: string, shown: string): v.InferOutput<typeof piece> {
   const error = v.safeParse(failed, value)
   if (error.success) {
     const said = error.output.error
-    throw new WorkError(`the model server at ${shown} failed in the middle of its answer`, { detail: (typeof said === 'string' ? said : said.message).slice(0, 500) })
+    throw new WorkError(`the model server at ${shown} failed in the middle of its answer`, {
+      detail: (typeof said === 'string' ? said : said.message).slice(0, 500),
+    })
   }
   const parsed = v.safeParse(piece, value)
   if (!parsed.success) throw new WorkError(`the model server at ${shown} sent something else than pieces of an answer`)

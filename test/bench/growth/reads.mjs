@@ -33,13 +33,20 @@ export function reads(tasks, ids) {
       [`${name}|deep ${limit}`, (i) => `/api/v1/tasks?limit=${limit}${filter}&cursor=${deep(i)}`],
     ]),
   )
-  return Object.fromEntries([[STATS, () => '/api/v1/stats'], ['detail of a random task', (i) => `/api/v1/tasks/${ids[i % ids.length]}`], ...pages])
+  return Object.fromEntries([
+    [STATS, () => '/api/v1/stats'],
+    ['detail of a random task', (i) => `/api/v1/tasks/${ids[i % ids.length]}`],
+    ...pages,
+  ])
 }
 
 /** What must be kept, p99 in ms. */
 const mustOf = (name) => (name === STATS ? 5 : 10)
 const judge = (name, l) => `${showLatency(l)}${l.p99 > mustOf(name) ? ' !' : ''}`
-export const missed = (taken) => Object.entries(taken).filter(([name, l]) => l.p99 > mustOf(name)).map(([name]) => name)
+export const missed = (taken) =>
+  Object.entries(taken)
+    .filter(([name, l]) => l.p99 > mustOf(name))
+    .map(([name]) => name)
 
 /** The table of what `readAll` found: one row for each filter. */
 export function tableOf(taken) {
@@ -47,8 +54,13 @@ export function tableOf(taken) {
   const columns = [...new Set(pages.map((name) => name.split('|')[1]))]
   return [
     ['p50 / p99, ms; ! = over the limit', ...columns],
-    ...Object.keys(taken).filter((name) => !pages.includes(name)).map((name) => [name, judge(name, taken[name])]),
-    ...[...new Set(pages.map((name) => name.split('|')[0]))].map((filter) => [filter, ...columns.map((c) => judge(c, taken[`${filter}|${c}`]))]),
+    ...Object.keys(taken)
+      .filter((name) => !pages.includes(name))
+      .map((name) => [name, judge(name, taken[name])]),
+    ...[...new Set(pages.map((name) => name.split('|')[0]))].map((filter) => [
+      filter,
+      ...columns.map((c) => judge(c, taken[`${filter}|${c}`])),
+    ]),
   ]
 }
 

@@ -21,7 +21,10 @@ export async function retention({ open, folder, cli, tasks, load, runs }) {
   const began = now()
   let submitted = 0
   for (let run = 0; run < runs; run++) {
-    for (const [kind, by] of [['bulk', 100], ['single', 1]]) {
+    for (const [kind, by] of [
+      ['bulk', 100],
+      ['single', 1],
+    ]) {
       for (const world of run % 2 === 0 ? [without, cleared] : [cleared, without]) {
         const result = await world.load(load, by)
         taken[world.name][kind].push(result.perSecond)

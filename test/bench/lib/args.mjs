@@ -13,20 +13,30 @@ const common = {
  */
 export function readArgs(about, spec = {}, argv = process.argv.slice(2)) {
   const all = { ...spec, ...Object.fromEntries(Object.entries(common).filter(([name]) => !(name in spec))) }
-  const kinds = Object.fromEntries(Object.entries(all).map(([name, [value]]) => [name, { type: typeof value === 'boolean' ? 'boolean' : 'string' }]))
+  const kinds = Object.fromEntries(
+    Object.entries(all).map(([name, [value]]) => [name, { type: typeof value === 'boolean' ? 'boolean' : 'string' }]),
+  )
   let values
   try {
-    values = parseArgs({ args: argv, options: { ...kinds, quick: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } } }).values
+    values = parseArgs({
+      args: argv,
+      options: { ...kinds, quick: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+    }).values
   } catch (error) {
     console.error(`${error.message}; --help lists the options`)
     process.exit(2)
   }
   if (values.help) {
-    const lines = Object.entries(all).map(([name, [value, , meaning]]) => `  --${`${name}=${value}`.padEnd(24)} ${meaning}`)
+    const lines = Object.entries(all).map(
+      ([name, [value, , meaning]]) => `  --${`${name}=${value}`.padEnd(24)} ${meaning}`,
+    )
     console.log([about, ...lines, '  --quick                    a short pass'].join('\n'))
     process.exit(0)
   }
-  const given = Object.entries(all).map(([name, [value, quick]]) => [name, convert(name, value, values[name] ?? (values.quick ? quick : value))])
+  const given = Object.entries(all).map(([name, [value, quick]]) => [
+    name,
+    convert(name, value, values[name] ?? (values.quick ? quick : value)),
+  ])
   return { ...Object.fromEntries(given), quick: values.quick }
 }
 

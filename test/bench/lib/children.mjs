@@ -11,7 +11,11 @@ export function killAtExit(child) {
   child.once('exit', () => running.delete(child))
 }
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')))
-for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) process.once(signal, () => process.exit(code))
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+])
+  process.once(signal, () => process.exit(code))
 
 /** SIGTERM, SIGKILL after `ms`; resolves when the child has ended. */
 export async function endChild(child, ms) {
@@ -19,7 +23,10 @@ export async function endChild(child, ms) {
   const ended = once(child, 'exit')
   child.kill('SIGTERM')
   const waiting = new AbortController()
-  void sleep(ms, undefined, { signal: waiting.signal }).then(() => child.kill('SIGKILL'), () => {})
+  void sleep(ms, undefined, { signal: waiting.signal }).then(
+    () => child.kill('SIGKILL'),
+    () => {},
+  )
   await ended
   waiting.abort()
 }

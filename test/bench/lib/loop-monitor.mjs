@@ -12,7 +12,16 @@ if (isMainThread && file !== undefined) {
   process.on('SIGUSR2', () => {
     const ms = (ns) => Math.max(0, ns / 1e6 - RESOLUTION)
     const { utilization } = performance.eventLoopUtilization(before)
-    writeFileSync(`${file}.new`, JSON.stringify({ p50: ms(histogram.percentile(50)), p99: ms(histogram.percentile(99)), max: ms(histogram.max), looks: histogram.count, utilization }))
+    writeFileSync(
+      `${file}.new`,
+      JSON.stringify({
+        p50: ms(histogram.percentile(50)),
+        p99: ms(histogram.percentile(99)),
+        max: ms(histogram.max),
+        looks: histogram.count,
+        utilization,
+      }),
+    )
     renameSync(`${file}.new`, file) // whoever waits for the file sees all of it
     histogram.disable()
     histogram.reset()

@@ -16,7 +16,12 @@ export function median(list) {
 }
 
 /** Of the figures of several runs: the median, the least and the most, and all of them. */
-export const spread = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list), samples: [...list] })
+export const spread = (list) => ({
+  median: median(list),
+  min: Math.min(...list),
+  max: Math.max(...list),
+  samples: [...list],
+})
 
 /** Of many latencies: how many, p50, p90, p99 and the worst. */
 export function latency(list) {
@@ -32,9 +37,17 @@ export const ratios = (ours, theirs) => spread(ours.slice(0, theirs.length).map(
 export function show(x, unit = '') {
   if (!Number.isFinite(x)) return '-'
   const size = Math.abs(x)
-  const text = size >= 1000 ? Math.round(x).toLocaleString('en-US') : size >= 100 ? x.toFixed(0) : size >= 10 ? x.toFixed(1) : x.toFixed(2)
+  const text =
+    size >= 1000
+      ? Math.round(x).toLocaleString('en-US')
+      : size >= 100
+        ? x.toFixed(0)
+        : size >= 10
+          ? x.toFixed(1)
+          : x.toFixed(2)
   return text + unit
 }
 /** `median [min..max]`; just the figure of one run. */
-export const showSpread = (s, unit = '') => (s.samples.length > 1 ? `${show(s.median)} [${show(s.min)}..${show(s.max)}]${unit}` : show(s.median, unit))
+export const showSpread = (s, unit = '') =>
+  s.samples.length > 1 ? `${show(s.median)} [${show(s.min)}..${show(s.max)}]${unit}` : show(s.median, unit)
 export const showLatency = (l) => `${show(l.p50)} / ${show(l.p99)}`

@@ -7,7 +7,13 @@ export function createKey() {
   const pair = createECDH('secp256k1')
   pair.generateKeys()
   const point = pair.getPublicKey()
-  const jwk = { kty: 'EC', crv: 'secp256k1', d: pair.getPrivateKey().toString('base64url').padStart(43, 'A'), x: point.subarray(1, 33).toString('base64url'), y: point.subarray(33).toString('base64url') }
+  const jwk = {
+    kty: 'EC',
+    crv: 'secp256k1',
+    d: pair.getPrivateKey().toString('base64url').padStart(43, 'A'),
+    x: point.subarray(1, 33).toString('base64url'),
+    y: point.subarray(33).toString('base64url'),
+  }
   return { publicKey: pair.getPublicKey('hex', 'compressed'), private: createPrivateKey({ format: 'jwk', key: jwk }) }
 }
 
@@ -28,7 +34,11 @@ let shared
 export function openNode(url, o) {
   const key = (o.key ??= shared ??= createKey())
   const base = new URL(url.replace(/^ws/, 'http'))
-  const socket = new WebSocket(`ws://${base.host}/api/v1/nodes/connect`, ['inference-node.v1'], { perMessageDeflate: false, skipUTF8Validation: true, handshakeTimeout: 60_000 })
+  const socket = new WebSocket(`ws://${base.host}/api/v1/nodes/connect`, ['inference-node.v1'], {
+    perMessageDeflate: false,
+    skipUTF8Validation: true,
+    handshakeTimeout: 60_000,
+  })
   const send = createFrames(socket)
   let timer
   let closing = false
@@ -39,8 +49,10 @@ export function openNode(url, o) {
     socket,
     send,
     accept: (task) => send({ type: 'task.accept', task_id: task.task_id, attempt: task.attempt }),
-    complete: (task, output) => send({ type: 'task.complete', task_id: task.task_id, attempt: task.attempt, output, confidence: 0.9 }),
-    fail: (task, error, retryable = true) => send({ type: 'task.fail', task_id: task.task_id, attempt: task.attempt, error, retryable }),
+    complete: (task, output) =>
+      send({ type: 'task.complete', task_id: task.task_id, attempt: task.attempt, output, confidence: 0.9 }),
+    fail: (task, error, retryable = true) =>
+      send({ type: 'task.fail', task_id: task.task_id, attempt: task.attempt, error, retryable }),
     beats: () => beats,
     acks: () => acks,
     /** Ends the session; resolves when it has ended. What the node holds goes back at once. */
@@ -70,8 +82,19 @@ export function openNode(url, o) {
         case 'node.heartbeat_ack':
           return void acks++
         case 'session.challenge': {
-          const signature = sign('sha256', Buffer.from(`inference-node.v1:${o.id}:${base.host}:${m.nonce}`), { key: key.private, dsaEncoding: 'ieee-p1363' })
-          return send({ type: 'session.hello', node_id: o.id, public_key: key.publicKey, signature: signature.toString('hex'), supported_models: o.models ?? ['llama-3-8b'], max_concurrent_tasks: o.slots ?? 1, batch: true })
+          const signature = sign('sha256', Buffer.from(`inference-node.v1:${o.id}:${base.host}:${m.nonce}`), {
+            key: key.private,
+            dsaEncoding: 'ieee-p1363',
+          })
+          return send({
+            type: 'session.hello',
+            node_id: o.id,
+            public_key: key.publicKey,
+            signature: signature.toString('hex'),
+            supported_models: o.models ?? ['llama-3-8b'],
+            max_concurrent_tasks: o.slots ?? 1,
+            batch: true,
+          })
         }
         case 'session.welcome': {
           const interval = o.heartbeat ?? m.heartbeat_interval * 1000
@@ -103,6 +126,9 @@ export function openNode(url, o) {
 /** Opens `count` nodes, `together` at a time; `of(i)` gives the options of each. */
 export async function openNodes(url, count, of, together = 50) {
   const nodes = []
-  for (let i = 0; i < count; i += together) nodes.push(...(await Promise.all(Array.from({ length: Math.min(together, count - i) }, (_, k) => openNode(url, of(i + k))))))
+  for (let i = 0; i < count; i += together)
+    nodes.push(
+      ...(await Promise.all(Array.from({ length: Math.min(together, count - i) }, (_, k) => openNode(url, of(i + k))))),
+    )
   return nodes
 }

@@ -29,7 +29,10 @@ export function treeCpuSeconds(pid) {
   }
   const sum = (id) => {
     const f = fields(id)
-    return [11, 12, 13, 14].reduce((all, i) => all + Number(f[i]), 0) / TICKS + (below.get(id) ?? []).reduce((all, child) => all + sum(child), 0)
+    return (
+      [11, 12, 13, 14].reduce((all, i) => all + Number(f[i]), 0) / TICKS +
+      (below.get(id) ?? []).reduce((all, child) => all + sum(child), 0)
+    )
   }
   return sum(pid)
 }

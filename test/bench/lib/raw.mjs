@@ -7,7 +7,8 @@ const END = Buffer.from('\r\n\r\n')
 /** The bytes of a request. */
 export function requestBytes(url, method, path, body) {
   const text = body === undefined ? '' : JSON.stringify(body)
-  const about = body === undefined ? '' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`
+  const about =
+    body === undefined ? '' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`
   return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: ${new URL(url).host}\r\n${about}\r\n${text}`)
 }
 
@@ -41,7 +42,8 @@ export function openRaw(url) {
       if (end < 0) return
       const head = rest.latin1Slice(0, end)
       const length = /\r\ncontent-length: *(\d+)/i.exec(head)
-      if (length === null && /\r\ntransfer-encoding:/i.test(head)) return settle(0, head, new Error('an answer in chunks'))
+      if (length === null && /\r\ntransfer-encoding:/i.test(head))
+        return settle(0, head, new Error('an answer in chunks'))
       if (rest.length < end + 4 + Number(length?.[1] ?? 0)) return
       rest = null
       settle(Number(head.slice(9, 12)), head)
@@ -67,7 +69,8 @@ export function openRaw(url) {
 async function openMany(url, count) {
   const bytes = requestBytes(url, 'GET', '/health')
   const all = Array.from({ length: count }, () => openRaw(url))
-  const answered = (raw) => new Promise((done, fail) => raw.ask(bytes, (status, _, error) => (status === 0 ? fail(error) : done())))
+  const answered = (raw) =>
+    new Promise((done, fail) => raw.ask(bytes, (status, _, error) => (status === 0 ? fail(error) : done())))
   for (let i = 0; i < count; i += 50) await Promise.all(all.slice(i, i + 50).map(answered))
   return all
 }
@@ -88,7 +91,8 @@ export async function closedLoop(url, { connections, ms = Infinity, next, ok }) 
         if (bytes === undefined) return done()
         const sent = now()
         raw.ask(bytes, (status, head, error) => {
-          if (status !== ok) return fail(new Error(`an answer of ${status} where ${ok} was expected: ${error?.message ?? head}`))
+          if (status !== ok)
+            return fail(new Error(`an answer of ${status} where ${ok} was expected: ${error?.message ?? head}`))
           latencies.push(now() - sent)
           again()
         })
@@ -97,7 +101,12 @@ export async function closedLoop(url, { connections, ms = Infinity, next, ok }) 
     })
   try {
     await Promise.all(all.map(flow))
-    return { started, count: latencies.length, seconds: (now() - started) / 1000, latencies: Float64Array.from(latencies) }
+    return {
+      started,
+      count: latencies.length,
+      seconds: (now() - started) / 1000,
+      latencies: Float64Array.from(latencies),
+    }
   } finally {
     all.forEach((raw) => raw.close())
   }
@@ -111,7 +120,8 @@ export async function closedLoop(url, { connections, ms = Infinity, next, ok }) 
  */
 export async function openLoop(url, { rate, seconds, connections, request, patience }) {
   const times = []
-  for (let t = -Math.log(1 - Math.random()) / rate; t < seconds; t += -Math.log(1 - Math.random()) / rate) times.push(t * 1000)
+  for (let t = -Math.log(1 - Math.random()) / rate; t < seconds; t += -Math.log(1 - Math.random()) / rate)
+    times.push(t * 1000)
   const all = await openMany(url, connections)
   const free = [...all]
   const started = now()
@@ -120,7 +130,12 @@ export async function openLoop(url, { rate, seconds, connections, request, patie
   let next = 0
   const ask = (raw, i) =>
     raw.ask(request(i), (status, head) => {
-      answers.push({ i, status, retryAfter: status === 200 ? null : (/\r\nretry-after: *(\d+)/i.exec(head)?.[1] ?? null), ms: now() - started - times[i] })
+      answers.push({
+        i,
+        status,
+        retryAfter: status === 200 ? null : (/\r\nretry-after: *(\d+)/i.exec(head)?.[1] ?? null),
+        ms: now() - started - times[i],
+      })
       if (line.length > 0) ask(raw, line.shift())
       else free.push(raw)
     })
@@ -136,7 +151,14 @@ export async function openLoop(url, { rate, seconds, connections, request, patie
       const over = next === times.length && (answers.length === times.length || t > seconds * 1000 + patience)
       if (!over) return void setTimeout(step, 1)
       all.forEach((raw) => raw.close())
-      done({ started, ended: started + seconds * 1000, over: now(), due: times.length, answers, unanswered: times.length - answers.length })
+      done({
+        started,
+        ended: started + seconds * 1000,
+        over: now(),
+        due: times.length,
+        answers,
+        unanswered: times.length - answers.length,
+      })
     }
     step()
   })

@@ -1,4 +1,16 @@
-import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { latency, now, show } from './measure.mjs'
@@ -28,8 +40,12 @@ export function flushLatency(times = 100) {
 /** The kind of the filesystem a folder is on: the mount that is the longest prefix of its path. */
 function filesystemOf(folder) {
   try {
-    const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' '))
-    const over = mounts.filter(([, at]) => at !== undefined && (at === '/' || folder === at || folder.startsWith(`${at}/`)))
+    const mounts = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' '))
+    const over = mounts.filter(
+      ([, at]) => at !== undefined && (at === '/' || folder === at || folder.startsWith(`${at}/`)),
+    )
     return over.sort((a, b) => a[1].length - b[1].length).at(-1)?.[2] ?? 'unknown'
   } catch {
     return `type ${statfsSync(folder).type}`
@@ -54,7 +70,11 @@ export function machine() {
 /** Prints rows of cells with their columns in line; the first row is the head. Figures go to the right, words to the left. */
 export function printTable(rows, words = 1) {
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => String(row[i] ?? '').length)))
-  const line = (row) => row.map((cell, i) => (i < words ? String(cell ?? '').padEnd(widths[i]) : String(cell ?? '').padStart(widths[i]))).join('  ').trimEnd()
+  const line = (row) =>
+    row
+      .map((cell, i) => (i < words ? String(cell ?? '').padEnd(widths[i]) : String(cell ?? '').padStart(widths[i])))
+      .join('  ')
+      .trimEnd()
   console.log([line(rows[0]), widths.map((w) => '-'.repeat(w)).join('  '), ...rows.slice(1).map(line)].join('\n'))
 }
 
@@ -67,7 +87,9 @@ export function createReport(name, options) {
   const about = machine()
   const kept = { name, options, machine: about, tables: [], raw: {}, summary: [] }
   const say = (line) => console.log(line)
-  say(`${name}: ${about.cpu}, ${about.cores} cores, ${about.memory_gib} GiB; Node ${about.node}, Linux ${about.kernel}; ${about.filesystem}, fdatasync ${show(about.flush_ms.p50)} ms (p99 ${show(about.flush_ms.p99)}); load ${about.load.map((x) => x.toFixed(1)).join(' ')}`)
+  say(
+    `${name}: ${about.cpu}, ${about.cores} cores, ${about.memory_gib} GiB; Node ${about.node}, Linux ${about.kernel}; ${about.filesystem}, fdatasync ${show(about.flush_ms.p50)} ms (p99 ${show(about.flush_ms.p99)}); load ${about.load.map((x) => x.toFixed(1)).join(' ')}`,
+  )
   return {
     say,
     table(title, rows) {
@@ -82,7 +104,10 @@ export function createReport(name, options) {
       const folder = options.out ? resolve(options.out) : mkdtempSync(join(tmpdir(), 'bench-report-'))
       mkdirSync(folder, { recursive: true })
       const file = join(folder, `${name}.json`)
-      writeFileSync(file, `${JSON.stringify(kept, (_, value) => (ArrayBuffer.isView(value) ? [...value] : value), 1)}\n`)
+      writeFileSync(
+        file,
+        `${JSON.stringify(kept, (_, value) => (ArrayBuffer.isView(value) ? [...value] : value), 1)}\n`,
+      )
       say(`\nall samples: ${file}`)
       return file
     },

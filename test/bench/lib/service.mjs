@@ -65,10 +65,24 @@ export async function startService(o = {}) {
   const logFile = join(folder, 'service.log')
   const loopFile = join(folder, 'loop.json')
   const fd = openSync(logFile, 'a')
-  const args = [cli, 'run-inference-service', '--config', join(folder, 'signer.toml'), '--database', database, '--api-port', String(port), ...(o.args ?? [])]
+  const args = [
+    cli,
+    'run-inference-service',
+    '--config',
+    join(folder, 'signer.toml'),
+    '--database',
+    database,
+    '--api-port',
+    String(port),
+    ...(o.args ?? []),
+  ]
   const monitor = o.monitor ? ['--import', new URL('./loop-monitor.mjs', import.meta.url).href] : []
   const started = now()
-  const child = spawn(process.execPath, [...monitor, ...(o.nodeArgs ?? []), ...args], { cwd: folder, stdio: ['ignore', fd, fd], env: { ...process.env, ...slowDiskEnv(o.slowDisk), BENCH_LOOP_FILE: loopFile, ...o.env } })
+  const child = spawn(process.execPath, [...monitor, ...(o.nodeArgs ?? []), ...args], {
+    cwd: folder,
+    stdio: ['ignore', fd, fd],
+    env: { ...process.env, ...slowDiskEnv(o.slowDisk), BENCH_LOOP_FILE: loopFile, ...o.env },
+  })
   closeSync(fd)
   killAtExit(child)
   let failure

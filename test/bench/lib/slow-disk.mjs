@@ -20,9 +20,18 @@ function compile() {
   chmodSync(folder, 0o755) // a server may run as another user, and a library that cannot be read is passed over in silence
   const file = join(folder, 'slow-disk.so')
   try {
-    execFileSync('cc', ['-O2', '-shared', '-fPIC', '-o', file, fileURLToPath(new URL('../slow-disk.c', import.meta.url)), '-ldl'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    execFileSync(
+      'cc',
+      ['-O2', '-shared', '-fPIC', '-o', file, fileURLToPath(new URL('../slow-disk.c', import.meta.url)), '-ldl'],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    )
   } catch (error) {
-    throw new Error(error.code === 'ENOENT' ? '--slow-disk needs a C compiler named cc on the PATH (Debian: apt-get install gcc libc6-dev)' : `cc could not compile slow-disk.c: ${String(error.stderr)}`, { cause: error })
+    throw new Error(
+      error.code === 'ENOENT'
+        ? '--slow-disk needs a C compiler named cc on the PATH (Debian: apt-get install gcc libc6-dev)'
+        : `cc could not compile slow-disk.c: ${String(error.stderr)}`,
+      { cause: error },
+    )
   }
   return file
 }

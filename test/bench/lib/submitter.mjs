@@ -20,11 +20,18 @@ export function createRest(url, { connections = 100 } = {}) {
   const call = (method, path, body) =>
     new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body)
-      const headers = text === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }
+      const headers =
+        text === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }
       const r = request({ agent, hostname, port, method, path, headers, timeout: 60_000 }, (response) => {
         const parts = []
         response.on('data', (part) => parts.push(part))
-        response.once('end', () => resolve({ status: response.statusCode, headers: response.headers, text: parts.length === 1 ? parts[0].toString() : Buffer.concat(parts).toString() }))
+        response.once('end', () =>
+          resolve({
+            status: response.statusCode,
+            headers: response.headers,
+            text: parts.length === 1 ? parts[0].toString() : Buffer.concat(parts).toString(),
+          }),
+        )
         response.once('error', reject)
       })
       r.once('error', reject)
@@ -36,7 +43,12 @@ export function createRest(url, { connections = 100 } = {}) {
     if (answer.status === 204) return null
     const parsed = JSON.parse(answer.text)
     if (answer.status === 200) return parsed.data
-    throw new Refused(`${method} ${path}`, { status: answer.status, code: parsed.code, message: parsed.error, retryAfter: answer.headers['retry-after'] ?? null })
+    throw new Refused(`${method} ${path}`, {
+      status: answer.status,
+      code: parsed.code,
+      message: parsed.error,
+      retryAfter: answer.headers['retry-after'] ?? null,
+    })
   }
   return {
     call,
@@ -47,8 +59,10 @@ export function createRest(url, { connections = 100 } = {}) {
     async batch(tasks) {
       const { results } = await asked('POST', '/api/v1/tasks/batch', { tasks })
       const bad = results.find((r) => r.task_id === undefined)
-      if (bad !== undefined) throw new Refused('POST /api/v1/tasks/batch', { status: 200, code: bad.code, message: bad.error })
-      if (results.length !== tasks.length) throw new Error(`a batch of ${tasks.length} was answered with ${results.length} results`)
+      if (bad !== undefined)
+        throw new Refused('POST /api/v1/tasks/batch', { status: 200, code: bad.code, message: bad.error })
+      if (results.length !== tasks.length)
+        throw new Error(`a batch of ${tasks.length} was answered with ${results.length} results`)
       return results
     },
     close: () => agent.destroy(),
@@ -63,7 +77,12 @@ export function createRest(url, { connections = 100 } = {}) {
  */
 export function openSubmitter(url, o = {}) {
   const host = new URL(url.replace(/^ws/, 'http')).host
-  const socket = new WebSocket(`ws://${host}/api/v1/tasks/connect`, ['inference-client.v1'], { perMessageDeflate: false, skipUTF8Validation: true, handshakeTimeout: 30_000, headers: o.token === undefined ? {} : { Authorization: `Bearer ${o.token}` } })
+  const socket = new WebSocket(`ws://${host}/api/v1/tasks/connect`, ['inference-client.v1'], {
+    perMessageDeflate: false,
+    skipUTF8Validation: true,
+    handshakeTimeout: 30_000,
+    headers: o.token === undefined ? {} : { Authorization: `Bearer ${o.token}` },
+  })
   const send = createFrames(socket)
   const waiting = new Map()
   let lastRef = 0
@@ -103,7 +122,11 @@ export function openSubmitter(url, o = {}) {
           session.maxInFlight = m.max_in_flight
           return welcomed(session)
         case 'error': {
-          const error = new Refused('task.submit', { code: m.code, message: m.message, retryAfter: m.retry_after ?? null })
+          const error = new Refused('task.submit', {
+            code: m.code,
+            message: m.message,
+            retryAfter: m.retry_after ?? null,
+          })
           if (call !== undefined) return call.reject(error)
           throw error
         }

@@ -20,6 +20,7 @@ export const submissionOf = (run, number) => ({
 /** The number of a task from its id, checked against its prompt. */
 export function numberOf(task) {
   const number = Number(task.task_id.slice(task.task_id.lastIndexOf('_') + 1))
-  if (task.user_input !== bodyOf(number)) throw new Error(`task ${task.task_id} came with another prompt than it was submitted with`)
+  if (task.user_input !== bodyOf(number))
+    throw new Error(`task ${task.task_id} came with another prompt than it was submitted with`)
   return number
 }

@@ -6,5 +6,8 @@ import { serveCalls } from '../lib/children.mjs'
 const app = new Hono()
 app.get('/api/v1/nodes/:id/tasks', (c) => c.body(null, 204))
 serveCalls({
-  listen: () => new Promise((done) => serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => done(`http://127.0.0.1:${port}`))),
+  listen: () =>
+    new Promise((done) =>
+      serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => done(`http://127.0.0.1:${port}`)),
+    ),
 })

@@ -80,6 +80,12 @@ serveCalls({
   /** What has not come of the last run will not be missed. */
   forget: () => void (left = 0),
   /** How many were settled, the last of them when, and how many from `since` to `until`; how many sessions closed. */
-  served: ({ since, until: end }) => ({ settled: settlements.filter((t) => t !== 0).length, within: settlements.filter((t) => t >= since && t < end).length, last: settlements.reduce((a, b) => Math.max(a, b), 0), closed, wrong }),
+  served: ({ since, until: end }) => ({
+    settled: settlements.filter((t) => t !== 0).length,
+    within: settlements.filter((t) => t >= since && t < end).length,
+    last: settlements.reduce((a, b) => Math.max(a, b), 0),
+    closed,
+    wrong,
+  }),
   close: () => nodes?.close(),
 })

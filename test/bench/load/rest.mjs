@@ -35,7 +35,13 @@ serveCalls({
   async polling({ url, run, nodes, n }) {
     const rest = createRest(url, { connections: nodes })
     const ids = Array.from({ length: nodes }, (_, i) => `${run}-poller-${i}`)
-    for (const node_id of ids) await rest.post('/api/v1/nodes/register', { node_id, endpoint: 'http://192.0.2.1', public_key: 'placeholder', supported_models: ['llama'] })
+    for (const node_id of ids)
+      await rest.post('/api/v1/nodes/register', {
+        node_id,
+        endpoint: 'http://192.0.2.1',
+        public_key: 'placeholder',
+        supported_models: ['llama'],
+      })
     const seen = new Set()
     const polls = []
     const completions = []
@@ -53,7 +59,12 @@ serveCalls({
         if (seen.has(number)) throw new Error(`task ${number} was given out twice`)
         seen.add(number)
         const answered = now()
-        await rest.post('/api/v1/tasks/complete', { task_id: task.task_id, output: OUTPUT, confidence: 0.9, inference_node_id: node })
+        await rest.post('/api/v1/tasks/complete', {
+          task_id: task.task_id,
+          output: OUTPUT,
+          confidence: 0.9,
+          inference_node_id: node,
+        })
         completions.push(now() - answered)
       }
     }
@@ -66,7 +77,7 @@ serveCalls({
   async probe({ url, paths, ms, pause }) {
     const rest = createRest(url, { connections: 1 })
     const found = Object.fromEntries(paths.map((path) => [path, []]))
-    for (const end = now() + ms; now() < end; ) {
+    for (const end = now() + ms; now() < end;) {
       for (const path of paths) {
         const sent = now()
         const answer = await rest.call('GET', path)
@@ -94,11 +105,23 @@ serveCalls({
   },
   stop: () => void (stopped = true),
   /** As many submissions as are asked for a second, whether they are answered or not. */
-  offer: ({ url, run, rate, seconds, connections, patience }) => openLoop(url, { rate, seconds, connections, patience, request: (i) => requestBytes(url, 'POST', '/api/v1/tasks/submit', submissionOf(run, i)) }),
+  offer: ({ url, run, rate, seconds, connections, patience }) =>
+    openLoop(url, {
+      rate,
+      seconds,
+      connections,
+      patience,
+      request: (i) => requestBytes(url, 'POST', '/api/v1/tasks/submit', submissionOf(run, i)),
+    }),
   /** Submissions over bare sockets, as fast as they are answered; `status` is the only right answer. */
   async flood({ url, run, connections, ms, status }) {
     let next = 0
-    const { started, count, seconds, latencies } = await closedLoop(url, { connections, ms, next: () => requestBytes(url, 'POST', '/api/v1/tasks/submit', submissionOf(run, next++)), ok: status })
+    const { started, count, seconds, latencies } = await closedLoop(url, {
+      connections,
+      ms,
+      next: () => requestBytes(url, 'POST', '/api/v1/tasks/submit', submissionOf(run, next++)),
+      ok: status,
+    })
     return { started, count, seconds, rate: count / seconds, ...latency(latencies) }
   },
 })

@@ -9,7 +9,12 @@ export const idleWays = ['single']
 const CONNECTIONS = 10
 
 export async function start({ slowDisk }) {
-  const server = await startServer({ name: 'beanstalkd', install: 'apt-get install beanstalkd', slowDisk, args: (port, folder) => ['-l', '127.0.0.1', '-p', String(port), '-b', folder, '-f0'] })
+  const server = await startServer({
+    name: 'beanstalkd',
+    install: 'apt-get install beanstalkd',
+    slowDisk,
+    args: (port, folder) => ['-l', '127.0.0.1', '-p', String(port), '-b', folder, '-f0'],
+  })
   return { address: server.port, cpu: server.cpu, stop: server.stop }
 }
 
@@ -41,7 +46,11 @@ function open(port) {
     /** Sends a command; throws when the answer does not begin with `expected`. */
     ask: (text, expected) =>
       new Promise((done, fail) => {
-        waiting.push((answer) => (answer.word === expected ? done(answer) : fail(new Error(`beanstalkd answered ${answer.word}, not ${expected}`))))
+        waiting.push((answer) =>
+          answer.word === expected
+            ? done(answer)
+            : fail(new Error(`beanstalkd answered ${answer.word}, not ${expected}`)),
+        )
         socket.write(text)
       }),
     close() {
@@ -66,7 +75,7 @@ export async function connectNodes(port, { run, count, slots, onTask, onSettled 
   const connections = Array.from({ length: count * slots }, () => open(port))
   for (const c of connections) await c.ask(`watch ${run}\r\n`, 'WATCHING')
   const serve = async (c) => {
-    for (let next = c.ask('reserve\r\n', 'RESERVED'); ; ) {
+    for (let next = c.ask('reserve\r\n', 'RESERVED'); ;) {
       const { id, body } = await next
       const number = Number(body.slice(0, body.indexOf(':')))
       if (body !== bodyOf(number)) throw new Error('another body')

@@ -3,7 +3,10 @@ import { bodyOf, OUTPUT } from '../lib/tasks.mjs'
 
 export const title = 'BullMQ'
 export const durability = 'Redis, append-only file, appendfsync always: fsync before every answer'
-export const ways = { single: { title: 'single', bulk: 1, inFlight: 100 }, bulk: { title: 'bulk x100, addBulk', bulk: 100, inFlight: 4 } }
+export const ways = {
+  single: { title: 'single', bulk: 1, inFlight: 100 },
+  bulk: { title: 'bulk x100, addBulk', bulk: 100, inFlight: 4 },
+}
 export const idleWays = ['single']
 
 export async function start({ slowDisk }) {
@@ -11,7 +14,22 @@ export async function start({ slowDisk }) {
     name: 'redis-server',
     install: 'apt-get install redis-server',
     slowDisk,
-    args: (port, folder) => ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'],
+    args: (port, folder) => [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      folder,
+      '--save',
+      '',
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'always',
+      '--maxmemory-policy',
+      'noeviction',
+    ],
   })
   return { address: server.port, cpu: server.cpu, stop: server.stop }
 }
@@ -37,7 +55,10 @@ export async function connectNodes(port, { run, count, slots, onTask, onSettled 
     onTask(data.number)
     return OUTPUT
   }
-  const nodes = Array.from({ length: count }, () => new Worker(run, take, { connection: connection(port), concurrency: slots }))
+  const nodes = Array.from(
+    { length: count },
+    () => new Worker(run, take, { connection: connection(port), concurrency: slots }),
+  )
   for (const node of nodes) {
     node.on('completed', (task) => onSettled(task.data.number)) // Redis has answered by then
     node.on('failed', (_, error) => console.error(error))

@@ -37,8 +37,15 @@ export async function startServer(o) {
   const child = spawn(o.name, o.args(port, folder), { ...options, stdio: ['ignore', log, log] })
   killAtExit(child)
   let failure
-  child.once('error', (error) => (failure = error.code === 'ENOENT' ? `${o.name} is not installed: ${o.install}` : error.message))
-  child.once('exit', (code, signal) => (failure ??= `${o.name} ended with ${signal ?? code}: ${readFileSync(join(folder, 'bench.log'), 'utf8').slice(-1000)}`))
+  child.once(
+    'error',
+    (error) => (failure = error.code === 'ENOENT' ? `${o.name} is not installed: ${o.install}` : error.message),
+  )
+  child.once(
+    'exit',
+    (code, signal) =>
+      (failure ??= `${o.name} ended with ${signal ?? code}: ${readFileSync(join(folder, 'bench.log'), 'utf8').slice(-1000)}`),
+  )
   const stop = async () => {
     if (child.pid !== undefined) {
       if (o.stopSignal !== undefined) child.kill(o.stopSignal)
@@ -64,7 +71,8 @@ export function postgresFolder() {
   const debian = '/usr/lib/postgresql'
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
   const found = versions.map((v) => join(debian, v, 'bin')).find((at) => existsSync(join(at, 'initdb')))
-  if (found === undefined) throw new Error('PostgreSQL is not installed: apt-get install postgresql-15, or say where it is with PG_BIN')
+  if (found === undefined)
+    throw new Error('PostgreSQL is not installed: apt-get install postgresql-15, or say where it is with PG_BIN')
   return found
 }
 
@@ -72,7 +80,9 @@ export function postgresFolder() {
 export function unprivileged() {
   if (process.getuid() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
-    const ids = ['-u', '-g'].map((flag) => Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout?.trim() || NaN))
+    const ids = ['-u', '-g'].map((flag) =>
+      Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout?.trim() || NaN),
+    )
     if (ids.every(Number.isInteger)) return { uid: ids[0], gid: ids[1] }
   }
   throw new Error('PostgreSQL does not run as root, and there is no other user to run it as')

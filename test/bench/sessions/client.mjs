@@ -26,10 +26,18 @@ export function createNode(name, models, slots, shared) {
   let dialledAt = 0
 
   const send = (...messages) => {
-    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(messages.length === 1 ? messages[0] : messages))
+    if (socket?.readyState === WebSocket.OPEN)
+      socket.send(JSON.stringify(messages.length === 1 ? messages[0] : messages))
   }
-  const signatureOf = (text) => sign('sha256', Buffer.from(text), { key: key.private, dsaEncoding: 'ieee-p1363' }).toString('hex')
-  const result = ({ task_id, attempt }) => ({ type: 'task.complete', task_id, attempt, output: OUTPUT, confidence: 0.9 })
+  const signatureOf = (text) =>
+    sign('sha256', Buffer.from(text), { key: key.private, dsaEncoding: 'ieee-p1363' }).toString('hex')
+  const result = ({ task_id, attempt }) => ({
+    type: 'task.complete',
+    task_id,
+    attempt,
+    output: OUTPUT,
+    confidence: 0.9,
+  })
 
   const assigned = (message) => {
     const { task_id, attempt, user_input } = message
@@ -61,8 +69,14 @@ export function createNode(name, models, slots, shared) {
     switch (message.type) {
       case 'session.challenge':
         return send({
-          type: 'session.hello', node_id: name, public_key: key.publicKey, signature: signatureOf(`inference-node.v1:${name}:${shared.host}:${message.nonce}`),
-          supported_models: models, max_concurrent_tasks: slots, batch: true, running: [...running.values()].map(({ task_id, attempt }) => ({ task_id, attempt })),
+          type: 'session.hello',
+          node_id: name,
+          public_key: key.publicKey,
+          signature: signatureOf(`inference-node.v1:${name}:${shared.host}:${message.nonce}`),
+          supported_models: models,
+          max_concurrent_tasks: slots,
+          batch: true,
+          running: [...running.values()].map(({ task_id, attempt }) => ({ task_id, attempt })),
         })
       case 'session.welcome':
         return welcome(message)

@@ -8,8 +8,28 @@ import { createNode } from './client.mjs'
 const TICK = 50
 
 const nodes = []
-const zero = () => ({ dials: 0, refused: 0, assigned: 0, again: 0, settled: 0, cancelled: 0, errors: 0, heartbeats: 0, resumed: 0, dropped: 0, gaveUp: 0 })
-const shared = { key: createKey(), counts: { open: 0, ...zero() }, assign: [], hello: [], hold: false, remember: false, lastError: '' }
+const zero = () => ({
+  dials: 0,
+  refused: 0,
+  assigned: 0,
+  again: 0,
+  settled: 0,
+  cancelled: 0,
+  errors: 0,
+  heartbeats: 0,
+  resumed: 0,
+  dropped: 0,
+  gaveUp: 0,
+})
+const shared = {
+  key: createKey(),
+  counts: { open: 0, ...zero() },
+  assign: [],
+  hello: [],
+  hold: false,
+  remember: false,
+  lastError: '',
+}
 let interval = 0
 let name = ''
 
@@ -34,12 +54,20 @@ serveCalls({
   async start({ url, reconnect, heartbeat, name: given }) {
     const { planReconnect } = await import(reconnect)
     const { host } = new URL(url)
-    Object.assign(shared, { host, plan: planReconnect, connect: () => new WebSocket(`ws://${host}/api/v1/nodes/connect`, 'inference-node.v1', { perMessageDeflate: false, skipUTF8Validation: true }) })
+    Object.assign(shared, {
+      host,
+      plan: planReconnect,
+      connect: () =>
+        new WebSocket(`ws://${host}/api/v1/nodes/connect`, 'inference-node.v1', {
+          perMessageDeflate: false,
+          skipUTF8Validation: true,
+        }),
+    })
     interval = heartbeat
     name = given
   },
   async open({ count, atOnce, models, slots }) {
-    for (const goal = nodes.length + count; nodes.length < goal; ) {
+    for (const goal = nodes.length + count; nodes.length < goal;) {
       if (nodes.length - shared.counts.open < atOnce) {
         const node = createNode(`${name}-${nodes.length}`, models, slots, shared)
         nodes.push(node)
@@ -61,8 +89,12 @@ serveCalls({
   settled: (patience) => until(() => nodes.every((n) => n.unsettled === 0), patience),
   take() {
     const taken = {
-      counts: { ...shared.counts }, assign: shared.assign.splice(0), hello: shared.hello.splice(0), nodes: nodes.length,
-      unsettled: nodes.reduce((n, node) => n + node.unsettled, 0), lastError: shared.lastError,
+      counts: { ...shared.counts },
+      assign: shared.assign.splice(0),
+      hello: shared.hello.splice(0),
+      nodes: nodes.length,
+      unsettled: nodes.reduce((n, node) => n + node.unsettled, 0),
+      lastError: shared.lastError,
     }
     Object.assign(shared.counts, zero())
     return taken

@@ -13,7 +13,10 @@ const PATIENCE = 180_000
 export async function startFleet({ url, cli, processes, heartbeat = 15 }) {
   const reconnect = pathToFileURL(join(dirname(resolve(cli)), 'node/reconnect.js')).href
   const children = Array.from({ length: processes }, () => startChild(new URL('./clients.mjs', import.meta.url)))
-  const all = (name, argument = {}) => Promise.all(children.map((child, i) => child.call(name, typeof argument === 'function' ? argument(i) : argument, PATIENCE)))
+  const all = (name, argument = {}) =>
+    Promise.all(
+      children.map((child, i) => child.call(name, typeof argument === 'function' ? argument(i) : argument, PATIENCE)),
+    )
   await all('start', (i) => ({ url, reconnect, heartbeat, name: `bench-${i}` }))
   let size = 0
   return {
@@ -24,10 +27,17 @@ export async function startFleet({ url, cli, processes, heartbeat = 15 }) {
     async grow(total, { models = ['llama-3-8b'], slots = 4, atOnce = 200 } = {}) {
       const began = performance.now()
       const more = total - size
-      const opened = await all('open', (i) => ({ count: Math.floor(more / processes) + (i < more % processes ? 1 : 0), models, slots, atOnce: Math.ceil(atOnce / processes) }))
+      const opened = await all('open', (i) => ({
+        count: Math.floor(more / processes) + (i < more % processes ? 1 : 0),
+        models,
+        slots,
+        atOnce: Math.ceil(atOnce / processes),
+      }))
       if (opened.includes(false)) {
         const taken = await all('take')
-        throw new Error(`not every session opened: ${taken.map((t) => `${t.counts.open} of ${t.nodes} ${t.lastError}`).join(', ')}`)
+        throw new Error(
+          `not every session opened: ${taken.map((t) => `${t.counts.open} of ${t.nodes} ${t.lastError}`).join(', ')}`,
+        )
       }
       size = total
       return performance.now() - began
@@ -47,7 +57,13 @@ export async function startFleet({ url, cli, processes, heartbeat = 15 }) {
       const counts = {}
       for (const a of answers) for (const [name, n] of Object.entries(a.counts)) counts[name] = (counts[name] ?? 0) + n
       const flat = (name) => answers.flatMap((a) => a[name])
-      return { counts, unsettled: flat('unsettled').reduce((a, b) => a + b, 0), assign: flat('assign'), hello: flat('hello'), lastError: flat('lastError').find((e) => e !== '') ?? '' }
+      return {
+        counts,
+        unsettled: flat('unsettled').reduce((a, b) => a + b, 0),
+        assign: flat('assign'),
+        hello: flat('hello'),
+        lastError: flat('lastError').find((e) => e !== '') ?? '',
+      }
     },
     stop: () => Promise.all(children.map((child) => child.stop())),
   }

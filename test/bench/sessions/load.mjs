@@ -70,7 +70,8 @@ export async function getLatency(rest, path, samples) {
     const began = now()
     const { status, text } = await rest.call('GET', typeof path === 'function' ? path(i) : path) // what it says is not parsed: that is this side's time
     taken.push(now() - began)
-    if (status !== 200) throw new Error(`GET ${typeof path === 'function' ? path(i) : path}: ${status} ${text.slice(0, 200)}`)
+    if (status !== 200)
+      throw new Error(`GET ${typeof path === 'function' ? path(i) : path}: ${status} ${text.slice(0, 200)}`)
   }
   return { ...latency(taken), list: taken }
 }

@@ -16,7 +16,9 @@ export async function storm({ service, end, start, fleet, tasks }) {
   const rest = createRest(service.url)
   await fleet.set({ hold: true, remember: true })
   await fleet.take()
-  await inParallel(Math.ceil(tasks / 100), 4, (i) => rest.batch(Array.from({ length: Math.min(100, tasks - i * 100) }, (_, k) => timedTask(i * 100 + k))))
+  await inParallel(Math.ceil(tasks / 100), 4, (i) =>
+    rest.batch(Array.from({ length: Math.min(100, tasks - i * 100) }, (_, k) => timedTask(i * 100 + k))),
+  )
   for (let waited = 0; (await rest.get('/api/v1/stats')).processing_tasks < tasks; waited += 100) {
     if (waited > 30_000) throw new Error('the sessions do not hold all tasks')
     await sleep(100)

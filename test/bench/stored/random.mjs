@@ -13,7 +13,10 @@ export function seeded(seed) {
 export function uuids(random) {
   let last = 0
   let count = 0
-  const hex = (bits) => Math.floor(random() * 2 ** bits).toString(16).padStart(bits / 4, '0')
+  const hex = (bits) =>
+    Math.floor(random() * 2 ** bits)
+      .toString(16)
+      .padStart(bits / 4, '0')
   return (ms) => {
     count = ms === last ? count + 1 : 0
     last = ms
@@ -23,7 +26,10 @@ export function uuids(random) {
   }
 }
 
-const WORDS = 'the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you were all her she there would their we him been has when who will no more if out so said what up its about than into them can only other time new some could these two may first then do any like my now over such our man me even most made after also did many off before must well back through years where much your way down should because long each just state those people too mr how little good world make very year still see own work'.split(' ')
+const WORDS =
+  'the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you were all her she there would their we him been has when who will no more if out so said what up its about than into them can only other time new some could these two may first then do any like my now over such our man me even most made after also did many off before must well back through years where much your way down should because long each just state those people too mr how little good world make very year still see own work'.split(
+    ' ',
+  )
 
 /** Texts of an exact length in bytes, cut from a few megabytes of words. */
 export function texts(random) {

@@ -56,11 +56,23 @@ export function createRows({ tasks, pending, body, output, days, now, seed }) {
       at += took + 5
       const done = end === 'completed'
       return {
-        task_id: task, attempt: i + 1, node_id: nodeName(Math.min(NODES - 1, Math.floor(random() * random() * NODES))),
-        polled: 0, handouts: 0, assigned_ms: assigned, accepted_ms: assigned + 2, lease_ms: assigned + 300_000, ended_ms: assigned + took,
-        end, fault: done ? null : 'node', error: done ? null : ERRORS[end], assigned_at: Math.floor(assigned / 1000),
-        accepted_at: Math.floor((assigned + 2) / 1000), ended_at: Math.floor((assigned + took) / 1000),
-        prompt_tokens: done ? Math.ceil(body / 4) : null, completion_tokens: done ? Math.ceil(output / 4) : null,
+        task_id: task,
+        attempt: i + 1,
+        node_id: nodeName(Math.min(NODES - 1, Math.floor(random() * random() * NODES))),
+        polled: 0,
+        handouts: 0,
+        assigned_ms: assigned,
+        accepted_ms: assigned + 2,
+        lease_ms: assigned + 300_000,
+        ended_ms: assigned + took,
+        end,
+        fault: done ? null : 'node',
+        error: done ? null : ERRORS[end],
+        assigned_at: Math.floor(assigned / 1000),
+        accepted_at: Math.floor((assigned + 2) / 1000),
+        ended_at: Math.floor((assigned + took) / 1000),
+        prompt_tokens: done ? Math.ceil(body / 4) : null,
+        completion_tokens: done ? Math.ceil(output / 4) : null,
       }
     })
   }
@@ -80,21 +92,57 @@ export function createRows({ tasks, pending, body, output, days, now, seed }) {
       const done = status === 'completed'
       counts[status] = (counts[status] ?? 0) + 1
       const task = {
-        task_id, user_address: userName(Math.floor(random() * random() * USERS)), user_input: text(body), context: '', fee: 200, nonce: i, infer_fee: fee,
-        max_infer_time: 300, model_type, model_name, model_key: model_name, signed_tx: null, signer_public_key: null, status,
-        attempt: attempts.length, created_at: Math.floor(made / 1000), updated_at: last === undefined ? Math.floor(made / 1000) : last.ended_at,
-        queued_ms: made, queue_rank: fee, inference_node_id: done ? last.node_id : null, output: done ? text(output) : null,
-        confidence: done ? 0.9 : null, completed_at: done ? last.ended_at : null,
-        error: status === 'failed' ? `gave up after 3 attempts; the last one: ${ERRORS.failed}` : status === 'timeout' ? ERRORS.timeout : null,
+        task_id,
+        user_address: userName(Math.floor(random() * random() * USERS)),
+        user_input: text(body),
+        context: '',
+        fee: 200,
+        nonce: i,
+        infer_fee: fee,
+        max_infer_time: 300,
+        model_type,
+        model_name,
+        model_key: model_name,
+        signed_tx: null,
+        signer_public_key: null,
+        status,
+        attempt: attempts.length,
+        created_at: Math.floor(made / 1000),
+        updated_at: last === undefined ? Math.floor(made / 1000) : last.ended_at,
+        queued_ms: made,
+        queue_rank: fee,
+        inference_node_id: done ? last.node_id : null,
+        output: done ? text(output) : null,
+        confidence: done ? 0.9 : null,
+        completed_at: done ? last.ended_at : null,
+        error:
+          status === 'failed'
+            ? `gave up after 3 attempts; the last one: ${ERRORS.failed}`
+            : status === 'timeout'
+              ? ERRORS.timeout
+              : null,
       }
       return { task, attempts }
     },
     /** The nodes that the attempts name. */
     nodes: () =>
       Array.from({ length: NODES }, (_, n) => ({
-        node_id: nodeName(n), endpoint: '', public_key: `stored-${n + 1}`, key_proven: 0, node_address: null, status: 'offline', supported_models: JSON.stringify(MODELS.map(([name]) => name)),
-        performance_score: 1, max_concurrent_tasks: 4, transport: 'websocket', agent: null, last_heartbeat: Math.floor((now - HOUR_MS) / 1000), last_seen_ms: now - HOUR_MS,
-        successes: 60, failures: 3, mean_seconds: 10,
+        node_id: nodeName(n),
+        endpoint: '',
+        public_key: `stored-${n + 1}`,
+        key_proven: 0,
+        node_address: null,
+        status: 'offline',
+        supported_models: JSON.stringify(MODELS.map(([name]) => name)),
+        performance_score: 1,
+        max_concurrent_tasks: 4,
+        transport: 'websocket',
+        agent: null,
+        last_heartbeat: Math.floor((now - HOUR_MS) / 1000),
+        last_seen_ms: now - HOUR_MS,
+        successes: 60,
+        failures: 3,
+        mean_seconds: 10,
       })),
   }
 }
