@@ -11,7 +11,7 @@ import { silentLog } from '../src/lib/log.js'
 import { task, until } from './helpers.js'
 
 /** Turns over a core that answers when it is told to, and a clock that the test moves. */
-function slowCore() {
+function slowCore(took = { all: 0, commit: 0 }) {
   let t = 0
   const asked: { operations: readonly Operation[]; answer(): void }[] = []
   const told: unknown[] = []
@@ -27,7 +27,7 @@ function slowCore() {
           events: [],
           wakeIn: 1000,
           busy: false,
-          took: { all: 0, commit: 0 },
+          took,
         }
         asked.push({ operations, answer: () => then(result) })
       },
@@ -157,20 +157,54 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
 
 test('as many operations share a commit as make it worth its while', () => {
   const size = createTurnSize()
+  let now = 0
+  const learn = (weight: number, took: { all: number; commit: number }) => size.learn(weight, weight, took, (now += 10))
   expect(size.room()).toBe(LEAST)
-  for (let i = 0; i < 50; i++) size.learn(100, { all: 0.4 + 2.5, commit: 0.4 })
+  for (let i = 0; i < 50; i++) learn(100, { all: 0.4 + 2.5, commit: 0.4 })
   expect(size.room()).toBe(LEAST) // a quick disk: 25 us an operation, 0.4 ms a commit
-  expect(size.pause()).toBe(0)
-  for (let i = 0; i < 50; i++) size.learn(100, { all: 4.4 + 2.5, commit: 4.4 })
+  expect(size.pause(now)).toBe(0)
+  for (let i = 0; i < 50; i++) learn(100, { all: 4.4 + 2.5, commit: 4.4 })
   expect(size.room()).toBeGreaterThan(340)
   expect(size.room()).toBeLessThan(360)
-  expect(size.pause()).toBeCloseTo(2.2, 1)
-  for (let i = 0; i < 50; i++) size.learn(1, { all: 100, commit: 100 })
+  expect(size.pause(now)).toBeCloseTo(2.2, 1)
+  expect(size.pause(now + 1)).toBeCloseTo(1.2, 1)
+  for (let i = 0; i < 50; i++) learn(2, { all: 100, commit: 100 })
   expect(size.room()).toBe(MOST)
-  expect(size.pause()).toBe(4)
-  size.learn(0, { all: 1, commit: 1 })
-  size.learn(5, { all: 1, commit: 0 })
+  expect(size.pause(now)).toBe(4)
+  size.learn(0, 0, { all: 1, commit: 1 }, now)
+  size.learn(5, 5, { all: 1, commit: 0 }, now)
   expect(size.room()).toBe(MOST)
+})
+
+test('there is no pause between commits that nobody shares, or that come seldom, however slow they are', () => {
+  const slow = { all: 10, commit: 8 }
+  const size = createTurnSize()
+  let now = 0
+  for (let i = 0; i < 50; i++) size.learn(1, 1000, slow, (now += 10)) // one batch of a thousand in each
+  expect(size.pause(now)).toBe(0)
+  for (let i = 0; i < 50; i++) size.learn(100, 100, slow, (now += 10))
+  expect(size.pause(now)).toBe(4)
+  for (let i = 0; i < 8; i++) size.learn(1, 1, slow, (now += 10))
+  expect(size.pause(now)).toBe(0)
+  for (let i = 0; i < 50; i++) size.learn(100, 100, slow, (now += 10))
+  size.learn(100, 100, slow, (now += 1000))
+  expect(size.pause(now)).toBe(0)
+})
+
+test('after a burst of slow commits what only reads is answered at once, and a write waits for those that share its commit', async () => {
+  const { turns, next } = slowCore({ all: 20, commit: 16 })
+  const shares = [beat, beat, beat, beat]
+  for (let i = 0; i < 20; i++) {
+    for (const o of shares) turns.send(o)
+    ;(await next()).answer()
+  }
+  turns.send(beat)
+  void turns.call({ op: 'stats' })
+  const read = await next()
+  expect(read.operations.map((o) => o.op)).toEqual(['stats'])
+  read.answer()
+  turns.send(beat)
+  expect((await next()).operations.map((o) => o.op)).toEqual(['seen', 'seen'])
 })
 
 test('a wait that is far too long is refused at once, and one that has become short is no overload any more', async () => {

@@ -8,6 +8,11 @@ const SLOW = 1.5
 const MAX_PAUSE = 4
 /** How much the newest turn counts. */
 const WEIGHT = 0.2
+/** Commits are shared while at least so many operations are in one, on average; each counts up to the cap, so that it adapts within some commits. */
+const SHARED = 2
+const SHARED_CAP = 4
+/** With a longer time between two commits, ms, there is nothing that a pause would let share one. */
+const SELDOM_MS = 250
 
 /**
  * How many operations share a commit. Few where a commit costs little: then nodes work on what one commit gave them during the
@@ -16,19 +21,32 @@ const WEIGHT = 0.2
 export function createTurnSize() {
   let commit = 0
   let each = 0
+  /** Operations in a commit. */
+  let shared = 0
+  /** When the last commit ended, ms. */
+  let committedAt = -Infinity
   const towards = (mean: number, value: number): number => (mean === 0 ? value : mean + WEIGHT * (value - mean))
   return {
-    /** @param weight of the operations of a turn that has ended @param took how long it took, and its commit, ms */
-    learn(weight: number, took: { all: number; commit: number }) {
+    /**
+     * @param operations how many the turn that has ended had @param weight of them
+     * @param took how long it took, and its commit, ms @param now monotonic, ms
+     */
+    learn(operations: number, weight: number, took: { all: number; commit: number }, now: number) {
       if (took.commit <= 0 || weight <= 0) return
+      shared = now - committedAt > SELDOM_MS ? 1 : towards(shared, Math.min(SHARED_CAP, operations))
+      committedAt = now
       commit = towards(commit, took.commit)
       each = towards(each, Math.max(0.001, (took.all - took.commit) / weight))
     },
     /**
-     * How long after a turn the next one begins at the earliest, ms: what its commit has released comes back meanwhile, and shares
-     * the next commit, where a commit is dear. Then half of a commit, and 4 at most; else 0.
+     * How long it is from now until the next commit should begin, ms: what the last one has released comes back meanwhile and shares
+     * the next, where a commit is dear. Half of a commit after the last one, and MAX_PAUSE at most; 0 where commits are quick,
+     * are not shared, or come seldom.
      */
-    pause: (): number => (commit < SLOW ? 0 : Math.min(MAX_PAUSE, commit / 2)),
+    pause(now: number): number {
+      if (commit < SLOW || shared < SHARED) return 0
+      return Math.max(0, committedAt + Math.min(MAX_PAUSE, commit / 2) - now)
+    },
     room: (): number => (each === 0 ? LEAST : Math.round(Math.min(MOST, Math.max(LEAST, (SHARE * commit) / each)))),
   }
 }

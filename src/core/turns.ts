@@ -31,6 +31,9 @@ export const BUSY = 'the service has more to do than it can; submit again in a f
 /** Whether an operation takes work on. Everything else goes before it, and what comes of one session stays in order. */
 const isIntake = ({ op }: Operation): boolean =>
   op === 'submit' || op === 'submissions' || op === 'client' || op === 'left'
+/** Whether it only reads, and nothing depends on its order: it never waits for the pause between two commits. */
+const isRead = ({ op }: Operation): boolean =>
+  op === 'task' || op === 'detail' || op === 'list' || op === 'nodes' || op === 'stats' || op === 'health'
 
 interface Queued {
   operation: Operation
@@ -74,21 +77,24 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   /** Submissions, and what their sessions ask besides. */
   let intake: Queued[] = []
   const size = createTurnSize()
-  /** When the last turn ended. */
-  let endedAt = -Infinity
-  let scheduled = false
+  /** The next turn: none is asked for, one comes after the pause between two commits, or one comes at once. */
+  let next: 'none' | 'paused' | 'soon' = 'none'
+  let pauseTimer: NodeJS.Timeout | undefined
   let due = false
   let ended = false
   let busy = false
   let timer: NodeJS.Timeout | undefined
   let wakeAt = Infinity
 
-  const schedule = (): void => {
-    if (scheduled) return
-    scheduled = true
-    const wait = size.pause() - (now() - endedAt)
-    if (wait < 1) setImmediate(runTurn)
-    else setTimeout(runTurn, wait)
+  const isPaused = (): boolean => size.pause(now()) >= 1
+  /** @param read whether what asks for a turn waits for no commit */
+  const schedule = (read = false): void => {
+    if (next === 'soon' || (next === 'paused' && !read)) return
+    clearTimeout(pauseTimer)
+    const paused = !read && isPaused()
+    next = paused ? 'paused' : 'soon'
+    if (paused) pauseTimer = setTimeout(runTurn, size.pause(now()))
+    else setImmediate(runTurn)
   }
   /** How long the oldest of the submissions has waited, ms. */
   const waited = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
@@ -111,7 +117,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
     if ((operation.op === 'submit' || operation.op === 'submissions') && overloaded())
       return refuseNow(operation, settle)
     of.push({ operation, settle, at: now() })
-    schedule()
+    schedule(isRead(operation))
   }
   const wakeIn = (ms: number): void => {
     const at = Date.now() + ms
@@ -129,29 +135,49 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   /** Turns that the core has not answered yet. */
   let running = 0
 
-  function runTurn(): void {
-    scheduled = false
-    if (ended || running >= host.ahead) return // an answer schedules the next
+  /** What the next turn does, and its weight. */
+  const takeBatch = (): { batch: readonly Queued[]; weight: number } => {
+    const room = size.room()
+    if (next === 'soon' && isPaused()) {
+      const reads = takeFrom(
+        queue.filter(({ operation }) => isRead(operation)),
+        room,
+      )
+      const taken = new Set(reads.taken)
+      queue = queue.filter((q) => !taken.has(q))
+      return { batch: reads.taken, weight: reads.weight }
+    }
     // Timers come before sockets in a turn of the event loop: only now is everything queued that had arrived.
     if (due) queue.push({ operation: { op: 'tick' }, settle: null, at: 0 })
     due = false
     overloaded() // looks at the clock also while nothing new comes
     const behind = waited() > BEHIND
-    const room = size.room()
     const theirs = Math.ceil(room * SHARE_BEHIND)
     const first = takeFrom(queue, behind ? room - theirs : room)
     const second = takeFrom(intake, behind ? theirs : room - first.weight)
     queue = first.rest
     intake = second.rest
-    const batch = second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken]
-    if (queue.length > 0 || intake.length > 0) schedule()
+    return {
+      batch: second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken],
+      weight: first.weight + second.weight,
+    }
+  }
+
+  function runTurn(): void {
+    if (ended || running >= host.ahead) {
+      next = 'none' // an answer schedules the next
+      return
+    }
+    const { batch, weight } = takeBatch()
+    next = 'none'
+    if (queue.length > 0 || intake.length > 0 || due) schedule()
+    if (batch.length === 0) return
     running++
     host.turn(
       batch.map((b) => b.operation),
       (result) => {
         running--
-        endedAt = now()
-        size.learn(first.weight + second.weight, result.took)
+        size.learn(batch.length, weight, result.took, now())
         if (queue.length > 0 || intake.length > 0 || due) schedule()
         busy = result.busy
         log(result.events)
@@ -178,6 +204,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
     end() {
       ended = true
       clearTimeout(timer)
+      clearTimeout(pauseTimer)
     },
   }
 }
