@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { refusedTurn } from '../src/core/open-core.js'
 import { assigned, coreWorld, diskFull } from './core-world.js'
 
 test('a disk that stays full for long lets nothing out that is not stored, and leaves nothing behind', () => {
@@ -167,4 +168,29 @@ test('an acceptance that the file no longer knows fails nothing else of its turn
     world.db.prepare('SELECT accepted_ms IS NOT NULL AS accepted FROM attempts WHERE task_id = ?').get(other.task_id),
   ).toEqual({ accepted: 1 })
   expect(world.turn({ op: 'health' }).outcomes[0]).toMatchObject({ ok: true })
+})
+
+test('of a turn that failed as a whole every session is told: nodes too', () => {
+  const world = coreWorld()
+  const { effects, outcomes } = refusedTurn(
+    [
+      world.hello(1, 'a', 1),
+      {
+        op: 'message',
+        session: 2,
+        message: { type: 'task.complete', task_id: 't', attempt: 3, output: 'x', confidence: 1 },
+      },
+      { op: 'client', session: 3, message: { type: 'task.cancel', task_id: 'u' } },
+      { op: 'stats' },
+    ],
+    'boom',
+    false,
+  )
+  expect(outcomes).toHaveLength(4)
+  expect(outcomes.every((o) => !o.ok && o.code === 'internal')).toBe(true)
+  expect(effects).toEqual([
+    { session: 1, close: 'tryLater', reason: expect.any(String) as unknown },
+    { session: 2, message: expect.objectContaining({ type: 'error', task_id: 't', attempt: 3 }) as unknown },
+    { session: 3, message: expect.objectContaining({ type: 'error', code: 'internal', task_id: 'u' }) as unknown },
+  ])
 })

@@ -10,7 +10,7 @@ import {
 import type { ErrorCode } from '../wire/codes.js'
 import type { Context } from './context.js'
 import type { Intake } from './intake.js'
-import type { Effect, Operation, Submitted } from './operations.js'
+import type { Submitted } from './operations.js'
 import { answerOf, type Watching } from './watching.js'
 
 /** What submitters do in a session. The core knows of a session only what it watches; the rest is the door's. */
@@ -90,15 +90,6 @@ export function createClients(
       }
     },
   }
-}
-
-/** What a submitter's session is told when its operation came to nothing, so that none of its submissions waits for ever. */
-export function refusalsOf(o: Operation, code: ClientErrorCode, message: string): Effect[] {
-  if (o.op === 'submissions')
-    return o.list.map(({ ref }) => ({ session: o.session, message: { type: 'error', code, message, ref } }))
-  if (o.op === 'client')
-    return [{ session: o.session, message: { type: 'error', code, message, task_id: o.message.task_id } }]
-  return []
 }
 
 const codes: ReadonlySet<string> = new Set(clientErrorCode.options)

@@ -7,7 +7,7 @@ import type { ModelTable } from '../tasks/models.js'
 import type { Context, CoreOptions } from './context.js'
 import { UnplaceableTask, UnwritableTask } from './dispatch.js'
 import { createDurations } from './durations.js'
-import { refusalsOf } from './clients.js'
+import { refusalEffects } from './refusals.js'
 import { createOperate } from './operate.js'
 import type { Operation, Results, TurnResult } from './operations.js'
 import { createWalGuard } from './wal-guard.js'
@@ -220,13 +220,8 @@ export function createCore({
     return outcomes
   }
 
-  /** Tells a session whose operation came to nothing, so that it says it again. */
   const refuseSession = (o: Operation, code: 'internal' | 'unavailable', message: string): void => {
-    ctx.effects.push(...refusalsOf(o, code, message))
-    if (o.op === 'hello') ctx.close(o.session, 'tryLater', message)
-    if (o.op !== 'message') return
-    const named = 'task_id' in o.message ? { task_id: o.message.task_id, attempt: o.message.attempt } : {}
-    ctx.send(o.session, { type: 'error', code: 'internal', message, ...named })
+    ctx.effects.push(...refusalEffects(o, code, message))
   }
 
   /** Dispatches what operations that wrote nothing made possible; a failure takes nothing back of what they answered. */
@@ -247,7 +242,7 @@ export function createCore({
       const refusal = isStoreFault(error)
         ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`)
         : refuse('internal', 'the service could not do this')
-      ctx.effects.push(...refusalsOf(o, isStoreFault(error) ? 'unavailable' : 'internal', refusal.message))
+      ctx.effects.push(...refusalEffects(o, isStoreFault(error) ? 'unavailable' : 'internal', refusal.message))
       return refusal
     }
   }

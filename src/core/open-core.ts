@@ -4,7 +4,7 @@ import { createBackups } from '../store/backups.js'
 import { openDatabase } from '../store/open.js'
 import { createStore, type Store } from '../store/store.js'
 import { createModelTable, type Family } from '../tasks/models.js'
-import { refusalsOf } from './clients.js'
+import { refusalEffects } from './refusals.js'
 import type { CoreOptions } from './context.js'
 import { createCore } from './core.js'
 import type { Operation, TurnResult } from './operations.js'
@@ -98,7 +98,7 @@ export function refusedTurn(operations: readonly Operation[], error: string, bus
   return {
     outcomes: operations.map(() => refuse('internal', 'the service could not do this')),
     effects: operations.flatMap((o) =>
-      refusalsOf(o, 'internal', 'the service could not do this; its operator finds the cause in the log'),
+      refusalEffects(o, 'internal', 'the service could not do this; its operator finds the cause in the log'),
     ),
     events: [{ level: 'error', event: 'turn.failed', error }],
     wakeIn: 1000,

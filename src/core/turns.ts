@@ -1,5 +1,5 @@
 import { refuse, type Outcome } from '../lib/result.js'
-import { refusalsOf } from './clients.js'
+import { refusalEffects } from './refusals.js'
 import type { CoreHost } from './hosts.js'
 import type { CoreEvent, Effect, Operation, Results } from './operations.js'
 import { createTurnSize, LEAST } from './turn-size.js'
@@ -108,7 +108,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   }
   const refuseNow = (operation: Operation, settle: Queued['settle']): void => {
     settle?.(refuse('unavailable', BUSY))
-    deliver(refusalsOf(operation, 'unavailable', BUSY))
+    deliver(refusalEffects(operation, 'unavailable', BUSY))
   }
   const push = (operation: Operation, settle: Queued['settle']): void => {
     // After the end only sockets that close late still speak.
