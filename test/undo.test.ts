@@ -170,6 +170,90 @@ test('an acceptance that the file no longer knows fails nothing else of its turn
   expect(world.turn({ op: 'health' }).outcomes[0]).toMatchObject({ ok: true })
 })
 
+/** The figures of a node, from its row in the file after all that is put off was written, and the mean of all inferences. */
+function figures(world: ReturnType<typeof coreWorld>) {
+  world.passes(400_000)
+  const row = world.db
+    .prepare('SELECT successes, failures, failures_in_row, cooled_until_ms FROM inference_nodes')
+    .get() as Record<string, number>
+  const stats = world.turn({ op: 'stats' }).outcomes[0]
+  if (stats?.ok !== true) throw new Error('no stats')
+  return { ...row, average: (stats.value as { average_inference_time: number }).average_inference_time }
+}
+
+test('a failure that could not be stored counts nothing, however often it is said', () => {
+  const world = coreWorld({ accept_timeout: 3600 })
+  world.turn(world.hello(1, 'a', 1))
+  const [given] = assigned(world.submit(1).effects)
+  if (given === undefined) throw new Error('the task was not assigned')
+  world.commitsFail(diskFull)
+  const { task_id, attempt } = given
+  for (let i = 0; i < 4; i++) {
+    world.passes(1000)
+    const { effects } = world.turn({
+      op: 'message',
+      session: 1,
+      message: { type: 'task.fail', task_id, attempt, error: 'x', retryable: true },
+    })
+    expect(effects).toMatchObject([{ message: { type: 'error', code: 'internal' } }])
+  }
+  world.commitsFail(null)
+  world.turn({ op: 'message', session: 1, message: { type: 'session.drain' } })
+  expect(figures(world)).toEqual({ successes: 0, failures: 0, failures_in_row: 0, cooled_until_ms: 0, average: 0 })
+})
+
+test('a result that could not be stored counts nothing until it is', () => {
+  const world = coreWorld({ accept_timeout: 3600 })
+  world.turn(world.hello(1, 'a', 1))
+  const [given] = assigned(world.submit(1).effects)
+  if (given === undefined) throw new Error('the task was not assigned')
+  const { task_id, attempt } = given
+  const complete = {
+    op: 'message' as const,
+    session: 1,
+    message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
+  }
+  world.passes(2000)
+  world.commitsFail(diskFull)
+  for (let i = 0; i < 4; i++) {
+    world.turn(complete)
+    world.passes(1000)
+  }
+  expect(world.turn({ op: 'stats' }).outcomes[0]).toMatchObject({ value: { average_inference_time: 0 } })
+  world.commitsFail(null)
+  world.passes(1000)
+  expect(world.turn(complete).effects).toMatchObject([{ message: { type: 'task.settled' } }])
+  // The clock of the service stood still while nothing could be written.
+  expect(figures(world)).toMatchObject({ successes: 1, failures: 0, average: 2 })
+})
+
+test('a result that shares its turn with an operation that fails is counted once', () => {
+  const world = coreWorld({ accept_timeout: 3600 })
+  world.turn(world.hello(1, 'a', 1))
+  const [given] = assigned(world.submit(1).effects)
+  if (given === undefined) throw new Error('the task was not assigned')
+  const { task_id, attempt } = given
+  const bad = {
+    task_id: null,
+    user_address: 'ST1',
+    user_input: { length: 1 } as unknown as string,
+    context: '',
+    fee: 0,
+    nonce: 0,
+    infer_fee: 1,
+    max_infer_time: 60,
+    model_name: 'llama',
+    signed_tx: null,
+    signer_public_key: null,
+  }
+  const { outcomes } = world.turn(
+    { op: 'message', session: 1, message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 } },
+    { op: 'submit', tasks: [bad] },
+  )
+  expect(outcomes.map((o) => o.ok)).toEqual([true, false])
+  expect(figures(world)).toMatchObject({ successes: 1, failures: 0 })
+})
+
 test('of a turn that failed as a whole every session is told: nodes too', () => {
   const world = coreWorld()
   const { effects, outcomes } = refusedTurn(

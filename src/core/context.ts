@@ -59,6 +59,8 @@ export interface Context {
   watching: WatchingHooks
   effects: Effect[]
   events: CoreEvent[]
+  /** Figures that are counted once the turn is durable, so that one that is undone or run again counts nothing. */
+  afterCommit: (() => void)[]
   /** Takes back what memory took from this turn and the file does not hold: sessions. Run in reverse. */
   undo: (() => void)[]
   wake(at: number): void

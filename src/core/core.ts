@@ -72,6 +72,7 @@ export function createCore({
     watching,
     effects: [],
     events: [],
+    afterCommit: [],
     undo: [],
     wake(at) {
       if (at < this.wakeAt) this.wakeAt = at
@@ -165,6 +166,7 @@ export function createCore({
       const before = time.monotonic()
       store.commit()
       commitTook += time.monotonic() - before
+      for (const count of ctx.afterCommit.splice(0)) count()
       if (broken !== null) ctx.log('info', 'store.recovered')
       broken = null
       clock.release()
@@ -191,6 +193,7 @@ export function createCore({
     // What was to leave goes first: nothing that is taken back below may be told to anybody, whatever fails on the way.
     ctx.effects.length = 0
     ctx.events.length = 0
+    ctx.afterCommit.length = 0
     mustReload = true
     forget()
     const steps = [...ctx.undo.splice(0).reverse(), () => store.rollback(), reload]

@@ -55,17 +55,20 @@ export function createLedger(ctx: Context, queue: Queue) {
 
   /** Only what is a node's own fault lowers its score; after three in a row it gets a rest. */
   const blame = (node: Node): void => {
-    addEvidence(node.row, null)
-    registry.changed(node)
+    ctx.afterCommit.push(() => {
+      addEvidence(node.row, null)
+      registry.changed(node)
+    })
     if (node.cooling) return // what it held when its rest began does not make the rest longer
-    node.row.failures_in_row++
-    if (node.row.failures_in_row < COOL_AFTER) return
-    const until = ctx.now + coolDown(node.row.failures_in_row)
+    const failures = node.row.failures_in_row + 1
+    registry.setFailuresInRow(node, failures)
+    if (failures < COOL_AFTER) return
+    const until = ctx.now + coolDown(failures)
     registry.cool(node, until)
     ctx.wake(until)
     ctx.log('warn', 'node.cooled', {
       node_id: node.row.node_id,
-      failures_in_row: node.row.failures_in_row,
+      failures_in_row: failures,
       seconds: toSeconds(until - ctx.now),
     })
   }
@@ -119,15 +122,19 @@ export function createLedger(ctx: Context, queue: Queue) {
   const completed = (attempt: OpenAttempt | AttemptRow, usage: Usage): void => {
     store.attempts.complete(attempt, usage, ctx)
     const took = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
-    ctx.durations.add(took, ctx.now)
     const open = openOf(attempt)
     if (open !== undefined) registry.letGo(open)
     const node = registry.nodes.get(attempt.node_id)
-    if (node !== undefined) {
+    const endedAt = ctx.now
+    ctx.afterCommit.push(() => {
+      ctx.durations.add(took, endedAt)
+      if (node === undefined) return
       addEvidence(node.row, took / 1000)
-      node.row.failures_in_row = 0
-      if (node.cooling) registry.warm(node)
       registry.changed(node)
+    })
+    if (node !== undefined) {
+      registry.setFailuresInRow(node, 0)
+      if (node.cooling) registry.warm(node)
       ctx.lightened.add(node)
     }
     ctx.log('debug', 'task.completed', {

@@ -140,6 +140,21 @@ export function createRegistry(
   const markLanes = (node: Node): void => {
     for (const lane of node.lanes) dirtyLanes.add(lane)
   }
+  /** @param until 0: it may get tasks again */
+  const setCooling = (node: Node, until: number): void => {
+    const before = node.row.cooled_until_ms
+    const put = (time: number): void => {
+      node.row.cooled_until_ms = time
+      node.cooling = time > 0
+      if (node.cooling) cooling.add(node)
+      else cooling.delete(node)
+      saving.changed(node)
+      touch(node)
+      markLanes(node)
+    }
+    undo(() => put(before))
+    put(until)
+  }
   const joinLanes = (node: Node): void => {
     const { list, lanes: of } = modelsOf(node.row.supported_models)
     node.models = list
@@ -280,24 +295,26 @@ export function createRegistry(
       if (!node.dirty && (node.row.transport === 'rest' || now - node.savedAt >= SAVE_LIFE_EVERY)) saving.changed(node)
     },
 
+    /** How many of its attempts in a row have failed through its own fault. */
+    setFailuresInRow(node: Node, failures: number) {
+      const { row } = node
+      const before = row.failures_in_row
+      if (before === failures) return
+      undo(() => {
+        row.failures_in_row = before
+      })
+      row.failures_in_row = failures
+      saving.changed(node)
+    },
+
     /** It failed too often in a row: nothing new for it before `until`. */
     cool(node: Node, until: number) {
-      node.row.cooled_until_ms = until
-      node.cooling = true
-      saving.changed(node)
-      cooling.add(node)
-      touch(node)
-      markLanes(node)
+      setCooling(node, until)
     },
 
     /** It may get tasks again. */
     warm(node: Node) {
-      node.row.cooled_until_ms = 0
-      node.cooling = false
-      saving.changed(node)
-      cooling.delete(node)
-      touch(node)
-      markLanes(node)
+      setCooling(node, 0)
     },
 
     /** An operator's word about a node. */
