@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { CoreOptions } from './core/context.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from './lib/settings.js'
-import type { Family } from './tasks/models.js'
+import type { Family } from './rules/models.js'
 
 const PRIVATE_KEY = 'must be a secp256k1 private key in hex: 32 bytes, or 33 with a trailing 01'
 const isPrivateKey = (hex: string): boolean => {

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Operation } from '../src/core/operations.js'
 import { systemTime } from '../src/lib/clock.js'
-import { createSessionServer } from '../src/ws/upgrade.js'
+import { createSessionServer } from '../src/ws/session-server.js'
 import { connectClient, submission } from './client-helpers.js'
 import { connectNode, dial, startService, until } from './helpers.js'
 

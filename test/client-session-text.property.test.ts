@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createTexts, textFrom } from '../src/core/texts.js'
-import { createWatching } from '../src/core/watching.js'
+import { createTexts, textFrom } from '../src/core/sessions/stream-buffers.js'
+import { createWatching } from '../src/core/sessions/watches.js'
 import type { ClientAnswer } from '../src/wire/client.js'
 
 /** What the node makes in each attempt: pieces, some with characters of two units. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { MAX_WATCHES } from '../src/core/watching.js'
+import { MAX_WATCHES } from '../src/core/sessions/watches.js'
 import { connectClient, submission, type TestClient } from './client-helpers.js'
 import { assigned as assignedIn, coreWorld, diskFull } from './core-world.js'
 import { connectNode, dial, hello, movableTime, startService, tempDir, type Service, type TestNode } from './helpers.js'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { COOL_AFTER, coolDown } from '../src/tasks/choice.js'
+import { COOL_AFTER, coolDown } from '../src/rules/scoring.js'
 import { fakeTime, patient } from './fake-time.js'
 import { connectNode, startService, until, type Service } from './helpers.js'
 

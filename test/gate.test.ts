@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createGate } from '../src/ws/gate.js'
+import { createGate } from '../src/ws/handshake-throttle.js'
 import { dial, hello, startService, until } from './helpers.js'
 
 const busy = (ms: number): void => {

@@ -8,7 +8,7 @@ import { limitRate } from '../src/http/rate-limit.js'
 import { isLoopback } from '../src/lib/address.js'
 import { systemTime } from '../src/lib/clock.js'
 import { createRate } from '../src/lib/rate.js'
-import { createSessionServer } from '../src/ws/upgrade.js'
+import { createSessionServer } from '../src/ws/session-server.js'
 import { connectNode, dial, startService, until } from './helpers.js'
 
 test('loopback is told from every other address', () => {

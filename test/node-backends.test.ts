@@ -1,9 +1,9 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { command, echo, generate, type Backend } from '../src/node/backends/index.js'
-import { runWork } from '../src/node/run-work.js'
-import { BackendDown, type NodeTask } from '../src/node/index.js'
+import { command, echo, generate, type Backend } from '../src/inference-node/backends/index.js'
+import { runWork } from '../src/inference-node/run-work.js'
+import { BackendDown, type NodeTask } from '../src/inference-node/index.js'
 import { startHttp, temporaryFolder } from './node-helpers.js'
 
 const task: NodeTask = {

@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError } from '../src/lib/config-error.js'
-import { describeNodeConfig, loadNodeConfig, type NodeFlags } from '../src/node/config.js'
-import { createBackend } from '../src/node/create-backend.js'
+import { describeNodeConfig, loadNodeConfig, type NodeFlags } from '../src/inference-node/config.js'
+import { createBackend } from '../src/inference-node/create-backend.js'
 import { temporaryFolder } from './node-helpers.js'
 
 const load = async (toml: string, flags: NodeFlags = {}, env: Record<string, string> = {}) => {

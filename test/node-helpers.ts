@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect } from 'vitest'
 import { WebSocketServer, type WebSocket } from 'ws'
-import type { NodeEvent } from '../src/node/events.js'
-import { InferenceNode, type InferenceNodeOptions } from '../src/node/index.js'
+import type { NodeEvent } from '../src/inference-node/events.js'
+import { InferenceNode, type InferenceNodeOptions } from '../src/inference-node/index.js'
 import { helloText, verifySignature } from '../src/wire/keys.js'
 import {
   NODE_PROTOCOL,

@@ -3,7 +3,7 @@ import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError, createIdentity, defaultNodeId, loadIdentity } from '../src/node/index.js'
+import { ConfigError, createIdentity, defaultNodeId, loadIdentity } from '../src/inference-node/index.js'
 import { normalizeKey, verifySignature } from '../src/wire/keys.js'
 import { temporaryFolder } from './node-helpers.js'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { BackendDown, backends } from '../src/node/index.js'
-import { createOutput } from '../src/node/output.js'
-import { createResults, type Channel } from '../src/node/results.js'
+import { BackendDown, backends } from '../src/inference-node/index.js'
+import { createOutput } from '../src/inference-node/output.js'
+import { createResults, type Channel } from '../src/inference-node/results.js'
 import {
   assignment,
   connectedNode,

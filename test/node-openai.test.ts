@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
-import { messagesOf } from '../src/node/backends/prompt.js'
-import { openai, type OpenAiOptions } from '../src/node/backends/openai.js'
-import { runWork } from '../src/node/run-work.js'
-import { BackendDown, WorkError, type NodeTask } from '../src/node/index.js'
+import { messagesOf } from '../src/inference-node/backends/prompt.js'
+import { openai, type OpenAiOptions } from '../src/inference-node/backends/openai.js'
+import { runWork } from '../src/inference-node/run-work.js'
+import { BackendDown, WorkError, type NodeTask } from '../src/inference-node/index.js'
 import { gate, startHttp } from './node-helpers.js'
 
 const task: NodeTask = {

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { jitteredWait, longestWait, PROBE, RECONNECT } from '../src/node/backoff.js'
-import { planReconnect } from '../src/node/reconnect.js'
-import type { SessionEnd } from '../src/node/session.js'
+import { jitteredWait, longestWait, PROBE, RECONNECT } from '../src/inference-node/backoff.js'
+import { planReconnect } from '../src/inference-node/reconnect.js'
+import type { SessionEnd } from '../src/inference-node/session.js'
 import { closeCodes } from '../src/wire/codes.js'
 import { connectedNode, endlessWork, startCoordinator, startHttp, startNode } from './node-helpers.js'
 

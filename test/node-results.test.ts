@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { createIdentity } from '../src/node/index.js'
-import { openUnsettledFolder } from '../src/node/unsettled.js'
+import { createIdentity } from '../src/inference-node/index.js'
+import { openUnsettledFolder } from '../src/inference-node/unsettled.js'
 import { connectedNode, endlessWork, gate, startCoordinator, startNode, temporaryFolder } from './node-helpers.js'
 
 const t1 = { task_id: 't1', attempt: 1 }

@@ -2,8 +2,8 @@ import { createServer, type Socket } from 'node:net'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
-import { coordinatorAddress } from '../src/node/address.js'
-import { createIdentity, defaultNodeId } from '../src/node/index.js'
+import { coordinatorAddress } from '../src/inference-node/address.js'
+import { createIdentity, defaultNodeId } from '../src/inference-node/index.js'
 import {
   assignment,
   connectedNode,

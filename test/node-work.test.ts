@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createAvailability } from '../src/node/availability.js'
-import { servesModel, serverModel } from '../src/node/model-names.js'
-import { after } from '../src/node/timer.js'
-import type { NodeTask } from '../src/node/index.js'
+import { createAvailability } from '../src/inference-node/availability.js'
+import { servesModel, serverModel } from '../src/inference-node/model-names.js'
+import { after } from '../src/inference-node/timer.js'
+import type { NodeTask } from '../src/inference-node/index.js'
 import { aborted, assignment, connectedNode, endlessWork, gate, startCoordinator, startNode } from './node-helpers.js'
 
 test('a task is accepted, worked on, completed and settled', async () => {

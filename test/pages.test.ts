@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../src/store/open.js'
 import { createPages, PAGE_TIME, ROWS_A_PAGE, type TaskFilter, type TaskLine } from '../src/store/pages.js'
-import { taskStatuses, type TaskStatus } from '../src/tasks/lifecycle.js'
+import { taskStatuses, type TaskStatus } from '../src/rules/lifecycle.js'
 import { tempDir } from './helpers.js'
 
 interface Row {

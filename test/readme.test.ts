@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { describeServiceConfig, loadServiceConfig } from '../src/config.js'
-import { describeNodeConfig, loadNodeConfig } from '../src/node/config.js'
+import { describeNodeConfig, loadNodeConfig } from '../src/inference-node/config.js'
 import { startService } from './helpers.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

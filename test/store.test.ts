@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase, StoreError } from '../src/store/open.js'
-import { taskStatuses } from '../src/tasks/lifecycle.js'
+import { taskStatuses } from '../src/rules/lifecycle.js'
 import { connectNode, inspect, startService, tempDir } from './helpers.js'
 
 function opened(file = join(tempDir(), 'inference.db')) {

@@ -15,23 +15,37 @@ const imports = new Map(
     return [file, targets.filter((t) => files.includes(t))]
   }),
 )
-const room = (file: string): string => (file.includes('/') ? (file.split('/')[0] ?? '') : file)
+/** What of the core the doors see, and what runs its rooms; each other folder of the core is a room of its own. */
+const seenByDoors = ['operations', 'operation-traits', 'refusals', 'context', 'durations'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'deadlines'].map((f) => `core/${f}.ts`)
+const room = (file: string): string => {
+  if (seenByDoors.includes(file)) return 'core'
+  if (runs.includes(file)) return 'core/run'
+  const [top = '', second = ''] = file.split('/')
+  return top === 'core' ? `core/${second}` : top
+}
 
-/** Which rooms a room may look into: doors -> core -> nodes -> store -> the pure rules. */
+const pure = ['rules', 'wire', 'lib']
+/** Which rooms a room may look into: doors -> core -> store -> the pure rules; inside the core each room into those before it. */
 const allowed: Record<string, string[]> = {
   lib: ['wire'],
   wire: [],
-  tasks: [],
-  store: ['tasks', 'wire', 'lib'],
-  nodes: ['store', 'tasks', 'wire', 'lib'],
-  core: ['nodes', 'store', 'tasks', 'wire', 'lib'],
-  http: ['core', 'wire', 'lib'],
-  ws: ['core', 'wire', 'lib'],
-  node: ['tasks', 'wire', 'lib'],
-  'config.ts': ['core', 'tasks', 'lib'],
-  'coordinator.ts': ['config.ts', 'core', 'store', 'tasks', 'http', 'ws', 'wire', 'lib'],
-  demo: ['coordinator.ts', 'node', 'wire', 'lib'],
-  commands: ['config.ts', 'coordinator.ts', 'store', 'node', 'demo', 'wire', 'lib'],
+  rules: [],
+  store: pure,
+  'core/nodes': ['store', ...pure],
+  core: ['core/nodes', 'store', ...pure],
+  'core/tasks': ['core', 'core/nodes', 'store', ...pure],
+  'core/dispatch': ['core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/sessions': ['core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/run': ['core/sessions', 'core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/engine': ['core/run', 'core/sessions', 'core/dispatch', 'core', 'core/nodes', 'store', ...pure],
+  http: ['core', 'core/engine', 'wire', 'lib'],
+  ws: ['core', 'core/engine', 'wire', 'lib'],
+  'inference-node': pure,
+  'config.ts': ['core', 'core/engine', 'rules', 'lib'],
+  'coordinator.ts': ['config.ts', 'core', 'core/engine', 'store', 'rules', 'http', 'ws', 'wire', 'lib'],
+  demo: ['coordinator.ts', 'inference-node', 'wire', 'lib'],
+  commands: ['config.ts', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
 

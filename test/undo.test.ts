@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { refusedTurn } from '../src/core/open-core.js'
+import { refusedTurn } from '../src/core/engine/open-core.js'
 import { assigned, coreWorld, diskFull } from './core-world.js'
 
 test('a disk that stays full for long lets nothing out that is not stored, and leaves nothing behind', () => {

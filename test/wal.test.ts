@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { checkDatabase } from '../src/store/check.js'
+import { checkDatabase } from '../src/store/maintenance/check.js'
 import { inspect, startService, task, tempDir, until, type Service } from './helpers.js'
 
 const MIB = 1024 * 1024

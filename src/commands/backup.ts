@@ -1,6 +1,6 @@
 import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
-import { backUp } from '../store/backup.js'
+import { backUp } from '../store/maintenance/backup.js'
 
 export default defineCommand({
   meta: {

@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
 import { ConfigError } from '../lib/config-error.js'
-import { checkDatabase } from '../store/check.js'
+import { checkDatabase } from '../store/maintenance/check.js'
 
 export default defineCommand({
   meta: {

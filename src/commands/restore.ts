@@ -1,6 +1,6 @@
 import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
-import { restoreBackup } from '../store/restore.js'
+import { restoreBackup } from '../store/maintenance/restore.js'
 
 export default defineCommand({
   meta: {

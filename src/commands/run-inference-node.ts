@@ -1,9 +1,9 @@
 import { defineCommand } from 'citty'
 import { createLog } from '../lib/log.js'
-import { loadNodeConfig } from '../node/config.js'
-import { createBackend } from '../node/create-backend.js'
-import { logEvents } from '../node/event-log.js'
-import { InferenceNode } from '../node/index.js'
+import { loadNodeConfig } from '../inference-node/config.js'
+import { createBackend } from '../inference-node/create-backend.js'
+import { logEvents } from '../inference-node/event-log.js'
+import { InferenceNode } from '../inference-node/index.js'
 
 export default defineCommand({
   meta: {

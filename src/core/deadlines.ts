@@ -1,10 +1,10 @@
 import { toSeconds } from '../lib/clock.js'
 import type { OpenAttempt } from '../store/attempts.js'
-import type { Comeback } from './comeback.js'
+import type { Comeback } from './sessions/restart-grace.js'
 import type { Context } from './context.js'
-import type { Dispatch } from './dispatch.js'
-import type { Ledger } from './ledger.js'
-import type { Sessions } from './sessions.js'
+import type { Dispatch } from './dispatch/dispatch.js'
+import type { Ledger } from './tasks/attempts.js'
+import type { Sessions } from './sessions/node-messages.js'
 
 /** The longest the core sleeps, ms: the clock must be read, and the row that says "alive" be written. */
 const BEAT = 1000

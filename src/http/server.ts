@@ -5,7 +5,7 @@ import { createServer as createHttpServer, type RequestListener, type Server, ty
 import { createServer as createHttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
-import { BUSY } from '../core/turns.js'
+import { BUSY } from '../core/engine/scheduler.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
 import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { attemptEnds, type AttemptEnd, type Fault } from '../tasks/lifecycle.js'
+import { attemptEnds, type AttemptEnd, type Fault } from '../rules/lifecycle.js'
 import type { AttemptRow } from './schema.js'
 
 /** An attempt that has not ended. */

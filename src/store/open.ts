@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { codeOf } from './faults.js'
-import { adoptOriginal, copyOriginal, type Adoption } from './adopt.js'
+import { adoptOriginal, copyOriginal, type Adoption } from './maintenance/adopt.js'
 
 /** The database cannot be used; the message says which file, why, and what to do. */
 export class StoreError extends Error {}

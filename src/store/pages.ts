@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { TaskStatus } from '../tasks/lifecycle.js'
+import type { TaskStatus } from '../rules/lifecycle.js'
 import type { TaskRow } from './schema.js'
 
 /** A page is looked for in at most this many rows, however many are stored. */

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { check, index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm/sqlite-core'
-import { attemptEndNames, faults, taskStatuses } from '../tasks/lifecycle.js'
+import { attemptEndNames, faults, taskStatuses } from '../rules/lifecycle.js'
 import { nodeStatus } from '../wire/fields.js'
 
 const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
-import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../tasks/lifecycle.js'
-import type { Lane } from '../tasks/models.js'
+import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../rules/lifecycle.js'
+import type { Lane } from '../rules/models.js'
 import { STARVED, type AttemptRow, type TaskRow } from './schema.js'
 
 /** A task that waits, as much of it as a choice needs. */

@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws'
-import type { Turns } from '../core/turns.js'
+import type { Turns } from '../core/engine/scheduler.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
 import { keepLongAmounts } from '../wire/amounts.js'
@@ -12,7 +12,7 @@ import {
 } from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
 import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
-import { createOutgoing } from './socket.js'
+import { createOutgoing } from './socket-writer.js'
 
 /** What may wait for a submitter that does not read, in bytes: with more it has to read on, with `hard` it is closed. */
 const UNSENT = { soft: 16 * 1024 * 1024, hard: 64 * 1024 * 1024 }

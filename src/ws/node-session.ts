@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { Turns } from '../core/turns.js'
+import type { Turns } from '../core/engine/scheduler.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
-import type { Gate } from './gate.js'
+import type { Gate } from './handshake-throttle.js'
 import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
-import { createOutgoing, type Outgoing } from './socket.js'
+import { createOutgoing, type Outgoing } from './socket-writer.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT = 10_000

@@ -1,6 +1,6 @@
 import type { ClientAnswer } from '../wire/client.js'
 import type { ServerMessage } from '../wire/node.js'
-import type { Outgoing } from './socket.js'
+import type { Outgoing } from './socket-writer.js'
 
 /** A session that has sent more wrong messages than this is closed. */
 export const MAX_MISTAKES = 10

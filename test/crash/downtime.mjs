@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { InferenceNode } from '../../dist/node/index.js'
+import { InferenceNode } from '../../dist/inference-node/index.js'
 import { readFlags } from './random.mjs'
 
 const NODES = 10

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { InferenceNode } from '../../dist/node/index.js'
+import { InferenceNode } from '../../dist/inference-node/index.js'
 
 const { values } = parseArgs({
   options: {

@@ -1,0 +1,122 @@
+import type { TimeSource } from '../../lib/clock.js'
+import { refuse } from '../../lib/result.js'
+import { createBackups } from '../../store/maintenance/scheduled-backups.js'
+import { openDatabase } from '../../store/open.js'
+import { createStore, type Store } from '../../store/store.js'
+import { createModelTable, type Family } from '../../rules/models.js'
+import { refusalEffects } from '../refusals.js'
+import type { CoreOptions } from '../context.js'
+import { createCore } from './transaction.js'
+import type { Operation, TurnResult } from '../operations.js'
+
+/** What a core is opened with: plain values, so that they can go to a thread. Times in ms. */
+export interface CoreSettings {
+  database_path: string
+  families: readonly Family[]
+  options: CoreOptions
+  /** The backups that the service makes by itself; null for none. */
+  backups: { dir: string; interval: number; keep: number } | null
+  /** Whether what happens to every single task is logged. */
+  debug: boolean
+}
+
+/** Where what is no event of a turn is logged. */
+export interface CoreLog {
+  info(fields: LogFields, text: string): void
+  warn(fields: LogFields, text: string): void
+}
+export type LogFields = Record<string, unknown>
+
+/** Before the fsync of a turn; after it, before any answer; after the answers were written to their sockets. */
+export type CommitPoint = 'before commit' | 'after commit' | 'after reply'
+
+export interface OpenedCore {
+  /** Never throws: a fault of the core itself refuses the turn. */
+  turn(operations: readonly Operation[]): TurnResult
+  startBackups(): void
+  /** Writes what memory is ahead of the file by, and closes the file. */
+  close(): Promise<void>
+}
+
+export interface OpenCoreParts {
+  settings: CoreSettings
+  log: CoreLog
+  time: TimeSource
+  /** Told where a commit is: for tests that end the process just there. */
+  onCommitPoint?: ((point: CommitPoint) => void) | undefined
+}
+
+/**
+ * Opens a core on its database, in the thread that calls.
+ * @throws StoreError when the database cannot be opened
+ */
+export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts): OpenedCore {
+  const database = openDatabase(settings.database_path)
+  const { adopted, unvacuumed } = database
+  if (adopted !== null) log.info({ event: 'database.adopted', ...adopted }, 'database of the original service adopted')
+  if (unvacuumed !== null)
+    log.warn(
+      { event: 'database.unvacuumed', error: unvacuumed },
+      'the file keeps the room of deleted tasks to itself; the next start tries again',
+    )
+  const store = createStore(database.db)
+  const core = createCore({
+    store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
+    models: createModelTable(settings.families),
+    options: settings.options,
+    debug: settings.debug,
+    time,
+  })
+  const backups = settings.backups === null ? null : createBackups({ db: database.db, ...settings.backups, log, time })
+  let busy = false
+
+  return {
+    turn(operations) {
+      try {
+        const result = core.turn(operations)
+        busy = result.busy
+        return result
+      } catch (error) {
+        // It must not end the process, which other turns may still use.
+        return refusedTurn(operations, error instanceof Error ? (error.stack ?? error.message) : String(error), busy)
+      }
+    },
+    startBackups: () => backups?.start(),
+    async close() {
+      await backups?.stop()
+      try {
+        core.close()
+      } finally {
+        database.close()
+      }
+    },
+  }
+}
+
+/** What comes of a turn that failed as a whole, through a fault of ours. */
+export function refusedTurn(operations: readonly Operation[], error: string, busy: boolean): TurnResult {
+  return {
+    outcomes: operations.map(() => refuse('internal', 'the service could not do this')),
+    effects: operations.flatMap((o) =>
+      refusalEffects(o, 'internal', 'the service could not do this; its operator finds the cause in the log'),
+    ),
+    events: [{ level: 'error', event: 'turn.failed', error }],
+    wakeIn: 1000,
+    busy,
+    took: { all: 0, commit: 0 },
+  }
+}
+
+/** Answers leave in the turn of the commit and are written at its end, so two turns later they are out. */
+function withCommitPoints(store: Store, at: (point: CommitPoint) => void): Store {
+  return {
+    ...store,
+    commit() {
+      at('before commit')
+      const result = store.commit()
+      at('after commit')
+      setImmediate(() => setImmediate(() => at('after reply')))
+      return result
+    },
+  }
+}

@@ -1,0 +1,96 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { StoreError } from '../../store/open.js'
+import type { FromThread, ToThread } from './worker-thread.js'
+import { openCore, refusedTurn, type CoreLog, type CoreSettings, type OpenCoreParts } from './open-core.js'
+import type { Operation, TurnResult } from '../operations.js'
+
+/** Where a core runs. The same core, the same turns; only the way there differs. */
+export interface CoreHost {
+  /** Resolves when the database is open. @throws StoreError */
+  opened: Promise<void>
+  /** How many turns may be on their way at once. */
+  readonly ahead: number
+  /** Runs a turn and gives its result back, at once or later; in the order of the calls. */
+  turn(operations: readonly Operation[], then: (result: TurnResult) => void): void
+  startBackups(): void
+  close(): Promise<void>
+}
+
+/**
+ * A core in the thread of the doors.
+ * @throws StoreError when the database cannot be opened
+ */
+export function hostHere(parts: OpenCoreParts): CoreHost {
+  const core = openCore(parts)
+  return {
+    opened: Promise.resolve(),
+    ahead: 1,
+    turn: (operations, then) => then(core.turn(operations)),
+    startBackups: () => core.startBackups(),
+    close: () => core.close(),
+  }
+}
+
+export interface ThreadParts {
+  settings: CoreSettings
+  log: CoreLog
+  /** A module whose default export makes the function that is told where a commit is; for tests. */
+  commitPoints?: { module: string; argument: unknown } | undefined
+  /** The thread ended by itself: nothing can be served any more. */
+  onFailure(error: Error): void
+}
+
+/** A core in a thread of its own: the doors go on while it writes. */
+export function hostInThread({ settings, log, commitPoints, onFailure }: ThreadParts): CoreHost {
+  const thread = new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: { settings, commitPoints } })
+  const waiting: { operations: readonly Operation[]; then: (result: TurnResult) => void }[] = []
+  let state: 'opening' | 'open' | 'closing' | 'failed' = 'opening'
+  let failure = ''
+  const say = (message: ToThread): void => thread.postMessage(message)
+
+  const opened = new Promise<void>((resolve, reject) => {
+    const fail = (error: Error): void => {
+      if (state === 'failed') return
+      const was = state
+      state = 'failed'
+      failure = error.message
+      for (const { operations, then } of waiting.splice(0)) then(refusedTurn(operations, failure, false))
+      if (was === 'opening') reject(error)
+      else if (was === 'open') onFailure(error)
+    }
+    thread.on('message', (message: FromThread) => {
+      if ('result' in message) waiting.shift()?.then(message.result)
+      else if ('log' in message) log[message.log](message.fields, message.text)
+      else if ('failed' in message) fail(message.store ? new StoreError(message.failed) : new Error(message.failed))
+      else {
+        state = 'open'
+        resolve()
+      }
+    })
+    thread.on('error', fail)
+    thread.on('exit', () => {
+      if (state !== 'closing') fail(new Error('the thread of the core ended by itself'))
+    })
+  })
+  opened.catch(() => undefined) // told by listen()
+
+  return {
+    opened,
+    ahead: 2,
+    turn(operations, then) {
+      if (state === 'failed') return then(refusedTurn(operations, failure, false))
+      waiting.push({ operations, then })
+      say({ turn: operations })
+    },
+    startBackups: () => say({ startBackups: true }),
+    async close() {
+      if (state === 'failed') return
+      state = 'closing'
+      const ended = once(thread, 'exit')
+      say({ close: true })
+      const [code] = (await ended) as [number]
+      if (code !== 0) throw new Error(failure === '' ? 'the thread of the core could not close the database' : failure)
+    },
+  }
+}

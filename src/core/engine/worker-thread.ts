@@ -1,0 +1,63 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { systemTime } from '../../lib/clock.js'
+import { StoreError } from '../../store/open.js'
+import {
+  openCore,
+  type CommitPoint,
+  type CoreLog,
+  type CoreSettings,
+  type LogFields,
+  type OpenedCore,
+} from './open-core.js'
+import type { Operation, TurnResult } from '../operations.js'
+
+/** What the thread of a core is told. */
+export type ToThread = { turn: readonly Operation[] } | { startBackups: true } | { close: true }
+/** What it says. A turn is answered by its result, in order. */
+export type FromThread =
+  | { opened: true }
+  | { failed: string; store: boolean }
+  | { result: TurnResult }
+  | { log: 'info' | 'warn'; fields: LogFields; text: string }
+
+interface ThreadData {
+  settings: CoreSettings
+  commitPoints?: { module: string; argument: unknown }
+}
+
+const port = parentPort
+if (port === null) throw new Error('this file is the thread of a core; the coordinator starts it')
+const { settings, commitPoints } = workerData as ThreadData
+const say = (message: FromThread): void => port.postMessage(message)
+const log: CoreLog = {
+  info: (fields, text) => say({ log: 'info', fields, text }),
+  warn: (fields, text) => say({ log: 'warn', fields, text }),
+}
+
+const makeOnCommitPoint = async (): Promise<((point: CommitPoint) => void) | undefined> => {
+  if (commitPoints === undefined) return undefined
+  const { default: make } = (await import(commitPoints.module)) as {
+    default: (argument: unknown) => (point: CommitPoint) => void
+  }
+  return make(commitPoints.argument)
+}
+
+const open = async (): Promise<OpenedCore | null> => {
+  try {
+    const core = openCore({ settings, log, time: systemTime, onCommitPoint: await makeOnCommitPoint() })
+    say({ opened: true })
+    return core
+  } catch (error) {
+    say({ failed: error instanceof Error ? error.message : String(error), store: error instanceof StoreError })
+    return null
+  }
+}
+
+const core = await open()
+if (core !== null) {
+  port.on('message', (message: ToThread) => {
+    if ('turn' in message) say({ result: core.turn(message.turn) })
+    else if ('startBackups' in message) core.startBackups()
+    else void core.close().then(() => port.close()) // a failure to close ends the thread, and says so
+  })
+}

@@ -1,0 +1,136 @@
+import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
+import type { Node } from './nodes/registry.js'
+import type { TaskRow } from '../store/schema.js'
+import { POSITION_LIMIT } from '../store/history.js'
+import type { Page, TaskFilter } from '../store/pages.js'
+import { nodesToAvoid } from '../store/attempts.js'
+import { hasEnded } from '../rules/lifecycle.js'
+import { modelKey, UNKNOWN } from '../rules/models.js'
+import type { Context } from './context.js'
+import type { Ledger } from './tasks/attempts.js'
+import type { TaskDetail, Waiting } from './operations.js'
+
+/** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
+export function createControl(ctx: Context, ledger: Ledger) {
+  const { store, registry } = ctx
+
+  const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
+    const task = store.tasks.get(taskId)
+    return task === undefined ? refuse('task_not_found', `task_id: there is no task ${taskId}`) : then(task)
+  }
+  const withNode = <T>(nodeId: string, then: (node: Node) => Outcome<T>): Outcome<T> => {
+    const node = registry.nodes.get(nodeId)
+    return node === undefined ? refuse('node_not_registered', `node_id: there is no node ${nodeId}`) : then(node)
+  }
+  const conflict = (task: TaskRow, verb: string): Refusal =>
+    refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
+
+  /** Why a pending task is not worked on yet. */
+  const waiting = (task: TaskRow): Waiting => {
+    const nodes = registry.nodesOf(ctx.models.lanesOfTask(task.model_name, task.model_type))
+    const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
+    const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
+    const position = ahead >= POSITION_LIMIT ? `${POSITION_LIMIT}+` : ahead + 1
+    const avoid = nodesToAvoid(store.attempts.ofTask(task.task_id))
+    const say = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
+    if (nodes.length === 0) return say('no_node_for_model', `no registered node serves ${task.model_name}`)
+    if (serving.length === 0) return say('no_node_online', whyNotOnline(nodes, task.model_name))
+    const isFull = (n: Node): boolean => n.held.size >= n.row.max_concurrent_tasks
+    if (serving.every(isFull))
+      return say(
+        'all_busy',
+        serving.length === 1
+          ? `the one online node for ${task.model_name} is busy`
+          : `all ${serving.length} online nodes for ${task.model_name} are busy`,
+      )
+    // Where all of them have failed it, any of them may get it again.
+    const others = serving.filter((n) => !avoid.has(n.row.node_id))
+    if (others.length > 0 && others.every(isFull))
+      return say(
+        'waits_for_another_node',
+        'it waits for a node that has not failed it yet, and those that have not are busy',
+      )
+    return say(
+      'next',
+      'a node that polls takes it with its next call; a node that has just rejected it gets it again after a pause',
+    )
+  }
+
+  const whyNotOnline = (nodes: readonly Node[], model: string): string => {
+    const drained = nodes.filter((n) => n.row.drained === 1).length
+    const resting = nodes.filter((n) => n.row.drained === 0 && n.cooling).length
+    const why = [
+      drained > 0 ? `${drained} drained by the operator` : '',
+      resting > 0 ? `${resting} resting after failures in a row` : '',
+    ].filter((w) => w !== '')
+    return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
+  }
+
+  return {
+    detail: (taskId: string): Outcome<TaskDetail> =>
+      withTask(taskId, (task) => {
+        const attempts = store.attempts.history(taskId)
+        return done({
+          task,
+          attempts,
+          begun: attempts.filter((a) => a.accepted_ms !== null).length,
+          reopenings: store.history.reopenings(taskId),
+          waiting: task.status === 'pending' ? waiting(task) : null,
+        })
+      }),
+
+    list(filter: TaskFilter, before: number | null, limit: number): Outcome<Page> {
+      return done(
+        store.history.page(
+          { ...filter, model: filter.model === null ? null : modelKey(filter.model) },
+          before,
+          limit,
+          ctx.time.monotonic,
+        ),
+      )
+    },
+
+    cancel: (taskId: string): Outcome<null> =>
+      withTask(taskId, (task) => (ledger.cancel(task) ? done(null) : conflict(task, 'cancelled'))),
+
+    retry: (taskId: string): Outcome<null> =>
+      withTask(taskId, (task) => {
+        if (ctx.stopping) return refuse('stopping', 'the service is stopping; try again in a few seconds')
+        if (!hasEnded(task.status)) return done(null) // it is on its way already
+        if (store.tasks.counts.pending >= ctx.options.maxPendingTasks)
+          return refuse('queue_full', 'the queue is full; try again later')
+        const { maxPendingPerUser } = ctx.options
+        if (maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(task.user_address) ?? 0) >= maxPendingPerUser) {
+          return refuse(
+            'rate_limited',
+            `user_address: ${task.user_address} has ${maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
+          )
+        }
+        return ledger.retry(task) ? done(null) : conflict(task, 'retried')
+      }),
+
+    setDrained: (nodeId: string, drained: boolean): Outcome<null> =>
+      withNode(nodeId, (node) => {
+        registry.setDrained(node, drained)
+        if (!drained && node.cooling) registry.warm(node)
+        ctx.log('info', drained ? 'node.drained' : 'node.resumed', { node_id: nodeId, holds: node.held.size })
+        return done(null)
+      }),
+
+    forget: (nodeId: string): Outcome<null> =>
+      withNode(nodeId, (node) => {
+        if (node.held.size > 0)
+          return refuse(
+            'conflict',
+            `node_id: ${nodeId} holds ${node.held.size} ${node.held.size === 1 ? 'task' : 'tasks'}; drain it first, and forget it when it holds none`,
+          )
+        if (node.session !== null) {
+          ctx.close(node.session.id, 'drained', 'the operator has removed this node')
+          registry.attach(node, null)
+        }
+        registry.forget(node)
+        ctx.log('info', 'node.forgotten', { node_id: nodeId })
+        return done(null)
+      }),
+  }
+}

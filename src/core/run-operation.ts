@@ -1,0 +1,201 @@
+import { toSeconds } from '../lib/clock.js'
+import { done, never, refuse, type Outcome } from '../lib/result.js'
+import type { Node } from './nodes/registry.js'
+import { createComeback } from './sessions/restart-grace.js'
+import type { Context } from './context.js'
+import { createControl } from './operator.js'
+import { createDeadlines } from './deadlines.js'
+import { createDispatch } from './dispatch/dispatch.js'
+import { createIntake } from './tasks/submissions.js'
+import { createLedger } from './tasks/attempts.js'
+import type { NodeView, Operation, Results, Stats } from './operations.js'
+import { createPolling } from './sessions/polling.js'
+import { createQueue } from './tasks/pending.js'
+import { createRetention } from './tasks/retention.js'
+import { createClients } from './sessions/client-requests.js'
+import { createSessions } from './sessions/node-messages.js'
+import type { Watching } from './sessions/watches.js'
+
+export interface OperateParts {
+  health(): Outcome<Results['health']>
+  watching: Watching
+}
+
+/** What each operation does, inside the transaction of its turn. */
+export function createOperate(ctx: Context, parts: OperateParts) {
+  const { store, registry } = ctx
+  const startedAt = ctx.time.monotonic()
+  const queue = createQueue(ctx)
+  const intake = createIntake(ctx, queue)
+  const ledger = createLedger(ctx, queue)
+  const dispatch = createDispatch(ctx, { queue, intake, ledger })
+  const polling = createPolling(ctx, { queue, ledger, dispatch })
+  const comeback = createComeback(ctx)
+  const sessions = createSessions(ctx, ledger, comeback)
+  const control = createControl(ctx, ledger)
+  const clients = createClients(ctx, intake, control.cancel, parts.watching)
+  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions, comeback)
+  const retention = createRetention(ctx)
+
+  const stats = (): Stats => ({
+    tasks: { ...store.tasks.counts },
+    nodes: registry.counts(ctx.now),
+    average_inference_time: ctx.durations.mean(ctx.now) / 1000,
+    uptime_seconds: toSeconds(ctx.time.monotonic() - startedAt),
+  })
+
+  const viewNode = (n: Node): NodeView => ({
+    row: { ...n.row },
+    models: n.models,
+    status: registry.statusOf(n, ctx.now),
+    in_progress_tasks: n.held.size,
+    cooled_until: n.cooling ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
+  })
+
+  const stop = (reconnectAfter: number): void => {
+    ctx.stopping = true
+    for (const id of registry.sessions.keys())
+      ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
+  }
+
+  /** Writes what this turn has put off. */
+  const write = (): void => {
+    intake.write()
+    ledger.write()
+  }
+
+  const run = (o: Operation): Outcome<Results[keyof Results]> => {
+    if (readsRows(o)) write()
+    switch (o.op) {
+      case 'submit':
+        return done(intake.submit(o.tasks))
+      case 'register':
+        return polling.register(o.node)
+      case 'heartbeat':
+        return polling.heartbeat(o.node_id, o.status)
+      case 'poll':
+        return polling.poll(o.node_id, o.running)
+      case 'complete':
+        return polling.complete(o.node_id, o.task_id, o.output, o.confidence)
+      case 'fail':
+        return polling.fail(o.node_id, o.task_id, o.error, o.retryable)
+      case 'task': {
+        const task = store.tasks.get(o.task_id)
+        return task === undefined
+          ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
+          : done({ task, begun: store.attempts.begun(o.task_id) })
+      }
+      case 'detail':
+        return control.detail(o.task_id)
+      case 'list':
+        return control.list(o.filter, o.before, o.limit)
+      case 'cancel':
+        return control.cancel(o.task_id)
+      case 'retry':
+        return control.retry(o.task_id)
+      case 'drain':
+        return control.setDrained(o.node_id, o.drained)
+      case 'forget':
+        return control.forget(o.node_id)
+      case 'nodes':
+        return done([...registry.nodes.values()].map(viewNode))
+      case 'stats':
+        return done(stats())
+      case 'health':
+        return parts.health()
+      case 'hello':
+        sessions.hello(o.session, o.hello, o.key)
+        return done(null)
+      case 'message':
+        sessions.message(o.session, o.message)
+        return done(null)
+      case 'seen':
+        sessions.seen(o.session)
+        return done(null)
+      case 'disconnect':
+        sessions.disconnect(o.session, o.returned)
+        return done(null)
+      case 'submissions':
+        clients.submissions(o.session, o.list)
+        return done(null)
+      case 'client':
+        clients.message(o.session, o.message)
+        return done(null)
+      case 'left':
+        parts.watching.leave(o.session)
+        return done(null)
+      case 'tick':
+        deadlines.look()
+        retention.look()
+        return done(null)
+      case 'stop':
+        stop(o.reconnect_after)
+        return done(null)
+      default:
+        return never(o)
+    }
+  }
+  /** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
+  const inMemory = (o: Operation): boolean => {
+    switch (o.op) {
+      case 'task':
+      case 'detail':
+      case 'list':
+      case 'nodes':
+      case 'stats':
+      case 'health':
+      case 'seen':
+      case 'stop':
+      case 'left':
+        return true
+      case 'poll':
+        return polling.givesNothing(o.node_id, o.running)
+      case 'client':
+        return o.message.type !== 'task.cancel'
+      case 'message':
+        if (o.message.type === 'task.output') return registry.open.get(o.message.task_id)?.accepted_ms !== null
+        return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
+      default:
+        return false
+    }
+  }
+
+  return {
+    run,
+    inMemory,
+    deadlines,
+    /** The end of a turn: dispatches what became possible and writes what was put off. */
+    finish() {
+      dispatch.run()
+      ledger.write()
+    },
+    /** The turn was undone: what it had put off is no longer so. */
+    forget() {
+      queue.forget()
+      intake.forget()
+      ledger.forget()
+    },
+    withoutDelay: intake.withoutDelay,
+  }
+}
+
+/** Whether an operation may read rows that the operations before it in the same turn have put off. */
+function readsRows(o: Operation): boolean {
+  switch (o.op) {
+    case 'submit':
+    case 'submissions':
+    case 'message':
+    case 'complete':
+    case 'fail':
+    case 'hello':
+    case 'seen':
+    case 'disconnect':
+    case 'left':
+    case 'heartbeat':
+    case 'stats':
+    case 'health':
+      return false
+    default:
+      return true
+  }
+}

@@ -1,0 +1,98 @@
+import { never, refuse, type Outcome } from '../../lib/result.js'
+import { hasEnded } from '../../rules/lifecycle.js'
+import {
+  clientErrorCode,
+  type ClientErrorCode,
+  type ClientRequest,
+  type ClientSubmission,
+  type TaskWatch,
+} from '../../wire/client.js'
+import type { ErrorCode } from '../../wire/codes.js'
+import type { Context } from '../context.js'
+import type { Intake } from '../tasks/submissions.js'
+import type { Submitted } from '../operations.js'
+import { answerOf, type Watching } from './watches.js'
+
+/** What submitters do in a session. The core knows of a session only what it watches; the rest is the door's. */
+export function createClients(
+  ctx: Context,
+  intake: Pick<Intake, 'submit'>,
+  cancel: (taskId: string) => Outcome<null>,
+  watching: Watching,
+) {
+  const { store } = ctx
+
+  const submitted = (session: number, { ref, watch }: ClientSubmission, outcome: Outcome<Submitted>): void => {
+    if (!outcome.ok)
+      return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, ref })
+    const { task_id, status } = outcome.value
+    ctx.send(session, { type: 'task.submitted', ref, task_id, status })
+    if (watch === 'none') return
+    // One that was known may be anywhere on its way, or at its end.
+    if (status === 'pending') watching.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })
+    else pickUp(session, { task_id, watch, attempt: null, offset: 0 })
+  }
+
+  /** Those that may be watched as they ask for; the others are refused before anything is stored of them. */
+  const withRoom = (session: number, list: readonly ClientSubmission[]): readonly ClientSubmission[] => {
+    let more = 0
+    return list.filter(({ ref, watch, task }) => {
+      const refused = watch === 'none' ? null : watching.refusal(session, task.task_id, more++)
+      if (refused !== null) ctx.send(session, { type: 'error', ref, ...refused })
+      return refused === null
+    })
+  }
+
+  const pickUp = (session: number, { task_id, watch, attempt, offset }: Omit<TaskWatch, 'type'>): void => {
+    const task = store.tasks.get(task_id)
+    if (task === undefined)
+      return ctx.send(session, {
+        type: 'error',
+        code: 'task_not_found',
+        message: `task_id: there is no task ${task_id}`,
+        task_id,
+      })
+    if (hasEnded(task.status)) {
+      watching.unwatch(session, task_id)
+      return ctx.send(session, answerOf(task))
+    }
+    const refused = watching.refusal(session, task_id, 0)
+    if (refused !== null) return ctx.send(session, { type: 'error', task_id, ...refused })
+    ctx.send(session, answerOf(task))
+    watching.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
+  }
+
+  const stop = (session: number, task_id: string): void => {
+    const outcome = cancel(task_id)
+    if (!outcome.ok)
+      return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
+    watching.unwatch(session, task_id) // what follows is its end, said once
+    const task = store.tasks.get(task_id)
+    if (task !== undefined) ctx.send(session, answerOf(task))
+  }
+
+  return {
+    submissions(session: number, list: readonly ClientSubmission[]): void {
+      const taken = withRoom(session, list)
+      const outcomes = intake.submit(taken.map((s) => s.task))
+      taken.forEach((s, i) => submitted(session, s, outcomes[i] ?? refuse('internal', 'no outcome')))
+    },
+    message(session: number, message: ClientRequest): void {
+      switch (message.type) {
+        case 'task.watch':
+          return pickUp(session, message)
+        case 'task.unwatch':
+          return watching.unwatch(session, message.task_id)
+        case 'task.cancel':
+          return stop(session, message.task_id)
+        default:
+          never(message)
+      }
+    },
+  }
+}
+
+const codes: ReadonlySet<string> = new Set(clientErrorCode.options)
+const isClientCode = (code: string): code is ClientErrorCode => codes.has(code)
+/** The code as sessions know it; one that only REST has never comes from a submission. */
+const clientCode = (code: ErrorCode): ClientErrorCode => (isClientCode(code) ? code : 'internal')

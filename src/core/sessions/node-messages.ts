@@ -1,0 +1,279 @@
+import { toSeconds } from '../../lib/clock.js'
+import { never } from '../../lib/result.js'
+import { NO_HISTORY, type Node, type Session } from '../nodes/registry.js'
+import type { NodeRow } from '../../store/schema.js'
+import type { Fault } from '../../rules/lifecycle.js'
+import { normalizeKey } from '../../wire/keys.js'
+import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
+import type { Comeback } from './restart-grace.js'
+import type { Context } from '../context.js'
+import type { Ledger, Verdict } from '../tasks/attempts.js'
+
+export type Sessions = ReturnType<typeof createSessions>
+
+/** What nodes do in a session. The core's session begins with an accepted hello; the door's with the socket. */
+export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback) {
+  const { registry, options } = ctx
+
+  const refuseHello = (
+    session: number,
+    code: SessionErrorCode,
+    message: string,
+    close: 'unauthorized' | 'forbidden' | 'tooMany',
+  ): void => {
+    ctx.send(session, { type: 'error', code, message })
+    ctx.close(session, close, message)
+    ctx.log('warn', 'session.refused', { session, code, message })
+  }
+
+  const giveBack = (node: Node, keep: (taskId: string) => boolean, fault: Fault, why: string): void => {
+    for (const attempt of [...node.held.values()]) {
+      if (!keep(attempt.task_id))
+        ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
+    }
+  }
+
+  /** Keeps what both sides know of, drops what the node should stop, takes back what it does not name. */
+  const reconcile = (node: Node, hello: Hello) => {
+    const named = new Map(hello.running.map((r) => [`${r.attempt} ${r.task_id}`, r]))
+    const resumed = []
+    const dropped = []
+    for (const { task_id, attempt } of named.values()) {
+      const open = node.held.get(task_id)
+      if (open?.attempt === attempt) {
+        ledger.accept(open) // it has the task, so it took it
+        resumed.push({ task_id, attempt })
+      } else dropped.push({ task_id, attempt })
+    }
+    const kept = new Set(resumed.map((r) => r.task_id))
+    // What it never accepted may never have reached it.
+    giveBack(
+      node,
+      (taskId) => kept.has(taskId) || node.held.get(taskId)?.accepted_ms === null,
+      'node',
+      'the node came back without it',
+    )
+    giveBack(node, (taskId) => kept.has(taskId), 'network', 'the session ended before the node had accepted it')
+    return { resumed, dropped }
+  }
+
+  const settle = (session: Session, verdict: Verdict, message: { task_id: string; attempt: number }): void => {
+    const { task_id, attempt } = message
+    switch (verdict.is) {
+      case 'settled':
+        return ctx.send(session.id, { type: 'task.settled', task_id, attempt, status: verdict.status })
+      case 'too_large':
+        return ctx.send(session.id, {
+          type: 'error',
+          code: 'invalid_message',
+          message: `output: is larger than ${verdict.limit} bytes, the most that is stored; fail the task instead`,
+          task_id,
+          attempt,
+        })
+      case 'stale':
+        return notYours(session, 'stale_attempt', message)
+      case 'not_holder':
+        return notYours(session, 'not_holder', message)
+    }
+  }
+  const notYours = (
+    session: Session,
+    code: 'stale_attempt' | 'not_holder',
+    { task_id, attempt }: { task_id: string; attempt: number },
+  ): void =>
+    ctx.send(session.id, {
+      type: 'error',
+      code,
+      message:
+        code === 'stale_attempt'
+          ? 'this attempt is no longer yours: stop working on it'
+          : 'this attempt was never yours',
+      task_id,
+      attempt,
+    })
+
+  const accepted = (session: Session, nodeId: string, message: { task_id: string; attempt: number }): void => {
+    const row =
+      ledger.heldBy(nodeId, message.task_id, message.attempt) ??
+      ledger.find(nodeId, message.task_id, message.attempt).row
+    if (row === undefined) return notYours(session, 'not_holder', message)
+    if (!ledger.accept(row)) notYours(session, 'stale_attempt', message)
+  }
+
+  return {
+    hello(sessionId: number, hello: Hello, key: string): void {
+      const known = registry.nodes.get(hello.node_id)
+      // Mostly it is written as it was proven; to read it anew costs a tenth of the whole hello.
+      const provenKey =
+        known === undefined ? null : known.row.public_key === key ? key : normalizeKey(known.row.public_key)
+      if (provenKey !== null && provenKey !== key) {
+        return refuseHello(
+          sessionId,
+          'key_mismatch',
+          `node_id: ${hello.node_id} belongs to another key; use that key, or another node_id`,
+          'forbidden',
+        )
+      }
+      if (hello.max_concurrent_tasks > options.maxNodeSlots) {
+        return refuseHello(
+          sessionId,
+          'invalid_message',
+          `max_concurrent_tasks: must be at most ${options.maxNodeSlots} here`,
+          'unauthorized',
+        )
+      }
+      if (known === undefined && registry.nodes.size >= options.maxNodes) {
+        return refuseHello(
+          sessionId,
+          'rate_limited',
+          `the service has ${options.maxNodes} nodes, the most it takes`,
+          'tooMany',
+        )
+      }
+      const past = known?.row ?? NO_HISTORY
+      // Column by column: an object that is spread together has a hidden class of its own, half a kilobyte for each node.
+      const row: NodeRow = {
+        node_id: hello.node_id,
+        endpoint: hello.endpoint,
+        public_key: provenKey === null || known === undefined ? key : known.row.public_key,
+        key_proven: 1,
+        node_address: hello.node_address ?? known?.row.node_address ?? null,
+        status: hello.status,
+        supported_models: JSON.stringify(hello.supported_models),
+        performance_score: hello.performance_score,
+        max_concurrent_tasks: hello.max_concurrent_tasks,
+        transport: 'websocket',
+        agent: hello.agent ?? null,
+        last_heartbeat: toSeconds(ctx.wall),
+        last_seen_ms: ctx.now,
+        successes: past.successes,
+        failures: past.failures,
+        mean_seconds: past.mean_seconds,
+        failures_in_row: past.failures_in_row,
+        cooled_until_ms: past.cooled_until_ms,
+        drained: past.drained,
+      }
+      const node = registry.save(row, ctx.now)
+      if (node.session !== null) {
+        ctx.close(node.session.id, 'replaced', 'replaced by a newer session of the same node')
+        ctx.log('info', 'session.replaced', { session: node.session.id, node_id: hello.node_id })
+      }
+      registry.attach(node, { id: sessionId, draining: false, stalled: false })
+      comeback.opened(node)
+      registry.setTakeBack(node, null)
+      const { resumed, dropped } = reconcile(node, hello)
+      registry.touch(node)
+      ctx.send(sessionId, {
+        type: 'session.welcome',
+        session_id: String(sessionId),
+        heartbeat_interval: options.heartbeatInterval / 1000,
+        accept_timeout: options.acceptTimeout / 1000,
+        reconnect_grace: options.reconnectGrace / 1000,
+        max_message_bytes: options.maxMessageBytes,
+        resumed,
+        dropped,
+      })
+      ctx.log('info', 'session.opened', {
+        session: sessionId,
+        node_id: hello.node_id,
+        models: hello.supported_models.join(','),
+        slots: hello.max_concurrent_tasks,
+        resumed: resumed.length,
+        dropped: dropped.length,
+        agent: hello.agent ?? null,
+      })
+    },
+
+    /** A message of the session that a node has now; those of one that was replaced are not read. */
+    message(sessionId: number, message: Exclude<NodeMessage, Hello>): void {
+      const node = registry.sessions.get(sessionId)
+      const session = node?.session
+      if (node == null || session == null) return
+      registry.sawNode(node, ctx.now, ctx.wall)
+      const nodeId = node.row.node_id
+      switch (message.type) {
+        case 'node.heartbeat':
+          session.stalled = false
+          if (message.status != null) registry.declare(node, message.status)
+          registry.touch(node)
+          return ctx.send(sessionId, { type: 'node.heartbeat_ack', server_time: toSeconds(ctx.wall) })
+        case 'task.output': {
+          // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
+          accepted(session, nodeId, message)
+          if (ledger.heldBy(nodeId, message.task_id, message.attempt) !== undefined)
+            ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
+          return
+        }
+        case 'task.accept':
+          return accepted(session, nodeId, message)
+        case 'task.reject': {
+          const { row } = ledger.find(nodeId, message.task_id, message.attempt)
+          if (row === undefined) return notYours(session, 'not_holder', message)
+          const attempt = ledger.openOf(row)
+          if (attempt === undefined) return notYours(session, 'stale_attempt', message)
+          // What was accepted can no longer be rejected: to give up then is to fail, and counts.
+          if (attempt.accepted_ms === null) ledger.giveBack(attempt, 'rejected', null, `rejected: ${message.reason}`)
+          else ledger.giveBack(attempt, 'failed', 'node', `rejected after it was accepted: ${message.reason}`)
+          return
+        }
+        case 'task.complete':
+          return settle(
+            session,
+            ledger.complete(nodeId, message.task_id, message.attempt, {
+              output: message.output,
+              confidence: message.confidence,
+              usage: message.usage ?? null,
+            }),
+            message,
+          )
+        case 'task.fail':
+          return settle(
+            session,
+            ledger.failAttempt(nodeId, message.task_id, message.attempt, message.error, message.retryable),
+            message,
+          )
+        case 'session.drain':
+          session.draining = true
+          registry.touch(node)
+          registry.markLanes(node)
+          ctx.lightened.add(node)
+          ctx.log('info', 'session.drains', { session: sessionId, node_id: nodeId, holds: node.held.size })
+          return
+        default:
+          never(message)
+      }
+    },
+
+    seen(sessionId: number): void {
+      const node = registry.sessions.get(sessionId)
+      if (node !== undefined) registry.sawNode(node, ctx.now, ctx.wall)
+    },
+
+    disconnect(sessionId: number, returned: boolean): void {
+      const node = registry.sessions.get(sessionId)
+      if (node === undefined) return // replaced, or never welcomed
+      registry.attach(node, null)
+      registry.markLanes(node)
+      if (returned) giveBack(node, () => false, 'node', 'the node left')
+      else {
+        const shelter = comeback.shelter()
+        const at = shelter ?? ctx.now + options.reconnectGrace
+        registry.setTakeBack(node, at, shelter === null ? 'network' : 'coordinator')
+        ctx.wake(at)
+      }
+      ctx.log('info', 'session.closed', { session: sessionId, node_id: node.row.node_id, holds: node.held.size })
+    },
+
+    /** Takes back what an absent node holds whose grace is over. */
+    takeBack(node: Node): void {
+      const fault = node.takeBackFault
+      registry.setTakeBack(node, null)
+      giveBack(
+        node,
+        () => false,
+        fault,
+        fault === 'coordinator' ? 'the node did not come back after the coordinator was down' : 'the node was lost',
+      )
+    },
+  }
+}

@@ -1,0 +1,58 @@
+import { toSeconds } from '../../lib/clock.js'
+import type { Node } from '../nodes/registry.js'
+import type { Context } from '../context.js'
+
+/** So many nodes that come back within a step mean that others are on their way, or wait to be heard. */
+const MANY = 10
+/** The grace after a start goes on for at most so many times `restart_grace`. */
+const MOST = 4
+
+export type Comeback = ReturnType<typeof createComeback>
+
+/**
+ * How long what nodes hold is kept for them after a start of the coordinator: for `restart_grace`, and while many of them
+ * are just coming back for half of it more, again and again. Where thousands come back at once they have to queue, and none
+ * may lose its work to that. Where few do, it is `restart_grace` and no longer.
+ */
+export function createComeback(ctx: Context) {
+  const { registry, options } = ctx
+  const step = options.restartGrace / 2
+  const limit = ctx.now + MOST * options.restartGrace
+  /** When the last MANY came back, service clock, ms. */
+  const times: number[] = []
+  /** How long it goes on as of now. */
+  let until = 0
+
+  const goesOn = (): boolean => times.length === MANY && ctx.now - (times[0] ?? 0) <= step && ctx.now < limit
+
+  return {
+    /** Call when a session was opened, with its node as it was before. */
+    opened(node: Node): void {
+      if (node.takeBackAt === null || node.takeBackFault !== 'coordinator') return
+      times.push(ctx.now)
+      if (times.length > MANY) times.shift()
+    },
+
+    /**
+     * Until when a node whose session ends now keeps its tasks while others are still coming back, because it has to queue
+     * with them once more; null when they are not.
+     */
+    shelter: (): number | null => (goesOn() ? Math.min(limit, ctx.now + Math.max(step, options.reconnectGrace)) : null),
+
+    /** Until when the grace goes on that is over now, ms of the service clock; null when it does not. */
+    extend(): number | null {
+      if (until > ctx.now) return until
+      if (!goesOn()) return null
+      const before = until
+      ctx.undo.push(() => {
+        until = before
+      })
+      until = Math.min(limit, ctx.now + step)
+      // Else the clock would end what the node may still resume.
+      ctx.store.attempts.extendLeases(until)
+      registry.extendLeases(until)
+      ctx.log('info', 'restart_grace.extended', { seconds: toSeconds(until - ctx.now), away: registry.away.size })
+      return until
+    },
+  }
+}

@@ -1,0 +1,227 @@
+import type { TaskRow } from '../../store/schema.js'
+import type { TaskStatus } from '../../rules/lifecycle.js'
+import type { ClientAnswer } from '../../wire/client.js'
+import type { WatchingHooks } from '../context.js'
+import { createTexts, textFrom } from './stream-buffers.js'
+
+/** The most tasks one session may watch. */
+export const MAX_WATCHES = 10_000
+/** The most watches of all sessions together. */
+const MAX_ALL_WATCHES = 1_000_000
+/** What the texts of all streamed attempts may take together, in bytes. */
+const MAX_TEXT_BYTES = 64 * 1024 * 1024
+
+/** What one session wants of one task, and how much of its text it has. */
+interface Watch {
+  output: boolean
+  attempt: number
+  /** UTF-16 units. */
+  offset: number
+}
+
+export interface WatchingParts {
+  task(taskId: string): TaskRow | undefined
+  send(session: number, message: ClientAnswer): void
+  undo(step: () => void): void
+  /** The longest text that is kept of an attempt, in UTF-16 units. */
+  maxOutput: number
+}
+
+export type Watching = ReturnType<typeof createWatching>
+
+/**
+ * Who watches which task, in memory only: who comes back watches again. While nothing is watched it costs nothing. What a turn
+ * changes here is taken back with the turn, and what it tells is an effect like every other: durable first.
+ */
+export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
+  /** The watches of each task, by session. */
+  const watched = new Map<string, Map<number, Watch>>()
+  /** The tasks of each session. */
+  const tasksOf = new Map<number, Set<string>>()
+  let watches = 0
+  const texts = createTexts(maxOutput, MAX_TEXT_BYTES, undo)
+  /** What this turn did to watched tasks; only the last of each counts. */
+  const changes = new Map<string, { status: TaskStatus; attempt: number | null }>()
+  const forgetChanges = (): void => changes.clear()
+
+  const set = (session: number, taskId: string, watch: Watch | undefined): void => {
+    const before = watched.get(taskId)?.get(session)
+    if (before === watch) return
+    if (watch !== undefined) {
+      if (before === undefined) watches++
+      setIn(watched, taskId, () => new Map<number, Watch>()).set(session, watch)
+      setIn(tasksOf, session, () => new Set<string>()).add(taskId)
+      return
+    }
+    watches--
+    const sessions = watched.get(taskId)
+    sessions?.delete(session)
+    if (sessions?.size === 0) watched.delete(taskId)
+    const tasks = tasksOf.get(session)
+    tasks?.delete(taskId)
+    if (tasks?.size === 0) tasksOf.delete(session)
+  }
+  const change = (session: number, taskId: string, watch: Watch | undefined): void => {
+    const before = watched.get(taskId)?.get(session)
+    undo(() => set(session, taskId, before))
+    set(session, taskId, watch)
+  }
+
+  /** Sends what the session does not have of a text. */
+  const catchUp = (session: number, taskId: string, watch: Watch): void => {
+    const text = texts.get(taskId)
+    if (text === undefined || text.next === null) return
+    const piece = textFrom(text.text, watch.attempt === text.attempt ? watch.offset : 0)
+    if (piece !== null) move(session, taskId, watch, text.attempt, piece)
+  }
+  const move = (
+    session: number,
+    taskId: string,
+    watch: Watch,
+    attempt: number,
+    piece: { offset: number; delta: string },
+  ): void => {
+    const { attempt: lastAttempt, offset: lastOffset } = watch
+    undo(() => {
+      watch.attempt = lastAttempt
+      watch.offset = lastOffset
+    })
+    watch.attempt = attempt
+    watch.offset = piece.offset + piece.delta.length
+    send(session, { type: 'task.output', task_id: taskId, attempt, ...piece })
+  }
+
+  const wantsOutput = (taskId: string): boolean => {
+    if (watched.size === 0) return false
+    for (const watch of watched.get(taskId)?.values() ?? []) if (watch.output) return true
+    return false
+  }
+
+  const hooks: WatchingHooks = {
+    changed(taskId, status, attempt) {
+      if (status !== 'in_progress' && texts.size() > 0) texts.end(taskId)
+      if (watched.size === 0 || !watched.has(taskId)) return
+      if (changes.size === 0) undo(forgetChanges)
+      changes.set(taskId, { status, attempt })
+    },
+    streams(taskId, attempt) {
+      if (!wantsOutput(taskId)) return false
+      texts.begin(taskId, attempt)
+      return true
+    },
+    output(taskId, attempt, seq, delta) {
+      if (watched.size === 0 && texts.size() === 0) return
+      // Nobody wanted it when it was assigned; who came in time for its beginning gets it all the same.
+      if (seq === 0 && texts.get(taskId)?.attempt !== attempt && wantsOutput(taskId)) texts.begin(taskId, attempt)
+      const text = texts.add(taskId, attempt, seq, delta)
+      if (text === null) return
+      const offset = text.text.length - delta.length
+      for (const [session, watch] of watched.get(taskId) ?? []) {
+        if (!watch.output) continue
+        // Who has all that came before gets the piece as it is: to look into the text would join its pieces every time.
+        if (watch.attempt === attempt && watch.offset === offset)
+          move(session, taskId, watch, attempt, { offset, delta })
+        else catchUp(session, taskId, watch)
+      }
+    },
+  }
+
+  return {
+    ...hooks,
+
+    /**
+     * Why the session may not watch this task too; null when it may.
+     * @param taskId null: of a task to be
+     * @param more how many watches it is about to take besides
+     */
+    refusal(
+      session: number,
+      taskId: string | null,
+      more: number,
+    ): { code: 'rate_limited' | 'unavailable'; message: string } | null {
+      const tasks = tasksOf.get(session)
+      if (taskId !== null && tasks?.has(taskId) === true) return null
+      if ((tasks?.size ?? 0) + more >= MAX_WATCHES)
+        return {
+          code: 'rate_limited',
+          message: `this session watches ${MAX_WATCHES} tasks, the most one may; wait for some to end, or watch fewer`,
+        }
+      if (watches + more >= MAX_ALL_WATCHES)
+        return {
+          code: 'unavailable',
+          message: `the service keeps ${MAX_ALL_WATCHES} watches, the most it does; watch again later`,
+        }
+      return null
+    },
+
+    /** From here on the session is told of the task, from this place in its text on. */
+    watch(session: number, taskId: string, output: boolean, from: { attempt: number; offset: number }): void {
+      const watch = { output, ...from }
+      change(session, taskId, watch)
+      if (output) catchUp(session, taskId, watch)
+    },
+
+    unwatch(session: number, taskId: string): void {
+      if (tasksOf.get(session)?.has(taskId) === true) change(session, taskId, undefined)
+    },
+
+    /** The session has ended. It is not taken back: when the turn is run again, it has ended still. */
+    leave(session: number): void {
+      for (const taskId of [...(tasksOf.get(session) ?? [])]) set(session, taskId, undefined)
+    },
+
+    /** The last of a turn before its commit: tells what it changed. */
+    tell(): void {
+      if (changes.size === 0) return
+      for (const [taskId, { status, attempt }] of changes) {
+        const sessions = watched.get(taskId)
+        if (sessions === undefined) continue
+        const message =
+          status === 'in_progress' && attempt !== null
+            ? statusMessage({ task_id: taskId, status, attempt })
+            : tellOf(task(taskId))
+        if (message === null) continue
+        for (const session of [...sessions.keys()]) {
+          send(session, message)
+          if (message.type === 'task.result') change(session, taskId, undefined)
+        }
+      }
+      changes.clear()
+    },
+  }
+}
+
+const statusMessage = ({
+  task_id,
+  status,
+  attempt,
+}: {
+  task_id: string
+  status: 'pending' | 'in_progress'
+  attempt: number
+}) => ({ type: 'task.status' as const, task_id, status, attempt })
+
+const tellOf = (task: TaskRow | undefined): ReturnType<typeof answerOf> | null =>
+  task === undefined ? null : answerOf(task)
+
+/** What there is to say of a task: its result, or where it stands. */
+export function answerOf(task: TaskRow): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
+  const { task_id, status, attempt, error } = task
+  if (status === 'pending' || status === 'in_progress') return statusMessage({ task_id, status, attempt })
+  const result =
+    task.output === null
+      ? null
+      : {
+          output: task.output,
+          confidence: task.confidence,
+          completed_at: task.completed_at,
+          inference_node_id: task.inference_node_id,
+        }
+  return { type: 'task.result', task_id, status, result, error }
+}
+
+function setIn<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key)
+  if (value === undefined) map.set(key, (value = make()))
+  return value
+}

@@ -1,0 +1,98 @@
+import { textLength, type NewTask } from '../../store/tasks.js'
+import type { TaskRow } from '../../store/schema.js'
+import type { Lane } from '../../rules/models.js'
+import type { Context } from '../context.js'
+
+/** So many lanes are remembered as empty; more are forgotten and looked at again. */
+const MAX_CLEAR = 10_000
+
+/** What is kept in memory of tasks that have just begun to wait, so that most are assigned without being read again. */
+const MAX_RECENT = 4096
+/** The texts of them, in UTF-16 units. */
+const MAX_RECENT_LENGTH = 8 * 1024 * 1024
+/** And no longer than this, ms. */
+const KEPT_FOR = 10_000
+
+export type Queue = ReturnType<typeof createQueue>
+
+/** What memory knows of the tasks that wait. They themselves are rows. */
+export function createQueue(ctx: Context) {
+  const { store, registry, options } = ctx
+  /** Lanes in which no task waits. A lane that is not in it may be empty as well. */
+  const clear = new Set<Lane>()
+
+  const count = (user: string, by: 1 | -1): void => {
+    const n = (ctx.pendingPerUser?.get(user) ?? 0) + by
+    if (n > 0) ctx.pendingPerUser?.set(user, n)
+    else ctx.pendingPerUser?.delete(user)
+  }
+
+  /** Tasks that wait for their first attempt, as they were written; the oldest first. What is in them never changes. */
+  const recent = new Map<string, { task: NewTask; length: number }>()
+  let recentLength = 0
+  const drop = (taskId: string): NewTask | undefined => {
+    const kept = recent.get(taskId)
+    if (kept === undefined) return undefined
+    recent.delete(taskId)
+    recentLength -= kept.length
+    return kept.task
+  }
+
+  return {
+    /** A task was written as pending: what it says is kept, while there is room. */
+    keep(task: NewTask) {
+      drop(task.task_id)
+      const length = textLength(task)
+      // Those that wait longest are the next: they stay, but for some that nobody serves.
+      for (const [taskId, { task: oldest }] of recent) {
+        if (ctx.now - oldest.queued_ms < KEPT_FOR) break
+        drop(taskId)
+      }
+      if (recent.size >= MAX_RECENT || recentLength + length > MAX_RECENT_LENGTH) return
+      recent.set(task.task_id, { task, length })
+      recentLength += length
+    },
+
+    /** What was kept of a task that is ready for its first attempt, and is no longer. */
+    takeKept({ task_id, attempt }: { task_id: string; attempt: number }): NewTask | undefined {
+      const task = drop(task_id)
+      return attempt === 0 ? task : undefined
+    },
+
+    /** A task waits: dispatch looks at its lanes, and the loop wakes for it in time. */
+    joined(task: Pick<TaskRow, 'model_name' | 'model_type'>) {
+      for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) {
+        clear.delete(lane)
+        registry.dirtyLanes.add(lane)
+      }
+      ctx.wake(ctx.now + options.starvationAfter)
+      if (options.maxQueueTime > 0) ctx.wake(ctx.now + options.maxQueueTime)
+    },
+
+    /** Whether memory knows that no task waits in a lane. */
+    isKnownClear: (lane: Lane): boolean => clear.has(lane),
+
+    /** Whether no task waits in a lane. Reads one row where memory does not know. */
+    isClear(lane: Lane): boolean {
+      if (clear.has(lane)) return true
+      if (store.tasks.ready(lane, null, 0).length > 0) return false
+      if (clear.size >= MAX_CLEAR) clear.clear()
+      clear.add(lane)
+      return true
+    },
+
+    /** Counts a task of a user that waits now (1), or no longer (-1). */
+    countFor(user: string, by: 1 | -1) {
+      if (ctx.pendingPerUser === null) return
+      count(user, by)
+      ctx.undo.push(() => count(user, by === 1 ? -1 : 1))
+    },
+
+    /** A transaction was undone: what was learned in it may not be so. */
+    forget() {
+      clear.clear()
+      recent.clear()
+      recentLength = 0
+    },
+  }
+}

@@ -1,0 +1,142 @@
+import { toSeconds } from '../../lib/clock.js'
+import { createIds } from '../../lib/ids.js'
+import { done, refuse, type Outcome } from '../../lib/result.js'
+import { textLength, type NewTask } from '../../store/tasks.js'
+import type { TaskRow } from '../../store/schema.js'
+import { modelKey } from '../../rules/models.js'
+import type { Submission } from '../../wire/rest.js'
+import type { Context } from '../context.js'
+import type { Submitted } from '../operations.js'
+import type { Queue } from './pending.js'
+
+/** Room that everything but the texts takes in a `task.assign` message, in bytes. */
+const ASSIGN_OVERHEAD = 2048
+
+export type Intake = ReturnType<typeof createIntake>
+
+/**
+ * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
+ * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
+ */
+export function createIntake(ctx: Context, queue: Queue) {
+  const { store, options } = ctx
+  /** Taken in this turn and not written yet, by task id, in order. */
+  const fresh = new Map<string, NewTask>()
+  /** Nothing is put off: after an insert failed, so that the operation is found that it belongs to. */
+  let atOnce = false
+
+  const newId = createIds()
+
+  const insert = (task: NewTask): void => {
+    store.tasks.insert(task)
+    queue.keep(task)
+    queue.joined(task)
+  }
+
+  const submitOne = (s: Submission): Outcome<Submitted> => {
+    const known = s.task_id === null ? undefined : (fresh.get(s.task_id) ?? store.tasks.get(s.task_id))
+    if (known !== undefined) {
+      return sameSubmission(known, s)
+        ? done({ task_id: known.task_id, status: known.status })
+        : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
+    }
+    if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
+    if (store.tasks.counts.pending + fresh.size >= options.maxPendingTasks)
+      return refuse('queue_full', 'the queue is full; submit again later')
+    if (options.maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(s.user_address) ?? 0) >= options.maxPendingPerUser) {
+      return refuse(
+        'rate_limited',
+        `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
+      )
+    }
+    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD)) {
+      return refuse(
+        'too_large',
+        `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD} bytes as JSON`,
+      )
+    }
+    const at = toSeconds(ctx.wall)
+    const task: NewTask = {
+      task_id: s.task_id ?? newId(),
+      user_address: s.user_address,
+      user_input: s.user_input,
+      context: s.context,
+      fee: s.fee,
+      nonce: s.nonce,
+      infer_fee: s.infer_fee,
+      max_infer_time: s.max_infer_time,
+      model_type: ctx.models.familyOf(s.model_name),
+      model_name: s.model_name,
+      model_key: modelKey(s.model_name),
+      signed_tx: s.signed_tx,
+      signer_public_key: s.signer_public_key,
+      status: 'pending',
+      attempt: 0,
+      created_at: at,
+      updated_at: at,
+      queued_ms: ctx.now,
+      queue_rank: s.infer_fee,
+      inference_node_id: null,
+    }
+    if (atOnce) insert(task)
+    else fresh.set(task.task_id, task)
+    queue.countFor(task.user_address, 1)
+    ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
+    return done({ task_id: task.task_id, status: 'pending' })
+  }
+
+  return {
+    submit: (tasks: readonly Submission[]) => tasks.map(submitOne),
+    insert,
+
+    /** What this turn has taken and not written, in the order of its coming: the caller writes it. */
+    take(): readonly NewTask[] {
+      if (fresh.size === 0) return []
+      const tasks = [...fresh.values()]
+      fresh.clear()
+      return tasks
+    },
+
+    /** Writes what this turn has taken as pending: before anything reads tasks. */
+    write() {
+      if (fresh.size === 0) return
+      for (const task of fresh.values()) insert(task)
+      fresh.clear()
+    },
+
+    /** The turn was undone. */
+    forget() {
+      fresh.clear()
+    },
+
+    /** Runs a turn that puts nothing off. */
+    withoutDelay<T>(turn: () => T): T {
+      atOnce = true
+      try {
+        return turn()
+      } finally {
+        atOnce = false
+      }
+    },
+  }
+}
+
+const sameSubmission = (task: NewTask | TaskRow, s: Submission): boolean =>
+  task.user_address === s.user_address &&
+  task.user_input === s.user_input &&
+  task.context === s.context &&
+  task.fee === s.fee &&
+  task.nonce === s.nonce &&
+  task.infer_fee === s.infer_fee &&
+  task.max_infer_time === s.max_infer_time &&
+  task.model_name === s.model_name &&
+  task.signed_tx === s.signed_tx &&
+  task.signer_public_key === s.signer_public_key
+
+/** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
+function assignBytesAbove(s: Submission, limit: number): boolean {
+  if (textLength(s) * 6 <= limit) return false
+  return (
+    [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
+  )
+}

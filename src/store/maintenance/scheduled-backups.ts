@@ -1,0 +1,163 @@
+import type Database from 'better-sqlite3'
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
+import { basename, extname, join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { TimeSource } from '../../lib/clock.js'
+import type { CheckAnswer } from './check-thread.js'
+import type { Finding } from './check.js'
+import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
+import { StoreError } from '../open.js'
+
+/** After a failure the next try is not later than this, ms. */
+const RETRY = 600_000
+/** The longest a timer of Node waits, ms. */
+const LONGEST_TIMER = 2 ** 31 - 1
+/** What must stay free on the disk beside the backup, bytes: it may be the database's own. */
+const SPARE = 64 * 1024 * 1024
+
+export interface Backups {
+  /** Begins: the first one when the newest is older than the interval. */
+  start(): void
+  /** Ends; one that is being made is abandoned and leaves nothing behind. Never rejects. */
+  stop(): Promise<void>
+}
+
+export interface BackupsParts {
+  /** The service's own connection: only what it writes itself does not begin the copy anew. */
+  db: Database.Database
+  dir: string
+  /** ms */
+  interval: number
+  keep: number
+  log: Record<'info' | 'warn', (fields: Record<string, unknown>, text: string) => void>
+  time: TimeSource
+}
+
+class Abandoned extends Error {}
+
+/** The backups that a running service makes by itself: one after another, each verified; a failure is only told. */
+export function createBackups({ db, dir, interval, keep, log, time }: BackupsParts): Backups {
+  const stem = basename(db.name, extname(db.name))
+  const pattern = new RegExp(
+    `^${stem.replace(/[^\w]/g, '\\$&')}-\\d{4}-\\d\\d-\\d\\dT\\d\\d-\\d\\d-\\d\\d\\.\\d{3}Z\\.db(\\.partial)?$`,
+  )
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> | null = null
+  const stopping = new AbortController()
+
+  /** Finished backups in the folder, oldest first; unfinished ones of a process that was killed are removed. */
+  const found = (): string[] => {
+    const names = readdirSync(dir).filter((name) => pattern.test(name))
+    for (const name of names) if (name.endsWith('.partial')) removeCopy(join(dir, name))
+    return names.filter((name) => !name.endsWith('.partial')).sort()
+  }
+
+  const refuseFullDisk = async (): Promise<void> => {
+    const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
+    const { bavail, bsize } = await statfs(dir)
+    if (bavail * bsize < bytes + SPARE)
+      throw new StoreError(
+        `${dir}: a backup needs ${bytes + SPARE} bytes and ${bavail * bsize} are free; make room, or lower backup_keep`,
+      )
+  }
+
+  const make = async (): Promise<void> => {
+    const began = time.monotonic()
+    mkdirSync(dir, { recursive: true })
+    found()
+    await refuseFullDisk()
+    const file = join(dir, `${stem}-${stampOf(time.wall())}.db`)
+    const partial = `${file}.partial`
+    const bytes = await copyDatabase({ db, to: partial, heed, verify: (copy) => checkAside(copy, stopping.signal) })
+    renameSync(partial, file)
+    syncFolder(dir)
+    const old = found().filter((name) => join(dir, name) !== file)
+    const removed = old.slice(0, Math.max(0, old.length - (keep - 1)))
+    for (const name of removed) rmSync(join(dir, name))
+    log.info(
+      {
+        event: 'backup.made',
+        file,
+        bytes,
+        seconds: Math.round(time.monotonic() - began) / 1000,
+        removed: removed.length,
+      },
+      'backup made',
+    )
+  }
+  const heed = (): void => {
+    if (stopping.signal.aborted) throw new Abandoned('the service stops')
+  }
+
+  const makeAndTell = async (): Promise<void> => {
+    try {
+      await make()
+      schedule(interval)
+    } catch (error) {
+      if (error instanceof Abandoned) return
+      log.warn(
+        { event: 'backup.failed', dir, error: error instanceof Error ? error.message : String(error) },
+        'no backup was made',
+      )
+      schedule(Math.min(interval, RETRY))
+    }
+  }
+
+  const schedule = (ms: number): void => {
+    if (stopping.signal.aborted) return
+    timer = setTimeout(
+      () => {
+        if (ms > LONGEST_TIMER) schedule(ms - LONGEST_TIMER)
+        else running = makeAndTell()
+      },
+      Math.min(ms, LONGEST_TIMER),
+    )
+  }
+
+  /** How long until the next one is due, ms. */
+  const untilDue = (): number => {
+    mkdirSync(dir, { recursive: true })
+    const newest = found()
+      .at(-1)
+      ?.slice(stem.length + 1, -'.db'.length)
+    if (newest === undefined) return 0
+    const made = Date.parse(newest.replace(/T(\d\d)-(\d\d)-/, 'T$1:$2:'))
+    return Math.min(interval, Math.max(0, made + interval - time.wall()))
+  }
+
+  return {
+    start() {
+      try {
+        schedule(untilDue())
+      } catch {
+        schedule(0) // whatever is wrong with the folder, the try says it
+      }
+    },
+    async stop() {
+      stopping.abort()
+      clearTimeout(timer)
+      await running
+    },
+  }
+}
+
+/** Checks a file in a thread of its own: it takes as long as reading the file does. */
+function checkAside(file: string, signal: AbortSignal): Promise<Finding[]> {
+  return new Promise((settle, reject) => {
+    const thread = new Worker(new URL('./check-thread.js', import.meta.url), { workerData: file })
+    const abandon = (): void => {
+      reject(new Abandoned('the service stops'))
+      void thread.terminate()
+    }
+    signal.addEventListener('abort', abandon, { once: true })
+    thread.once('message', (answer: CheckAnswer) =>
+      'error' in answer ? reject(new StoreError(answer.error)) : settle(answer.findings),
+    )
+    thread.once('error', reject)
+    thread.once('exit', () => {
+      signal.removeEventListener('abort', abandon)
+      reject(new StoreError(`${file}: the check ended without an answer`)) // changes nothing after an answer
+    })
+  })
+}
