@@ -12,7 +12,7 @@ test('a backlog of any length is worked off, and no slot stays idle while someth
     const results = given.map(
       ({ session, task_id, attempt }) =>
         world.turn({
-          op: 'message',
+          op: 'nodeMessage',
           session,
           message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 },
         }).effects,
@@ -37,7 +37,7 @@ test('hundreds of tasks that a node rejects do not keep it from those behind the
       given.push(
         ...assigned(
           world.turn({
-            op: 'message',
+            op: 'nodeMessage',
             session: 1,
             message: { type: 'task.reject', task_id, attempt, reason: 'too big' },
           }).effects,
@@ -98,7 +98,7 @@ test('one row that somebody has changed by hand stops no deadline of others', ()
   world.submit(1, { task_id: 'other', max_infer_time: 10 })
   const given = assigned(world.turn(world.hello(1, 'a', 3)).effects)
   for (const { task_id, attempt } of given)
-    world.turn({ op: 'message', session: 1, message: { type: 'task.accept', task_id, attempt } })
+    world.turn({ op: 'nodeMessage', session: 1, message: { type: 'task.accept', task_id, attempt } })
   world.db.exec(
     "UPDATE inference_tasks SET status = 'failed' WHERE task_id = 'changed'; DELETE FROM inference_tasks WHERE task_id = 'deleted'",
   )
@@ -115,7 +115,7 @@ test('a lane that others leave no look for is not forgotten', () => {
   world.submit(1, { task_id: 'quiet', model_name: 'gemma', infer_fee: 1 })
   const loud = world.hello(1, 'loud', 300)
   const gemma = world.hello(2, 'gemma-node', 1)
-  if (gemma.op === 'hello') gemma.hello.supported_models = ['gemma']
+  if (gemma.op === 'nodeHello') gemma.hello.supported_models = ['gemma']
   const given = [...assigned(world.turn(loud, gemma).effects), ...assigned(world.wakes(20))]
   expect(given).toHaveLength(201)
   expect(given.map((g) => g.task_id)).toContain('quiet')
@@ -124,7 +124,7 @@ test('a lane that others leave no look for is not forgotten', () => {
 test('a lane is not forgotten either when both are submitted to in one turn', () => {
   const world = coreWorld()
   const gemma = world.hello(2, 'gemma-node', 1)
-  if (gemma.op === 'hello') gemma.hello.supported_models = ['gemma']
+  if (gemma.op === 'nodeHello') gemma.hello.supported_models = ['gemma']
   world.turn(world.hello(1, 'loud', 300), gemma)
   const given = [...assigned(world.submitMixed(130).effects), ...assigned(world.wakes(20))]
   expect(given).toHaveLength(131)

@@ -53,14 +53,16 @@ test('more than 1,000 submissions without an answer are rate_limited, and the se
   await until(() => client.inbox.filter((m) => m.type === 'error').length === 250, '250 errors')
   for (const m of client.inbox.filter((e) => e.type === 'error'))
     expect(m).toMatchObject({ code: 'rate_limited', ref: expect.stringMatching(/^e/) })
-  expect(said.map((o) => (o.op === 'submissions' ? o.list.length : o.op))).toEqual([250, 250, 250, 250])
+  expect(said.map((o) => (o.op === 'clientSubmissions' ? o.list.length : o.op))).toEqual([250, 250, 250, 250])
   sessions.deliver([
     { session: 1, message: { type: 'task.submitted', ref: 'a0', task_id: 'A', status: 'pending' } },
     { session: 1, message: { type: 'error', code: 'conflict', message: '', ref: 'a1' } },
   ])
   client.socket.send(frameOf(3, 'f'))
   await client.next('error', { ref: 'f2' })
-  expect(said.slice(4).map((o) => (o.op === 'submissions' ? o.list.map((s) => s.ref) : o.op))).toEqual([['f0', 'f1']])
+  expect(said.slice(4).map((o) => (o.op === 'clientSubmissions' ? o.list.map((s) => s.ref) : o.op))).toEqual([
+    ['f0', 'f1'],
+  ])
 })
 
 test('submissions of a frame are one operation, and the order of the frame is kept', async () => {
@@ -74,9 +76,9 @@ test('submissions of a frame are one operation, and the order of the frame is ke
     submission({ ref: '4' }),
   )
   expect(await client.next('error')).toMatchObject({ ref: '2', code: 'invalid_message' })
-  expect(said.map((o) => (o.op === 'submissions' ? o.list.map((s) => s.ref).join() : o.op))).toEqual([
+  expect(said.map((o) => (o.op === 'clientSubmissions' ? o.list.map((s) => s.ref).join() : o.op))).toEqual([
     '1,3',
-    'client',
+    'clientMessage',
     '4',
   ])
 })

@@ -242,9 +242,9 @@ test('output alone commits nothing beyond the accept it implies', () => {
   if (given === undefined) throw new Error('nothing was assigned')
   const { task_id, attempt } = given
   const say = (seq: number) =>
-    world.turn({ op: 'message', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta: 'x' } })
+    world.turn({ op: 'nodeMessage', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta: 'x' } })
   world.turn({
-    op: 'client',
+    op: 'clientMessage',
     session: 2,
     message: { type: 'task.watch', task_id, watch: 'output', attempt: null, offset: 0 },
   })
@@ -281,7 +281,7 @@ test('a session watches a bounded number of tasks, and what is refused is not st
     }))
   const submit = (n: number, from: number, session = 1) =>
     world
-      .turn({ op: 'submissions', session, list: list(n, from) })
+      .turn({ op: 'clientSubmissions', session, list: list(n, from) })
       .effects.map((e) => ('message' in e && e.message.type === 'error' ? e.message.code : 'submitted'))
   expect(new Set(submit(MAX_WATCHES - 1, 0))).toEqual(new Set(['submitted']))
   expect(submit(3, MAX_WATCHES).sort()).toEqual(['rate_limited', 'rate_limited', 'submitted'])
@@ -289,13 +289,13 @@ test('a session watches a bounded number of tasks, and what is refused is not st
   expect(submit(1, 50_000, 2)).toEqual(['submitted'])
   expect(
     world.turn({
-      op: 'client',
+      op: 'clientMessage',
       session: 1,
       message: { type: 'task.watch', task_id: 't50000', watch: 'result', attempt: null, offset: 0 },
     }).effects,
   ).toMatchObject([{ message: { type: 'error', code: 'rate_limited', task_id: 't50000' } }])
   expect(world.db.prepare('SELECT count(*) FROM inference_tasks').pluck().get()).toBe(MAX_WATCHES + 1)
-  world.turn({ op: 'left', session: 1 })
+  world.turn({ op: 'clientDisconnected', session: 1 })
   expect(submit(2, 60_000)).toEqual(['submitted', 'submitted'])
 })
 
@@ -306,13 +306,13 @@ test('a turn that is undone takes back the text and the place of its readers, an
     ...world.turn(world.hello(1, 'a', 1)).effects,
   ])[0] ?? { task_id: '', attempt: 0 }
   world.turn({
-    op: 'client',
+    op: 'clientMessage',
     session: 2,
     message: { type: 'task.watch', task_id, watch: 'output', attempt: null, offset: 0 },
   })
   const piece = (seq: number, delta: string) =>
     world
-      .turn({ op: 'message', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta } })
+      .turn({ op: 'nodeMessage', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta } })
       .effects.filter((e) => e.session === 2)
   world.commitsFail(diskFull)
   expect(piece(0, 'one')).toEqual([]) // its accept could not be stored
@@ -323,7 +323,7 @@ test('a turn that is undone takes back the text and the place of its readers, an
   expect(piece(1, ' two')).toMatchObject([{ message: { offset: 3, delta: ' two' } }])
   world.commitsFail(diskFull)
   const complete = {
-    op: 'message' as const,
+    op: 'nodeMessage' as const,
     session: 1,
     message: { type: 'task.complete' as const, task_id, attempt, output: 'one two', confidence: 1 },
   }

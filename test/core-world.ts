@@ -61,7 +61,7 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
       )
     },
     hello: (session: number, node_id: string, slots: number): Operation => ({
-      op: 'hello',
+      op: 'nodeHello',
       session,
       key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
       hello: v.parse(nodeMessages['session.hello'], {

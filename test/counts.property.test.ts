@@ -34,7 +34,7 @@ test.each([820861973, ...[1, 2].map(() => Math.floor(Math.random() * 1e9))])(
     const hello = (): Operation => {
       const op = world.hello(++lastSession, `n${Math.floor(random() * NODES)}`, pick([1, 2]))
       sessions.push(lastSession)
-      return op.op === 'hello'
+      return op.op === 'nodeHello'
         ? { ...op, hello: { ...op.hello, status: pick(['online', 'online', 'busy', 'maintenance']), running: [] } }
         : op
     }
@@ -46,25 +46,29 @@ test.each([820861973, ...[1, 2].map(() => Math.floor(Math.random() * 1e9))])(
       return pick<() => Operation>([
         hello,
         hello,
-        () => ({ op: 'disconnect', session: pick(sessions.length > 0 ? sessions : [0]), returned: random() < 0.3 }),
         () => ({
-          op: 'message',
+          op: 'nodeDisconnected',
+          session: pick(sessions.length > 0 ? sessions : [0]),
+          returned: random() < 0.3,
+        }),
+        () => ({
+          op: 'nodeMessage',
           session: pick(sessions.length > 0 ? sessions : [0]),
           message: { type: 'node.heartbeat', status: pick(['online', 'busy', 'maintenance', undefined]) },
         }),
         () => ({
-          op: 'message',
+          op: 'nodeMessage',
           session: pick(sessions.length > 0 ? sessions : [0]),
           message: { type: 'session.drain' },
         }),
-        () => ({ op: 'message', session, message: { type: 'task.accept', task_id, attempt } }),
+        () => ({ op: 'nodeMessage', session, message: { type: 'task.accept', task_id, attempt } }),
         () => ({
-          op: 'message',
+          op: 'nodeMessage',
           session,
           message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 },
         }),
         () => ({
-          op: 'message',
+          op: 'nodeMessage',
           session,
           message: { type: 'task.fail', task_id, attempt, error: 'e', retryable: true },
         }),

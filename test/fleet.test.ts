@@ -37,7 +37,7 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     return result.effects
   }
   const hello = (session: number, node_id: string, more: Record<string, unknown> = {}): Operation => ({
-    op: 'hello',
+    op: 'nodeHello',
     session,
     key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
     hello: v.parse(nodeMessages['session.hello'], {
@@ -86,7 +86,7 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
       expect(given).toHaveLength(n)
       turn(
         ...given.map(({ session, task_id, attempt }) => ({
-          op: 'message' as const,
+          op: 'nodeMessage' as const,
           session,
           message: { type: 'task.accept' as const, task_id, attempt },
         })),
@@ -124,7 +124,7 @@ test('after a kill 300 nodes come back late and slowly, and nothing is given aga
       ...answers,
       ...world.turn(
         ...back.map(({ session, task_id, attempt }) => ({
-          op: 'message' as const,
+          op: 'nodeMessage' as const,
           session: 1000 + session,
           message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
         })),
@@ -181,7 +181,7 @@ test('a node that is lost again while others still come back keeps its task unti
         )
   }
   for (let i = 0; i < 10; i++) come(i)
-  world.turn({ op: 'disconnect', session: 1001, returned: false })
+  world.turn({ op: 'nodeDisconnected', session: 1001, returned: false })
   world.passes(20) // reconnect_grace is 15 s
   expect(world.stats().tasks).toMatchObject({ in_progress: 30 })
   const again = world.turn(
@@ -223,17 +223,17 @@ test('a sign of life is written in the end: of a node in session every five minu
   world.turn(world.hello(1, 'a'))
   world.saved.length = 0
   for (let i = 0; i < 20; i++) {
-    world.turn({ op: 'message', session: 1, message: { type: 'node.heartbeat' } })
+    world.turn({ op: 'nodeMessage', session: 1, message: { type: 'node.heartbeat' } })
     world.passes(15)
   }
   expect(world.saved).toEqual([])
-  world.turn({ op: 'message', session: 1, message: { type: 'node.heartbeat' } })
+  world.turn({ op: 'nodeMessage', session: 1, message: { type: 'node.heartbeat' } })
   world.passes(2)
   expect(world.saved).toHaveLength(1)
-  world.turn({ op: 'message', session: 1, message: { type: 'node.heartbeat' } })
+  world.turn({ op: 'nodeMessage', session: 1, message: { type: 'node.heartbeat' } })
   world.passes(40)
   expect(world.saved).toHaveLength(1)
-  world.turn({ op: 'disconnect', session: 1, returned: false })
+  world.turn({ op: 'nodeDisconnected', session: 1, returned: false })
   world.passes(2)
   expect(world.saved).toHaveLength(2)
 })
@@ -249,7 +249,11 @@ test('of many sessions just those that are silent are closed, within two seconds
       (id) => (id * 7) % 15 === second % 15 && !(silent.has(id) && second > 30),
     )
     world.turn(
-      ...speak.map((session) => ({ op: 'message' as const, session, message: { type: 'node.heartbeat' as const } })),
+      ...speak.map((session) => ({
+        op: 'nodeMessage' as const,
+        session,
+        message: { type: 'node.heartbeat' as const },
+      })),
     )
     for (const e of world.passes(1)) if ('close' in e) closed.set(e.session, second - lastWord(e.session))
   }

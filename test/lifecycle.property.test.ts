@@ -163,7 +163,7 @@ function createWorld(dir: string) {
           running: s.remembers === 0 ? [] : remembered,
         })
         const { effects } = turn({
-          op: 'hello',
+          op: 'nodeHello',
           session,
           hello,
           key: `02${Buffer.from(node).toString('hex').padEnd(64, '0')}`,
@@ -187,7 +187,7 @@ function createWorld(dir: string) {
         const node = pick(SESSION_NODES, s.node)
         const session = live.get(node)
         live.delete(node)
-        if (session !== undefined) turn({ op: 'disconnect', session, returned: s.returned })
+        if (session !== undefined) turn({ op: 'nodeDisconnected', session, returned: s.returned })
         return
       }
       case 'say': {
@@ -200,21 +200,25 @@ function createWorld(dir: string) {
         const named = s.lie === 1 ? { ...about, attempt: about.attempt + 1 } : about
         switch (s.what) {
           case 'accept':
-            return void turn({ op: 'message', session, message: { type: 'task.accept', ...named } })
+            return void turn({ op: 'nodeMessage', session, message: { type: 'task.accept', ...named } })
           case 'output':
-            return void turn({ op: 'message', session, message: { type: 'task.output', ...named, seq: 0, delta: 'x' } })
+            return void turn({
+              op: 'nodeMessage',
+              session,
+              message: { type: 'task.output', ...named, seq: 0, delta: 'x' },
+            })
           case 'reject':
-            return void turn({ op: 'message', session, message: { type: 'task.reject', ...named, reason: 'busy' } })
+            return void turn({ op: 'nodeMessage', session, message: { type: 'task.reject', ...named, reason: 'busy' } })
           case 'complete':
             return void turn({
-              op: 'message',
+              op: 'nodeMessage',
               session,
               message: { type: 'task.complete', ...named, output: `by ${node} in ${named.attempt}`, confidence: 1 },
             })
           case 'fail':
           case 'failForGood':
             return void turn({
-              op: 'message',
+              op: 'nodeMessage',
               session,
               message: { type: 'task.fail', ...named, error: 'no', retryable: s.what === 'fail' },
             })
@@ -226,7 +230,7 @@ function createWorld(dir: string) {
         const status = (['online', 'online', 'busy', 'maintenance'] as const)[s.status]
         if (session !== undefined)
           turn({
-            op: 'message',
+            op: 'nodeMessage',
             session,
             message: { type: 'node.heartbeat', ...(status === undefined ? {} : { status }) },
           })
@@ -234,7 +238,7 @@ function createWorld(dir: string) {
       }
       case 'drain': {
         const session = live.get(pick(SESSION_NODES, s.node))
-        if (session !== undefined) turn({ op: 'message', session, message: { type: 'session.drain' } })
+        if (session !== undefined) turn({ op: 'nodeMessage', session, message: { type: 'session.drain' } })
         return
       }
       case 'poll': {
@@ -272,7 +276,7 @@ function createWorld(dir: string) {
         for (let left = s.ms; left > 0; left -= 1000) {
           t += Math.min(left, 1000)
           // Sessions beat, so that only what the steps say ends them.
-          turn(...[...live.values()].map((session): Operation => ({ op: 'seen', session })), { op: 'tick' })
+          turn(...[...live.values()].map((session): Operation => ({ op: 'nodeSeen', session })), { op: 'tick' })
         }
         return
       case 'restart':

@@ -49,14 +49,14 @@ function slowCore(took = { all: 0, commit: 0 }) {
   }
 }
 const submit: Operation = { op: 'submit', tasks: [] }
-const beat: Operation = { op: 'seen', session: 1 }
+const beat: Operation = { op: 'nodeSeen', session: 1 }
 
 test('what is at work goes before what is new, and shares its commit', async () => {
   const { turns, next } = slowCore()
   const first = await next()
   for (const o of [submit, beat, submit, beat]) turns.send(o)
   first.answer()
-  expect((await next()).operations.map((o) => o.op)).toEqual(['seen', 'seen', 'submit', 'submit'])
+  expect((await next()).operations.map((o) => o.op)).toEqual(['nodeSeen', 'nodeSeen', 'submit', 'submit'])
 })
 
 test('when submissions have waited, a commit takes few of them, and always some', async () => {
@@ -67,7 +67,7 @@ test('when submissions have waited, a commit takes few of them, and always some'
   passes(60)
   first.answer()
   const second = await next()
-  expect(second.operations.filter((o) => o.op === 'seen')).toHaveLength(96)
+  expect(second.operations.filter((o) => o.op === 'nodeSeen')).toHaveLength(96)
   expect(second.operations.filter((o) => o.op === 'submit')).toHaveLength(32)
 })
 
@@ -84,7 +84,7 @@ test('under more load than is served, submissions are refused at once and everyt
   expect(turns.overloaded()).toBe(true)
   expect(await turns.call({ op: 'submit', tasks: [] })).toMatchObject({ ok: false, code: 'unavailable' })
   turns.send({
-    op: 'submissions',
+    op: 'clientSubmissions',
     session: 7,
     list: [
       {
@@ -204,7 +204,7 @@ test('after a burst of slow commits what only reads is answered at once, and a w
   expect(read.operations.map((o) => o.op)).toEqual(['stats'])
   read.answer()
   turns.send(beat)
-  expect((await next()).operations.map((o) => o.op)).toEqual(['seen', 'seen'])
+  expect((await next()).operations.map((o) => o.op)).toEqual(['nodeSeen', 'nodeSeen'])
 })
 
 test('a wait that is far too long is refused at once, and one that has become short is no overload any more', async () => {

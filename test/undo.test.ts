@@ -12,7 +12,7 @@ test('a disk that stays full for long lets nothing out that is not stored, and l
     const effects = [
       ...world.turn(
         ...given.map(({ task_id, attempt }) => ({
-          op: 'message' as const,
+          op: 'nodeMessage' as const,
           session: 1,
           message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
         })),
@@ -31,7 +31,7 @@ test('a disk that stays full for long lets nothing out that is not stored, and l
   world.passes(1000)
   const { effects } = world.turn(
     ...given.map(({ task_id, attempt }) => ({
-      op: 'message' as const,
+      op: 'nodeMessage' as const,
       session: 1,
       message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
     })),
@@ -61,7 +61,7 @@ test('a node that drains while nothing can be written is let go when it can', ()
   world.turn(world.hello(1, 'a', 1))
   world.commitsFail(diskFull)
   world.submit(1)
-  const { effects } = world.turn({ op: 'message', session: 1, message: { type: 'session.drain' } })
+  const { effects } = world.turn({ op: 'nodeMessage', session: 1, message: { type: 'session.drain' } })
   const later = [...effects, ...world.passes(2000)]
   world.commitsFail(null)
   expect([...later, ...world.passes(2000)]).toContainEqual(expect.objectContaining({ session: 1, close: 'drained' }))
@@ -139,7 +139,7 @@ test('what is taken in goes by its fee when slots are few, and waits behind what
   expect(assigned(first.effects).map((a) => a.task_id)).toEqual(['rich', 'middle'])
   // A slot becomes free in the same turn in which a better paid task comes, and in one in which an equal one does.
   const done = (task_id: string) => ({
-    op: 'message' as const,
+    op: 'nodeMessage' as const,
     session: 1,
     message: { type: 'task.complete' as const, task_id, attempt: 1, output: 'x', confidence: 1 },
   })
@@ -158,7 +158,7 @@ test('an acceptance that the file no longer knows fails nothing else of its turn
   if (one === undefined || other === undefined) throw new Error('two tasks were not assigned')
   world.db.prepare("UPDATE attempts SET ended_ms = 1, end = 'lost' WHERE task_id = ?").run(one.task_id)
   const accept = ({ task_id, attempt }: { task_id: string; attempt: number }) => ({
-    op: 'message' as const,
+    op: 'nodeMessage' as const,
     session: 1,
     message: { type: 'task.accept' as const, task_id, attempt },
   })
@@ -191,14 +191,14 @@ test('a failure that could not be stored counts nothing, however often it is sai
   for (let i = 0; i < 4; i++) {
     world.passes(1000)
     const { effects } = world.turn({
-      op: 'message',
+      op: 'nodeMessage',
       session: 1,
       message: { type: 'task.fail', task_id, attempt, error: 'x', retryable: true },
     })
     expect(effects).toMatchObject([{ message: { type: 'error', code: 'internal' } }])
   }
   world.commitsFail(null)
-  world.turn({ op: 'message', session: 1, message: { type: 'session.drain' } })
+  world.turn({ op: 'nodeMessage', session: 1, message: { type: 'session.drain' } })
   expect(figures(world)).toEqual({ successes: 0, failures: 0, failures_in_row: 0, cooled_until_ms: 0, average: 0 })
 })
 
@@ -209,7 +209,7 @@ test('a result that could not be stored counts nothing until it is', () => {
   if (given === undefined) throw new Error('the task was not assigned')
   const { task_id, attempt } = given
   const complete = {
-    op: 'message' as const,
+    op: 'nodeMessage' as const,
     session: 1,
     message: { type: 'task.complete' as const, task_id, attempt, output: 'x', confidence: 1 },
   }
@@ -247,7 +247,7 @@ test('a result that shares its turn with an operation that fails is counted once
     signer_public_key: null,
   }
   const { outcomes } = world.turn(
-    { op: 'message', session: 1, message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 } },
+    { op: 'nodeMessage', session: 1, message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 } },
     { op: 'submit', tasks: [bad] },
   )
   expect(outcomes.map((o) => o.ok)).toEqual([true, false])
@@ -260,11 +260,11 @@ test('of a turn that failed as a whole every session is told: nodes too', () => 
     [
       world.hello(1, 'a', 1),
       {
-        op: 'message',
+        op: 'nodeMessage',
         session: 2,
         message: { type: 'task.complete', task_id: 't', attempt: 3, output: 'x', confidence: 1 },
       },
-      { op: 'client', session: 3, message: { type: 'task.cancel', task_id: 'u' } },
+      { op: 'clientMessage', session: 3, message: { type: 'task.cancel', task_id: 'u' } },
       { op: 'stats' },
     ],
     'boom',

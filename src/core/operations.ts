@@ -22,7 +22,7 @@ export type Operation =
   | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean }
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
-  | { op: 'detail'; task_id: string }
+  | { op: 'taskDetail'; task_id: string }
   | { op: 'list'; filter: TaskFilter; before: number | null; limit: number }
   | { op: 'cancel'; task_id: string }
   | { op: 'retry'; task_id: string }
@@ -32,18 +32,18 @@ export type Operation =
   | { op: 'stats' }
   | { op: 'health' }
   /** The door has verified the signature; `key` is the normalized public key. */
-  | { op: 'hello'; session: number; hello: Hello; key: string }
-  | { op: 'message'; session: number; message: Exclude<NodeMessage, Hello> }
+  | { op: 'nodeHello'; session: number; hello: Hello; key: string }
+  | { op: 'nodeMessage'; session: number; message: Exclude<NodeMessage, Hello> }
   /** A sign of life with no meaning of its own. */
-  | { op: 'seen'; session: number }
+  | { op: 'nodeSeen'; session: number }
   /** `returned`: the node closed with 1000 and gives everything back. */
-  | { op: 'disconnect'; session: number; returned: boolean }
+  | { op: 'nodeDisconnected'; session: number; returned: boolean }
   /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
-  | { op: 'submissions'; session: number; list: ClientSubmission[] }
+  | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
   /** What else a submitter's session asks for; answered by effects. */
-  | { op: 'client'; session: number; message: ClientRequest }
+  | { op: 'clientMessage'; session: number; message: ClientRequest }
   /** A submitter's session has ended: its watches are gone, nothing else changes. */
-  | { op: 'left'; session: number }
+  | { op: 'clientDisconnected'; session: number }
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
@@ -59,7 +59,7 @@ export interface Results {
   complete: null
   fail: null
   task: TaskView
-  detail: TaskDetail
+  taskDetail: TaskDetail
   list: Page
   cancel: null
   retry: null
@@ -69,13 +69,13 @@ export interface Results {
   stats: Stats
   /** `warning`: it works, and an operator should look at something. */
   health: { warning: string | null }
-  hello: null
-  message: null
-  seen: null
-  disconnect: null
-  submissions: null
-  client: null
-  left: null
+  nodeHello: null
+  nodeMessage: null
+  nodeSeen: null
+  nodeDisconnected: null
+  clientSubmissions: null
+  clientMessage: null
+  clientDisconnected: null
   tick: null
   stop: null
 }

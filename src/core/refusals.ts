@@ -1,46 +1,32 @@
-import { never } from '../lib/result.js'
 import type { Effect, Operation } from './operations.js'
 
+/** `unavailable`: it may be sent again. `internal`: the fault is ours. */
+export type RefusalCode = 'internal' | 'unavailable'
+
+type Of<Name extends Operation['op']> = Extract<Operation, { op: Name }>
+
 /**
- * What sessions are told when an operation came to nothing, so that none of them waits for ever: the one place that knows it
- * of every operation. Who calls and awaits the outcome is told by the outcome.
- * @param code `unavailable` when it may be sent again; `internal` when the fault is ours
+ * What sessions are told when an operation came to nothing, so that none of them waits for ever. Which of these an operation
+ * takes is a column of `operationTraits`. Who awaits an outcome is told by the outcome.
  */
-export function refusalEffects(o: Operation, code: 'internal' | 'unavailable', message: string): Effect[] {
-  switch (o.op) {
-    case 'hello':
-      return [{ session: o.session, close: 'tryLater', reason: message }]
-    case 'message': {
-      const named = 'task_id' in o.message ? { task_id: o.message.task_id, attempt: o.message.attempt } : {}
-      return [{ session: o.session, message: { type: 'error', code: 'internal', message, ...named } }]
-    }
-    case 'submissions':
-      return o.list.map(({ ref }) => ({ session: o.session, message: { type: 'error', code, message, ref } }))
-    case 'client':
-      return [{ session: o.session, message: { type: 'error', code, message, task_id: o.message.task_id } }]
-    case 'submit':
-    case 'register':
-    case 'heartbeat':
-    case 'poll':
-    case 'complete':
-    case 'fail':
-    case 'task':
-    case 'detail':
-    case 'list':
-    case 'cancel':
-    case 'retry':
-    case 'nodes':
-    case 'drain':
-    case 'forget':
-    case 'stats':
-    case 'health':
-    case 'seen':
-    case 'disconnect':
-    case 'left':
-    case 'tick':
-    case 'stop':
-      return []
-    default:
-      return never(o)
-  }
+export const refusals = {
+  /** Who called is told by the outcome; a sign of life and the end of a session need no answer. */
+  outcomeOnly: (): Effect[] => [],
+
+  /** A hello is never half done: the node comes again. */
+  closeSession: ({ session }: Of<'nodeHello'>, _code: RefusalCode, message: string): Effect[] => [
+    { session, close: 'tryLater', reason: message },
+  ],
+
+  tellNode({ session, message: said }: Of<'nodeMessage'>, _code: RefusalCode, message: string): Effect[] {
+    const attempt = 'task_id' in said ? { task_id: said.task_id, attempt: said.attempt } : {}
+    return [{ session, message: { type: 'error', code: 'internal', message, ...attempt } }]
+  },
+
+  tellEachSubmission: ({ session, list }: Of<'clientSubmissions'>, code: RefusalCode, message: string): Effect[] =>
+    list.map(({ ref }) => ({ session, message: { type: 'error', code, message, ref } })),
+
+  tellClient: ({ session, message: said }: Of<'clientMessage'>, code: RefusalCode, message: string): Effect[] => [
+    { session, message: { type: 'error', code, message, task_id: said.task_id } },
+  ],
 }

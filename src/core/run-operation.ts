@@ -8,6 +8,7 @@ import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
 import { createIntake } from './tasks/submissions.js'
 import { createLedger } from './tasks/attempts.js'
+import { traitsOf } from './operation-traits.js'
 import type { NodeView, Operation, Results, Stats } from './operations.js'
 import { createPolling } from './sessions/polling.js'
 import { createQueue } from './tasks/pending.js'
@@ -65,7 +66,7 @@ export function createOperate(ctx: Context, parts: OperateParts) {
   }
 
   const run = (o: Operation): Outcome<Results[keyof Results]> => {
-    if (readsRows(o)) write()
+    if (traitsOf(o).readsRows) write()
     switch (o.op) {
       case 'submit':
         return done(intake.submit(o.tasks))
@@ -85,7 +86,7 @@ export function createOperate(ctx: Context, parts: OperateParts) {
           ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
           : done({ task, begun: store.attempts.begun(o.task_id) })
       }
-      case 'detail':
+      case 'taskDetail':
         return control.detail(o.task_id)
       case 'list':
         return control.list(o.filter, o.before, o.limit)
@@ -103,25 +104,25 @@ export function createOperate(ctx: Context, parts: OperateParts) {
         return done(stats())
       case 'health':
         return parts.health()
-      case 'hello':
+      case 'nodeHello':
         sessions.hello(o.session, o.hello, o.key)
         return done(null)
-      case 'message':
+      case 'nodeMessage':
         sessions.message(o.session, o.message)
         return done(null)
-      case 'seen':
+      case 'nodeSeen':
         sessions.seen(o.session)
         return done(null)
-      case 'disconnect':
+      case 'nodeDisconnected':
         sessions.disconnect(o.session, o.returned)
         return done(null)
-      case 'submissions':
+      case 'clientSubmissions':
         clients.submissions(o.session, o.list)
         return done(null)
-      case 'client':
+      case 'clientMessage':
         clients.message(o.session, o.message)
         return done(null)
-      case 'left':
+      case 'clientDisconnected':
         parts.watching.leave(o.session)
         return done(null)
       case 'tick':
@@ -135,34 +136,24 @@ export function createOperate(ctx: Context, parts: OperateParts) {
         return never(o)
     }
   }
-  /** Whether an operation writes nothing, and so neither needs a commit nor waits for one. */
-  const inMemory = (o: Operation): boolean => {
+  /** Whether an operation writes nothing, as far as memory knows: then it neither needs a commit nor waits for one. */
+  const writesNothing = (o: Operation): boolean => {
     switch (o.op) {
-      case 'task':
-      case 'detail':
-      case 'list':
-      case 'nodes':
-      case 'stats':
-      case 'health':
-      case 'seen':
-      case 'stop':
-      case 'left':
-        return true
       case 'poll':
         return polling.givesNothing(o.node_id, o.running)
-      case 'client':
+      case 'clientMessage':
         return o.message.type !== 'task.cancel'
-      case 'message':
+      case 'nodeMessage':
         if (o.message.type === 'task.output') return registry.open.get(o.message.task_id)?.accepted_ms !== null
         return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'
       default:
-        return false
+        return traitsOf(o).writes === 'never'
     }
   }
 
   return {
     run,
-    inMemory,
+    writesNothing,
     deadlines,
     /** The end of a turn: dispatches what became possible and writes what was put off. */
     finish() {
@@ -176,26 +167,5 @@ export function createOperate(ctx: Context, parts: OperateParts) {
       ledger.forget()
     },
     withoutDelay: intake.withoutDelay,
-  }
-}
-
-/** Whether an operation may read rows that the operations before it in the same turn have put off. */
-function readsRows(o: Operation): boolean {
-  switch (o.op) {
-    case 'submit':
-    case 'submissions':
-    case 'message':
-    case 'complete':
-    case 'fail':
-    case 'hello':
-    case 'seen':
-    case 'disconnect':
-    case 'left':
-    case 'heartbeat':
-    case 'stats':
-    case 'health':
-      return false
-    default:
-      return true
   }
 }

@@ -242,7 +242,7 @@ export function createApp({
   get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
     const taskId = pathId(c, 'task_id', -1)
     if (!taskId.ok) return fail(c, taskId)
-    const detail = await call({ op: 'detail', task_id: taskId.value })
+    const detail = await call({ op: 'taskDetail', task_id: taskId.value })
     return detail.ok ? ok(c, taskDetail(detail.value)) : refused(c, detail)
   })
 

@@ -64,7 +64,7 @@ export function openClientSession({
   const submit = (): void => {
     if (submissions.length === 0) return
     inFlight += submissions.length
-    send({ op: 'submissions', session: id, list: submissions })
+    send({ op: 'clientSubmissions', session: id, list: submissions })
     submissions = []
   }
 
@@ -93,7 +93,7 @@ export function openClientSession({
       })
     }
     submit() // the order of a frame is kept
-    send({ op: 'client', session: id, message })
+    send({ op: 'clientMessage', session: id, message })
   }
 
   socket.on('message', (data: Buffer, isBinary) => {
@@ -113,7 +113,7 @@ export function openClientSession({
   socket.on('error', () => undefined)
   socket.on('close', () => {
     open = false
-    send({ op: 'left', session: id })
+    send({ op: 'clientDisconnected', session: id })
     onClose()
   })
 

@@ -85,7 +85,7 @@ export class NodeSession implements Session {
     socket.on('close', (code) => {
       this.#endHandshake()
       this.#state = 'closing'
-      door.send({ op: 'disconnect', session: id, returned: code === 1000 && !this.#closedByUs })
+      door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
       onClose()
     })
     this.#out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(door.time.wall()) })
@@ -136,7 +136,7 @@ export class NodeSession implements Session {
     this.#out.push({ type: 'error', code, message })
     this.#out.flush()
     this.#mistakes++
-    this.#door.send({ op: 'seen', session: this.#id })
+    this.#door.send({ op: 'nodeSeen', session: this.#id })
     if (this.#mistakes > MAX_MISTAKES) this.close('invalid', 'too many messages that do not fit the protocol')
   }
 
@@ -172,7 +172,7 @@ export class NodeSession implements Session {
     this.#endHandshake()
     this.#state = 'open'
     this.#out.batch = hello.batch
-    this.#door.send({ op: 'hello', session: this.#id, hello, key })
+    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key })
   }
 
   #take(value: unknown): void {
@@ -198,7 +198,7 @@ export class NodeSession implements Session {
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
     if (parsed.message.type === 'session.hello')
       return this.#mistake('invalid_message', 'session.hello: this session is open already')
-    this.#door.send({ op: 'message', session: this.#id, message: parsed.message })
+    this.#door.send({ op: 'nodeMessage', session: this.#id, message: parsed.message })
   }
 
   #frame(data: Buffer, isBinary: boolean): void {

@@ -1,20 +1,8 @@
 import { refuse, type Outcome } from '../../lib/result.js'
-import { refusalEffects } from '../refusals.js'
+import { refusalEffects, traitsOf } from '../operation-traits.js'
 import type { CoreHost } from './runner.js'
 import type { CoreEvent, Effect, Operation, Results } from '../operations.js'
-import { createTurnSize, LEAST } from './batch-size.js'
-
-/** A page of a list takes a few milliseconds: two of them are a turn. */
-const LIST_WEIGHT = LEAST / 2
-/** A watch of a task that has ended is answered with its result, which may be large: a turn has few of them in memory. */
-const WATCH_WEIGHT = 8
-/** What an operation counts as: a batch of submissions is as many. */
-const weightOf = (o: Operation): number => {
-  if (o.op === 'submit') return Math.max(1, o.tasks.length)
-  if (o.op === 'submissions') return o.list.length
-  if (o.op === 'client') return WATCH_WEIGHT
-  return o.op === 'list' ? LIST_WEIGHT : 1
-}
+import { createTurnSize } from './batch-size.js'
 
 /** Submissions that have waited so long, ms, are taken in smaller parts, so that what is at work is settled meanwhile. */
 const BEHIND = 50
@@ -28,12 +16,7 @@ const FAR_TOO_LONG = 1000
 /** What is said to those that are refused then. */
 export const BUSY = 'the service has more to do than it can; submit again in a few seconds'
 
-/** Whether an operation takes work on. Everything else goes before it, and what comes of one session stays in order. */
-const isIntake = ({ op }: Operation): boolean =>
-  op === 'submit' || op === 'submissions' || op === 'client' || op === 'left'
-/** Whether it only reads, and nothing depends on its order: it never waits for the pause between two commits. */
-const isRead = ({ op }: Operation): boolean =>
-  op === 'task' || op === 'detail' || op === 'list' || op === 'nodes' || op === 'stats' || op === 'health'
+const isRead = (operation: Operation): boolean => traitsOf(operation).queue === 'reads'
 
 interface Queued {
   operation: Operation
@@ -113,11 +96,11 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   const push = (operation: Operation, settle: Queued['settle']): void => {
     // After the end only sockets that close late still speak.
     if (ended) return settle?.(refuse('stopping', 'the service is stopping'))
-    const of = isIntake(operation) ? intake : queue
-    if ((operation.op === 'submit' || operation.op === 'submissions') && overloaded())
-      return refuseNow(operation, settle)
-    of.push({ operation, settle, at: now() })
-    schedule(isRead(operation))
+    const traits = traitsOf(operation)
+    if (traits.newWork && overloaded()) return refuseNow(operation, settle)
+    const waiting = traits.queue === 'intake' ? intake : queue
+    waiting.push({ operation, settle, at: now() })
+    schedule(traits.queue === 'reads')
   }
   const wakeIn = (ms: number): void => {
     const at = Date.now() + ms
@@ -215,7 +198,7 @@ function takeFrom(queue: Queued[], room: number): { taken: Queued[]; rest: Queue
   let weight = 0
   for (const { operation } of queue) {
     if (weight >= room) break
-    weight += weightOf(operation)
+    weight += traitsOf(operation).weight(operation)
     n++
   }
   return n === queue.length

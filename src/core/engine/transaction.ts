@@ -7,7 +7,7 @@ import type { ModelTable } from '../../rules/models.js'
 import type { Context, CoreOptions } from '../context.js'
 import { UnplaceableTask, UnwritableTask } from '../dispatch/dispatch.js'
 import { createDurations } from '../durations.js'
-import { refusalEffects } from '../refusals.js'
+import { refusalEffects } from '../operation-traits.js'
 import { createOperate } from '../run-operation.js'
 import type { Operation, Results, TurnResult } from '../operations.js'
 import { createWalGuard } from './wal-guard.js'
@@ -93,7 +93,7 @@ export function createCore({
   /** Why the store cannot be written now; null while it can. */
   let broken: string | null = null
   let brokenAt = 0
-  const { run, inMemory, finish, forget, withoutDelay, deadlines } = createOperate(ctx, {
+  const { run, writesNothing, finish, forget, withoutDelay, deadlines } = createOperate(ctx, {
     watching,
     health() {
       if (broken !== null) return refuse('unavailable', broken)
@@ -253,9 +253,9 @@ export function createCore({
   /** While the store cannot be written: what needs no writing goes on, the rest is refused. */
   const withoutStore = (operations: readonly Operation[]): TurnResult['outcomes'] =>
     operations.map((o) => {
-      if (inMemory(o)) return runInMemory(o)
+      if (writesNothing(o)) return runInMemory(o)
       // That a session ended must not be forgotten; what it gave back is taken back after its grace.
-      if (o.op === 'disconnect') return run({ ...o, returned: false })
+      if (o.op === 'nodeDisconnected') return run({ ...o, returned: false })
       const why = broken ?? 'the database cannot be written'
       refuseSession(o, 'unavailable', `${why}; send it again`)
       return refuse('unavailable', `${why}; try again later`)
@@ -267,7 +267,7 @@ export function createCore({
       closeDrained()
       return outcomes
     }
-    if (!operations.every(inMemory)) return attempt(operations)
+    if (!operations.every(writesNothing)) return attempt(operations)
     const outcomes = operations.map(runInMemory)
     closeDrained()
     ctx.undo.length = 0
