@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
-import { hostHere, hostInThread, type CoreHost } from './core/engine/runner.js'
+import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { CoreEvent } from './core/operations.js'
-import { createTurns } from './core/engine/scheduler.js'
+import { createScheduler } from './core/engine/scheduler.js'
 import { createApp } from './http/app.js'
 import { createServer, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
@@ -66,7 +66,7 @@ export function createCoordinator({
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
-  const turns = createTurns({ host, deliver: (effects) => sessions.deliver(effects), log: logEvents })
+  const turns = createScheduler({ runner: host, deliver: (effects) => sessions.deliver(effects), log: logEvents })
   const sessions = createSessionServer({
     send: turns.send,
     time,
@@ -141,7 +141,7 @@ export function createCoordinator({
 }
 
 /** Where the core runs: the one place that decides it. */
-function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreHost {
+function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreRunner {
   const core: CoreSettings = {
     database_path: settings.database_path,
     families: familiesOf(settings),
@@ -152,8 +152,8 @@ function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoint
         : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
     debug: log.isLevelEnabled('debug'),
   }
-  if (!settings.core_thread) return hostHere({ settings: core, log, time, onCommitPoint })
-  return hostInThread({
+  if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })
+  return workerThread({
     settings: core,
     log,
     commitPoints,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createTexts, textFrom } from '../src/core/sessions/stream-buffers.js'
-import { createWatching } from '../src/core/sessions/watches.js'
+import { createStreamBuffers, textFrom } from '../src/core/sessions/stream-buffers.js'
+import { createWatches } from '../src/core/sessions/watches.js'
 import type { ClientAnswer } from '../src/wire/client.js'
 
 /** What the node makes in each attempt: pieces, some with characters of two units. */
@@ -43,7 +43,7 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
     fc.property(fc.array(turn, { maxLength: 30 }), (turns) => {
       let undo: (() => void)[] = []
       let sent: { session: number; message: ClientAnswer }[] = []
-      const watching = createWatching({
+      const watching = createWatches({
         task: () => undefined,
         send: (s, message) => sent.push({ session: s, message }),
         undo: (u) => undo.push(u),
@@ -85,7 +85,7 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
             watching.streams('A', attempt)
           }
         }
-        watching.tell()
+        watching.publish()
         if (undone) {
           for (const u of undo.reverse()) u()
           ;({ attempt, next, whole } = before)
@@ -126,7 +126,7 @@ test('texts never take more than their bound, and give all of it back', () => {
       ),
       (steps) => {
         let undo: (() => void)[] = []
-        const texts = createTexts(1500, 6000, (u) => undo.push(u))
+        const texts = createStreamBuffers(1500, 6000, (u) => undo.push(u))
         const seqs = new Map<number, number>()
         for (const { task, length, end, undone } of steps) {
           undo = []
@@ -167,7 +167,7 @@ test('a place in a text is never in the middle of a character', () => {
 
 test('a long text in many small pieces is relayed without being joined at every piece', () => {
   let units = 0
-  const watching = createWatching({
+  const watching = createWatches({
     task: () => undefined,
     send: (_, m) => void (units += m.type === 'task.output' ? m.delta.length : 0),
     undo: () => undefined,

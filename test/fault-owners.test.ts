@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { COOL_AFTER, coolDown } from '../src/rules/scoring.js'
+import { COOLDOWN_AFTER, cooldownMs } from '../src/rules/scoring.js'
 import { fakeTime, patient } from './fake-time.js'
 import { connectNode, startService, until, type Service } from './helpers.js'
 
@@ -37,7 +37,7 @@ test('a retryable failure is the fault of the node', async () => {
 test('a failure that no retry helps is the fault of the task, and the node is not blamed', async () => {
   const service = await startService()
   const node = await connectNode(service, 'n')
-  for (let i = 0; i <= COOL_AFTER; i++) {
+  for (let i = 0; i <= COOLDOWN_AFTER; i++) {
     await service.submit({ task_id: `a-${i}` })
     const { task_id, attempt } = await node.next('task.assign')
     node.say({ type: 'task.fail', task_id, attempt, error: 'the prompt is too long', retryable: false })
@@ -189,7 +189,7 @@ test('an attempt that was handed out five times without a result is the fault of
 // The rest of a node that fails in a row
 
 test('the rest is thirty seconds after three failures, doubles with every further one, and is an hour at most', () => {
-  expect([3, 4, 5, 6, 9, 10, 11, 100, 10_000].map(coolDown)).toEqual(
+  expect([3, 4, 5, 6, 9, 10, 11, 100, 10_000].map(cooldownMs)).toEqual(
     [30, 60, 120, 240, 1920, 3600, 3600, 3600, 3600].map((s) => s * 1000),
   )
 })
@@ -234,13 +234,13 @@ test('a node in session that rests is pushed nothing, and what waits goes to it 
   const time = fakeTime()
   const service = await startService(patient, time)
   const node = await connectNode(service, 'n')
-  for (let i = 0; i < COOL_AFTER; i++) {
+  for (let i = 0; i < COOLDOWN_AFTER; i++) {
     await service.submit({ task_id: `a-${i}` })
     const { task_id, attempt } = await node.next('task.assign', (m) => m.task_id === `a-${i}`)
     // With no retry left nobody else has to take it.
     node.say({ type: 'task.fail', task_id, attempt, error: 'x', retryable: true })
     await node.next('task.settled')
-    if (i < COOL_AFTER - 1) await node.next('task.assign') // again to the only node
+    if (i < COOLDOWN_AFTER - 1) await node.next('task.assign') // again to the only node
     await service.send('POST', `/api/v1/tasks/a-${i}/cancel`)
     node.inbox.length = 0
   }

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createGate } from '../src/ws/handshake-throttle.js'
+import { createHandshakeThrottle } from '../src/ws/handshake-throttle.js'
 import { dial, hello, startService, until } from './helpers.js'
 
 const busy = (ms: number): void => {
@@ -8,7 +8,7 @@ const busy = (ms: number): void => {
 }
 
 test('what finds the gate empty goes through at once', () => {
-  const gate = createGate(5)
+  const gate = createHandshakeThrottle(5)
   let done = 0
   gate(() => done++)
   gate(() => done++)
@@ -16,7 +16,7 @@ test('what finds the gate empty goes through at once', () => {
 })
 
 test('a turn takes no more than its time, and all go through in their order', async () => {
-  const gate = createGate(5)
+  const gate = createHandshakeThrottle(5)
   const done: number[] = []
   const perTurn: number[] = []
   for (let i = 0; i < 50; i++) {

@@ -3,8 +3,8 @@ import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Operation, TurnResult } from '../src/core/operations.js'
-import { createTurnSize, LEAST, MOST } from '../src/core/engine/batch-size.js'
-import { createTurns } from '../src/core/engine/scheduler.js'
+import { createBatchSize, MIN_BATCH, MAX_BATCH } from '../src/core/engine/batch-size.js'
+import { createScheduler } from '../src/core/engine/scheduler.js'
 import { createServer } from '../src/http/server.js'
 import { done } from '../src/lib/result.js'
 import { silentLog } from '../src/lib/log.js'
@@ -15,9 +15,9 @@ function slowCore(took = { all: 0, commit: 0 }) {
   let t = 0
   const asked: { operations: readonly Operation[]; answer(): void }[] = []
   const told: unknown[] = []
-  const turns = createTurns({
-    host: {
-      ahead: 1,
+  const turns = createScheduler({
+    runner: {
+      maxInFlight: 1,
       turn(operations, then) {
         const result: TurnResult = {
           outcomes: operations.map((o) =>
@@ -156,12 +156,12 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
 })
 
 test('as many operations share a commit as make it worth its while', () => {
-  const size = createTurnSize()
+  const size = createBatchSize()
   let now = 0
   const learn = (weight: number, took: { all: number; commit: number }) => size.learn(weight, weight, took, (now += 10))
-  expect(size.room()).toBe(LEAST)
+  expect(size.room()).toBe(MIN_BATCH)
   for (let i = 0; i < 50; i++) learn(100, { all: 0.4 + 2.5, commit: 0.4 })
-  expect(size.room()).toBe(LEAST) // a quick disk: 25 us an operation, 0.4 ms a commit
+  expect(size.room()).toBe(MIN_BATCH) // a quick disk: 25 us an operation, 0.4 ms a commit
   expect(size.pause(now)).toBe(0)
   for (let i = 0; i < 50; i++) learn(100, { all: 4.4 + 2.5, commit: 4.4 })
   expect(size.room()).toBeGreaterThan(340)
@@ -169,16 +169,16 @@ test('as many operations share a commit as make it worth its while', () => {
   expect(size.pause(now)).toBeCloseTo(2.2, 1)
   expect(size.pause(now + 1)).toBeCloseTo(1.2, 1)
   for (let i = 0; i < 50; i++) learn(2, { all: 100, commit: 100 })
-  expect(size.room()).toBe(MOST)
+  expect(size.room()).toBe(MAX_BATCH)
   expect(size.pause(now)).toBe(4)
   size.learn(0, 0, { all: 1, commit: 1 }, now)
   size.learn(5, 5, { all: 1, commit: 0 }, now)
-  expect(size.room()).toBe(MOST)
+  expect(size.room()).toBe(MAX_BATCH)
 })
 
 test('there is no pause between commits that nobody shares, or that come seldom, however slow they are', () => {
   const slow = { all: 10, commit: 8 }
-  const size = createTurnSize()
+  const size = createBatchSize()
   let now = 0
   for (let i = 0; i < 50; i++) size.learn(1, 1000, slow, (now += 10)) // one batch of a thousand in each
   expect(size.pause(now)).toBe(0)

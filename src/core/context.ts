@@ -55,8 +55,8 @@ export interface Context {
   /** Pending tasks per user; only kept when there is a limit. */
   pendingPerUser: Map<string, number> | null
   /** Nodes that hold less than before: a drained session that holds nothing is closed at the end of the turn. */
-  lightened: Set<Node>
-  watching: WatchingHooks
+  releasedNodes: Set<Node>
+  watches: WatchHooks
   effects: Effect[]
   events: CoreEvent[]
   /** Figures that are counted once the turn is durable, so that one that is undone or run again counts nothing. */
@@ -70,7 +70,7 @@ export interface Context {
 }
 
 /** What the parts of the core tell those who watch tasks. Each costs a look at the size of a Map while nothing is watched. */
-export interface WatchingHooks {
+export interface WatchHooks {
   /**
    * Wherever the status of a task changes, in the transaction in which it does. Told to who watches at the end of the turn.
    * @param attempt the number of its newest attempt; null when it is not at hand

@@ -1,27 +1,27 @@
 import { toSeconds } from '../lib/clock.js'
 import type { OpenAttempt } from '../store/attempts.js'
-import type { Comeback } from './sessions/restart-grace.js'
+import type { RestartGrace } from './sessions/restart-grace.js'
 import type { Context } from './context.js'
 import type { Dispatch } from './dispatch/dispatch.js'
-import type { Ledger } from './tasks/attempts.js'
-import type { Sessions } from './sessions/node-messages.js'
+import type { Attempts } from './tasks/attempts.js'
+import type { NodeMessages } from './sessions/node-messages.js'
 
 /** The longest the core sleeps, ms: the clock must be read, and the row that says "alive" be written. */
-const BEAT = 1000
+const BEAT_MS = 1000
 /** How often "alive" is written while nothing waits for a deadline, ms. */
-const IDLE_BEAT = 10_000
+const IDLE_BEAT_MS = 10_000
 /** How many tasks one look moves at most; when there are more it looks again at once. */
 const BATCH = 200
 /** How exactly sessions are in the order of their last word, ms. */
-const ORDER = 1000
+const ORDER_MS = 1000
 
 /** The one loop over everything that ends by clock. Rows and short in-memory lists; no timer per task or node. */
 export function createDeadlines(
   ctx: Context,
-  ledger: Ledger,
+  ledger: Attempts,
   dispatch: Dispatch,
-  sessions: Sessions,
-  comeback: Comeback,
+  sessions: NodeMessages,
+  comeback: RestartGrace,
 ) {
   const { store, registry, options } = ctx
   /** Every pending task that began to wait at this time or before goes first already. */
@@ -64,7 +64,7 @@ export function createDeadlines(
   const absent = (): boolean => {
     let over = 0
     for (const node of registry.away) {
-      const at = node.takeBackAt
+      const at = node.reclaimAt
       if (at === null) continue
       if (at > ctx.now) {
         ctx.wake(at)
@@ -74,10 +74,10 @@ export function createDeadlines(
         ctx.wake(ctx.now)
         return false
       }
-      const later = node.takeBackFault === 'coordinator' ? comeback.extend() : null
-      if (later === null) sessions.takeBack(node)
+      const later = node.reclaimFault === 'coordinator' ? comeback.extend() : null
+      if (later === null) sessions.reclaim(node)
       else {
-        registry.setTakeBack(node, later, 'coordinator')
+        registry.setReclaim(node, later, 'coordinator')
         ctx.wake(later)
       }
     }
@@ -142,7 +142,7 @@ export function createDeadlines(
   const cooled = (): void => {
     for (const node of [...registry.cooling]) {
       if (node.row.cooled_until_ms > ctx.now) ctx.wake(node.row.cooled_until_ms)
-      else registry.warm(node)
+      else registry.endCooldown(node)
     }
   }
 
@@ -164,7 +164,7 @@ export function createDeadlines(
     for (const [id, node] of registry.sessions) {
       if (ctx.now - node.seen < silence) {
         // In the order of their last word: the next have not been silent for longer, but for the second that the order is kept by.
-        if (ctx.now - node.seen < silence - ORDER) break
+        if (ctx.now - node.seen < silence - ORDER_MS) break
         continue
       }
       ctx.close(id, 'silent', 'no heartbeat')
@@ -181,19 +181,19 @@ export function createDeadlines(
         ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
     }
     registry.writeDue(ctx.now, BATCH)
-    nextSweep = ctx.now + Math.min(BEAT, options.heartbeatInterval / 2)
+    nextSweep = ctx.now + Math.min(BEAT_MS, options.heartbeatInterval / 2)
     ctx.wake(nextSweep)
   }
 
   /** Writes when we were alive last: often while there is a deadline that it matters to, else to know that we can write. */
   const beat = (): void => {
     if (ctx.now < nextBeat) return
-    nextBeat = ctx.now + (registry.open.size > 0 || store.tasks.counts.pending > 0 ? BEAT : IDLE_BEAT)
+    nextBeat = ctx.now + (registry.open.size > 0 || store.tasks.counts.pending > 0 ? BEAT_MS : IDLE_BEAT_MS)
     store.saveClock(ctx.now, toSeconds(ctx.wall))
   }
 
   return {
-    look() {
+    tick() {
       offers()
       // A lease often ends with the grace. What is then still to be taken back was lost, and has not taken too long.
       if (absent()) leases()

@@ -7,11 +7,11 @@ import { nodesToAvoid } from '../store/attempts.js'
 import { hasEnded } from '../rules/lifecycle.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
 import type { Context } from './context.js'
-import type { Ledger } from './tasks/attempts.js'
+import type { Attempts } from './tasks/attempts.js'
 import type { TaskDetail, Waiting } from './operations.js'
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
-export function createControl(ctx: Context, ledger: Ledger) {
+export function createOperator(ctx: Context, ledger: Attempts) {
   const { store, registry } = ctx
 
   const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
@@ -32,12 +32,12 @@ export function createControl(ctx: Context, ledger: Ledger) {
     const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
     const position = ahead >= POSITION_LIMIT ? `${POSITION_LIMIT}+` : ahead + 1
     const avoid = nodesToAvoid(store.attempts.ofTask(task.task_id))
-    const say = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
-    if (nodes.length === 0) return say('no_node_for_model', `no registered node serves ${task.model_name}`)
-    if (serving.length === 0) return say('no_node_online', whyNotOnline(nodes, task.model_name))
+    const because = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
+    if (nodes.length === 0) return because('no_node_for_model', `no registered node serves ${task.model_name}`)
+    if (serving.length === 0) return because('no_node_online', whyNotOnline(nodes, task.model_name))
     const isFull = (n: Node): boolean => n.held.size >= n.row.max_concurrent_tasks
     if (serving.every(isFull))
-      return say(
+      return because(
         'all_busy',
         serving.length === 1
           ? `the one online node for ${task.model_name} is busy`
@@ -46,11 +46,11 @@ export function createControl(ctx: Context, ledger: Ledger) {
     // Where all of them have failed it, any of them may get it again.
     const others = serving.filter((n) => !avoid.has(n.row.node_id))
     if (others.length > 0 && others.every(isFull))
-      return say(
+      return because(
         'waits_for_another_node',
         'it waits for a node that has not failed it yet, and those that have not are busy',
       )
-    return say(
+    return because(
       'next',
       'a node that polls takes it with its next call; a node that has just rejected it gets it again after a pause',
     )
@@ -58,7 +58,7 @@ export function createControl(ctx: Context, ledger: Ledger) {
 
   const whyNotOnline = (nodes: readonly Node[], model: string): string => {
     const drained = nodes.filter((n) => n.row.drained === 1).length
-    const resting = nodes.filter((n) => n.row.drained === 0 && n.cooling).length
+    const resting = nodes.filter((n) => n.row.drained === 0 && n.inCooldown).length
     const why = [
       drained > 0 ? `${drained} drained by the operator` : '',
       resting > 0 ? `${resting} resting after failures in a row` : '',
@@ -112,7 +112,7 @@ export function createControl(ctx: Context, ledger: Ledger) {
     setDrained: (nodeId: string, drained: boolean): Outcome<null> =>
       withNode(nodeId, (node) => {
         registry.setDrained(node, drained)
-        if (!drained && node.cooling) registry.warm(node)
+        if (!drained && node.inCooldown) registry.endCooldown(node)
         ctx.log('info', drained ? 'node.drained' : 'node.resumed', { node_id: nodeId, holds: node.held.size })
         return done(null)
       }),

@@ -1,40 +1,40 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, never, refuse, type Outcome } from '../lib/result.js'
 import type { Node } from './nodes/registry.js'
-import { createComeback } from './sessions/restart-grace.js'
+import { createRestartGrace } from './sessions/restart-grace.js'
 import type { Context } from './context.js'
-import { createControl } from './operator.js'
+import { createOperator } from './operator.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
-import { createIntake } from './tasks/submissions.js'
-import { createLedger } from './tasks/attempts.js'
+import { createSubmissions } from './tasks/submissions.js'
+import { createAttempts } from './tasks/attempts.js'
 import { traitsOf } from './operation-traits.js'
 import type { NodeView, Operation, Results, Stats } from './operations.js'
 import { createPolling } from './sessions/polling.js'
-import { createQueue } from './tasks/pending.js'
+import { createPending } from './tasks/pending.js'
 import { createRetention } from './tasks/retention.js'
-import { createClients } from './sessions/client-requests.js'
-import { createSessions } from './sessions/node-messages.js'
-import type { Watching } from './sessions/watches.js'
+import { createClientRequests } from './sessions/client-requests.js'
+import { createNodeMessages } from './sessions/node-messages.js'
+import type { Watches } from './sessions/watches.js'
 
-export interface OperateParts {
+export interface RunOperationParts {
   health(): Outcome<Results['health']>
-  watching: Watching
+  watching: Watches
 }
 
 /** What each operation does, inside the transaction of its turn. */
-export function createOperate(ctx: Context, parts: OperateParts) {
+export function createRunOperation(ctx: Context, parts: RunOperationParts) {
   const { store, registry } = ctx
   const startedAt = ctx.time.monotonic()
-  const queue = createQueue(ctx)
-  const intake = createIntake(ctx, queue)
-  const ledger = createLedger(ctx, queue)
+  const queue = createPending(ctx)
+  const intake = createSubmissions(ctx, queue)
+  const ledger = createAttempts(ctx, queue)
   const dispatch = createDispatch(ctx, { queue, intake, ledger })
   const polling = createPolling(ctx, { queue, ledger, dispatch })
-  const comeback = createComeback(ctx)
-  const sessions = createSessions(ctx, ledger, comeback)
-  const control = createControl(ctx, ledger)
-  const clients = createClients(ctx, intake, control.cancel, parts.watching)
+  const comeback = createRestartGrace(ctx)
+  const sessions = createNodeMessages(ctx, ledger, comeback)
+  const control = createOperator(ctx, ledger)
+  const clients = createClientRequests(ctx, intake, control.cancel, parts.watching)
   const deadlines = createDeadlines(ctx, ledger, dispatch, sessions, comeback)
   const retention = createRetention(ctx)
 
@@ -50,7 +50,7 @@ export function createOperate(ctx: Context, parts: OperateParts) {
     models: n.models,
     status: registry.statusOf(n, ctx.now),
     in_progress_tasks: n.held.size,
-    cooled_until: n.cooling ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
+    cooled_until: n.inCooldown ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
   const stop = (reconnectAfter: number): void => {
@@ -60,13 +60,13 @@ export function createOperate(ctx: Context, parts: OperateParts) {
   }
 
   /** Writes what this turn has put off. */
-  const write = (): void => {
-    intake.write()
-    ledger.write()
+  const flush = (): void => {
+    intake.flush()
+    ledger.flush()
   }
 
   const run = (o: Operation): Outcome<Results[keyof Results]> => {
-    if (traitsOf(o).readsRows) write()
+    if (traitsOf(o).readsRows) flush()
     switch (o.op) {
       case 'submit':
         return done(intake.submit(o.tasks))
@@ -126,8 +126,8 @@ export function createOperate(ctx: Context, parts: OperateParts) {
         parts.watching.leave(o.session)
         return done(null)
       case 'tick':
-        deadlines.look()
-        retention.look()
+        deadlines.tick()
+        retention.tick()
         return done(null)
       case 'stop':
         stop(o.reconnect_after)
@@ -158,13 +158,13 @@ export function createOperate(ctx: Context, parts: OperateParts) {
     /** The end of a turn: dispatches what became possible and writes what was put off. */
     finish() {
       dispatch.run()
-      ledger.write()
+      ledger.flush()
     },
     /** The turn was undone: what it had put off is no longer so. */
-    forget() {
-      queue.forget()
-      intake.forget()
-      ledger.forget()
+    discard() {
+      queue.discard()
+      intake.discard()
+      ledger.discard()
     },
     withoutDelay: intake.withoutDelay,
   }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Hono, type Context, type Handler } from 'hono'
 import type * as v from 'valibot'
 import type { Operation, Submitted } from '../core/operations.js'
-import type { Turns } from '../core/engine/scheduler.js'
+import type { Scheduler } from '../core/engine/scheduler.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
@@ -25,7 +25,7 @@ import { limitRate } from './rate-limit.js'
 import { nodeEntry, polledTask, statsView, taskDetail, taskPage, taskStatus } from './views.js'
 
 export interface AppParts {
-  call: Turns['call']
+  call: Scheduler['call']
   maxBodyBytes: number
   /** Of one address; 0 = no limit. */
   maxRequestsPerSecond: number

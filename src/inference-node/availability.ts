@@ -21,7 +21,7 @@ export function createAvailability({ check, onChange }: AvailabilityParts) {
   let failures = 0
   let cancelProbe = (): void => undefined
 
-  const look = async (): Promise<string | null> => {
+  const checkNow = async (): Promise<string | null> => {
     try {
       await within(CHECK_TIMEOUT, stopped.signal, check)
       return null
@@ -34,7 +34,7 @@ export function createAvailability({ check, onChange }: AvailabilityParts) {
     cancelProbe = after(longestWait(PROBE, failures++), () => void probe())
   }
   const probe = async (): Promise<void> => {
-    const problem = await look()
+    const problem = await checkNow()
     if (stopped.signal.aborted) return
     if (problem !== null) return probeLater()
     status = 'online'
@@ -53,7 +53,7 @@ export function createAvailability({ check, onChange }: AvailabilityParts) {
     },
     /** The first look, before the first hello. */
     async start(): Promise<void> {
-      const problem = await look()
+      const problem = await checkNow()
       if (problem !== null) down(problem)
     },
     /** Work has found the backend down. */

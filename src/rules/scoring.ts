@@ -69,10 +69,10 @@ export function addEvidence(
 }
 
 /** A node that failed so often in a row through its own fault gets a rest. */
-export const COOL_AFTER = 3
+export const COOLDOWN_AFTER = 3
 /** How long the rest is: 30 s, doubling with every further failure, at most an hour (ms). */
-export const coolDown = (failuresInRow: number): number =>
-  Math.min(3_600_000, 30_000 * 2 ** Math.min(failuresInRow - COOL_AFTER, 20))
+export const cooldownMs = (failuresInRow: number): number =>
+  Math.min(3_600_000, 30_000 * 2 ** Math.min(failuresInRow - COOLDOWN_AFTER, 20))
 
 /** How long a node that rejected a task is not offered it again: 30 s, doubling with every rejection (ms). */
-export const rejectionPause = (rejections: number): number => 30_000 * 2 ** Math.min(rejections - 1, 20)
+export const rejectionPauseMs = (rejections: number): number => 30_000 * 2 ** Math.min(rejections - 1, 20)

@@ -31,7 +31,7 @@ const LOCK_WAIT = 100
  * @throws StoreError
  */
 export function openDatabase(file: string): OpenedDatabase {
-  const owner = become(file)
+  const owner = acquireLock(file)
   let db: Database.Database | undefined
   try {
     db = new Database(file, { timeout: LOCK_WAIT_AT_START })
@@ -75,7 +75,7 @@ export function openDatabase(file: string): OpenedDatabase {
  * Holds an exclusive lock on a file beside the database for as long as we live; the system frees it if we are killed.
  * @throws StoreError when a coordinator runs on the database
  */
-export function become(file: string): Database.Database {
+export function acquireLock(file: string): Database.Database {
   let lock: Database.Database | undefined
   try {
     mkdirSync(dirname(file), { recursive: true })

@@ -42,7 +42,7 @@ export function createStore(db: Database.Database) {
      * returned.
      * @throws when the whole transaction was undone with it
      */
-    part(change: () => void): Error | null {
+    savepoint(change: () => void): Error | null {
       beginPart.run()
       try {
         change()

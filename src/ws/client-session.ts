@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws'
-import type { Turns } from '../core/engine/scheduler.js'
+import type { Scheduler } from '../core/engine/scheduler.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
 import { keepLongAmounts } from '../wire/amounts.js'
@@ -11,7 +11,7 @@ import {
   type ClientSubmission,
 } from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
-import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
+import { MAX_MISTAKES, NO_FRAME, type SocketSession } from './session.js'
 import { createOutgoing } from './socket-writer.js'
 
 /** What may wait for a submitter that does not read, in bytes: with more it has to read on, with `hard` it is closed. */
@@ -20,7 +20,7 @@ const UNSENT = { soft: 16 * 1024 * 1024, hard: 64 * 1024 * 1024 }
 export interface ClientSessionParts {
   id: number
   socket: WebSocket
-  send: Turns['send']
+  send: Scheduler['send']
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
@@ -39,7 +39,7 @@ export function openClientSession({
   maxMessageBytes,
   maxMessagesPerSecond,
   onClose,
-}: ClientSessionParts): Session {
+}: ClientSessionParts): SocketSession {
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, maxMessageBytes, {
     ...UNSENT,
     tooSlow: () => close('tooSlow', 'too much waits to be read; read faster, or watch fewer tasks at once'),
@@ -55,7 +55,7 @@ export function openClientSession({
   /** Submissions of this frame that the core does not have yet. */
   let submissions: ClientSubmission[] = []
 
-  const close: Session['close'] = (reason, text) => {
+  const close: SocketSession['close'] = (reason, text) => {
     if (!open) return
     open = false
     out.close(reason, text)

@@ -1,15 +1,15 @@
 /** How long one turn of the event loop may spend behind the gate, ms: what it lets in is committed together, and fewer commits are cheaper. */
-const BUDGET = 20
+const BUDGET_MS = 20
 
 /** Runs a step: now, or in a later turn of the event loop, after all that were let in before it. */
-export type Gate = (step: () => void) => void
+export type HandshakeThrottle = (step: () => void) => void
 
 /**
  * What is costly and comes in storms, such as the signatures of thousands of nodes after a restart: it is done in the order of
  * its coming, and a turn of the event loop takes only so much of it that everything else goes on in between. Not in the thread
  * pool: with two cores that was no faster, for half of the cost of a signature is to read the key, which cannot be done there.
  */
-export function createGate(budget = BUDGET): Gate {
+export function createHandshakeThrottle(budget = BUDGET_MS): HandshakeThrottle {
   const waiting: (() => void)[] = []
   let spent = 0
   let scheduled = false

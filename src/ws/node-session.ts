@@ -1,30 +1,30 @@
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { Turns } from '../core/engine/scheduler.js'
+import type { Scheduler } from '../core/engine/scheduler.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
-import type { Gate } from './handshake-throttle.js'
-import { MAX_MISTAKES, NO_FRAME, type Session } from './session.js'
+import type { HandshakeThrottle } from './handshake-throttle.js'
+import { MAX_MISTAKES, NO_FRAME, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT = 10_000
 /** With more bytes than this behind a hello that is not verified yet, no more are read. */
-const MAX_BEHIND_HELLO = 64 * 1024
+const MAX_PENDING_BYTES = 64 * 1024
 
 /** What all node sessions have in common. */
 export interface NodeDoor {
-  send: Turns['send']
+  send: Scheduler['send']
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
   /** Signatures are verified behind it. */
-  gate: Gate
+  throttle: HandshakeThrottle
   /** Called once for each session, when its handshake is over: by a hello that was verified, or by the end of the socket. */
   onHandshakeEnd(): void
 }
@@ -45,9 +45,9 @@ interface Handshake {
   nonce: string
   timeout: NodeJS.Timeout
   /** What came behind a hello that waits to be verified, in order; null before the hello. */
-  behind: Behind | null
+  pending: Pending | null
 }
-interface Behind {
+interface Pending {
   /** The rest of its own frame. */
   values: unknown[]
   frames: { data: Buffer; isBinary: boolean }[]
@@ -58,7 +58,7 @@ interface Behind {
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
  * comes back as effects. A class, for there are thousands of them.
  */
-export class NodeSession implements Session {
+export class NodeSession implements SocketSession {
   readonly #door: NodeDoor
   readonly #id: number
   readonly #socket: WebSocket
@@ -76,7 +76,7 @@ export class NodeSession implements Session {
     this.#out = createOutgoing(socket, door.maxMessageBytes, undefined, raw)
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
-    this.#handshake = { hosts, nonce, timeout: setTimeout(lateHello, HELLO_TIMEOUT, this), behind: null }
+    this.#handshake = { hosts, nonce, timeout: setTimeout(lateHello, HELLO_TIMEOUT, this), pending: null }
     socket.on('message', (data: Buffer, isBinary) => this.#frame(data, isBinary))
     // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
     socket.on('error', () => {
@@ -122,7 +122,7 @@ export class NodeSession implements Session {
 
   /** The time for the hello is over. */
   late(): void {
-    if (this.#handshake?.behind === null) this.close('unauthorized', 'no hello within 10 s')
+    if (this.#handshake?.pending === null) this.close('unauthorized', 'no hello within 10 s')
   }
 
   #endHandshake(): void {
@@ -148,9 +148,9 @@ export class NodeSession implements Session {
   /** A hello has come: what comes behind it waits until it is verified. */
   #greeted(handshake: Handshake, hello: Hello): void {
     clearTimeout(handshake.timeout)
-    const behind: Behind = { values: [], frames: [], bytes: 0 }
-    handshake.behind = behind
-    this.#door.gate(() => {
+    const behind: Pending = { values: [], frames: [], bytes: 0 }
+    handshake.pending = behind
+    this.#door.throttle(() => {
       if (this.#state !== 'challenged') return // it is gone, or we are
       this.#verify(handshake, hello)
       for (const value of behind.values) this.#take(value)
@@ -177,7 +177,7 @@ export class NodeSession implements Session {
 
   #take(value: unknown): void {
     if (this.#state === 'closing') return
-    const behind = this.#handshake?.behind ?? null
+    const behind = this.#handshake?.pending ?? null
     if (behind !== null) return void behind.values.push(value)
     const { maxMessagesPerSecond, time } = this.#door
     if (!this.#rate.take(maxMessagesPerSecond, time.monotonic())) {
@@ -203,11 +203,11 @@ export class NodeSession implements Session {
 
   #frame(data: Buffer, isBinary: boolean): void {
     if (this.#state === 'closing') return
-    const behind = this.#handshake?.behind ?? null
+    const behind = this.#handshake?.pending ?? null
     if (behind !== null) {
       behind.frames.push({ data, isBinary })
       behind.bytes += data.length
-      if (behind.bytes > MAX_BEHIND_HELLO) this.#socket.pause()
+      if (behind.bytes > MAX_PENDING_BYTES) this.#socket.pause()
       return
     }
     if (isBinary) return this.close('binary', 'frames must be text')

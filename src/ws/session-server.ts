@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Effect } from '../core/operations.js'
-import type { Turns } from '../core/engine/scheduler.js'
+import type { Scheduler } from '../core/engine/scheduler.js'
 import type { TimeSource } from '../lib/clock.js'
 import { isLoopback } from '../lib/address.js'
 import { answerRaw } from '../lib/raw-answer.js'
@@ -10,9 +10,9 @@ import { CLIENT_PATH, CLIENT_PROTOCOL } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
 import { openClientSession } from './client-session.js'
-import { createGate } from './handshake-throttle.js'
+import { createHandshakeThrottle } from './handshake-throttle.js'
 import { NodeSession, type NodeDoor } from './node-session.js'
-import type { Session } from './session.js'
+import type { SocketSession } from './session.js'
 
 /** Where sessions begin, and what is spoken there. */
 const protocols = new Map([
@@ -25,7 +25,7 @@ const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('
 const PING_INTERVAL = 30_000
 
 export interface SessionServerParts {
-  send: Turns['send']
+  send: Scheduler['send']
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
@@ -44,7 +44,7 @@ export type SessionServer = ReturnType<typeof createSessionServer>
 
 /** All sessions of the service: takes upgrades, and delivers what the core sends. */
 export function createSessionServer(parts: SessionServerParts) {
-  const sessions = new Map<number, Session>()
+  const sessions = new Map<number, SocketSession>()
   let lastId = 0
   let handshakes = 0
   const isLocal = parts.isLocal ?? isLoopback
@@ -77,7 +77,7 @@ export function createSessionServer(parts: SessionServerParts) {
     time: parts.time,
     maxMessageBytes: parts.maxMessageBytes,
     maxMessagesPerSecond: parts.maxMessagesPerSecond,
-    gate: createGate(),
+    throttle: createHandshakeThrottle(),
     onHandshakeEnd: () => handshakes--,
   }
   // Made where the request is not known: what a session keeps would keep it, and its headers, for as long.
@@ -101,12 +101,12 @@ export function createSessionServer(parts: SessionServerParts) {
     own: { id: number; socket: WebSocket; onClose(): void },
     raw: Duplex,
     host: string | undefined,
-  ): Session => {
+  ): SocketSession => {
     const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
     handshakes++
     return new NodeSession(nodeDoor, { ...own, raw, hosts })
   }
-  const openClient = (own: { id: number; socket: WebSocket; onClose(): void }): Session =>
+  const openClient = (own: { id: number; socket: WebSocket; onClose(): void }): SocketSession =>
     openClientSession({
       ...own,
       send: parts.send,
@@ -156,7 +156,7 @@ export function createSessionServer(parts: SessionServerParts) {
 
     /** Sends what a turn released: to each session all of it at once. */
     deliver(effects: readonly Effect[]) {
-      const touched = new Set<Session>()
+      const touched = new Set<SocketSession>()
       for (const effect of effects) {
         const session = sessions.get(effect.session)
         if (session === undefined) continue

@@ -8,7 +8,7 @@ export const MAX_MISTAKES = 10
 export const NO_FRAME = 'a frame must be a JSON object, or an array of 1 to 256 of them'
 
 /** A session as the server of all of them sees it, whoever is on the other side. */
-export interface Session extends Outgoing<ServerMessage | ClientAnswer> {
+export interface SocketSession extends Outgoing<ServerMessage | ClientAnswer> {
   /** Whether its hello has not come yet. */
   readonly inHandshake: boolean
   /** The service stops: tells the other side, unless the core does. */

@@ -3,29 +3,29 @@ import type { Node, Session } from '../nodes/registry.js'
 import { nodesToAvoid, type OpenAttempt } from '../../store/attempts.js'
 import type { TaskRow } from '../../store/schema.js'
 import { textLength, type NewTask, type Place, type ReadyTask } from '../../store/tasks.js'
-import { choose, rejectionPause, scoreNode } from '../../rules/scoring.js'
+import { choose, rejectionPauseMs, scoreNode } from '../../rules/scoring.js'
 import type { Lane } from '../../rules/models.js'
 import type { Context } from '../context.js'
 import { isStoreFault } from '../../store/faults.js'
 import { readLane, takeBest, type LaneReader } from './lane-reader.js'
-import type { Intake } from '../tasks/submissions.js'
-import type { Ledger } from '../tasks/attempts.js'
-import type { Queue } from '../tasks/pending.js'
+import type { Submissions } from '../tasks/submissions.js'
+import type { Attempts } from '../tasks/attempts.js'
+import type { Pending } from '../tasks/pending.js'
 
 /** How many free nodes are compared for one task; among more, as many are drawn at random. */
 const COMPARED = 16
 /** How many when none of those may have it. */
 const COMPARED_AGAIN = 256
 /** How many tasks one look goes over; what is behind them is looked at in a turn of its own. */
-const LOOK_AT = 128
+const SCAN_LIMIT = 128
 /** How long until then when the look placed nothing, ms: tasks that nobody may have now must not keep the loop busy. */
-const LOOK_AGAIN = 20
+const RESCAN_AFTER_MS = 20
 
 /** How many contradictory tasks are passed over. */
-const MAX_BARRED = 1000
+const MAX_QUARANTINED = 1000
 
 /** A task could not be assigned, through no fault of the store: the turn is taken back, and goes on without it. */
-export class UnplaceableTask extends Error {
+export class UndispatchableTask extends Error {
   constructor(
     readonly taskId: string,
     override readonly cause: unknown,
@@ -42,7 +42,7 @@ export type Dispatch = ReturnType<typeof createDispatch>
 /** Matches ready tasks with free slots. Pushing and polling share it; only the last step differs. */
 export function createDispatch(
   ctx: Context,
-  { queue, intake, ledger }: { queue: Queue; intake: Intake; ledger: Ledger },
+  { queue, intake, ledger }: { queue: Pending; intake: Submissions; ledger: Attempts },
 ) {
   const { store, registry } = ctx
   /** When a node that rejected a task may be offered it again, by node; looked at when the time has come. */
@@ -58,7 +58,7 @@ export function createDispatch(
       const id = node.row.node_id
       if (avoid.has(id) && anotherServes) return false
       const rejections = past.filter((a) => a.node_id === id && a.end === 'rejected')
-      const until = (rejections.at(-1)?.ended_ms ?? 0) + rejectionPause(rejections.length)
+      const until = (rejections.at(-1)?.ended_ms ?? 0) + rejectionPauseMs(rejections.length)
       if (rejections.length === 0 || until <= ctx.now) return true
       retries.set(node, Math.min(until, retries.get(node) ?? Infinity))
       ctx.wake(until)
@@ -105,7 +105,7 @@ export function createDispatch(
   /** The node for a task that was just taken in; undefined when none is free, or others wait before it. */
   const nodeForNew = (task: NewTask, taken: ReadonlySet<Lane>): Node | undefined => {
     const lanes = freeFor(task)
-    if (lanes.length === 0 || lanes.some((lane) => taken.has(lane)) || !lanes.every(queue.isClear)) return undefined
+    if (lanes.length === 0 || lanes.some((lane) => taken.has(lane)) || !lanes.every(queue.isEmpty)) return undefined
     return choose(draw(lanes, COMPARED), scoreNow(), ctx.random)
   }
 
@@ -130,7 +130,7 @@ export function createDispatch(
       infer_fee: row.infer_fee,
       lease_expires_at: toSeconds(ctx.wall + (attempt.lease_ms - ctx.now)),
       signed_tx: row.signed_tx,
-      stream: ctx.watching.streams(row.task_id, attempt.attempt),
+      stream: ctx.watches.streams(row.task_id, attempt.attempt),
     })
   }
 
@@ -148,7 +148,7 @@ export function createDispatch(
 
   /** Writes what the turn has taken in: first what has a place, the best paid before the others, then what has to wait. */
   const writeNew = (): void => {
-    const tasks = intake.take()
+    const tasks = intake.drain()
     const byRank = tasks.some((t) => t.queue_rank !== tasks[0]?.queue_rank)
       ? tasks.toSorted((a, b) => b.queue_rank - a.queue_rank)
       : tasks
@@ -173,7 +173,7 @@ export function createDispatch(
   const pollPlaces = new WeakMap<Node, Map<Lane, Place>>()
 
   /** Tasks with a row that contradicts itself: they are not looked at again before the next start. */
-  const barred = new Set<string>()
+  const quarantined = new Set<string>()
 
   const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
 
@@ -185,16 +185,16 @@ export function createDispatch(
     )
 
   /** Goes over at most LOOK_AT tasks and pushes what can be pushed. @returns whether anything was */
-  const look = (readers: readonly LaneReader[]): boolean => {
+  const scan = (readers: readonly LaneReader[]): boolean => {
     const seen = new Set<string>()
     let placed = false
-    for (let i = 0; i < LOOK_AT; i++) {
+    for (let i = 0; i < SCAN_LIMIT; i++) {
       const task = takeBest(
         readers.filter((r) => hasFree(r.lane)),
         seen,
       )
       if (task === undefined) break
-      if (barred.has(task.task_id)) continue
+      if (quarantined.has(task.task_id)) continue
       try {
         const node = nodeFor(task)
         if (node === undefined) continue
@@ -204,8 +204,8 @@ export function createDispatch(
         placed = true
       } catch (error) {
         if (isStoreFault(error)) throw error
-        if (barred.size < MAX_BARRED) barred.add(task.task_id)
-        throw new UnplaceableTask(task.task_id, error)
+        if (quarantined.size < MAX_QUARANTINED) quarantined.add(task.task_id)
+        throw new UndispatchableTask(task.task_id, error)
       }
     }
     return placed
@@ -229,7 +229,7 @@ export function createDispatch(
         .filter(hasFree)
         .map((lane) => readLane(store.tasks, lane, null, slotsIn(lane)))
       registry.dirtyLanes.clear()
-      let placed = look(fresh)
+      let placed = scan(fresh)
       for (const { lane, peek, place } of fresh.map((r) => ({ lane: r.lane, peek: r.peek(), place: r.place }))) {
         // A lane that others left no look for goes on from its top.
         if (peek === undefined || !hasFree(lane)) continue
@@ -242,11 +242,11 @@ export function createDispatch(
         unfinished.delete(lane)
         if (!hasFree(lane)) continue // a slot that becomes free begins at the top
         const reader = readLane(store.tasks, lane, place, slotsIn(lane))
-        placed = look([reader]) || placed
+        placed = scan([reader]) || placed
         if (reader.peek() !== undefined && hasFree(lane)) unfinished.set(lane, { place: reader.place ?? place, again })
         else if (again) registry.dirtyLanes.add(lane)
       }
-      if (unfinished.size > 0 || registry.dirtyLanes.size > 0) ctx.wake(placed ? ctx.now : ctx.now + LOOK_AGAIN)
+      if (unfinished.size > 0 || registry.dirtyLanes.size > 0) ctx.wake(placed ? ctx.now : ctx.now + RESCAN_AFTER_MS)
     },
 
     /** The best ready task for a node that polls, assigned to it; null when there is none. A long lane takes several polls. */
@@ -257,7 +257,7 @@ export function createDispatch(
         if (from === undefined) continue
         const readers = node.lanes.map((lane) => readLane(store.tasks, lane, from?.get(lane) ?? null, 1))
         const seen = new Set<string>()
-        for (let i = 0; i < LOOK_AT; i++) {
+        for (let i = 0; i < SCAN_LIMIT; i++) {
           const task = takeBest(readers, seen)
           if (task === undefined) break
           if (eligibility(task)(node)) return ledger.assign(task, node, true)

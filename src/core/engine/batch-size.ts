@@ -1,11 +1,11 @@
 /** The fewest operations that may share a commit, and the most: with more the first of them would only wait longer. */
-export const LEAST = 128
-export const MOST = 512
+export const MIN_BATCH = 128
+export const MAX_BATCH = 512
 /** A turn may take so many times as long as its commit. */
 const SHARE = 2
 /** A commit that takes so long, ms, is slow. */
-const SLOW = 1.5
-const MAX_PAUSE = 4
+const SLOW_COMMIT_MS = 1.5
+const MAX_PAUSE_MS = 4
 /** How much the newest turn counts. */
 const WEIGHT = 0.2
 /** Commits are shared while at least so many operations are in one, on average; each counts up to the cap, so that it adapts within some commits. */
@@ -18,7 +18,7 @@ const SELDOM_MS = 250
  * How many operations share a commit. Few where a commit costs little: then nodes work on what one commit gave them during the
  * next. Many where the disk is slow, so that commits do not take most of the time.
  */
-export function createTurnSize() {
+export function createBatchSize() {
   let commit = 0
   let each = 0
   /** Operations in a commit. */
@@ -44,9 +44,10 @@ export function createTurnSize() {
      * are not shared, or come seldom.
      */
     pause(now: number): number {
-      if (commit < SLOW || shared < SHARED) return 0
-      return Math.max(0, committedAt + Math.min(MAX_PAUSE, commit / 2) - now)
+      if (commit < SLOW_COMMIT_MS || shared < SHARED) return 0
+      return Math.max(0, committedAt + Math.min(MAX_PAUSE_MS, commit / 2) - now)
     },
-    room: (): number => (each === 0 ? LEAST : Math.round(Math.min(MOST, Math.max(LEAST, (SHARE * commit) / each)))),
+    room: (): number =>
+      each === 0 ? MIN_BATCH : Math.round(Math.min(MAX_BATCH, Math.max(MIN_BATCH, (SHARE * commit) / each))),
   }
 }

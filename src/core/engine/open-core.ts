@@ -1,6 +1,6 @@
 import type { TimeSource } from '../../lib/clock.js'
 import { refuse } from '../../lib/result.js'
-import { createBackups } from '../../store/maintenance/scheduled-backups.js'
+import { createScheduledBackups } from '../../store/maintenance/scheduled-backups.js'
 import { openDatabase } from '../../store/open.js'
 import { createStore, type Store } from '../../store/store.js'
 import { createModelTable, type Family } from '../../rules/models.js'
@@ -67,7 +67,8 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
     debug: settings.debug,
     time,
   })
-  const backups = settings.backups === null ? null : createBackups({ db: database.db, ...settings.backups, log, time })
+  const backups =
+    settings.backups === null ? null : createScheduledBackups({ db: database.db, ...settings.backups, log, time })
   let busy = false
 
   return {

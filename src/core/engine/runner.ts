@@ -6,11 +6,11 @@ import { openCore, refusedTurn, type CoreLog, type CoreSettings, type OpenCorePa
 import type { Operation, TurnResult } from '../operations.js'
 
 /** Where a core runs. The same core, the same turns; only the way there differs. */
-export interface CoreHost {
+export interface CoreRunner {
   /** Resolves when the database is open. @throws StoreError */
   opened: Promise<void>
   /** How many turns may be on their way at once. */
-  readonly ahead: number
+  readonly maxInFlight: number
   /** Runs a turn and gives its result back, at once or later; in the order of the calls. */
   turn(operations: readonly Operation[], then: (result: TurnResult) => void): void
   startBackups(): void
@@ -21,11 +21,11 @@ export interface CoreHost {
  * A core in the thread of the doors.
  * @throws StoreError when the database cannot be opened
  */
-export function hostHere(parts: OpenCoreParts): CoreHost {
+export function sameThread(parts: OpenCoreParts): CoreRunner {
   const core = openCore(parts)
   return {
     opened: Promise.resolve(),
-    ahead: 1,
+    maxInFlight: 1,
     turn: (operations, then) => then(core.turn(operations)),
     startBackups: () => core.startBackups(),
     close: () => core.close(),
@@ -42,7 +42,7 @@ export interface ThreadParts {
 }
 
 /** A core in a thread of its own: the doors go on while it writes. */
-export function hostInThread({ settings, log, commitPoints, onFailure }: ThreadParts): CoreHost {
+export function workerThread({ settings, log, commitPoints, onFailure }: ThreadParts): CoreRunner {
   const thread = new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: { settings, commitPoints } })
   const waiting: { operations: readonly Operation[]; then: (result: TurnResult) => void }[] = []
   let state: 'opening' | 'open' | 'closing' | 'failed' = 'opening'
@@ -77,7 +77,7 @@ export function hostInThread({ settings, log, commitPoints, onFailure }: ThreadP
 
   return {
     opened,
-    ahead: 2,
+    maxInFlight: 2,
     turn(operations, then) {
       if (state === 'failed') return then(refusedTurn(operations, failure, false))
       waiting.push({ operations, then })

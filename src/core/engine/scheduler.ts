@@ -1,8 +1,8 @@
 import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
-import type { CoreHost } from './runner.js'
+import type { CoreRunner } from './runner.js'
 import type { CoreEvent, Effect, Operation, Results } from '../operations.js'
-import { createTurnSize } from './batch-size.js'
+import { createBatchSize } from './batch-size.js'
 
 /** Submissions that have waited so long, ms, are taken in smaller parts, so that what is at work is settled meanwhile. */
 const BEHIND = 50
@@ -26,7 +26,7 @@ interface Queued {
 }
 
 /** How the doors call the core. */
-export interface Turns {
+export interface Scheduler {
   /** Resolves after the commit. Never rejects. */
   call<O extends Operation>(operation: O): Promise<Outcome<Results[O['op']]>>
   /** For sessions, whose answers are effects. Keeps the order of calls. */
@@ -39,8 +39,8 @@ export interface Turns {
   end(): void
 }
 
-export interface TurnsParts {
-  host: Pick<CoreHost, 'turn' | 'ahead'>
+export interface SchedulerParts {
+  runner: Pick<CoreRunner, 'turn' | 'maxInFlight'>
   /** What a turn sends to sessions, all of it at once, so that one commit becomes one frame for each. */
   deliver(effects: readonly Effect[]): void
   log(events: readonly CoreEvent[]): void
@@ -55,11 +55,16 @@ export interface TurnsParts {
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
  */
-export function createTurns({ host, deliver, log, now = () => performance.now() }: TurnsParts): Turns {
+export function createScheduler({
+  runner: host,
+  deliver,
+  log,
+  now = () => performance.now(),
+}: SchedulerParts): Scheduler {
   let queue: Queued[] = []
   /** Submissions, and what their sessions ask besides. */
   let intake: Queued[] = []
-  const size = createTurnSize()
+  const size = createBatchSize()
   /** The next turn: none is asked for, one comes after the pause between two commits, or one comes at once. */
   let next: 'none' | 'paused' | 'soon' = 'none'
   let pauseTimer: NodeJS.Timeout | undefined
@@ -147,7 +152,7 @@ export function createTurns({ host, deliver, log, now = () => performance.now() 
   }
 
   function runTurn(): void {
-    if (ended || running >= host.ahead) {
+    if (ended || running >= host.maxInFlight) {
       next = 'none' // an answer schedules the next
       return
     }

@@ -5,13 +5,13 @@ import { isStoreFault } from '../../store/faults.js'
 import type { Store } from '../../store/store.js'
 import type { ModelTable } from '../../rules/models.js'
 import type { Context, CoreOptions } from '../context.js'
-import { UnplaceableTask, UnwritableTask } from '../dispatch/dispatch.js'
+import { UndispatchableTask, UnwritableTask } from '../dispatch/dispatch.js'
 import { createDurations } from '../durations.js'
 import { refusalEffects } from '../operation-traits.js'
-import { createOperate } from '../run-operation.js'
+import { createRunOperation } from '../run-operation.js'
 import type { Operation, Results, TurnResult } from '../operations.js'
 import { createWalGuard } from './wal-guard.js'
-import { createWatching } from '../sessions/watches.js'
+import { createWatches } from '../sessions/watches.js'
 
 /** The window of `average_inference_time`, ms. */
 const DURATION_WINDOW = 3_600_000
@@ -49,7 +49,7 @@ export function createCore({
   random = Math.random,
 }: CoreParts): Core {
   const clock = createServiceClock(time, store.loadClock() ?? time.wall())
-  const watching = createWatching({
+  const watching = createWatches({
     task: store.tasks.get,
     send: (session, message) => ctx.send(session, message),
     undo: (step) => ctx.undo.push(step),
@@ -68,8 +68,8 @@ export function createCore({
     wakeAt: 0,
     stopping: false,
     pendingPerUser: options.maxPendingPerUser > 0 ? new Map() : null,
-    lightened: new Set(),
-    watching,
+    releasedNodes: new Set(),
+    watches: watching,
     effects: [],
     events: [],
     afterCommit: [],
@@ -93,7 +93,14 @@ export function createCore({
   /** Why the store cannot be written now; null while it can. */
   let broken: string | null = null
   let brokenAt = 0
-  const { run, writesNothing, finish, forget, withoutDelay, deadlines } = createOperate(ctx, {
+  const {
+    run,
+    writesNothing,
+    finish,
+    discard: forget,
+    withoutDelay,
+    deadlines,
+  } = createRunOperation(ctx, {
     watching,
     health() {
       if (broken !== null) return refuse('unavailable', broken)
@@ -127,7 +134,7 @@ export function createCore({
     store.commit()
     registry.loadAttempts()
     for (const node of registry.nodes.values()) {
-      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setTakeBack(node, graceEnd, 'coordinator')
+      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setReclaim(node, graceEnd, 'coordinator')
     }
     ctx.undo.length = 0
   }
@@ -143,22 +150,22 @@ export function createCore({
 
   /** Closes drained sessions that hold nothing more: last, so that what settled their tasks goes first. */
   const closeDrained = (): void => {
-    for (const { session, held } of ctx.lightened) {
+    for (const { session, held } of ctx.releasedNodes) {
       if (session?.draining === true && held.size === 0) ctx.close(session.id, 'drained', 'drained')
     }
-    ctx.lightened.clear()
+    ctx.releasedNodes.clear()
   }
 
   const attempt = (operations: readonly Operation[]): TurnResult['outcomes'] => {
     try {
-      walGuard.look()
+      walGuard.check()
       const refusal = walGuard.refusal()
       if (refusal !== null) throw new Error(refusal)
       if (mustReload) reload()
       store.begin()
       const outcomes = operations.map(runOrThrow)
       finish()
-      watching.tell()
+      watching.publish()
       closeDrained()
       // A turn that writes nothing must not pass for proof that there is room again.
       if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
@@ -175,7 +182,7 @@ export function createCore({
       abandon()
       if (error instanceof OperationFailed) return takeApart(operations, error)
       if (error instanceof UnwritableTask) return withoutDelay(() => attempt(operations))
-      if (error instanceof UnplaceableTask) {
+      if (error instanceof UndispatchableTask) {
         const outcomes = attempt(operations)
         ctx.log('error', 'task.inconsistent', { task_id: error.taskId, error: error.message })
         return outcomes

@@ -3,7 +3,7 @@ import type { TimeSource } from '../../lib/clock.js'
 import type { Wal } from '../../store/wal.js'
 
 /** How often the size is looked at, ms. */
-const LOOK_EVERY = 1000
+const CHECK_EVERY_MS = 1000
 const MB = 1_000_000
 
 /**
@@ -18,9 +18,9 @@ export function createWalGuard(wal: Wal, limit: number, time: TimeSource) {
     `the write-ahead log ${basename(wal.file)} has ${Math.ceil(bytes / MB)} MB because another program keeps reading the database; end that program or its transaction`
   return {
     /** Looks at the size, at most once a second, and tries to make it smaller where it matters. Not within a transaction. */
-    look() {
+    check() {
       const now = time.monotonic()
-      if (now - lookedAt < LOOK_EVERY) return
+      if (now - lookedAt < CHECK_EVERY_MS) return
       lookedAt = now
       bytes = wal.bytes()
       if (bytes * 2 <= limit) return

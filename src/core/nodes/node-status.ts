@@ -1,17 +1,17 @@
 import type { NodeStatus } from '../../wire/fields.js'
 import type { Node, NodeCounts } from './node.js'
 
-export type Standing = ReturnType<typeof createStanding>
+export type NodeStatusCounts = ReturnType<typeof createNodeStatus>
 
 /**
  * What each node counts as, kept while things happen: to count is to read four numbers, however many nodes there are.
  * Only the silence of a polling node changes it without anything happening; those are kept in the order of their last word.
  * @param nodeTimeout ms of silence after which a polling node that holds nothing is offline
  */
-export function createStanding(nodeTimeout: number) {
+export function createNodeStatus(nodeTimeout: number) {
   const by: Record<NodeStatus, number> = { online: 0, offline: 0, busy: 0, maintenance: 0 }
   /** Polling nodes that were heard of within `nodeTimeout`, the longest silent first. */
-  const heard = new Set<Node>()
+  const recentlySeen = new Set<Node>()
   /** Nodes that have stopped to serve, until somebody asks. */
   const stopped = new Set<Node>()
 
@@ -23,16 +23,16 @@ export function createStanding(nodeTimeout: number) {
     if (n.row.transport === 'websocket') {
       if (n.session === null) return 'offline'
       if (declared === 'maintenance' || n.session.draining || n.row.drained === 1) return 'maintenance'
-      return declared === 'busy' || full || n.session.stalled || n.cooling ? 'busy' : 'online'
+      return declared === 'busy' || full || n.session.stalled || n.inCooldown ? 'busy' : 'online'
     }
     if (declared === 'maintenance' || declared === 'offline') return declared
     if (n.row.drained === 1) return 'maintenance'
-    if (full || n.cooling || declared === 'busy') return n.held.size > 0 || fresh ? 'busy' : 'offline'
+    if (full || n.inCooldown || declared === 'busy') return n.held.size > 0 || fresh ? 'busy' : 'offline'
     if (fresh) return 'online'
     return n.held.size > 0 ? 'busy' : 'offline'
   }
   const servingWith = (n: Node, fresh: boolean): boolean => {
-    if (n.cooling || n.row.drained === 1) return false
+    if (n.inCooldown || n.row.drained === 1) return false
     if (n.row.transport === 'websocket') return n.session !== null && !n.session.draining && n.row.status === 'online'
     const status = statusWith(n, fresh)
     return status === 'online' || status === 'busy'
@@ -40,7 +40,7 @@ export function createStanding(nodeTimeout: number) {
 
   /** Call after anything that may change what the node counts as. */
   const count = (node: Node): void => {
-    const fresh = heard.has(node)
+    const fresh = recentlySeen.has(node)
     const status = statusWith(node, fresh)
     if (status !== node.counted) {
       if (node.counted !== null) by[node.counted]--
@@ -55,9 +55,9 @@ export function createStanding(nodeTimeout: number) {
   }
   /** Counts those out that have been silent too long by now. */
   const expire = (now: number): void => {
-    for (const node of heard) {
+    for (const node of recentlySeen) {
       if (isFresh(node, now)) return
-      heard.delete(node)
+      recentlySeen.delete(node)
       count(node)
     }
   }
@@ -69,24 +69,24 @@ export function createStanding(nodeTimeout: number) {
     isServing: (n: Node, now: number): boolean => servingWith(n, isFresh(n, now)),
 
     /** A sign of life; call `count` when more than that has changed. Only polling nodes count by it. */
-    hear(node: Node) {
-      const before = heard.delete(node)
+    markSeen(node: Node) {
+      const before = recentlySeen.delete(node)
       if (node.row.transport !== 'rest') return
-      heard.add(node)
+      recentlySeen.add(node)
       if (!before && node.counted !== null) count(node)
     },
 
     /** A node that was gone is back, and has been silent meanwhile: it takes its place in the order. */
-    hearOfOld(node: Node) {
+    reinsertBySeen(node: Node) {
       if (node.row.transport !== 'rest') return
-      const inOrder = [...heard.add(node)].sort((a, b) => a.seen - b.seen)
-      heard.clear()
-      for (const n of inOrder) heard.add(n)
+      const inOrder = [...recentlySeen.add(node)].sort((a, b) => a.seen - b.seen)
+      recentlySeen.clear()
+      for (const n of inOrder) recentlySeen.add(n)
     },
 
     /** The node is gone. */
     drop(node: Node) {
-      heard.delete(node)
+      recentlySeen.delete(node)
       stopped.delete(node)
       if (node.counted !== null) by[node.counted]--
       node.counted = null

@@ -5,7 +5,7 @@ import type { Lane } from '../../rules/models.js'
 import type { NodeStatus } from '../../wire/fields.js'
 
 /** A node's one live session, as the core knows it. The socket is the door's. */
-export interface Session {
+export interface LiveSession {
   /** Given by the door, unique in the process. */
   id: number
   draining: boolean
@@ -18,7 +18,7 @@ export interface Node {
   row: NodeRow
   models: readonly string[]
   lanes: readonly Lane[]
-  session: Session | null
+  session: LiveSession | null
   /** Pushed and not accepted: the length of their texts by task id, and of all of them. */
   offered: ReadonlyMap<string, number>
   offeredLength: number
@@ -27,18 +27,18 @@ export interface Node {
   /** Service clock, ms: the last sign of life. */
   seen: number
   /** Service clock, ms: when what it holds is taken back, after its session ended; null while nothing is. */
-  takeBackAt: number | null
+  reclaimAt: number | null
   /** Whose fault it is then. */
-  takeBackFault: Fault
+  reclaimFault: Fault
   /** It failed too often in a row and gets nothing new for a while. */
-  cooling: boolean
+  inCooldown: boolean
   /** What it counts as, and whether it would serve a task sooner or later; kept by its standing. Null: not yet, or no more. */
   counted: NodeStatus | null
   serving: boolean
   /** Its row has changed and is not written yet. */
   dirty: boolean
   /** Service clock, ms: when its row was written last. */
-  savedAt: number
+  writtenAt: number
 }
 
 export interface NodeCounts {

@@ -6,14 +6,14 @@ import type { Fault } from '../../rules/lifecycle.js'
 import type { Lane, ModelTable } from '../../rules/models.js'
 import type { ReadyTask } from '../../store/tasks.js'
 import type { NodeStatus } from '../../wire/fields.js'
-import { NOTHING, saysTheSame, withEntry, withoutEntry } from './entries.js'
+import { EMPTY_MAP, sameButLastSeen, withEntry, withoutEntry } from './entries.js'
 import { createModelLists } from './model-lists.js'
-import type { Node, Session } from './node.js'
+import type { Node, LiveSession } from './node.js'
 import { Pool } from './free-pool.js'
-import { createSaving } from './write-behind.js'
-import { createStanding } from './node-status.js'
+import { createWriteBehind } from './write-behind.js'
+import { createNodeStatus } from './node-status.js'
 
-export type { Node, NodeCounts, Session } from './node.js'
+export type { Node, NodeCounts, LiveSession as Session } from './node.js'
 
 interface Members {
   all: Set<Node>
@@ -31,7 +31,7 @@ const MAX_OFFERED = 8 * 1024 * 1024
  * A sign of life in a session is written no more often, ms: nothing depends on it. That of a polling node tells after a
  * start whether it is there.
  */
-const SAVE_LIFE_EVERY = 300_000
+const WRITE_SEEN_EVERY_MS = 300_000
 
 /** What is known of a node that nobody has worked with. */
 export const NO_HISTORY = {
@@ -48,17 +48,17 @@ const createNode = (row: NodeRow, seen: number): Node => ({
   models: [],
   lanes: [],
   session: null,
-  offered: NOTHING,
+  offered: EMPTY_MAP,
   offeredLength: 0,
-  held: NOTHING,
+  held: EMPTY_MAP,
   seen,
-  takeBackAt: null,
-  takeBackFault: 'network',
-  cooling: false,
+  reclaimAt: null,
+  reclaimFault: 'network',
+  inCooldown: false,
   counted: null,
   serving: false,
   dirty: false,
-  savedAt: seen,
+  writtenAt: seen,
 })
 
 export type Registry = ReturnType<typeof createRegistry>
@@ -75,8 +75,8 @@ export function createRegistry(
   nodeTimeout: number,
   undo: (step: () => void) => void,
 ) {
-  const standing = createStanding(nodeTimeout)
-  const saving = createSaving(store, undo)
+  const standing = createNodeStatus(nodeTimeout)
+  const saving = createWriteBehind(store, undo)
   const modelsOf = createModelLists(models)
   const nodes = new Map<string, Node>()
   const lanes = new Map<Lane, Members>()
@@ -86,7 +86,7 @@ export function createRegistry(
   /** Lanes in which something has changed: dispatch looks at these only. */
   const dirtyLanes = new Set<Lane>()
   /** Nodes whose session ended while they held tasks. */
-  const away = new Set<Node>()
+  const disconnected = new Set<Node>()
   /** Nodes that get a rest. */
   const cooling = new Set<Node>()
 
@@ -105,7 +105,7 @@ export function createRegistry(
       sessions.set(node.session.id, node)
     }
     node.seen = now
-    standing.hear(node)
+    standing.markSeen(node)
   }
   const leaveLanes = (node: Node): void => {
     for (const lane of node.lanes) {
@@ -119,7 +119,7 @@ export function createRegistry(
     n.session !== null &&
     !n.session.draining &&
     !n.session.stalled &&
-    !n.cooling &&
+    !n.inCooldown &&
     n.row.drained === 0 &&
     n.offeredLength < MAX_OFFERED &&
     n.row.status === 'online' &&
@@ -145,8 +145,8 @@ export function createRegistry(
     const before = node.row.cooled_until_ms
     const put = (time: number): void => {
       node.row.cooled_until_ms = time
-      node.cooling = time > 0
-      if (node.cooling) cooling.add(node)
+      node.inCooldown = time > 0
+      if (node.inCooldown) cooling.add(node)
       else cooling.delete(node)
       saving.changed(node)
       touch(node)
@@ -168,7 +168,7 @@ export function createRegistry(
     /** Open attempts by task id. */
     open: open as ReadonlyMap<string, OpenAttempt>,
     sessions: sessions as ReadonlyMap<number, Node>,
-    away: away as ReadonlySet<Node>,
+    away: disconnected as ReadonlySet<Node>,
     cooling: cooling as ReadonlySet<Node>,
     dirtyLanes,
     freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
@@ -184,7 +184,8 @@ export function createRegistry(
     writeDue: saving.writeDue,
     /** Writes every row that memory is ahead of. */
     writeAll(now: number) {
-      for (const node of nodes.values()) if (node.dirty || node.row.last_seen_ms > node.savedAt) saving.write(node, now)
+      for (const node of nodes.values())
+        if (node.dirty || node.row.last_seen_ms > node.writtenAt) saving.write(node, now)
     },
     touch,
     markLanes,
@@ -194,9 +195,9 @@ export function createRegistry(
       for (const row of store.nodes.all().sort((a, b) => a.last_seen_ms - b.last_seen_ms)) {
         const node = createNode(row, row.last_seen_ms)
         nodes.set(row.node_id, node)
-        standing.hear(node)
-        node.cooling = row.cooled_until_ms > 0
-        if (node.cooling) cooling.add(node)
+        standing.markSeen(node)
+        node.inCooldown = row.cooled_until_ms > 0
+        if (node.inCooldown) cooling.add(node)
         joinLanes(node)
       }
     },
@@ -206,8 +207,8 @@ export function createRegistry(
       const rows = store.attempts.allOpen() // first: what throws here must leave memory as it was
       open.clear()
       for (const node of nodes.values()) {
-        node.held = NOTHING
-        node.offered = NOTHING
+        node.held = EMPTY_MAP
+        node.offered = EMPTY_MAP
         node.offeredLength = 0
       }
       for (const attempt of rows) {
@@ -224,7 +225,7 @@ export function createRegistry(
     /** Writes a node's row, unless it says nothing new, and makes memory follow. */
     save(row: NodeRow, seen: number): Node {
       const known = nodes.get(row.node_id)
-      if (known !== undefined && saysTheSame(known.row, row)) {
+      if (known !== undefined && sameButLastSeen(known.row, row)) {
         if (seen <= known.seen) return known
         const { dirty } = known
         this.sawNode(known, seen, row.last_heartbeat * 1000)
@@ -256,9 +257,9 @@ export function createRegistry(
       return node
     },
 
-    attach(node: Node, session: Session | null) {
+    attach(node: Node, session: LiveSession | null) {
       const before = node.session
-      const put = (next: Session | null): void => {
+      const put = (next: LiveSession | null): void => {
         if (node.session !== null) sessions.delete(node.session.id)
         node.session = next
         if (next !== null) sessions.set(next.id, node)
@@ -266,17 +267,17 @@ export function createRegistry(
       }
       undo(() => put(before))
       put(session)
-      if (session === null && node.seen > node.savedAt) saving.changed(node)
+      if (session === null && node.seen > node.writtenAt) saving.changed(node)
     },
 
     /** Sets when what an absent node holds is taken back; null when it is back. */
-    setTakeBack(node: Node, at: number | null, fault: Fault = 'network') {
-      const { takeBackAt, takeBackFault } = node
+    setReclaim(node: Node, at: number | null, fault: Fault = 'network') {
+      const { reclaimAt: takeBackAt, reclaimFault: takeBackFault } = node
       const put = (next: number | null, whose: Fault): void => {
-        node.takeBackAt = next
-        node.takeBackFault = whose
-        if (next === null) away.delete(node)
-        else away.add(node)
+        node.reclaimAt = next
+        node.reclaimFault = whose
+        if (next === null) disconnected.delete(node)
+        else disconnected.add(node)
       }
       undo(() => put(takeBackAt, takeBackFault))
       put(at, fault)
@@ -292,7 +293,8 @@ export function createRegistry(
       hear(node, now)
       node.row.last_heartbeat = toSeconds(wall)
       node.row.last_seen_ms = now
-      if (!node.dirty && (node.row.transport === 'rest' || now - node.savedAt >= SAVE_LIFE_EVERY)) saving.changed(node)
+      if (!node.dirty && (node.row.transport === 'rest' || now - node.writtenAt >= WRITE_SEEN_EVERY_MS))
+        saving.changed(node)
     },
 
     /** How many of its attempts in a row have failed through its own fault. */
@@ -308,12 +310,12 @@ export function createRegistry(
     },
 
     /** It failed too often in a row: nothing new for it before `until`. */
-    cool(node: Node, until: number) {
+    startCooldown(node: Node, until: number) {
       setCooling(node, until)
     },
 
     /** It may get tasks again. */
-    warm(node: Node) {
+    endCooldown(node: Node) {
       setCooling(node, 0)
     },
 
@@ -329,8 +331,8 @@ export function createRegistry(
       store.nodes.forget(node_id)
       undo(() => {
         nodes.set(node_id, node)
-        if (node.cooling) cooling.add(node)
-        standing.hearOfOld(node)
+        if (node.inCooldown) cooling.add(node)
+        standing.reinsertBySeen(node)
         joinLanes(node)
         if (node.dirty) saving.changed(node)
       })
@@ -351,7 +353,7 @@ export function createRegistry(
       markLanes(node)
     },
 
-    hold(node: Node, attempt: OpenAttempt) {
+    assign(node: Node, attempt: OpenAttempt) {
       open.set(attempt.task_id, attempt)
       node.held = withEntry(node.held, attempt.task_id, attempt)
       touch(node)
@@ -371,7 +373,7 @@ export function createRegistry(
       touch(node)
     },
 
-    letGo(attempt: OpenAttempt): Node | undefined {
+    release(attempt: OpenAttempt): Node | undefined {
       open.delete(attempt.task_id)
       const node = nodes.get(attempt.node_id)
       if (node !== undefined) this.accepted(node, attempt.task_id)

@@ -9,16 +9,16 @@ import {
 } from '../../wire/client.js'
 import type { ErrorCode } from '../../wire/codes.js'
 import type { Context } from '../context.js'
-import type { Intake } from '../tasks/submissions.js'
+import type { Submissions } from '../tasks/submissions.js'
 import type { Submitted } from '../operations.js'
-import { answerOf, type Watching } from './watches.js'
+import { answerOf, type Watches } from './watches.js'
 
 /** What submitters do in a session. The core knows of a session only what it watches; the rest is the door's. */
-export function createClients(
+export function createClientRequests(
   ctx: Context,
-  intake: Pick<Intake, 'submit'>,
+  intake: Pick<Submissions, 'submit'>,
   cancel: (taskId: string) => Outcome<null>,
-  watching: Watching,
+  watching: Watches,
 ) {
   const { store } = ctx
 
@@ -30,7 +30,7 @@ export function createClients(
     if (watch === 'none') return
     // One that was known may be anywhere on its way, or at its end.
     if (status === 'pending') watching.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })
-    else pickUp(session, { task_id, watch, attempt: null, offset: 0 })
+    else resume(session, { task_id, watch, attempt: null, offset: 0 })
   }
 
   /** Those that may be watched as they ask for; the others are refused before anything is stored of them. */
@@ -43,7 +43,7 @@ export function createClients(
     })
   }
 
-  const pickUp = (session: number, { task_id, watch, attempt, offset }: Omit<TaskWatch, 'type'>): void => {
+  const resume = (session: number, { task_id, watch, attempt, offset }: Omit<TaskWatch, 'type'>): void => {
     const task = store.tasks.get(task_id)
     if (task === undefined)
       return ctx.send(session, {
@@ -62,7 +62,7 @@ export function createClients(
     watching.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
   }
 
-  const stop = (session: number, task_id: string): void => {
+  const cancelTask = (session: number, task_id: string): void => {
     const outcome = cancel(task_id)
     if (!outcome.ok)
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
@@ -80,11 +80,11 @@ export function createClients(
     message(session: number, message: ClientRequest): void {
       switch (message.type) {
         case 'task.watch':
-          return pickUp(session, message)
+          return resume(session, message)
         case 'task.unwatch':
           return watching.unwatch(session, message.task_id)
         case 'task.cancel':
-          return stop(session, message.task_id)
+          return cancelTask(session, message.task_id)
         default:
           never(message)
       }

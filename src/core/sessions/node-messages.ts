@@ -5,14 +5,14 @@ import type { NodeRow } from '../../store/schema.js'
 import type { Fault } from '../../rules/lifecycle.js'
 import { normalizeKey } from '../../wire/keys.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
-import type { Comeback } from './restart-grace.js'
+import type { RestartGrace } from './restart-grace.js'
 import type { Context } from '../context.js'
-import type { Ledger, Verdict } from '../tasks/attempts.js'
+import type { Attempts, Verdict } from '../tasks/attempts.js'
 
-export type Sessions = ReturnType<typeof createSessions>
+export type NodeMessages = ReturnType<typeof createNodeMessages>
 
 /** What nodes do in a session. The core's session begins with an accepted hello; the door's with the socket. */
-export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback) {
+export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: RestartGrace) {
   const { registry, options } = ctx
 
   const refuseHello = (
@@ -26,7 +26,7 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
     ctx.log('warn', 'session.refused', { session, code, message })
   }
 
-  const giveBack = (node: Node, keep: (taskId: string) => boolean, fault: Fault, why: string): void => {
+  const requeueHeld = (node: Node, keep: (taskId: string) => boolean, fault: Fault, why: string): void => {
     for (const attempt of [...node.held.values()]) {
       if (!keep(attempt.task_id))
         ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
@@ -47,13 +47,13 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
     }
     const kept = new Set(resumed.map((r) => r.task_id))
     // What it never accepted may never have reached it.
-    giveBack(
+    requeueHeld(
       node,
       (taskId) => kept.has(taskId) || node.held.get(taskId)?.accepted_ms === null,
       'node',
       'the node came back without it',
     )
-    giveBack(node, (taskId) => kept.has(taskId), 'network', 'the session ended before the node had accepted it')
+    requeueHeld(node, (taskId) => kept.has(taskId), 'network', 'the session ended before the node had accepted it')
     return { resumed, dropped }
   }
 
@@ -160,7 +160,7 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
       }
       registry.attach(node, { id: sessionId, draining: false, stalled: false })
       comeback.opened(node)
-      registry.setTakeBack(node, null)
+      registry.setReclaim(node, null)
       const { resumed, dropped } = reconcile(node, hello)
       registry.touch(node)
       ctx.send(sessionId, {
@@ -201,7 +201,7 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
           accepted(session, nodeId, message)
           if (ledger.heldBy(nodeId, message.task_id, message.attempt) !== undefined)
-            ctx.watching.output(message.task_id, message.attempt, message.seq, message.delta)
+            ctx.watches.output(message.task_id, message.attempt, message.seq, message.delta)
           return
         }
         case 'task.accept':
@@ -236,7 +236,7 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
           session.draining = true
           registry.touch(node)
           registry.markLanes(node)
-          ctx.lightened.add(node)
+          ctx.releasedNodes.add(node)
           ctx.log('info', 'session.drains', { session: sessionId, node_id: nodeId, holds: node.held.size })
           return
         default:
@@ -254,21 +254,21 @@ export function createSessions(ctx: Context, ledger: Ledger, comeback: Comeback)
       if (node === undefined) return // replaced, or never welcomed
       registry.attach(node, null)
       registry.markLanes(node)
-      if (returned) giveBack(node, () => false, 'node', 'the node left')
+      if (returned) requeueHeld(node, () => false, 'node', 'the node left')
       else {
-        const shelter = comeback.shelter()
+        const shelter = comeback.graceForDisconnected()
         const at = shelter ?? ctx.now + options.reconnectGrace
-        registry.setTakeBack(node, at, shelter === null ? 'network' : 'coordinator')
+        registry.setReclaim(node, at, shelter === null ? 'network' : 'coordinator')
         ctx.wake(at)
       }
       ctx.log('info', 'session.closed', { session: sessionId, node_id: node.row.node_id, holds: node.held.size })
     },
 
     /** Takes back what an absent node holds whose grace is over. */
-    takeBack(node: Node): void {
-      const fault = node.takeBackFault
-      registry.setTakeBack(node, null)
-      giveBack(
+    reclaim(node: Node): void {
+      const fault = node.reclaimFault
+      registry.setReclaim(node, null)
+      requeueHeld(
         node,
         () => false,
         fault,

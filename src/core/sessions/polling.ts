@@ -8,9 +8,9 @@ import { normalizeKey } from '../../wire/keys.js'
 import type { RegisterBody } from '../../wire/rest.js'
 import type { Context } from '../context.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
-import type { Ledger, Verdict } from '../tasks/attempts.js'
+import type { Attempts, Verdict } from '../tasks/attempts.js'
 import type { PolledTask } from '../operations.js'
-import type { Queue } from '../tasks/pending.js'
+import type { Pending } from '../tasks/pending.js'
 
 /** An attempt is handed to a poll at most this often; a node that takes it more often skips it silently. */
 const MAX_HANDOUTS = 5
@@ -18,7 +18,7 @@ const MAX_HANDOUTS = 5
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
 export function createPolling(
   ctx: Context,
-  { queue, ledger, dispatch }: { queue: Queue; ledger: Ledger; dispatch: Dispatch },
+  { queue, ledger, dispatch }: { queue: Pending; ledger: Attempts; dispatch: Dispatch },
 ) {
   const { store, registry } = ctx
 
@@ -59,7 +59,7 @@ export function createPolling(
 
   const isWorking = ({ row }: Node): boolean => row.status !== 'maintenance' && row.status !== 'offline'
   const mayTake = (node: Node): boolean =>
-    node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.cooling
+    node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.inCooldown
   /** A node that says what it has is answered what it misses; of one that does not, a full one may have missed an answer. */
   const missedBy = (node: Node, running: readonly string[] | null): OpenAttempt | undefined => {
     if (node.held.size === 0 || (running === null && node.held.size < node.row.max_concurrent_tasks)) return undefined
@@ -150,7 +150,7 @@ export function createPolling(
       const missed = missedBy(node, running)
       const again = missed === undefined ? null : handOutAgain(missed)
       if (again !== null) return done(again)
-      const taken = !mayTake(node) || node.lanes.every(queue.isClear) ? null : dispatch.take(node)
+      const taken = !mayTake(node) || node.lanes.every(queue.isEmpty) ? null : dispatch.take(node)
       return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
     },
 
@@ -158,7 +158,7 @@ export function createPolling(
     givesNothing(nodeId: string, running: readonly string[] | null): boolean {
       const node = registry.nodes.get(nodeId)
       if (node === undefined || node.row.key_proven === 1 || ctx.stopping || !isWorking(node)) return true
-      return missedBy(node, running) === undefined && (!mayTake(node) || node.lanes.every(queue.isKnownClear))
+      return missedBy(node, running) === undefined && (!mayTake(node) || node.lanes.every(queue.isKnownEmpty))
     },
 
     complete(nodeId: string, taskId: string, output: string, confidence: number): Outcome<null> {

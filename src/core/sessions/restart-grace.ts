@@ -3,41 +3,42 @@ import type { Node } from '../nodes/registry.js'
 import type { Context } from '../context.js'
 
 /** So many nodes that come back within a step mean that others are on their way, or wait to be heard. */
-const MANY = 10
+const MANY_RETURNS = 10
 /** The grace after a start goes on for at most so many times `restart_grace`. */
-const MOST = 4
+const MAX_GRACES = 4
 
-export type Comeback = ReturnType<typeof createComeback>
+export type RestartGrace = ReturnType<typeof createRestartGrace>
 
 /**
  * How long what nodes hold is kept for them after a start of the coordinator: for `restart_grace`, and while many of them
  * are just coming back for half of it more, again and again. Where thousands come back at once they have to queue, and none
  * may lose its work to that. Where few do, it is `restart_grace` and no longer.
  */
-export function createComeback(ctx: Context) {
+export function createRestartGrace(ctx: Context) {
   const { registry, options } = ctx
   const step = options.restartGrace / 2
-  const limit = ctx.now + MOST * options.restartGrace
+  const limit = ctx.now + MAX_GRACES * options.restartGrace
   /** When the last MANY came back, service clock, ms. */
   const times: number[] = []
   /** How long it goes on as of now. */
   let until = 0
 
-  const goesOn = (): boolean => times.length === MANY && ctx.now - (times[0] ?? 0) <= step && ctx.now < limit
+  const goesOn = (): boolean => times.length === MANY_RETURNS && ctx.now - (times[0] ?? 0) <= step && ctx.now < limit
 
   return {
     /** Call when a session was opened, with its node as it was before. */
     opened(node: Node): void {
-      if (node.takeBackAt === null || node.takeBackFault !== 'coordinator') return
+      if (node.reclaimAt === null || node.reclaimFault !== 'coordinator') return
       times.push(ctx.now)
-      if (times.length > MANY) times.shift()
+      if (times.length > MANY_RETURNS) times.shift()
     },
 
     /**
      * Until when a node whose session ends now keeps its tasks while others are still coming back, because it has to queue
      * with them once more; null when they are not.
      */
-    shelter: (): number | null => (goesOn() ? Math.min(limit, ctx.now + Math.max(step, options.reconnectGrace)) : null),
+    graceForDisconnected: (): number | null =>
+      goesOn() ? Math.min(limit, ctx.now + Math.max(step, options.reconnectGrace)) : null,
 
     /** Until when the grace goes on that is over now, ms of the service clock; null when it does not. */
     extend(): number | null {

@@ -1,10 +1,10 @@
 /** What a piece takes beside its text, in bytes: a short one costs memory too. */
 const PIECE_BYTES = 64
 /** What a text takes beside its pieces, in bytes. */
-const TEXT_BYTES = 512
+const BUFFER_BYTES = 512
 
 /** The text of one attempt as far as it is known, from its beginning. Values: a piece makes a new one. */
-export interface Text {
+export interface StreamBuffer {
   attempt: number
   /** The number of the piece that comes next; null when a piece is missing: nothing can be added any more. */
   next: number | null
@@ -13,7 +13,7 @@ export interface Text {
   bytes: number
 }
 
-export type Texts = ReturnType<typeof createTexts>
+export type StreamBuffers = ReturnType<typeof createStreamBuffers>
 
 /**
  * The texts of attempts that are streamed. A text whose piece was lost, or that grows beyond a bound, is given up as a whole:
@@ -21,46 +21,46 @@ export type Texts = ReturnType<typeof createTexts>
  * @param maxUnits of one text, in UTF-16 units
  * @param maxBytes of all texts together
  */
-export function createTexts(maxUnits: number, maxBytes: number, undo: (step: () => void) => void) {
-  const texts = new Map<string, Text>()
+export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: (step: () => void) => void) {
+  const buffers = new Map<string, StreamBuffer>()
   let total = 0
 
-  const set = (taskId: string, text: Text | undefined): void => {
-    const before = texts.get(taskId)
+  const set = (taskId: string, text: StreamBuffer | undefined): void => {
+    const before = buffers.get(taskId)
     total += (text?.bytes ?? 0) - (before?.bytes ?? 0)
-    if (text === undefined) texts.delete(taskId)
-    else texts.set(taskId, text)
+    if (text === undefined) buffers.delete(taskId)
+    else buffers.set(taskId, text)
   }
-  const change = (taskId: string, text: Text | undefined): void => {
-    const before = texts.get(taskId)
+  const change = (taskId: string, text: StreamBuffer | undefined): void => {
+    const before = buffers.get(taskId)
     if (before === text) return
     undo(() => set(taskId, before))
     set(taskId, text)
   }
 
   return {
-    get: (taskId: string): Text | undefined => texts.get(taskId),
+    get: (taskId: string): StreamBuffer | undefined => buffers.get(taskId),
     /** How many there are. */
-    size: () => texts.size,
+    size: () => buffers.size,
     /** Bytes that all texts take, at most. */
     total: () => total,
 
     /** A text begins. When there is no room for it, nothing is kept of it. */
     begin(taskId: string, attempt: number) {
-      change(taskId, total + TEXT_BYTES > maxBytes ? undefined : { attempt, next: 0, text: '', bytes: TEXT_BYTES })
+      change(taskId, total + BUFFER_BYTES > maxBytes ? undefined : { attempt, next: 0, text: '', bytes: BUFFER_BYTES })
     },
 
     /**
      * The piece numbered `seq` of the text that was begun for this attempt.
      * @returns the text when it has become longer; null when it has not: it had the piece, or is not known
      */
-    add(taskId: string, attempt: number, seq: number, delta: string): Text | null {
-      const text = texts.get(taskId)
+    add(taskId: string, attempt: number, seq: number, delta: string): StreamBuffer | null {
+      const text = buffers.get(taskId)
       if (text?.attempt !== attempt || text.next === null || seq < text.next) return null
       const bytes = text.bytes + delta.length * 2 + PIECE_BYTES
       const fits = text.text.length + delta.length <= maxUnits && total + bytes - text.bytes <= maxBytes
       if (seq > text.next || !fits) {
-        change(taskId, { attempt, next: null, text: '', bytes: TEXT_BYTES })
+        change(taskId, { attempt, next: null, text: '', bytes: BUFFER_BYTES })
         return null
       }
       const longer = { attempt, next: seq + 1, text: text.text + delta, bytes }

@@ -1,8 +1,8 @@
 import type { TaskRow } from '../../store/schema.js'
 import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
-import type { WatchingHooks } from '../context.js'
-import { createTexts, textFrom } from './stream-buffers.js'
+import type { WatchHooks } from '../context.js'
+import { createStreamBuffers, textFrom } from './stream-buffers.js'
 
 /** The most tasks one session may watch. */
 export const MAX_WATCHES = 10_000
@@ -19,7 +19,7 @@ interface Watch {
   offset: number
 }
 
-export interface WatchingParts {
+export interface WatchParts {
   task(taskId: string): TaskRow | undefined
   send(session: number, message: ClientAnswer): void
   undo(step: () => void): void
@@ -27,19 +27,19 @@ export interface WatchingParts {
   maxOutput: number
 }
 
-export type Watching = ReturnType<typeof createWatching>
+export type Watches = ReturnType<typeof createWatches>
 
 /**
  * Who watches which task, in memory only: who comes back watches again. While nothing is watched it costs nothing. What a turn
  * changes here is taken back with the turn, and what it tells is an effect like every other: durable first.
  */
-export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
+export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
   /** The watches of each task, by session. */
   const watched = new Map<string, Map<number, Watch>>()
   /** The tasks of each session. */
   const tasksOf = new Map<number, Set<string>>()
   let watches = 0
-  const texts = createTexts(maxOutput, MAX_TEXT_BYTES, undo)
+  const buffers = createStreamBuffers(maxOutput, MAX_TEXT_BYTES, undo)
   /** What this turn did to watched tasks; only the last of each counts. */
   const changes = new Map<string, { status: TaskStatus; attempt: number | null }>()
   const forgetChanges = (): void => changes.clear()
@@ -69,7 +69,7 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
 
   /** Sends what the session does not have of a text. */
   const catchUp = (session: number, taskId: string, watch: Watch): void => {
-    const text = texts.get(taskId)
+    const text = buffers.get(taskId)
     if (text === undefined || text.next === null) return
     const piece = textFrom(text.text, watch.attempt === text.attempt ? watch.offset : 0)
     if (piece !== null) move(session, taskId, watch, text.attempt, piece)
@@ -97,23 +97,23 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
     return false
   }
 
-  const hooks: WatchingHooks = {
+  const hooks: WatchHooks = {
     changed(taskId, status, attempt) {
-      if (status !== 'in_progress' && texts.size() > 0) texts.end(taskId)
+      if (status !== 'in_progress' && buffers.size() > 0) buffers.end(taskId)
       if (watched.size === 0 || !watched.has(taskId)) return
       if (changes.size === 0) undo(forgetChanges)
       changes.set(taskId, { status, attempt })
     },
     streams(taskId, attempt) {
       if (!wantsOutput(taskId)) return false
-      texts.begin(taskId, attempt)
+      buffers.begin(taskId, attempt)
       return true
     },
     output(taskId, attempt, seq, delta) {
-      if (watched.size === 0 && texts.size() === 0) return
+      if (watched.size === 0 && buffers.size() === 0) return
       // Nobody wanted it when it was assigned; who came in time for its beginning gets it all the same.
-      if (seq === 0 && texts.get(taskId)?.attempt !== attempt && wantsOutput(taskId)) texts.begin(taskId, attempt)
-      const text = texts.add(taskId, attempt, seq, delta)
+      if (seq === 0 && buffers.get(taskId)?.attempt !== attempt && wantsOutput(taskId)) buffers.begin(taskId, attempt)
+      const text = buffers.add(taskId, attempt, seq, delta)
       if (text === null) return
       const offset = text.text.length - delta.length
       for (const [session, watch] of watched.get(taskId) ?? []) {
@@ -171,7 +171,7 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
     },
 
     /** The last of a turn before its commit: tells what it changed. */
-    tell(): void {
+    publish(): void {
       if (changes.size === 0) return
       for (const [taskId, { status, attempt }] of changes) {
         const sessions = watched.get(taskId)
@@ -179,7 +179,7 @@ export function createWatching({ task, send, undo, maxOutput }: WatchingParts) {
         const message =
           status === 'in_progress' && attempt !== null
             ? statusMessage({ task_id: taskId, status, attempt })
-            : tellOf(task(taskId))
+            : messageFor(task(taskId))
         if (message === null) continue
         for (const session of [...sessions.keys()]) {
           send(session, message)
@@ -201,7 +201,7 @@ const statusMessage = ({
   attempt: number
 }) => ({ type: 'task.status' as const, task_id, status, attempt })
 
-const tellOf = (task: TaskRow | undefined): ReturnType<typeof answerOf> | null =>
+const messageFor = (task: TaskRow | undefined): ReturnType<typeof answerOf> | null =>
   task === undefined ? null : answerOf(task)
 
 /** What there is to say of a task: its result, or where it stands. */

@@ -4,10 +4,10 @@ import type { OpenAttempt } from '../../store/attempts.js'
 import { isStoreFault } from '../../store/faults.js'
 import { STARVED, type AttemptRow, type TaskRow } from '../../store/schema.js'
 import type { NewTask, ReadyTask } from '../../store/tasks.js'
-import { addEvidence, COOL_AFTER, coolDown } from '../../rules/scoring.js'
+import { addEvidence, COOLDOWN_AFTER, cooldownMs } from '../../rules/scoring.js'
 import { hasEnded, type AttemptEnd, type Fault } from '../../rules/lifecycle.js'
 import type { Context } from '../context.js'
-import type { Queue } from './pending.js'
+import type { Pending } from './pending.js'
 
 /** A task that so many different nodes were lost with is poison: it is not tried on all. */
 const POISON_NODES = 3
@@ -27,13 +27,13 @@ export type Verdict =
 
 type Usage = { prompt_tokens: number; completion_tokens: number } | null
 
-export type Ledger = ReturnType<typeof createLedger>
+export type Attempts = ReturnType<typeof createAttempts>
 
 /**
  * The lifecycle of tasks that were taken in: assign, accept, complete, fail, give back. Every function runs inside the turn's
  * transaction; what comes from a node names its attempt, and one that does not count is a named result.
  */
-export function createLedger(ctx: Context, queue: Queue) {
+export function createAttempts(ctx: Context, queue: Pending) {
   const { store, registry, options } = ctx
 
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
@@ -44,7 +44,7 @@ export function createLedger(ctx: Context, queue: Queue) {
     change: Parameters<typeof store.tasks.move>[1],
   ): void => {
     store.tasks.move(task, change)
-    ctx.watching.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
+    ctx.watches.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
     const user = 'user_address' in task ? task.user_address : store.tasks.get(task.task_id)?.user_address
     if (user !== undefined) queue.countFor(user, change.to === 'pending' ? 1 : -1)
@@ -59,12 +59,12 @@ export function createLedger(ctx: Context, queue: Queue) {
       addEvidence(node.row, null)
       registry.changed(node)
     })
-    if (node.cooling) return // what it held when its rest began does not make the rest longer
+    if (node.inCooldown) return // what it held when its rest began does not make the rest longer
     const failures = node.row.failures_in_row + 1
     registry.setFailuresInRow(node, failures)
-    if (failures < COOL_AFTER) return
-    const until = ctx.now + coolDown(failures)
-    registry.cool(node, until)
+    if (failures < COOLDOWN_AFTER) return
+    const until = ctx.now + cooldownMs(failures)
+    registry.startCooldown(node, until)
     ctx.wake(until)
     ctx.log('warn', 'node.cooled', {
       node_id: node.row.node_id,
@@ -82,9 +82,9 @@ export function createLedger(ctx: Context, queue: Queue) {
   ): void => {
     writeAccept(attempt)
     store.attempts.end(attempt, end, fault, error, ctx)
-    const node = registry.letGo(attempt)
+    const node = registry.release(attempt)
     if (node !== undefined && fault === 'node') blame(node)
-    if (node !== undefined) ctx.lightened.add(node)
+    if (node !== undefined) ctx.releasedNodes.add(node)
   }
 
   /** Where a task goes whose attempt has just ended without a result. */
@@ -122,8 +122,8 @@ export function createLedger(ctx: Context, queue: Queue) {
   const completed = (attempt: OpenAttempt | AttemptRow, usage: Usage): void => {
     store.attempts.complete(attempt, usage, ctx)
     const took = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
-    const open = openOf(attempt)
-    if (open !== undefined) registry.letGo(open)
+    const open = findOpen(attempt)
+    if (open !== undefined) registry.release(open)
     const node = registry.nodes.get(attempt.node_id)
     const endedAt = ctx.now
     ctx.afterCommit.push(() => {
@@ -134,8 +134,8 @@ export function createLedger(ctx: Context, queue: Queue) {
     })
     if (node !== undefined) {
       registry.setFailuresInRow(node, 0)
-      if (node.cooling) registry.warm(node)
-      ctx.lightened.add(node)
+      if (node.inCooldown) registry.endCooldown(node)
+      ctx.releasedNodes.add(node)
     }
     ctx.log('debug', 'task.completed', {
       task_id: attempt.task_id,
@@ -151,7 +151,7 @@ export function createLedger(ctx: Context, queue: Queue) {
   }
 
   /** Tells the node of an attempt to stop working on it; one without a session learns it from the answer to its result. */
-  const tellToStop = (
+  const sendCancel = (
     { task_id, attempt, node_id }: OpenAttempt,
     reason: 'cancelled' | 'timeout' | 'superseded',
   ): void => {
@@ -160,7 +160,7 @@ export function createLedger(ctx: Context, queue: Queue) {
   }
 
   /** Ends an open attempt and sends its task on. */
-  const giveBack = (
+  const requeue = (
     attempt: OpenAttempt,
     end: 'failed' | 'lost' | 'timeout' | 'rejected' | 'unaccepted',
     fault: Fault | null,
@@ -197,7 +197,7 @@ export function createLedger(ctx: Context, queue: Queue) {
     lease_ms: ctx.now + maxInferTime * 1000,
   })
   const begin = (node: Node, attempt: OpenAttempt): void => {
-    registry.hold(node, attempt)
+    registry.assign(node, attempt)
     ctx.wake(attempt.lease_ms)
     ctx.log('debug', 'task.assigned', {
       task_id: attempt.task_id,
@@ -221,12 +221,12 @@ export function createLedger(ctx: Context, queue: Queue) {
   }
 
   /** The open attempt that a node names, if it holds it: known without reading. */
-  const heldBy = (nodeId: string, taskId: string, number: number | null): OpenAttempt | undefined => {
+  const findHeld = (nodeId: string, taskId: string, number: number | null): OpenAttempt | undefined => {
     const attempt = registry.nodes.get(nodeId)?.held.get(taskId)
     return attempt !== undefined && (number === null || attempt.attempt === number) ? attempt : undefined
   }
 
-  const openOf = (row: Pick<AttemptRow, 'task_id' | 'attempt'>): OpenAttempt | undefined => {
+  const findOpen = (row: Pick<AttemptRow, 'task_id' | 'attempt'>): OpenAttempt | undefined => {
     const attempt = registry.open.get(row.task_id)
     return attempt?.attempt === row.attempt ? attempt : undefined
   }
@@ -239,7 +239,7 @@ export function createLedger(ctx: Context, queue: Queue) {
       const attempt = registry.open.get(task.task_id)
       if (attempt !== undefined) {
         endAttempt(attempt, 'cancelled', null, null)
-        tellToStop(attempt, 'cancelled')
+        sendCancel(attempt, 'cancelled')
       }
       fail(task, CANCELLED)
       return true
@@ -284,7 +284,7 @@ export function createLedger(ctx: Context, queue: Queue) {
       task.inference_node_id = attempt.node_id
       store.tasks.insert(task)
       store.attempts.insert(attempt, ctx)
-      ctx.watching.changed(task.task_id, 'in_progress', 1)
+      ctx.watches.changed(task.task_id, 'in_progress', 1)
       queue.countFor(task.user_address, -1)
       begin(node, attempt)
       return attempt
@@ -292,7 +292,7 @@ export function createLedger(ctx: Context, queue: Queue) {
 
     /** The node works on it. False when the attempt is not open. */
     accept(row: Pick<AttemptRow, 'task_id' | 'attempt'>): boolean {
-      const attempt = openOf(row)
+      const attempt = findOpen(row)
       if (attempt === undefined) return false
       if (attempt.accepted_ms !== null) return true
       attempt.accepted_ms = ctx.now
@@ -303,7 +303,7 @@ export function createLedger(ctx: Context, queue: Queue) {
     },
 
     /** Writes what was accepted in this turn: at its end, and before anything reads attempts. */
-    write() {
+    flush() {
       for (const attempt of accepted) {
         try {
           store.attempts.accept(attempt, ctx)
@@ -321,15 +321,15 @@ export function createLedger(ctx: Context, queue: Queue) {
     },
 
     /** The turn was undone. */
-    forget() {
+    discard() {
       accepted.clear()
     },
 
     find,
-    heldBy,
-    openOf,
-    giveBack,
-    tellToStop,
+    heldBy: findHeld,
+    openOf: findOpen,
+    giveBack: requeue,
+    tellToStop: sendCancel,
     endAttempt,
     fail,
     move,
@@ -344,23 +344,23 @@ export function createLedger(ctx: Context, queue: Queue) {
       const limit = options.maxOutputBytes
       if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit)
         return { is: 'too_large', limit }
-      const held = heldBy(nodeId, taskId, number)
+      const held = findHeld(nodeId, taskId, number)
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
-        ctx.watching.changed(taskId, 'completed', held.attempt)
+        ctx.watches.changed(taskId, 'completed', held.attempt)
         accepted.delete(held)
         completed(held, result.usage)
         return { is: 'settled', status: 'completed', again: false }
       }
-      this.write()
+      this.flush()
       const { task, row } = find(nodeId, taskId, number)
       if (task === undefined || row === undefined) return { is: 'not_holder', task }
       if (row.end === 'completed') return { is: 'settled', status: task.status, again: true }
       if (hasEnded(task.status)) return { is: 'stale', task }
 
-      const other = openOf(row) === undefined ? registry.open.get(taskId) : undefined
+      const other = findOpen(row) === undefined ? registry.open.get(taskId) : undefined
       if (other !== undefined) {
         endAttempt(other, 'superseded', null, null)
-        tellToStop(other, 'superseded')
+        sendCancel(other, 'superseded')
       }
       move(task, {
         to: 'completed',
@@ -369,21 +369,21 @@ export function createLedger(ctx: Context, queue: Queue) {
         confidence: result.confidence,
         at: toSeconds(ctx.wall),
       })
-      completed(openOf(row) ?? row, result.usage)
+      completed(findOpen(row) ?? row, result.usage)
       return { is: 'settled', status: 'completed', again: false }
     },
 
     /** The node gives up. The same word twice is answered twice and counted once. */
     failAttempt(nodeId: string, taskId: string, number: number | null, error: string, retryable: boolean): Verdict {
-      this.write()
+      this.flush()
       const { task, row } = find(nodeId, taskId, number)
       if (task === undefined || row === undefined) return { is: 'not_holder', task }
       if (row.end === 'failed') return { is: 'settled', status: task.status, again: true }
-      const attempt = openOf(row)
+      const attempt = findOpen(row)
       if (attempt === undefined) return { is: 'stale', task }
       const why = error === '' ? 'the node gave no reason' : error
       this.accept(row)
-      if (retryable) giveBack(attempt, 'failed', 'node', why)
+      if (retryable) requeue(attempt, 'failed', 'node', why)
       else {
         endAttempt(attempt, 'failed', 'task', why)
         fail(task, why)

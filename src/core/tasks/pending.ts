@@ -4,22 +4,22 @@ import type { Lane } from '../../rules/models.js'
 import type { Context } from '../context.js'
 
 /** So many lanes are remembered as empty; more are forgotten and looked at again. */
-const MAX_CLEAR = 10_000
+const MAX_EMPTY_LANES = 10_000
 
 /** What is kept in memory of tasks that have just begun to wait, so that most are assigned without being read again. */
 const MAX_RECENT = 4096
 /** The texts of them, in UTF-16 units. */
 const MAX_RECENT_LENGTH = 8 * 1024 * 1024
 /** And no longer than this, ms. */
-const KEPT_FOR = 10_000
+const KEPT_FOR_MS = 10_000
 
-export type Queue = ReturnType<typeof createQueue>
+export type Pending = ReturnType<typeof createPending>
 
 /** What memory knows of the tasks that wait. They themselves are rows. */
-export function createQueue(ctx: Context) {
+export function createPending(ctx: Context) {
   const { store, registry, options } = ctx
   /** Lanes in which no task waits. A lane that is not in it may be empty as well. */
-  const clear = new Set<Lane>()
+  const emptyLanes = new Set<Lane>()
 
   const count = (user: string, by: 1 | -1): void => {
     const n = (ctx.pendingPerUser?.get(user) ?? 0) + by
@@ -45,7 +45,7 @@ export function createQueue(ctx: Context) {
       const length = textLength(task)
       // Those that wait longest are the next: they stay, but for some that nobody serves.
       for (const [taskId, { task: oldest }] of recent) {
-        if (ctx.now - oldest.queued_ms < KEPT_FOR) break
+        if (ctx.now - oldest.queued_ms < KEPT_FOR_MS) break
         drop(taskId)
       }
       if (recent.size >= MAX_RECENT || recentLength + length > MAX_RECENT_LENGTH) return
@@ -62,7 +62,7 @@ export function createQueue(ctx: Context) {
     /** A task waits: dispatch looks at its lanes, and the loop wakes for it in time. */
     joined(task: Pick<TaskRow, 'model_name' | 'model_type'>) {
       for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) {
-        clear.delete(lane)
+        emptyLanes.delete(lane)
         registry.dirtyLanes.add(lane)
       }
       ctx.wake(ctx.now + options.starvationAfter)
@@ -70,14 +70,14 @@ export function createQueue(ctx: Context) {
     },
 
     /** Whether memory knows that no task waits in a lane. */
-    isKnownClear: (lane: Lane): boolean => clear.has(lane),
+    isKnownEmpty: (lane: Lane): boolean => emptyLanes.has(lane),
 
     /** Whether no task waits in a lane. Reads one row where memory does not know. */
-    isClear(lane: Lane): boolean {
-      if (clear.has(lane)) return true
+    isEmpty(lane: Lane): boolean {
+      if (emptyLanes.has(lane)) return true
       if (store.tasks.ready(lane, null, 0).length > 0) return false
-      if (clear.size >= MAX_CLEAR) clear.clear()
-      clear.add(lane)
+      if (emptyLanes.size >= MAX_EMPTY_LANES) emptyLanes.clear()
+      emptyLanes.add(lane)
       return true
     },
 
@@ -89,8 +89,8 @@ export function createQueue(ctx: Context) {
     },
 
     /** A transaction was undone: what was learned in it may not be so. */
-    forget() {
-      clear.clear()
+    discard() {
+      emptyLanes.clear()
       recent.clear()
       recentLength = 0
     },

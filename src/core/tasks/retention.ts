@@ -2,16 +2,16 @@ import { toSeconds } from '../../lib/clock.js'
 import type { AgedTask } from '../../store/tasks.js'
 import { hasEnded } from '../../rules/lifecycle.js'
 import type { Context } from '../context.js'
-import { BITE, createShrinking, LATE, PAUSE } from './vacuum.js'
+import { TIME_SLICE_MS, createVacuum, LATE_MS, PAUSE_MS } from './vacuum.js'
 
 /** So many rows are deleted between two looks at the clock. */
-const ROWS = 4
+const ROWS_A_STEP = 4
 /** How long it pauses after a bite, in bites: while nobody else wants the time; while others do; while more is stored than deleted. */
 const PAUSES = { idle: 1, busy: 19, behind: 3 } as const
 /** The longest rest after everything that is old enough was deleted, ms. */
-const REST = 60_000
+const MAX_REST_MS = 60_000
 /** The longest time until it begins at the oldest row again, ms, which an earlier walk may have passed over. */
-const WALK = 3_600_000
+const WALK_EVERY_MS = 3_600_000
 
 /**
  * Deletes tasks that ended longer ago than `options.retention`, with their attempts and reopenings, in small bites, and
@@ -23,8 +23,8 @@ const WALK = 3_600_000
  */
 export function createRetention(ctx: Context) {
   const { store, options } = ctx
-  const shrinking = createShrinking(ctx)
-  const walkAgain = Math.min(WALK, options.retention / 100)
+  const shrinking = createVacuum(ctx)
+  const walkAgain = Math.min(WALK_EVERY_MS, options.retention / 100)
   /** The last row that this walk is done with. */
   let cursor = 0
   let nextLook = 0
@@ -60,7 +60,7 @@ export function createRetention(ctx: Context) {
   }
 
   const rest = (empty: boolean): void => {
-    nextLook = ctx.now + Math.min(REST, walkAgain)
+    nextLook = ctx.now + Math.min(MAX_REST_MS, walkAgain)
     storedThen = total()
     deleted = 0
     // After the newest row was deleted its number is used again.
@@ -70,23 +70,23 @@ export function createRetention(ctx: Context) {
   }
 
   /** @returns why it cannot go on, or null */
-  const bite = (idle: boolean): Error | null => {
+  const timeSlice = (idle: boolean): Error | null => {
     const began = ctx.time.monotonic()
     const took = (): number => ctx.time.monotonic() - began
     const deletedBefore = deleted
     let stored: AgedTask[] = []
     let old = 0
     let looked = 0
-    let error = store.part(() => {
+    let error = store.savepoint(() => {
       stored = store.tasks.storedAfter(cursor)
     })
     // To pass over rows takes no time worth counting, and says where to rest.
-    while (error === null && looked < stored.length && (old === 0 || took() < BITE)) {
+    while (error === null && looked < stored.length && (old === 0 || took() < TIME_SLICE_MS)) {
       // Parts of their own: what failed is not counted, and what went well before is not undone.
-      error = store.part(() => {
-        old += removeThese(stored.slice(looked, looked + ROWS))
+      error = store.savepoint(() => {
+        old += removeThese(stored.slice(looked, looked + ROWS_A_STEP))
       })
-      looked += ROWS
+      looked += ROWS_A_STEP
     }
     if (deleted > deletedBefore) {
       ctx.log('debug', 'tasks.expired', { tasks: deleted - deletedBefore })
@@ -99,33 +99,33 @@ export function createRetention(ctx: Context) {
     }
     const behind = total() > (storedThen ?? 0) - deleted / 2
     const kind = idle ? 'idle' : behind ? 'behind' : 'busy'
-    nextLook = ctx.now + Math.max(PAUSE, took() * (1 + PAUSES[kind]))
+    nextLook = ctx.now + Math.max(PAUSE_MS, took() * (1 + PAUSES[kind]))
     return null
   }
 
   return {
-    look() {
+    tick() {
       if (options.retention === 0) return
       storedThen ??= total()
       const at = Math.min(nextLook, shrinking.next())
       if (ctx.now < at) return ctx.wake(at)
       // Nothing was stored meanwhile, and nothing kept us from being called when we asked for it.
-      const idle = total() === seen && ctx.now - asked <= LATE
+      const idle = total() === seen && ctx.now - asked <= LATE_MS
       if (ctx.now >= nextLook) {
         const before = { cursor, nextWalk, deleted, storedThen }
         ctx.undo.push(() => {
           ;({ cursor, nextWalk, deleted, storedThen } = before)
           nextLook = 0
         })
-        const error = bite(idle)
+        const error = timeSlice(idle)
         if (error !== null) {
           // A damaged row of long ago must not keep today's tasks from being served.
           ctx.log('error', 'retention.failed', { error: error.message })
           cursor = 0
-          nextLook = ctx.now + WALK
+          nextLook = ctx.now + WALK_EVERY_MS
         }
       } else {
-        shrinking.look(idle)
+        shrinking.tick(idle)
       }
       seen = total()
       asked = Math.max(ctx.now, Math.min(nextLook, shrinking.next()))

@@ -7,21 +7,21 @@ import { modelKey } from '../../rules/models.js'
 import type { Submission } from '../../wire/rest.js'
 import type { Context } from '../context.js'
 import type { Submitted } from '../operations.js'
-import type { Queue } from './pending.js'
+import type { Pending } from './pending.js'
 
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
 const ASSIGN_OVERHEAD = 2048
 
-export type Intake = ReturnType<typeof createIntake>
+export type Submissions = ReturnType<typeof createSubmissions>
 
 /**
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createIntake(ctx: Context, queue: Queue) {
+export function createSubmissions(ctx: Context, queue: Pending) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
-  const fresh = new Map<string, NewTask>()
+  const unwritten = new Map<string, NewTask>()
   /** Nothing is put off: after an insert failed, so that the operation is found that it belongs to. */
   let atOnce = false
 
@@ -34,14 +34,14 @@ export function createIntake(ctx: Context, queue: Queue) {
   }
 
   const submitOne = (s: Submission): Outcome<Submitted> => {
-    const known = s.task_id === null ? undefined : (fresh.get(s.task_id) ?? store.tasks.get(s.task_id))
+    const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.get(s.task_id))
     if (known !== undefined) {
       return sameSubmission(known, s)
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
     if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
-    if (store.tasks.counts.pending + fresh.size >= options.maxPendingTasks)
+    if (store.tasks.counts.pending + unwritten.size >= options.maxPendingTasks)
       return refuse('queue_full', 'the queue is full; submit again later')
     if (options.maxPendingPerUser > 0 && (ctx.pendingPerUser?.get(s.user_address) ?? 0) >= options.maxPendingPerUser) {
       return refuse(
@@ -79,7 +79,7 @@ export function createIntake(ctx: Context, queue: Queue) {
       inference_node_id: null,
     }
     if (atOnce) insert(task)
-    else fresh.set(task.task_id, task)
+    else unwritten.set(task.task_id, task)
     queue.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
     return done({ task_id: task.task_id, status: 'pending' })
@@ -90,23 +90,23 @@ export function createIntake(ctx: Context, queue: Queue) {
     insert,
 
     /** What this turn has taken and not written, in the order of its coming: the caller writes it. */
-    take(): readonly NewTask[] {
-      if (fresh.size === 0) return []
-      const tasks = [...fresh.values()]
-      fresh.clear()
+    drain(): readonly NewTask[] {
+      if (unwritten.size === 0) return []
+      const tasks = [...unwritten.values()]
+      unwritten.clear()
       return tasks
     },
 
     /** Writes what this turn has taken as pending: before anything reads tasks. */
-    write() {
-      if (fresh.size === 0) return
-      for (const task of fresh.values()) insert(task)
-      fresh.clear()
+    flush() {
+      if (unwritten.size === 0) return
+      for (const task of unwritten.values()) insert(task)
+      unwritten.clear()
     },
 
     /** The turn was undone. */
-    forget() {
-      fresh.clear()
+    discard() {
+      unwritten.clear()
     },
 
     /** Runs a turn that puts nothing off. */

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, existsSync, linkSync, realpathSync, renameSync, r
 import { dirname, resolve } from 'node:path'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
-import { become, StoreError } from '../open.js'
+import { acquireLock, StoreError } from '../open.js'
 
 export interface Restored {
   /** The size of the database now, in bytes. */
@@ -23,7 +23,7 @@ export async function restoreBackup(backup: string, database: string, wall: numb
   if (!existsSync(backup)) throw new StoreError(`${backup}: there is no such backup`)
   if (existsSync(database) && realpathSync(backup) === realpathSync(database))
     throw new StoreError(`${backup}: this is the database itself; name a backup of it`)
-  const owner = become(database)
+  const owner = acquireLock(database)
   try {
     const file = existsSync(database) ? realpathSync(database) : resolve(database)
     const partial = `${file}.restoring`

@@ -37,7 +37,7 @@ export interface BackupsParts {
 class Abandoned extends Error {}
 
 /** The backups that a running service makes by itself: one after another, each verified; a failure is only told. */
-export function createBackups({ db, dir, interval, keep, log, time }: BackupsParts): Backups {
+export function createScheduledBackups({ db, dir, interval, keep, log, time }: BackupsParts): Backups {
   const stem = basename(db.name, extname(db.name))
   const pattern = new RegExp(
     `^${stem.replace(/[^\w]/g, '\\$&')}-\\d{4}-\\d\\d-\\d\\dT\\d\\d-\\d\\d-\\d\\d\\.\\d{3}Z\\.db(\\.partial)?$`,
