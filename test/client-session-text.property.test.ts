@@ -1,3 +1,4 @@
+import { createUndoLog } from '../src/lib/undo-log.js'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createStreamBuffers, textFrom } from '../src/core/sessions/stream-buffers.js'
@@ -41,12 +42,12 @@ const turn = fc.record({ steps: fc.array(step, { maxLength: 5 }), undone: fc.boo
 test('whatever is lost, said twice, taken back or joined late: no reader gets a wrong character, and who was there from the beginning gets all of it', () => {
   fc.assert(
     fc.property(fc.array(turn, { maxLength: 30 }), (turns) => {
-      let undo: (() => void)[] = []
+      const undo = createUndoLog()
       let sent: { session: number; message: ClientAnswer }[] = []
       const watching = createWatches({
         task: () => undefined,
         send: (s, message) => sent.push({ session: s, message }),
-        undo: (u) => undo.push(u),
+        undo,
         maxOutput: 10_000,
       })
       let attempt = 1
@@ -59,7 +60,7 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
       watching.watch(9, 'other', true, { attempt: 0, offset: 0 })
 
       for (const { steps, undone } of turns) {
-        undo = []
+        undo.clear()
         sent = []
         const before: { attempt: number; next: number; whole: boolean } = { attempt, next, whole }
         for (const s of steps) {
@@ -87,7 +88,7 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
         }
         watching.publish()
         if (undone) {
-          for (const u of undo.reverse()) u()
+          undo.rollback(0)
           ;({ attempt, next, whole } = before)
           // A session that has left has left: the turn that is run again says so again.
           for (const s of steps) if (s.do === 'leave') watching.leave(s.session)
@@ -125,11 +126,11 @@ test('texts never take more than their bound, and give all of it back', () => {
         { maxLength: 100 },
       ),
       (steps) => {
-        let undo: (() => void)[] = []
-        const texts = createStreamBuffers(1500, 6000, (u) => undo.push(u))
+        const undo = createUndoLog()
+        const texts = createStreamBuffers(1500, 6000, undo)
         const seqs = new Map<number, number>()
         for (const { task, length, end, undone } of steps) {
-          undo = []
+          undo.clear()
           const total = texts.total()
           const id = `t${task}`
           const seq = texts.get(id)?.next ?? 0
@@ -138,7 +139,7 @@ test('texts never take more than their bound, and give all of it back', () => {
           else texts.add(id, 1, seq, 'x'.repeat(length))
           seqs.set(task, seq)
           if (undone) {
-            for (const u of undo.reverse()) u()
+            undo.rollback(0)
             expect(texts.total()).toBe(total)
           }
           expect(texts.total()).toBeLessThanOrEqual(6000)
@@ -167,16 +168,20 @@ test('a place in a text is never in the middle of a character', () => {
 
 test('a long text in many small pieces is relayed without being joined at every piece', () => {
   let units = 0
+  const undo = createUndoLog()
   const watching = createWatches({
     task: () => undefined,
     send: (_, m) => void (units += m.type === 'task.output' ? m.delta.length : 0),
-    undo: () => undefined,
+    undo,
     maxOutput: 4_000_000,
   })
   watching.watch(1, 'A', true, { attempt: 0, offset: 0 })
   watching.streams('A', 1)
   const start = performance.now()
-  for (let i = 0; i < 100_000; i++) watching.output('A', 1, i, 'twenty characters or ')
+  for (let i = 0; i < 100_000; i++) {
+    undo.clear()
+    watching.output('A', 1, i, 'twenty characters or ')
+  }
   expect(units).toBe(2_100_000)
   expect(performance.now() - start).toBeLessThan(5_000)
 })

@@ -1,5 +1,7 @@
 import type { TimeSource } from '../lib/clock.js'
-import type { Node, Registry } from './nodes/registry.js'
+import type { UndoLog } from '../lib/undo-log.js'
+import type { Node } from './nodes/node.js'
+import type { Registry } from './nodes/registry.js'
 import type { Store } from '../store/store.js'
 import type { ModelTable } from '../rules/models.js'
 import type { TaskStatus } from '../rules/lifecycle.js'
@@ -59,10 +61,16 @@ export interface Context {
   watches: WatchHooks
   effects: Effect[]
   events: CoreEvent[]
+  /** How memory was before this turn. */
+  undo: UndoLog
   /** Figures that are counted once the turn is durable, so that one that is undone or run again counts nothing. */
   afterCommit: (() => void)[]
-  /** Takes back what memory took from this turn and the file does not hold: sessions. Run in reverse. */
-  undo: (() => void)[]
+  /**
+   * A part of the turn that may fail alone: then nothing of it is left in the file, in memory, or in what is sent, and the error
+   * is returned.
+   * @throws when the whole transaction was undone with it
+   */
+  savepoint(change: () => void): Error | null
   wake(at: number): void
   send(session: number, message: ServerMessage | ClientAnswer): void
   close(session: number, close: CloseReason, reason: string): void

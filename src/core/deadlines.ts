@@ -1,69 +1,66 @@
 import { toSeconds } from '../lib/clock.js'
 import type { OpenAttempt } from '../store/attempts.js'
-import type { RestartGrace } from './sessions/restart-grace.js'
 import type { Context } from './context.js'
-import type { Dispatch } from './dispatch/dispatch.js'
-import type { Attempts } from './tasks/attempts.js'
+import type { Eligibility } from './dispatch/eligibility.js'
+import type { Offers } from './dispatch/offers.js'
 import type { NodeMessages } from './sessions/node-messages.js'
+import type { RestartGrace } from './sessions/restart-grace.js'
+import type { Attempts } from './tasks/attempts.js'
+import type { Transitions } from './tasks/transitions.js'
 
 /** The longest the core sleeps, ms: the clock must be read, and the row that says "alive" be written. */
 const BEAT_MS = 1000
 /** How often "alive" is written while nothing waits for a deadline, ms. */
 const IDLE_BEAT_MS = 10_000
-/** How many tasks one look moves at most; when there are more it looks again at once. */
+/** How many tasks one tick moves at most; when there are more the next tick comes at once. */
 const BATCH = 200
 /** How exactly sessions are in the order of their last word, ms. */
 const ORDER_MS = 1000
 
+export interface DeadlineParts {
+  transitions: Transitions
+  attempts: Attempts
+  eligibility: Eligibility
+  offers: Offers
+  nodeMessages: NodeMessages
+  restartGrace: RestartGrace
+}
+
 /** The one loop over everything that ends by clock. Rows and short in-memory lists; no timer per task or node. */
-export function createDeadlines(
-  ctx: Context,
-  ledger: Attempts,
-  dispatch: Dispatch,
-  sessions: NodeMessages,
-  comeback: RestartGrace,
-) {
-  const { store, registry, options } = ctx
-  /** Every pending task that began to wait at this time or before goes first already. */
-  let starvedThrough = -1
-  let nextSweep = 0
-  let nextBeat = 0
+export function createDeadlines(ctx: Context, parts: DeadlineParts) {
+  const { transitions, attempts, eligibility, offers, nodeMessages, restartGrace } = parts
+  const { store, registry, options, undo } = ctx
+  const state = {
+    /** Every pending task that began to wait at this time or before goes first already; service clock, ms. */
+    starvedThrough: -1,
+    nextSweep: 0,
+    nextBeat: 0,
+  }
 
   /** The node has left an assignment unanswered: it gets nothing more until it sends a heartbeat. */
-  const unaccepted = (open: OpenAttempt): void => {
-    const session = registry.nodes.get(open.node_id)?.session
-    if (session != null) session.stalled = true
-    ledger.tellToStop(open, 'timeout')
+  const unaccepted = (open: Readonly<OpenAttempt>): void => {
+    const node = registry.nodes.get(open.node_id)
+    if (node?.session != null) registry.setSession(node, { ...node.session, stalled: true })
+    attempts.sendCancel(open, 'timeout')
     ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
-    ledger.giveBack(open, 'unaccepted', 'node', 'the node did not accept it in time')
+    attempts.requeue(open, 'unaccepted', 'node', 'the node did not accept it in time')
   }
 
   /** Pushed and not accepted in time. */
-  const offers = (): void => {
-    let looked = 0
-    for (const offer of dispatch.offers) {
+  const expireOffers = (): void => {
+    for (let offer = offers.first(); offer !== undefined; offer = offers.first()) {
       const open = registry.open.get(offer.task_id)
       const waiting = open?.attempt === offer.attempt && open.accepted_ms === null
-      if (waiting && offer.at > ctx.now) {
-        ctx.wake(offer.at)
-        break
-      }
-      looked++
-      if (!waiting) continue
-      unaccepted(open)
+      if (waiting && offer.at > ctx.now) return ctx.wake(offer.at)
+      offers.removeFirst()
+      if (waiting) unaccepted(open)
     }
-    if (looked === 0) return
-    const gone = dispatch.offers.splice(0, looked) // at once: shifting a long array one by one is quadratic
-    ctx.undo.push(() => {
-      // Not unshift(...gone): there may be more than a call takes arguments.
-      for (const offer of [...gone, ...dispatch.offers.splice(0)]) dispatch.offers.push(offer)
-    })
   }
 
-  /** Takes back what absent nodes hold whose grace is over. @returns whether it has looked at all of them */
-  const absent = (): boolean => {
+  /** Reclaims what disconnected nodes hold whose grace is over. @returns whether it has come to the last of them */
+  const reclaimDisconnected = (): boolean => {
     let over = 0
-    for (const node of registry.away) {
+    for (const node of registry.disconnected) {
       const at = node.reclaimAt
       if (at === null) continue
       if (at > ctx.now) {
@@ -74,8 +71,8 @@ export function createDeadlines(
         ctx.wake(ctx.now)
         return false
       }
-      const later = node.reclaimFault === 'coordinator' ? comeback.extend() : null
-      if (later === null) sessions.reclaim(node)
+      const later = node.reclaimFault === 'coordinator' ? restartGrace.extend() : null
+      if (later === null) nodeMessages.reclaim(node)
       else {
         registry.setReclaim(node, later, 'coordinator')
         ctx.wake(later)
@@ -84,7 +81,7 @@ export function createDeadlines(
     return true
   }
 
-  const leases = (): void => {
+  const expireLeases = (): void => {
     const due = store.attempts.leasesDue(ctx.now)
     for (const { task_id } of due) {
       const attempt = registry.open.get(task_id)
@@ -96,11 +93,11 @@ export function createDeadlines(
       const node = registry.nodes.get(attempt.node_id)
       const silent = ctx.now - (node?.seen ?? 0)
       if (attempt.polled === 1 && silent > options.nodeTimeout) {
-        ledger.giveBack(attempt, 'lost', 'network', `the node was silent for ${toSeconds(silent)} s`)
+        attempts.requeue(attempt, 'lost', 'network', `the node was silent for ${toSeconds(silent)} s`)
         continue
       }
-      ledger.tellToStop(attempt, 'timeout')
-      ledger.giveBack(
+      attempts.sendCancel(attempt, 'timeout')
+      attempts.requeue(
         attempt,
         'timeout',
         'node',
@@ -110,13 +107,14 @@ export function createDeadlines(
     ctx.wake(due.length === BATCH ? ctx.now : (store.attempts.nextLease() ?? Infinity))
   }
 
-  const queue = (): void => {
+  /** Tasks that have waited too long: their end, or their place before all others. */
+  const expireWaits = (): void => {
     if (options.maxQueueTime > 0) {
       const late = store.tasks.waitingSince(ctx.now - options.maxQueueTime)
       for (const { task_id } of late) {
         const task = store.tasks.get(task_id)
         if (task === undefined) continue
-        ledger.move(task, {
+        transitions.move(task, {
           to: 'timeout',
           error: `it waited longer than max_queue_time (${options.maxQueueTime / 1000} s) for a node`,
           at: toSeconds(ctx.wall),
@@ -127,39 +125,27 @@ export function createDeadlines(
       if (oldest !== null) ctx.wake(oldest + options.maxQueueTime)
     }
     const limit = ctx.now - options.starvationAfter
-    const starving = store.tasks.unstarvedBetween(starvedThrough, limit)
+    const starving = store.tasks.unstarvedBetween(state.starvedThrough, limit)
     for (const { task_id } of starving) store.tasks.starve(task_id)
-    const before = starvedThrough
-    ctx.undo.push(() => {
-      starvedThrough = before
-    })
     // The last of a full batch may share its time with more.
-    starvedThrough = Math.max(starvedThrough, starving.length === BATCH ? (starving.at(-1)?.queued_ms ?? 0) - 1 : limit)
-    const next = store.tasks.oldestAfter(starvedThrough)
+    state.starvedThrough = Math.max(
+      state.starvedThrough,
+      starving.length === BATCH ? (starving.at(-1)?.queued_ms ?? 0) - 1 : limit,
+    )
+    const next = store.tasks.oldestAfter(state.starvedThrough)
     if (next !== null) ctx.wake(Math.max(ctx.now, next + options.starvationAfter))
   }
 
-  const cooled = (): void => {
-    for (const node of [...registry.cooling]) {
+  const endCooldowns = (): void => {
+    for (const node of [...registry.coolingDown]) {
       if (node.row.cooled_until_ms > ctx.now) ctx.wake(node.row.cooled_until_ms)
-      else registry.endCooldown(node)
-    }
-  }
-
-  const retries = (): void => {
-    for (const [node, at] of dispatch.retries) {
-      if (at > ctx.now) {
-        ctx.wake(at)
-        continue
-      }
-      dispatch.retries.delete(node)
-      registry.markLanes(node)
+      else registry.setCooldown(node, 0)
     }
   }
 
   /** Silent sessions are closed; a node that no longer serves may free a task for one that is second choice. */
   const sweep = (): void => {
-    if (ctx.now < nextSweep) return ctx.wake(nextSweep)
+    if (ctx.now < state.nextSweep) return ctx.wake(state.nextSweep)
     const silence = 3 * options.heartbeatInterval
     for (const [id, node] of registry.sessions) {
       if (ctx.now - node.seen < silence) {
@@ -173,7 +159,7 @@ export function createDeadlines(
         node_id: node.row.node_id,
         seconds: toSeconds(ctx.now - node.seen),
       })
-      sessions.disconnect(id, false)
+      nodeMessages.disconnect(id, false)
     }
     for (const node of registry.takeStopped(ctx.now)) {
       registry.markLanes(node)
@@ -181,25 +167,26 @@ export function createDeadlines(
         ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
     }
     registry.writeDue(ctx.now, BATCH)
-    nextSweep = ctx.now + Math.min(BEAT_MS, options.heartbeatInterval / 2)
-    ctx.wake(nextSweep)
+    state.nextSweep = ctx.now + Math.min(BEAT_MS, options.heartbeatInterval / 2)
+    ctx.wake(state.nextSweep)
   }
 
   /** Writes when we were alive last: often while there is a deadline that it matters to, else to know that we can write. */
   const beat = (): void => {
-    if (ctx.now < nextBeat) return
-    nextBeat = ctx.now + (registry.open.size > 0 || store.tasks.counts.pending > 0 ? BEAT_MS : IDLE_BEAT_MS)
+    if (ctx.now < state.nextBeat) return
+    state.nextBeat = ctx.now + (registry.open.size > 0 || store.tasks.counts.pending > 0 ? BEAT_MS : IDLE_BEAT_MS)
     store.saveClock(ctx.now, toSeconds(ctx.wall))
   }
 
   return {
     tick() {
-      offers()
-      // A lease often ends with the grace. What is then still to be taken back was lost, and has not taken too long.
-      if (absent()) leases()
-      queue()
-      retries()
-      cooled()
+      undo.keep(state)
+      expireOffers()
+      // A lease often ends with the grace. What is then still to be reclaimed was lost, and has not taken too long.
+      if (reclaimDisconnected()) expireLeases()
+      expireWaits()
+      eligibility.tick()
+      endCooldowns()
       sweep()
       beat()
     },

@@ -1,5 +1,5 @@
 import type { Outcome } from '../lib/result.js'
-import type { NodeCounts } from './nodes/registry.js'
+import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
 import type { NewTask, TaskCounts } from '../store/tasks.js'

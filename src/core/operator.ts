@@ -1,5 +1,6 @@
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
-import type { Node } from './nodes/registry.js'
+import { toSeconds } from '../lib/clock.js'
+import { inCooldown, type Node } from './nodes/node.js'
 import type { TaskRow } from '../store/schema.js'
 import { POSITION_LIMIT } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
@@ -8,10 +9,21 @@ import { hasEnded } from '../rules/lifecycle.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
 import type { Context } from './context.js'
 import type { Attempts } from './tasks/attempts.js'
+import type { Pending } from './tasks/pending.js'
+import type { Transitions } from './tasks/transitions.js'
 import type { TaskDetail, Waiting } from './operations.js'
 
+/** The `error` of a task that was cancelled. */
+const CANCELLED = 'cancelled'
+
+export interface OperatorParts {
+  pending: Pending
+  transitions: Transitions
+  attempts: Attempts
+}
+
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
-export function createOperator(ctx: Context, ledger: Attempts) {
+export function createOperator(ctx: Context, { pending, transitions, attempts }: OperatorParts) {
   const { store, registry } = ctx
 
   const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
@@ -58,12 +70,48 @@ export function createOperator(ctx: Context, ledger: Attempts) {
 
   const whyNotOnline = (nodes: readonly Node[], model: string): string => {
     const drained = nodes.filter((n) => n.row.drained === 1).length
-    const resting = nodes.filter((n) => n.row.drained === 0 && n.inCooldown).length
+    const resting = nodes.filter((n) => n.row.drained === 0 && inCooldown(n)).length
     const why = [
       drained > 0 ? `${drained} drained by the operator` : '',
       resting > 0 ? `${resting} resting after failures in a row` : '',
     ].filter((w) => w !== '')
     return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
+  }
+
+  /** What anybody may stop: it is failed, and a node that works on it is told. False when it has ended otherwise. */
+  const cancelTask = (task: TaskRow): boolean => {
+    if (task.status === 'failed' && task.error === CANCELLED) return true
+    if (task.status !== 'pending' && task.status !== 'in_progress') return false
+    const attempt = registry.open.get(task.task_id)
+    if (attempt !== undefined) {
+      attempts.end(attempt, 'cancelled', null, null)
+      attempts.sendCancel(attempt, 'cancelled')
+    }
+    transitions.fail(task, CANCELLED)
+    return true
+  }
+
+  /** Opens a task again that has failed or timed out; its attempts count anew. False when it has not. */
+  const retryTask = (task: TaskRow): boolean => {
+    if (task.status !== 'failed' && task.status !== 'timeout') return false
+    const at = toSeconds(ctx.wall)
+    store.history.addReopening({
+      task_id: task.task_id,
+      attempt: task.attempt,
+      status: task.status,
+      error: task.error,
+      ended_at: task.updated_at,
+      reopened_at: at,
+    })
+    transitions.move(task, {
+      to: 'pending',
+      queue_rank: task.infer_fee,
+      at,
+      again: { after: task.attempt, queued_ms: ctx.now },
+    })
+    pending.joined(task)
+    ctx.log('info', 'task.reopened', { task_id: task.task_id, attempt: task.attempt })
+    return true
   }
 
   return {
@@ -91,7 +139,7 @@ export function createOperator(ctx: Context, ledger: Attempts) {
     },
 
     cancel: (taskId: string): Outcome<null> =>
-      withTask(taskId, (task) => (ledger.cancel(task) ? done(null) : conflict(task, 'cancelled'))),
+      withTask(taskId, (task) => (cancelTask(task) ? done(null) : conflict(task, 'cancelled'))),
 
     retry: (taskId: string): Outcome<null> =>
       withTask(taskId, (task) => {
@@ -106,13 +154,13 @@ export function createOperator(ctx: Context, ledger: Attempts) {
             `user_address: ${task.user_address} has ${maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
           )
         }
-        return ledger.retry(task) ? done(null) : conflict(task, 'retried')
+        return retryTask(task) ? done(null) : conflict(task, 'retried')
       }),
 
     setDrained: (nodeId: string, drained: boolean): Outcome<null> =>
       withNode(nodeId, (node) => {
         registry.setDrained(node, drained)
-        if (!drained && node.inCooldown) registry.endCooldown(node)
+        if (!drained) registry.setCooldown(node, 0)
         ctx.log('info', drained ? 'node.drained' : 'node.resumed', { node_id: nodeId, holds: node.held.size })
         return done(null)
       }),
@@ -126,7 +174,7 @@ export function createOperator(ctx: Context, ledger: Attempts) {
           )
         if (node.session !== null) {
           ctx.close(node.session.id, 'drained', 'the operator has removed this node')
-          registry.attach(node, null)
+          registry.setSession(node, null)
         }
         registry.forget(node)
         ctx.log('info', 'node.forgotten', { node_id: nodeId })

@@ -1,41 +1,52 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, never, refuse, type Outcome } from '../lib/result.js'
-import type { Node } from './nodes/registry.js'
-import { createRestartGrace } from './sessions/restart-grace.js'
 import type { Context } from './context.js'
-import { createOperator } from './operator.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
-import { createSubmissions } from './tasks/submissions.js'
-import { createAttempts } from './tasks/attempts.js'
+import { createEligibility } from './dispatch/eligibility.js'
+import { inCooldown, type Node } from './nodes/node.js'
 import { traitsOf } from './operation-traits.js'
 import type { NodeView, Operation, Results, Stats } from './operations.js'
-import { createPolling } from './sessions/polling.js'
-import { createPending } from './tasks/pending.js'
-import { createRetention } from './tasks/retention.js'
+import { createOperator } from './operator.js'
 import { createClientRequests } from './sessions/client-requests.js'
 import { createNodeMessages } from './sessions/node-messages.js'
+import { createPolling } from './sessions/polling.js'
+import { createRestartGrace } from './sessions/restart-grace.js'
 import type { Watches } from './sessions/watches.js'
+import { createAftermath } from './tasks/aftermath.js'
+import { createAttempts } from './tasks/attempts.js'
+import { createPending } from './tasks/pending.js'
+import { createResults } from './tasks/results.js'
+import { createRetention } from './tasks/retention.js'
+import { createSubmissions } from './tasks/submissions.js'
+import { createTransitions } from './tasks/transitions.js'
 
 export interface RunOperationParts {
   health(): Outcome<Results['health']>
-  watching: Watches
+  watches: Watches
 }
 
+export type RunOperation = ReturnType<typeof createRunOperation>
+
 /** What each operation does, inside the transaction of its turn. */
-export function createRunOperation(ctx: Context, parts: RunOperationParts) {
+export function createRunOperation(ctx: Context, { health, watches }: RunOperationParts) {
   const { store, registry } = ctx
   const startedAt = ctx.time.monotonic()
-  const queue = createPending(ctx)
-  const intake = createSubmissions(ctx, queue)
-  const ledger = createAttempts(ctx, queue)
-  const dispatch = createDispatch(ctx, { queue, intake, ledger })
-  const polling = createPolling(ctx, { queue, ledger, dispatch })
-  const comeback = createRestartGrace(ctx)
-  const sessions = createNodeMessages(ctx, ledger, comeback)
-  const control = createOperator(ctx, ledger)
-  const clients = createClientRequests(ctx, intake, control.cancel, parts.watching)
-  const deadlines = createDeadlines(ctx, ledger, dispatch, sessions, comeback)
+  const pending = createPending(ctx)
+  const transitions = createTransitions(ctx, pending)
+  const aftermath = createAftermath(ctx, { pending, transitions })
+  const attempts = createAttempts(ctx, { pending, transitions, aftermath })
+  const submissions = createSubmissions(ctx, { pending, attempts })
+  const results = createResults(ctx, { attempts, transitions })
+  const eligibility = createEligibility(ctx, pending)
+  const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
+  const polling = createPolling(ctx, { pending, attempts, results, dispatch })
+  const restartGrace = createRestartGrace(ctx)
+  const nodeMessages = createNodeMessages(ctx, { attempts, results, restartGrace })
+  const operator = createOperator(ctx, { pending, transitions, attempts })
+  const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
+  const { offers } = dispatch
+  const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
   const retention = createRetention(ctx)
 
   const stats = (): Stats => ({
@@ -50,7 +61,7 @@ export function createRunOperation(ctx: Context, parts: RunOperationParts) {
     models: n.models,
     status: registry.statusOf(n, ctx.now),
     in_progress_tasks: n.held.size,
-    cooled_until: n.inCooldown ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
+    cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
   const stop = (reconnectAfter: number): void => {
@@ -61,15 +72,15 @@ export function createRunOperation(ctx: Context, parts: RunOperationParts) {
 
   /** Writes what this turn has put off. */
   const flush = (): void => {
-    intake.flush()
-    ledger.flush()
+    submissions.flush()
+    attempts.flush()
   }
 
   const run = (o: Operation): Outcome<Results[keyof Results]> => {
     if (traitsOf(o).readsRows) flush()
     switch (o.op) {
       case 'submit':
-        return done(intake.submit(o.tasks))
+        return done(submissions.submit(o.tasks))
       case 'register':
         return polling.register(o.node)
       case 'heartbeat':
@@ -87,43 +98,43 @@ export function createRunOperation(ctx: Context, parts: RunOperationParts) {
           : done({ task, begun: store.attempts.begun(o.task_id) })
       }
       case 'taskDetail':
-        return control.detail(o.task_id)
+        return operator.detail(o.task_id)
       case 'list':
-        return control.list(o.filter, o.before, o.limit)
+        return operator.list(o.filter, o.before, o.limit)
       case 'cancel':
-        return control.cancel(o.task_id)
+        return operator.cancel(o.task_id)
       case 'retry':
-        return control.retry(o.task_id)
+        return operator.retry(o.task_id)
       case 'drain':
-        return control.setDrained(o.node_id, o.drained)
+        return operator.setDrained(o.node_id, o.drained)
       case 'forget':
-        return control.forget(o.node_id)
+        return operator.forget(o.node_id)
       case 'nodes':
         return done([...registry.nodes.values()].map(viewNode))
       case 'stats':
         return done(stats())
       case 'health':
-        return parts.health()
+        return health()
       case 'nodeHello':
-        sessions.hello(o.session, o.hello, o.key)
+        nodeMessages.hello(o.session, o.hello, o.key)
         return done(null)
       case 'nodeMessage':
-        sessions.message(o.session, o.message)
+        nodeMessages.message(o.session, o.message)
         return done(null)
       case 'nodeSeen':
-        sessions.seen(o.session)
+        nodeMessages.seen(o.session)
         return done(null)
       case 'nodeDisconnected':
-        sessions.disconnect(o.session, o.returned)
+        nodeMessages.disconnect(o.session, o.returned)
         return done(null)
       case 'clientSubmissions':
-        clients.submissions(o.session, o.list)
+        clientRequests.submissions(o.session, o.list)
         return done(null)
       case 'clientMessage':
-        clients.message(o.session, o.message)
+        clientRequests.message(o.session, o.message)
         return done(null)
       case 'clientDisconnected':
-        parts.watching.leave(o.session)
+        watches.leave(o.session)
         return done(null)
       case 'tick':
         deadlines.tick()
@@ -154,18 +165,12 @@ export function createRunOperation(ctx: Context, parts: RunOperationParts) {
   return {
     run,
     writesNothing,
-    deadlines,
+    flush,
     /** The end of a turn: dispatches what became possible and writes what was put off. */
     finish() {
       dispatch.run()
-      ledger.flush()
+      attempts.flush()
     },
-    /** The turn was undone: what it had put off is no longer so. */
-    discard() {
-      queue.discard()
-      intake.discard()
-      ledger.discard()
-    },
-    withoutDelay: intake.withoutDelay,
+    saveAll: deadlines.save,
   }
 }

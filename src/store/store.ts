@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { createUndoLog } from '../lib/undo-log.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
@@ -20,8 +21,11 @@ export function createStore(db: Database.Database) {
     'INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET alive_ms = excluded.alive_ms, alive_at = excluded.alive_at',
   )
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
+  const undo = createUndoLog()
   return {
-    tasks: createTaskTable(db),
+    /** How memory was before the transaction that is open. */
+    undo,
+    tasks: createTaskTable(db, undo),
     attempts: createAttemptTable(db),
     nodes: createNodeTable(db),
     history: createHistory(db),

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import type { UndoLog } from '../lib/undo-log.js'
 import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../rules/lifecycle.js'
 import type { Lane } from '../rules/models.js'
 import { STARVED, type AttemptRow, type TaskRow } from './schema.js'
@@ -45,7 +46,7 @@ export type Place = Pick<ReadyTask, 'queue_rank' | 'seq'>
  * The rows of `inference_tasks`. All statements are prepared once, with literals where a partial index needs one: a
  * bound LIMIT or status costs a new query plan at every call.
  */
-export function createTaskTable(db: Database.Database) {
+export function createTaskTable(db: Database.Database, undo: Pick<UndoLog, 'keep'>) {
   const insert = db.prepare(`
     INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
       model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank, inference_node_id)
@@ -113,6 +114,7 @@ export function createTaskTable(db: Database.Database) {
   const counts = Object.fromEntries(taskStatuses.map((s) => [s, 0])) as TaskCounts
   const changed = new Set<TaskStatus>()
   const count = (status: TaskStatus, by: 1 | -1): void => {
+    undo.keep(counts)
     counts[status] += by
     changed.add(status)
   }
@@ -221,7 +223,7 @@ export function createTaskTable(db: Database.Database) {
     unstarvedBetween: (from: number, to: number) => unstarved.all(from, to),
     starve: (taskId: string) => starve.run(taskId),
     pendingPerUser: () => perUser.all(),
-    /** Reads the counters from the file: at start, and when a transaction was undone. */
+    /** Reads the counters from the file, at start. */
     loadCounts() {
       for (const s of taskStatuses) counts[s] = 0
       for (const row of loadCounts.all()) counts[row.status] = row.tasks

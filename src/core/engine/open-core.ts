@@ -6,7 +6,7 @@ import { createStore, type Store } from '../../store/store.js'
 import { createModelTable, type Family } from '../../rules/models.js'
 import { refusalEffects } from '../operation-traits.js'
 import type { CoreOptions } from '../context.js'
-import { createCore } from './transaction.js'
+import { createCore } from './core.js'
 import type { Operation, TurnResult } from '../operations.js'
 
 /** What a core is opened with: plain values, so that they can go to a thread. Times in ms. */

@@ -1,150 +1,77 @@
-import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../../lib/clock.js'
-import { done, refuse, type Outcome } from '../../lib/result.js'
-import { createRegistry } from '../nodes/registry.js'
+import { toSeconds, type ServiceClock } from '../../lib/clock.js'
+import { refuse, type Outcome } from '../../lib/result.js'
 import { isStoreFault } from '../../store/faults.js'
-import type { Store } from '../../store/store.js'
-import type { ModelTable } from '../../rules/models.js'
-import type { Context, CoreOptions } from '../context.js'
-import { UndispatchableTask, UnwritableTask } from '../dispatch/dispatch.js'
-import { createDurations } from '../durations.js'
+import type { Context } from '../context.js'
+import { UndispatchableTask } from '../dispatch/dispatch.js'
 import { refusalEffects } from '../operation-traits.js'
-import { createRunOperation } from '../run-operation.js'
 import type { Operation, Results, TurnResult } from '../operations.js'
-import { createWalGuard } from './wal-guard.js'
-import { createWatches } from '../sessions/watches.js'
+import type { RunOperation } from '../run-operation.js'
+import type { Watches } from '../sessions/watches.js'
+import type { WalGuard } from './wal-guard.js'
 
-/** The window of `average_inference_time`, ms. */
-const DURATION_WINDOW = 3_600_000
 /** After a commit failed nothing is written for this long, ms: a full disk is not asked again and again. */
-const WRITE_PAUSE = 250
+const WRITE_PAUSE_MS = 250
+/** How many tasks that cannot be dispatched one turn passes over. */
+const MAX_UNDISPATCHABLE = 100
 
-export interface Core {
-  /**
-   * Runs the operations in order in one transaction, dispatches what became possible, commits once, and only then gives
-   * the outcomes back. An operation that throws fails alone (the others are run again without it); when the commit fails all of them are refused with
-   * `unavailable` and nothing has happened.
-   */
-  turn(operations: readonly Operation[]): TurnResult
-  /** Writes what memory is ahead of the file by; the last call. */
-  close(): void
+type Outcomes = TurnResult['outcomes']
+type AnyOutcome = Outcome<Results[keyof Results]>
+
+export interface TransactionParts {
+  runOperation: RunOperation
+  watches: Watches
+  clock: ServiceClock
+  walGuard: WalGuard
 }
 
-export interface CoreParts {
-  store: Store
-  models: ModelTable
-  options: CoreOptions
-  /** Whether events of level `debug` are wanted: what happens to every single task. */
-  debug?: boolean
-  time?: TimeSource
-  random?: () => number
-}
+/**
+ * One turn: operations in, outcomes out after the commit.
+ *
+ * 1. Operations that only read or change memory need no commit; they run as they are.
+ * 2. The fast way: all operations of the turn in one transaction, then dispatch, one commit, one fsync.
+ * 3. What is sent to sessions, and what is counted, waits for the commit.
+ * 4. When something throws, file and memory are put back to how they were: a ROLLBACK and the undo log.
+ * 5. Was it no fault of the store, the same operations take the careful way: each in its own savepoint, with its own mark in
+ *    the undo log, and nothing of it put off. Who fails is refused alone; still one commit for all others.
+ * 6. When the file cannot be written, or the careful way fails too, every operation that writes is refused `unavailable`, and
+ *    so is the next for WRITE_PAUSE_MS. What needs no writing goes on; the service clock stands still.
+ */
+export function createTransaction(ctx: Context, { runOperation, watches, clock, walGuard }: TransactionParts) {
+  const { store, time } = ctx
+  const { run, writesNothing, flush, finish } = runOperation
+  /** Why the store cannot be written now, and since when; null while it can. */
+  let broken: { reason: string; at: number } | null = null
+  /** Of this turn. */
+  let commitMs = 0
 
-/** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
-export function createCore({
-  store,
-  models,
-  options,
-  debug = true,
-  time = systemTime,
-  random = Math.random,
-}: CoreParts): Core {
-  const clock = createServiceClock(time, store.loadClock() ?? time.wall())
-  const watching = createWatches({
-    task: store.tasks.get,
-    send: (session, message) => ctx.send(session, message),
-    undo: (step) => ctx.undo.push(step),
-    maxOutput: options.maxOutputBytes,
+  const here = () => ({
+    undo: ctx.undo.mark(),
+    effects: ctx.effects.length,
+    events: ctx.events.length,
+    figures: ctx.afterCommit.length,
   })
-  const ctx: Context = {
-    options,
-    store,
-    models,
-    time,
-    random,
-    registry: createRegistry(store, models, options.nodeTimeout, (step) => ctx.undo.push(step)),
-    durations: createDurations(DURATION_WINDOW),
-    now: clock.now(),
-    wall: time.wall(),
-    wakeAt: 0,
-    stopping: false,
-    pendingPerUser: options.maxPendingPerUser > 0 ? new Map() : null,
-    releasedNodes: new Set(),
-    watches: watching,
-    effects: [],
-    events: [],
-    afterCommit: [],
-    undo: [],
-    wake(at) {
-      if (at < this.wakeAt) this.wakeAt = at
-    },
-    send(session, message) {
-      this.effects.push({ session, message })
-    },
-    close(session, close, reason) {
-      this.effects.push({ session, close, reason })
-    },
-    log(level, event, fields) {
-      if (level === 'debug' && !debug) return
-      this.events.push({ level, event, ...fields })
-    },
+  type Mark = ReturnType<typeof here>
+  /** Memory, and what was to be sent, as they were at the mark. */
+  const rollbackTo = (mark: Mark): void => {
+    ctx.effects.length = mark.effects
+    ctx.events.length = mark.events
+    ctx.afterCommit.length = mark.figures
+    ctx.undo.rollback(mark.undo)
   }
-  const { registry } = ctx
-  const walGuard = createWalGuard(store.wal, options.maxWalBytes, time)
-  /** Why the store cannot be written now; null while it can. */
-  let broken: string | null = null
-  let brokenAt = 0
-  const {
-    run,
-    writesNothing,
-    finish,
-    discard: forget,
-    withoutDelay,
-    deadlines,
-  } = createRunOperation(ctx, {
-    watching,
-    health() {
-      if (broken !== null) return refuse('unavailable', broken)
-      return ctx.stopping ? refuse('stopping', 'the service is stopping') : done({ warning: walGuard.warning() })
-    },
-  })
-  /** Of this turn, ms. */
-  let commitTook = 0
-  /** Memory is not what the file says: the last transaction was undone and the file could not be read. */
-  let mustReload = false
-
-  const reload = (): void => {
-    store.tasks.loadCounts()
-    registry.loadAttempts()
-    mustReload = false
+  const savepoint = (change: () => void): Error | null => {
+    flush() // what was put off before belongs to those who did
+    const mark = here()
+    const error = store.savepoint(change)
+    if (error !== null) rollbackTo(mark)
+    return error
   }
-
-  const start = (): void => {
-    registry.loadNodes()
-    reload()
-    // Kept by undo steps from here on: to count anew costs a look at everything that waits.
-    if (ctx.pendingPerUser !== null)
-      for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
-    for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
-    // The clock stood still while we were down, so deadlines have moved by themselves; every lease and every
-    // connection that was there gets time to come back.
-    const graceEnd = ctx.now + options.restartGrace
-    store.begin()
-    store.attempts.extendLeases(graceEnd)
-    store.saveClock(ctx.now, toSeconds(ctx.wall))
-    store.commit()
-    registry.loadAttempts()
-    for (const node of registry.nodes.values()) {
-      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setReclaim(node, graceEnd, 'coordinator')
-    }
-    ctx.undo.length = 0
-  }
-  start()
-
-  const runOrThrow = (o: Operation): Outcome<Results[keyof Results]> => {
+  /** Undoes the whole transaction. */
+  const rollback = (mark: Mark): void => {
+    rollbackTo(mark)
     try {
-      return run(o)
+      store.rollback()
     } catch (error) {
-      throw isStoreFault(error) ? error : new OperationFailed(o, error)
+      ctx.log('error', 'undo.failed', { error: messageOf(error) }) // the next BEGIN says the same, and is refused
     }
   }
 
@@ -156,178 +83,138 @@ export function createCore({
     ctx.releasedNodes.clear()
   }
 
-  const attempt = (operations: readonly Operation[]): TurnResult['outcomes'] => {
-    try {
-      walGuard.check()
-      const refusal = walGuard.refusal()
-      if (refusal !== null) throw new Error(refusal)
-      if (mustReload) reload()
-      store.begin()
-      const outcomes = operations.map(runOrThrow)
-      finish()
-      watching.publish()
-      closeDrained()
-      // A turn that writes nothing must not pass for proof that there is room again.
-      if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
-      store.tasks.saveCounts()
-      const before = time.monotonic()
-      store.commit()
-      commitTook += time.monotonic() - before
-      for (const count of ctx.afterCommit.splice(0)) count()
-      if (broken !== null) ctx.log('info', 'store.recovered')
-      broken = null
-      clock.release()
-      return outcomes
-    } catch (error) {
-      abandon()
-      if (error instanceof OperationFailed) return takeApart(operations, error)
-      if (error instanceof UnwritableTask) return withoutDelay(() => attempt(operations))
-      if (error instanceof UndispatchableTask) {
-        const outcomes = attempt(operations)
-        ctx.log('error', 'task.inconsistent', { task_id: error.taskId, error: error.message })
-        return outcomes
-      }
-      if (broken === null) ctx.log('error', 'store.unwritable', { error: messageOf(error) })
-      broken = `the database cannot be written: ${messageOf(error)}`
-      brokenAt = time.monotonic()
-      clock.hold() // no deadline passes while nothing can be done about it
-      return withoutStore(operations)
-    }
-  }
-
-  /** Everything a failed transaction leaves behind in memory is taken back. */
-  const abandon = (): void => {
-    // What was to leave goes first: nothing that is taken back below may be told to anybody, whatever fails on the way.
-    ctx.effects.length = 0
-    ctx.events.length = 0
-    ctx.afterCommit.length = 0
-    mustReload = true
-    forget()
-    const steps = [...ctx.undo.splice(0).reverse(), () => store.rollback(), reload]
-    for (const step of steps) {
-      try {
-        step()
-      } catch (error) {
-        ctx.log('error', 'undo.failed', { error: messageOf(error) }) // the next attempt begins with a reload
-      }
-    }
-  }
-
-  /** One operation has a fault of its own: it fails alone, the others run without it. */
-  const takeApart = (operations: readonly Operation[], failed: OperationFailed): TurnResult['outcomes'] => {
-    const outcomes = attempt(operations.filter((o) => o !== failed.operation))
-    ctx.log('error', 'operation.failed', {
-      op: failed.operation.op,
-      error: failed.message,
-      stack: failed.cause instanceof Error ? (failed.cause.stack ?? null) : null,
-    })
-    refuseSession(
-      failed.operation,
-      'internal',
-      'the coordinator could not do this; its operator finds the cause in the log',
-    )
-    outcomes.splice(operations.indexOf(failed.operation), 0, refuse('internal', 'the service could not do this'))
+  const commitAll = (
+    operations: readonly Operation[],
+    runOne: (o: Operation) => AnyOutcome,
+    end: () => void,
+  ): Outcomes => {
+    store.begin()
+    const outcomes = operations.map(runOne)
+    end()
+    watches.publish()
+    closeDrained()
+    // A turn that writes nothing must not pass for proof that there is room again.
+    if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
+    store.tasks.saveCounts()
+    const began = time.monotonic()
+    store.commit()
+    commitMs += time.monotonic() - began
+    ctx.undo.clear()
+    for (const count of ctx.afterCommit.splice(0)) count()
+    if (broken !== null) ctx.log('info', 'store.recovered')
+    broken = null
+    clock.release()
     return outcomes
   }
 
-  const refuseSession = (o: Operation, code: 'internal' | 'unavailable', message: string): void => {
-    ctx.effects.push(...refusalEffects(o, code, message))
+  const refuseOperation = (o: Operation, error: unknown): AnyOutcome => {
+    const stack = error instanceof Error ? (error.stack ?? null) : null
+    ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error), stack })
+    ctx.effects.push(
+      ...refusalEffects(o, 'internal', 'the coordinator could not do this; its operator finds the cause in the log'),
+    )
+    return refuse('internal', 'the service could not do this')
   }
 
-  /** Dispatches what operations that wrote nothing made possible; a failure takes nothing back of what they answered. */
-  const dispatchAlone = (): void => {
-    const { effects, events } = ctx
-    ctx.effects = []
-    ctx.events = []
-    attempt([])
-    ctx.effects = [...effects, ...ctx.effects]
-    ctx.events = [...events, ...ctx.events]
+  const runAlone = (o: Operation): AnyOutcome => {
+    let outcome: AnyOutcome | undefined
+    const error = savepoint(() => {
+      outcome = run(o)
+      flush()
+    })
+    if (error !== null && isStoreFault(error)) throw error
+    return outcome === undefined || error !== null ? refuseOperation(o, error) : outcome
+  }
+  /** A task that cannot be dispatched is quarantined by then, and the others are dispatched without it. */
+  const finishCarefully = (): void => {
+    for (let i = 0; i < MAX_UNDISPATCHABLE; i++) {
+      const error = savepoint(finish)
+      if (error === null) return
+      if (isStoreFault(error)) throw error
+      if (!(error instanceof UndispatchableTask)) {
+        return ctx.log('error', 'dispatch.failed', { error: error.message, stack: error.stack ?? null })
+      }
+      logUndispatchable(error)
+    }
+  }
+  const logUndispatchable = ({ taskId, message }: UndispatchableTask): void =>
+    ctx.log('error', 'task.inconsistent', { task_id: taskId, error: message })
+  const tryOut = (way: () => Outcomes): { outcomes: Outcomes } | { error: unknown } => {
+    const mark = here()
+    try {
+      return { outcomes: way() }
+    } catch (error) {
+      rollback(mark)
+      return { error }
+    }
+  }
+  const write = (operations: readonly Operation[]): Outcomes => {
+    walGuard.check()
+    const full = walGuard.refusal()
+    if (full !== null) return refuseAll(operations, full)
+    const fast = tryOut(() => commitAll(operations, run, finish))
+    if ('outcomes' in fast) return fast.outcomes
+    if (isStoreFault(fast.error)) return refuseAll(operations, messageOf(fast.error))
+    const careful = tryOut(() => commitAll(operations, runAlone, finishCarefully))
+    if (fast.error instanceof UndispatchableTask) logUndispatchable(fast.error)
+    return 'outcomes' in careful ? careful.outcomes : refuseAll(operations, messageOf(careful.error))
   }
 
-  const runInMemory = (o: Operation): Outcome<Results[keyof Results]> => {
+  const refuseAll = (operations: readonly Operation[], reason: string): Outcomes => {
+    if (broken === null) ctx.log('error', 'store.unwritable', { error: reason })
+    broken = { reason: `the database cannot be written: ${reason}`, at: time.monotonic() }
+    clock.hold() // no deadline passes while nothing can be done about it
+    return runWithoutStore(operations)
+  }
+
+  const runInMemory = (o: Operation): AnyOutcome => {
+    const mark = here()
     try {
       return run(o)
     } catch (error) {
+      rollbackTo(mark)
+      if (!isStoreFault(error)) return refuseOperation(o, error)
       ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error) })
-      const refusal = isStoreFault(error)
-        ? refuse('unavailable', `the database cannot be read: ${messageOf(error)}; try again later`)
-        : refuse('internal', 'the service could not do this')
-      ctx.effects.push(...refusalEffects(o, isStoreFault(error) ? 'unavailable' : 'internal', refusal.message))
-      return refusal
+      const message = `the database cannot be read: ${messageOf(error)}; try again later`
+      ctx.effects.push(...refusalEffects(o, 'unavailable', message))
+      return refuse('unavailable', message)
     }
   }
 
   /** While the store cannot be written: what needs no writing goes on, the rest is refused. */
-  const withoutStore = (operations: readonly Operation[]): TurnResult['outcomes'] =>
-    operations.map((o) => {
+  const runWithoutStore = (operations: readonly Operation[]): Outcomes => {
+    const outcomes = operations.map((o) => {
       if (writesNothing(o)) return runInMemory(o)
-      // That a session ended must not be forgotten; what it gave back is taken back after its grace.
-      if (o.op === 'nodeDisconnected') return run({ ...o, returned: false })
-      const why = broken ?? 'the database cannot be written'
-      refuseSession(o, 'unavailable', `${why}; send it again`)
+      // That a session ended is a fact; what it gave back is reclaimed after its grace.
+      if (o.op === 'nodeDisconnected') return runInMemory({ ...o, returned: false })
+      const why = broken?.reason ?? 'the database cannot be written'
+      ctx.effects.push(...refusalEffects(o, 'unavailable', `${why}; send it again`))
       return refuse('unavailable', `${why}; try again later`)
     })
-
-  const operate = (operations: readonly Operation[]): TurnResult['outcomes'] => {
-    if (broken !== null && time.monotonic() - brokenAt < WRITE_PAUSE) {
-      const outcomes = withoutStore(operations)
-      closeDrained()
-      return outcomes
-    }
-    if (!operations.every(writesNothing)) return attempt(operations)
-    const outcomes = operations.map(runInMemory)
     closeDrained()
-    ctx.undo.length = 0
-    if (broken === null && (registry.dirtyLanes.size > 0 || mustReload)) dispatchAlone()
     return outcomes
   }
 
   return {
-    turn(operations) {
-      const began = time.monotonic()
-      commitTook = 0
-      ctx.now = clock.now()
-      ctx.wall = time.wall()
-      if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + 1000
-      let outcomes: TurnResult['outcomes']
-      try {
-        outcomes = operate(operations)
-      } catch (error) {
-        abandon() // a fault of ours: nothing of this turn may leave with the next
-        ctx.effects = []
-        throw error
-      }
-      ctx.undo.length = 0
-      const { effects, events } = ctx
-      ctx.effects = []
-      ctx.events = []
-      return {
-        outcomes,
-        effects,
-        events,
-        wakeIn: Math.min(1000, Math.max(0, ctx.wakeAt - ctx.now)),
-        busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
-        took: { all: time.monotonic() - began, commit: commitTook },
-      }
-    },
-    close() {
-      if (broken !== null) return
-      ctx.now = clock.now()
-      ctx.wall = time.wall()
-      store.begin()
-      deadlines.save()
-      store.commit()
-    },
-  }
-}
+    savepoint,
+    /** After a fault of ours in a turn: puts everything back. */
+    abandon: () => rollback({ undo: 0, effects: 0, events: 0, figures: 0 }),
+    /** Why nothing can be written now; null while it can. */
+    brokenReason: (): string | null => broken?.reason ?? null,
 
-/** An operation threw something that is not the store's fault. */
-class OperationFailed extends Error {
-  constructor(
-    readonly operation: Operation,
-    override readonly cause: unknown,
-  ) {
-    super(messageOf(cause))
+    /** Runs the operations of a turn. @returns their outcomes, and how long the commit took, ms */
+    turn(operations: readonly Operation[]): { outcomes: Outcomes; commitMs: number } {
+      commitMs = 0
+      if (broken !== null && time.monotonic() - broken.at < WRITE_PAUSE_MS) {
+        return { outcomes: runWithoutStore(operations), commitMs }
+      }
+      if (!operations.every(writesNothing)) return { outcomes: write(operations), commitMs }
+      const outcomes = operations.map(runInMemory)
+      closeDrained()
+      // What they made possible; a failure takes nothing back of what they have answered.
+      if (broken === null && ctx.registry.dirtyLanes.size > 0) write([])
+      return { outcomes, commitMs }
+    },
   }
 }
 

@@ -6,6 +6,8 @@ import type { Wal } from '../../store/wal.js'
 const CHECK_EVERY_MS = 1000
 const MB = 1_000_000
 
+export type WalGuard = ReturnType<typeof createWalGuard>
+
 /**
  * Keeps the write-ahead log from filling the disk: another program that keeps reading holds every page in it that was
  * written since.

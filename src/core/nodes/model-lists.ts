@@ -3,7 +3,7 @@ import type { Lane, ModelTable } from '../../rules/models.js'
 /** How many different lists are kept. */
 const MAX_LISTS = 1000
 
-interface ModelList {
+export interface ModelList {
   list: readonly string[]
   lanes: readonly Lane[]
 }

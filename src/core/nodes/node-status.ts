@@ -1,5 +1,5 @@
 import type { NodeStatus } from '../../wire/fields.js'
-import type { Node, NodeCounts } from './node.js'
+import { inCooldown, type Node, type NodeCounts } from './node.js'
 
 export type NodeStatusCounts = ReturnType<typeof createNodeStatus>
 
@@ -23,16 +23,16 @@ export function createNodeStatus(nodeTimeout: number) {
     if (n.row.transport === 'websocket') {
       if (n.session === null) return 'offline'
       if (declared === 'maintenance' || n.session.draining || n.row.drained === 1) return 'maintenance'
-      return declared === 'busy' || full || n.session.stalled || n.inCooldown ? 'busy' : 'online'
+      return declared === 'busy' || full || n.session.stalled || inCooldown(n) ? 'busy' : 'online'
     }
     if (declared === 'maintenance' || declared === 'offline') return declared
     if (n.row.drained === 1) return 'maintenance'
-    if (full || n.inCooldown || declared === 'busy') return n.held.size > 0 || fresh ? 'busy' : 'offline'
+    if (full || inCooldown(n) || declared === 'busy') return n.held.size > 0 || fresh ? 'busy' : 'offline'
     if (fresh) return 'online'
     return n.held.size > 0 ? 'busy' : 'offline'
   }
   const servingWith = (n: Node, fresh: boolean): boolean => {
-    if (n.inCooldown || n.row.drained === 1) return false
+    if (inCooldown(n) || n.row.drained === 1) return false
     if (n.row.transport === 'websocket') return n.session !== null && !n.session.draining && n.row.status === 'online'
     const status = statusWith(n, fresh)
     return status === 'online' || status === 'busy'

@@ -1,31 +1,16 @@
 import { toSeconds } from '../../lib/clock.js'
-import type { OpenAttempt } from '../../store/attempts.js'
-import type { NodeRow } from '../../store/schema.js'
-import type { Store } from '../../store/store.js'
+import type { UndoLog } from '../../lib/undo-log.js'
 import type { Fault } from '../../rules/lifecycle.js'
 import type { Lane, ModelTable } from '../../rules/models.js'
+import { addEvidence } from '../../rules/scoring.js'
+import type { NodeRow } from '../../store/schema.js'
+import type { Store } from '../../store/store.js'
 import type { ReadyTask } from '../../store/tasks.js'
-import type { NodeStatus } from '../../wire/fields.js'
-import { EMPTY_MAP, sameButLastSeen, withEntry, withoutEntry } from './entries.js'
-import { createModelLists } from './model-lists.js'
-import type { Node, LiveSession } from './node.js'
-import { Pool } from './free-pool.js'
+import { sameButLastSeen } from './entries.js'
+import { createNode, type LiveSession, type Node, type NodeState } from './node.js'
+import { createNodeIndex, type Writable } from './node-index.js'
+import { createOpenAttempts } from './open-attempts.js'
 import { createWriteBehind } from './write-behind.js'
-import { createNodeStatus } from './node-status.js'
-
-export type { Node, NodeCounts, LiveSession as Session } from './node.js'
-
-interface Members {
-  all: Set<Node>
-  /** Nodes in session that a task can be pushed to now. */
-  free: Pool<Node>
-}
-
-/**
- * A node that has so much unaccepted (UTF-16 units) gets nothing more until it accepts: to accept is to have read, so a slow
- * reader costs no more memory than this and its largest task.
- */
-const MAX_OFFERED = 8 * 1024 * 1024
 
 /**
  * A sign of life in a session is written no more often, ms: nothing depends on it. That of a polling node tells after a
@@ -33,192 +18,105 @@ const MAX_OFFERED = 8 * 1024 * 1024
  */
 const WRITE_SEEN_EVERY_MS = 300_000
 
-/** What is known of a node that nobody has worked with. */
-export const NO_HISTORY = {
-  successes: 0,
-  failures: 0,
-  mean_seconds: 0,
-  failures_in_row: 0,
-  cooled_until_ms: 0,
-  drained: 0,
-}
-
-const createNode = (row: NodeRow, seen: number): Node => ({
-  row,
-  models: [],
-  lanes: [],
-  session: null,
-  offered: EMPTY_MAP,
-  offeredLength: 0,
-  held: EMPTY_MAP,
-  seen,
-  reclaimAt: null,
-  reclaimFault: 'network',
-  inCooldown: false,
-  counted: null,
-  serving: false,
-  dirty: false,
-  writtenAt: seen,
-})
-
 export type Registry = ReturnType<typeof createRegistry>
 
 /**
- * Everything about nodes that is kept in memory: rebuilt from the file at start (and when a transaction was undone), and
- * bounded by the number of registered nodes and their slots.
+ * Everything about nodes that is kept in memory: rebuilt from the file at start, and bounded by the number of registered nodes
+ * and their slots. Whatever changes the state of a node goes through `change`: it keeps how it was for the undo log, and
+ * brings every index up to date, so that neither can be forgotten.
+ *
+ * Longer than others, because it is the one place through which nodes change.
  * @param nodeTimeout ms of silence after which a polling node that holds nothing is offline
- * @param undo keeps what takes a change of a node or its session back, in case the turn is undone
  */
-export function createRegistry(
-  store: Store,
-  models: ModelTable,
-  nodeTimeout: number,
-  undo: (step: () => void) => void,
-) {
-  const standing = createNodeStatus(nodeTimeout)
-  const saving = createWriteBehind(store, undo)
-  const modelsOf = createModelLists(models)
+export function createRegistry(store: Store, models: ModelTable, nodeTimeout: number, undo: UndoLog) {
+  const index = createNodeIndex(models, nodeTimeout)
+  const { lanes, status } = index
   const nodes = new Map<string, Node>()
-  const lanes = new Map<Lane, Members>()
-  const open = new Map<string, OpenAttempt>()
-  /** By session; in the order of the second of their last sign of life. */
-  const sessions = new Map<number, Node>()
-  /** Lanes in which something has changed: dispatch looks at these only. */
-  const dirtyLanes = new Set<Lane>()
-  /** Nodes whose session ended while they held tasks. */
-  const disconnected = new Set<Node>()
-  /** Nodes that get a rest. */
-  const cooling = new Set<Node>()
+  /** Nodes that the undo log has put back, until they are indexed again. */
+  const restored = new Set<Node>()
 
-  const members = (lane: Lane): Members => {
-    let found = lanes.get(lane)
-    if (found === undefined) {
-      found = { all: new Set(), free: new Pool() }
-      lanes.set(lane, found)
-    }
-    return found
-  }
-  const hear = (node: Node, now: number): void => {
-    // Once a second is often enough for their order, and costs nothing where one says much.
-    if (node.session !== null && toSeconds(now) !== toSeconds(node.seen)) {
-      sessions.delete(node.session.id)
-      sessions.set(node.session.id, node)
-    }
-    node.seen = now
-    standing.markSeen(node)
-  }
-  const leaveLanes = (node: Node): void => {
-    for (const lane of node.lanes) {
-      const m = lanes.get(lane)
-      m?.all.delete(node)
-      m?.free.delete(node)
-      if (m?.all.size === 0) lanes.delete(lane)
+  /** The state of a node as it is, to be assigned back. Its last sign of life is a fact and stays. */
+  const imageOf = (node: Writable<Node>) => {
+    const { row, registered, session, offered, offeredLength, held, reclaimAt, reclaimFault } = node
+    return () => {
+      if (node.row !== row) recordSeen(row, node.row.last_heartbeat, node.row.last_seen_ms)
+      Object.assign(node, { row, registered, session, offered, offeredLength, held, reclaimAt, reclaimFault })
+      restored.add(node)
     }
   }
-  const isFree = (n: Node): boolean =>
-    n.session !== null &&
-    !n.session.draining &&
-    !n.session.stalled &&
-    !n.inCooldown &&
-    n.row.drained === 0 &&
-    n.offeredLength < MAX_OFFERED &&
-    n.row.status === 'online' &&
-    n.held.size < n.row.max_concurrent_tasks
-  /** Call after anything that may change whether tasks can be pushed to the node, or what it counts as. */
-  const touch = (node: Node): void => {
-    const free = isFree(node)
-    for (const lane of node.lanes) {
-      const m = members(lane)
-      if (!free) m.free.delete(node)
-      else if (!m.free.has(node)) {
-        m.free.add(node)
-        dirtyLanes.add(lane)
+  const keep = (node: Node): void => undo.keep(node, imageOf)
+  const writeBehind = createWriteBehind(store, keep)
+  undo.onRollback(() => {
+    for (const node of restored) {
+      if (!node.registered) {
+        index.remove(node)
+        writeBehind.forget(node)
+        continue
       }
+      if (node.indexedRow === null) status.reinsertBySeen(node)
+      index.update(node)
+      lanes.mark(node) // what dispatch did with it is undone
+      writeBehind.writeUndone(node)
     }
-    standing.count(node)
+    restored.clear()
+  })
+
+  /** The one way to change what is known of a node. */
+  const change = (node: Node, fn: (state: NodeState) => void): void => {
+    keep(node)
+    fn(node)
+    index.update(node)
   }
-  const markLanes = (node: Node): void => {
-    for (const lane of node.lanes) dirtyLanes.add(lane)
+  const changeRow = (node: Node, columns: Partial<NodeRow>): void => {
+    change(node, (n) => {
+      n.row = { ...n.row, ...columns }
+    })
+    writeBehind.changed(node)
+    lanes.mark(node)
   }
-  /** @param until 0: it may get tasks again */
-  const setCooling = (node: Node, until: number): void => {
-    const before = node.row.cooled_until_ms
-    const put = (time: number): void => {
-      node.row.cooled_until_ms = time
-      node.inCooldown = time > 0
-      if (node.inCooldown) cooling.add(node)
-      else cooling.delete(node)
-      saving.changed(node)
-      touch(node)
-      markLanes(node)
-    }
-    undo(() => put(before))
-    put(until)
-  }
-  const joinLanes = (node: Node): void => {
-    const { list, lanes: of } = modelsOf(node.row.supported_models)
-    node.models = list
-    node.lanes = of
-    for (const lane of node.lanes) members(lane).all.add(node)
-    touch(node)
-  }
+  const attempts = createOpenAttempts(nodes, change, undo)
 
   return {
     nodes: nodes as ReadonlyMap<string, Node>,
-    /** Open attempts by task id. */
-    open: open as ReadonlyMap<string, OpenAttempt>,
-    sessions: sessions as ReadonlyMap<number, Node>,
-    away: disconnected as ReadonlySet<Node>,
-    cooling: cooling as ReadonlySet<Node>,
-    dirtyLanes,
-    freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
-    statusOf: standing.statusOf,
-    isServing: standing.isServing,
+    ...attempts,
+    sessions: index.sessions,
+    disconnected: index.disconnected,
+    coolingDown: index.coolingDown,
+    dirtyLanes: lanes.dirty,
+    freeIn: lanes.freeIn,
+    markLanes: lanes.mark,
+    statusOf: status.statusOf,
+    isServing: status.isServing,
     /** Counts of all nodes by what they count as. */
-    counts: standing.counts,
+    counts: status.counts,
     /** Nodes that could serve when this was asked last, and cannot now. */
-    takeStopped: standing.takeStopped,
-    /** Call after a change of a row that is to be written later, with others. */
-    changed: saving.changed,
+    takeStopped: status.takeStopped,
     /** Writes up to `most` rows that are due. */
-    writeDue: saving.writeDue,
+    writeDue: writeBehind.writeDue,
     /** Writes every row that memory is ahead of. */
     writeAll(now: number) {
       for (const node of nodes.values())
-        if (node.dirty || node.row.last_seen_ms > node.writtenAt) saving.write(node, now)
+        if (node.dirty || node.row.last_seen_ms > node.writtenAt) writeBehind.write(node, now)
     },
-    touch,
-    markLanes,
 
     /** Reads the nodes from the file, at start. */
     loadNodes() {
       for (const row of store.nodes.all().sort((a, b) => a.last_seen_ms - b.last_seen_ms)) {
         const node = createNode(row, row.last_seen_ms)
         nodes.set(row.node_id, node)
-        standing.markSeen(node)
-        node.inCooldown = row.cooled_until_ms > 0
-        if (node.inCooldown) cooling.add(node)
-        joinLanes(node)
+        status.markSeen(node)
+        change(node, (n) => {
+          n.registered = true
+        })
       }
     },
 
-    /** Reads the open attempts from the file: at start, and when a transaction was undone. */
+    /** Reads the open attempts from the file, at start. */
     loadAttempts() {
-      const rows = store.attempts.allOpen() // first: what throws here must leave memory as it was
-      open.clear()
-      for (const node of nodes.values()) {
-        node.held = EMPTY_MAP
-        node.offered = EMPTY_MAP
-        node.offeredLength = 0
-      }
-      for (const attempt of rows) {
-        open.set(attempt.task_id, attempt)
+      for (const attempt of store.attempts.allOpen()) {
         const node = nodes.get(attempt.node_id)
-        if (node !== undefined) node.held = withEntry(node.held, attempt.task_id, attempt)
-      }
-      for (const node of nodes.values()) {
-        touch(node)
-        markLanes(node) // what dispatch did with them may have been undone
+        attempts.assign(node, attempt)
+        if (node !== undefined) lanes.mark(node)
       }
     },
 
@@ -229,172 +127,108 @@ export function createRegistry(
         if (seen <= known.seen) return known
         const { dirty } = known
         this.sawNode(known, seen, row.last_heartbeat * 1000)
-        if (!dirty) saving.rest(known, seen) // what is new is a sign of life, which is written with others
+        if (!dirty) writeBehind.markClean(known, seen) // what is new is a sign of life, which is written with others
         return known
       }
       store.nodes.save(row)
       const node = known ?? createNode(row, seen)
-      const before = node.row
-      const alive = known === undefined || seen > known.seen || before.transport !== row.transport
-      const put = (next: NodeRow): void => {
-        leaveLanes(node)
-        node.row = next
-        if (alive) hear(node, seen)
-        joinLanes(node)
+      const alive = known === undefined || seen > known.seen || known.row.transport !== row.transport
+      keep(node)
+      if (known === undefined) {
+        undo.keepEntry(nodes, row.node_id)
+        nodes.set(row.node_id, node)
       }
-      undo(() => {
-        put(before)
-        if (known !== undefined) return saving.changed(node)
-        leaveLanes(node)
-        standing.drop(node)
-        saving.forget(node)
-        nodes.delete(row.node_id)
+      change(node, (n) => {
+        n.row = row
+        n.registered = true
+        if (alive) index.markSeen(node, seen)
       })
-      nodes.set(row.node_id, node)
-      put(row)
       node.dirty = false
-      saving.rest(node, seen)
+      writeBehind.markClean(node, seen)
       return node
     },
 
-    attach(node: Node, session: LiveSession | null) {
-      const before = node.session
-      const put = (next: LiveSession | null): void => {
-        if (node.session !== null) sessions.delete(node.session.id)
-        node.session = next
-        if (next !== null) sessions.set(next.id, node)
-        touch(node)
-      }
-      undo(() => put(before))
-      put(session)
-      if (session === null && node.seen > node.writtenAt) saving.changed(node)
+    setSession(node: Node, session: LiveSession | null) {
+      change(node, (n) => {
+        n.session = session
+      })
+      if (session === null && node.seen > node.writtenAt) writeBehind.changed(node)
     },
 
-    /** Sets when what an absent node holds is taken back; null when it is back. */
+    /** Sets when what a disconnected node holds is reclaimed; null when it is back. */
     setReclaim(node: Node, at: number | null, fault: Fault = 'network') {
-      const { reclaimAt: takeBackAt, reclaimFault: takeBackFault } = node
-      const put = (next: number | null, whose: Fault): void => {
-        node.reclaimAt = next
-        node.reclaimFault = whose
-        if (next === null) disconnected.delete(node)
-        else disconnected.add(node)
-      }
-      undo(() => put(takeBackAt, takeBackFault))
-      put(at, fault)
+      change(node, (n) => {
+        n.reclaimAt = at
+        n.reclaimFault = fault
+      })
     },
 
-    /** Gives every open lease at least until `time`, in memory. */
-    extendLeases(time: number) {
-      for (const attempt of open.values()) attempt.lease_ms = Math.max(attempt.lease_ms, time)
-    },
-
-    /** A sign of life. Written to the file later, with others: never a write per beat. */
+    /** A sign of life: a fact, which is never undone. Written later, with others: never a write per beat. */
     sawNode(node: Node, now: number, wall: number) {
-      hear(node, now)
-      node.row.last_heartbeat = toSeconds(wall)
-      node.row.last_seen_ms = now
+      index.markSeen(node, now)
+      recordSeen(node.row, toSeconds(wall), now)
       if (!node.dirty && (node.row.transport === 'rest' || now - node.writtenAt >= WRITE_SEEN_EVERY_MS))
-        saving.changed(node)
+        writeBehind.changed(node)
+    },
+
+    /** Counts an attempt that ended: a figure, counted after the commit. @param seconds it took; null: it failed */
+    countAttempt(node: Node, seconds: number | null) {
+      addEvidence(node.row, seconds)
+      writeBehind.changed(node)
     },
 
     /** How many of its attempts in a row have failed through its own fault. */
     setFailuresInRow(node: Node, failures: number) {
-      const { row } = node
-      const before = row.failures_in_row
-      if (before === failures) return
-      undo(() => {
-        row.failures_in_row = before
-      })
-      row.failures_in_row = failures
-      saving.changed(node)
+      if (node.row.failures_in_row !== failures) changeRow(node, { failures_in_row: failures })
     },
 
-    /** It failed too often in a row: nothing new for it before `until`. */
-    startCooldown(node: Node, until: number) {
-      setCooling(node, until)
+    /** Nothing new for the node before `until`, service clock, ms; 0 ends its cooldown. */
+    setCooldown(node: Node, until: number) {
+      if (node.row.cooled_until_ms !== until) changeRow(node, { cooled_until_ms: until })
     },
 
-    /** It may get tasks again. */
-    endCooldown(node: Node) {
-      setCooling(node, 0)
-    },
-
-    /** An operator's word about a node. */
+    /** An operator's word about a node; durable at once. */
     setDrained(node: Node, drained: boolean) {
       this.save({ ...node.row, drained: drained ? 1 : 0 }, node.seen)
-      markLanes(node)
+      lanes.mark(node)
+    },
+
+    /** The node's own word about itself. */
+    declare(node: Node, declared: NodeRow['status']) {
+      if (node.row.status !== declared) changeRow(node, { status: declared })
     },
 
     /** Deletes a node and its key. It holds nothing and has no session. */
     forget(node: Node) {
       const { node_id } = node.row
       store.nodes.forget(node_id)
-      undo(() => {
-        nodes.set(node_id, node)
-        if (node.inCooldown) cooling.add(node)
-        standing.reinsertBySeen(node)
-        joinLanes(node)
-        if (node.dirty) saving.changed(node)
-      })
-      markLanes(node)
-      leaveLanes(node)
-      cooling.delete(node)
-      standing.drop(node)
-      saving.forget(node)
+      lanes.mark(node)
+      keep(node)
+      undo.keepEntry(nodes, node_id)
       nodes.delete(node_id)
-    },
-
-    /** The node's own word about itself. */
-    declare(node: Node, status: NodeStatus) {
-      if (node.row.status === status) return
-      node.row.status = status
-      saving.changed(node)
-      touch(node)
-      markLanes(node)
-    },
-
-    assign(node: Node, attempt: OpenAttempt) {
-      open.set(attempt.task_id, attempt)
-      node.held = withEntry(node.held, attempt.task_id, attempt)
-      touch(node)
-    },
-
-    /** Notes that an attempt was pushed; `accepted` when it was accepted or ended. */
-    offer(node: Node, taskId: string, length: number) {
-      node.offered = withEntry(node.offered, taskId, length)
-      node.offeredLength += length
-      touch(node)
-    },
-    accepted(node: Node, taskId: string) {
-      const length = node.offered.get(taskId)
-      if (length === undefined) return
-      node.offered = withoutEntry(node.offered, taskId)
-      node.offeredLength -= length
-      touch(node)
-    },
-
-    release(attempt: OpenAttempt): Node | undefined {
-      open.delete(attempt.task_id)
-      const node = nodes.get(attempt.node_id)
-      if (node !== undefined) this.accepted(node, attempt.task_id)
-      if (node?.held.has(attempt.task_id) === true) {
-        node.held = withoutEntry(node.held, attempt.task_id)
-        touch(node)
-      }
-      return node
+      const state: NodeState = node
+      state.registered = false
+      index.remove(node)
+      writeBehind.forget(node)
     },
 
     /** Whether a node other than those in `avoid` is online and serves the task, full or not. */
     anotherServes(task: ReadyTask, avoid: ReadonlySet<string>, now: number): boolean {
       for (const lane of models.lanesOfTask(task.model_name, task.model_type)) {
-        for (const node of lanes.get(lane)?.all ?? []) {
-          if (!avoid.has(node.row.node_id) && standing.isServing(node, now)) return true
+        for (const node of lanes.servedBy(lane) ?? []) {
+          if (!avoid.has(node.row.node_id) && status.isServing(node, now)) return true
         }
       }
       return false
     },
 
     /** The nodes that serve any of these lanes, online or not. */
-    nodesOf: (of: readonly Lane[]): Node[] => [...new Set(of.flatMap((lane) => [...(lanes.get(lane)?.all ?? [])]))],
+    nodesOf: (of: readonly Lane[]): Node[] => [...new Set(of.flatMap((lane) => [...(lanes.servedBy(lane) ?? [])]))],
   }
+}
+
+/** In place: no undone turn takes back when a node was heard of. */
+function recordSeen(row: NodeRow, heartbeat: number, seen: number): void {
+  row.last_heartbeat = heartbeat
+  row.last_seen_ms = seen
 }

@@ -8,18 +8,14 @@ export type WriteBehind = ReturnType<typeof createWriteBehind>
 
 /**
  * Which rows of nodes memory is ahead of, in an order in which nobody has to look at all nodes to find those that are due.
- * @param undo takes back that a row counts as written, in case the turn that wrote it is undone
+ * @param keep called before a row is written: if the turn is undone, the row is `changed` again
  */
-export function createWriteBehind(store: Store, undo: (step: () => void) => void) {
+export function createWriteBehind(store: Store, keep: (node: Node) => void) {
   /** To be written next. */
   const due = new Set<Node>()
-  /** Written within SAVE_EVERY, the longest ago first. */
+  /** Written within WRITE_EVERY_MS, the longest ago first. */
   const recentlyWritten = new Set<Node>()
 
-  const changed = (node: Node): void => {
-    node.dirty = true
-    if (!recentlyWritten.has(node)) due.add(node)
-  }
   /** The row counts as written: nothing of it is worth a write for a while. */
   const markClean = (node: Node, now: number): void => {
     due.delete(node)
@@ -28,19 +24,28 @@ export function createWriteBehind(store: Store, undo: (step: () => void) => void
     node.writtenAt = now
   }
   const write = (node: Node, now: number): void => {
+    keep(node)
     store.nodes.save(node.row)
     node.dirty = false
     markClean(node, now)
-    undo(() => {
-      recentlyWritten.delete(node)
-      changed(node)
-    })
   }
 
   return {
-    changed,
-    rest: markClean,
+    markClean,
     write,
+
+    /** The row is to be written, later and with others. */
+    changed(node: Node) {
+      node.dirty = true
+      if (!recentlyWritten.has(node)) due.add(node)
+    },
+
+    /** What was written of the row was undone: it is due at once. */
+    writeUndone(node: Node) {
+      node.dirty = true
+      recentlyWritten.delete(node)
+      due.add(node)
+    },
 
     /** The node is gone: it must not be written again. */
     forget(node: Node) {

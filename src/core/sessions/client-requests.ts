@@ -13,13 +13,14 @@ import type { Submissions } from '../tasks/submissions.js'
 import type { Submitted } from '../operations.js'
 import { answerOf, type Watches } from './watches.js'
 
+export interface ClientRequestParts {
+  submissions: Pick<Submissions, 'submit'>
+  cancel(taskId: string): Outcome<null>
+  watches: Watches
+}
+
 /** What submitters do in a session. The core knows of a session only what it watches; the rest is the door's. */
-export function createClientRequests(
-  ctx: Context,
-  intake: Pick<Submissions, 'submit'>,
-  cancel: (taskId: string) => Outcome<null>,
-  watching: Watches,
-) {
+export function createClientRequests(ctx: Context, { submissions, cancel, watches }: ClientRequestParts) {
   const { store } = ctx
 
   const submitted = (session: number, { ref, watch }: ClientSubmission, outcome: Outcome<Submitted>): void => {
@@ -29,7 +30,7 @@ export function createClientRequests(
     ctx.send(session, { type: 'task.submitted', ref, task_id, status })
     if (watch === 'none') return
     // One that was known may be anywhere on its way, or at its end.
-    if (status === 'pending') watching.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })
+    if (status === 'pending') watches.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })
     else resume(session, { task_id, watch, attempt: null, offset: 0 })
   }
 
@@ -37,7 +38,7 @@ export function createClientRequests(
   const withRoom = (session: number, list: readonly ClientSubmission[]): readonly ClientSubmission[] => {
     let more = 0
     return list.filter(({ ref, watch, task }) => {
-      const refused = watch === 'none' ? null : watching.refusal(session, task.task_id, more++)
+      const refused = watch === 'none' ? null : watches.refusal(session, task.task_id, more++)
       if (refused !== null) ctx.send(session, { type: 'error', ref, ...refused })
       return refused === null
     })
@@ -53,20 +54,20 @@ export function createClientRequests(
         task_id,
       })
     if (hasEnded(task.status)) {
-      watching.unwatch(session, task_id)
+      watches.unwatch(session, task_id)
       return ctx.send(session, answerOf(task))
     }
-    const refused = watching.refusal(session, task_id, 0)
+    const refused = watches.refusal(session, task_id, 0)
     if (refused !== null) return ctx.send(session, { type: 'error', task_id, ...refused })
     ctx.send(session, answerOf(task))
-    watching.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
+    watches.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
   }
 
   const cancelTask = (session: number, task_id: string): void => {
     const outcome = cancel(task_id)
     if (!outcome.ok)
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
-    watching.unwatch(session, task_id) // what follows is its end, said once
+    watches.unwatch(session, task_id) // what follows is its end, said once
     const task = store.tasks.get(task_id)
     if (task !== undefined) ctx.send(session, answerOf(task))
   }
@@ -74,7 +75,7 @@ export function createClientRequests(
   return {
     submissions(session: number, list: readonly ClientSubmission[]): void {
       const taken = withRoom(session, list)
-      const outcomes = intake.submit(taken.map((s) => s.task))
+      const outcomes = submissions.submit(taken.map((s) => s.task))
       taken.forEach((s, i) => submitted(session, s, outcomes[i] ?? refuse('internal', 'no outcome')))
     },
     message(session: number, message: ClientRequest): void {
@@ -82,7 +83,7 @@ export function createClientRequests(
         case 'task.watch':
           return resume(session, message)
         case 'task.unwatch':
-          return watching.unwatch(session, message.task_id)
+          return watches.unwatch(session, message.task_id)
         case 'task.cancel':
           return cancelTask(session, message.task_id)
         default:

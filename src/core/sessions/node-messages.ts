@@ -1,18 +1,25 @@
 import { toSeconds } from '../../lib/clock.js'
 import { never } from '../../lib/result.js'
-import { NO_HISTORY, type Node, type Session } from '../nodes/registry.js'
+import { NO_HISTORY, type LiveSession, type Node } from '../nodes/node.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { Fault } from '../../rules/lifecycle.js'
 import { normalizeKey } from '../../wire/keys.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
-import type { RestartGrace } from './restart-grace.js'
 import type { Context } from '../context.js'
-import type { Attempts, Verdict } from '../tasks/attempts.js'
+import type { Attempts } from '../tasks/attempts.js'
+import type { Results, Verdict } from '../tasks/results.js'
+import type { RestartGrace } from './restart-grace.js'
 
 export type NodeMessages = ReturnType<typeof createNodeMessages>
 
 /** What nodes do in a session. The core's session begins with an accepted hello; the door's with the socket. */
-export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: RestartGrace) {
+export interface NodeMessageParts {
+  attempts: Attempts
+  results: Results
+  restartGrace: RestartGrace
+}
+
+export function createNodeMessages(ctx: Context, { attempts, results, restartGrace }: NodeMessageParts) {
   const { registry, options } = ctx
 
   const refuseHello = (
@@ -29,11 +36,11 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
   const requeueHeld = (node: Node, keep: (taskId: string) => boolean, fault: Fault, why: string): void => {
     for (const attempt of [...node.held.values()]) {
       if (!keep(attempt.task_id))
-        ledger.giveBack(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
+        attempts.requeue(attempt, attempt.accepted_ms === null ? 'unaccepted' : 'lost', fault, why)
     }
   }
 
-  /** Keeps what both sides know of, drops what the node should stop, takes back what it does not name. */
+  /** Keeps what both sides know of, drops what the node should stop, requeues what it does not name. */
   const reconcile = (node: Node, hello: Hello) => {
     const named = new Map(hello.running.map((r) => [`${r.attempt} ${r.task_id}`, r]))
     const resumed = []
@@ -41,7 +48,7 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
     for (const { task_id, attempt } of named.values()) {
       const open = node.held.get(task_id)
       if (open?.attempt === attempt) {
-        ledger.accept(open) // it has the task, so it took it
+        attempts.accept(open) // it has the task, so it took it
         resumed.push({ task_id, attempt })
       } else dropped.push({ task_id, attempt })
     }
@@ -57,7 +64,7 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
     return { resumed, dropped }
   }
 
-  const settle = (session: Session, verdict: Verdict, message: { task_id: string; attempt: number }): void => {
+  const settle = (session: LiveSession, verdict: Verdict, message: { task_id: string; attempt: number }): void => {
     const { task_id, attempt } = message
     switch (verdict.is) {
       case 'settled':
@@ -77,7 +84,7 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
     }
   }
   const notYours = (
-    session: Session,
+    session: LiveSession,
     code: 'stale_attempt' | 'not_holder',
     { task_id, attempt }: { task_id: string; attempt: number },
   ): void =>
@@ -92,12 +99,12 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
       attempt,
     })
 
-  const accepted = (session: Session, nodeId: string, message: { task_id: string; attempt: number }): void => {
+  const accepted = (session: LiveSession, nodeId: string, message: { task_id: string; attempt: number }): void => {
     const row =
-      ledger.heldBy(nodeId, message.task_id, message.attempt) ??
-      ledger.find(nodeId, message.task_id, message.attempt).row
+      attempts.findHeld(nodeId, message.task_id, message.attempt) ??
+      attempts.find(nodeId, message.task_id, message.attempt).row
     if (row === undefined) return notYours(session, 'not_holder', message)
-    if (!ledger.accept(row)) notYours(session, 'stale_attempt', message)
+    if (!attempts.accept(row)) notYours(session, 'stale_attempt', message)
   }
 
   return {
@@ -158,11 +165,10 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
         ctx.close(node.session.id, 'replaced', 'replaced by a newer session of the same node')
         ctx.log('info', 'session.replaced', { session: node.session.id, node_id: hello.node_id })
       }
-      registry.attach(node, { id: sessionId, draining: false, stalled: false })
-      comeback.opened(node)
+      registry.setSession(node, { id: sessionId, draining: false, stalled: false })
+      restartGrace.opened(node)
       registry.setReclaim(node, null)
       const { resumed, dropped } = reconcile(node, hello)
-      registry.touch(node)
       ctx.send(sessionId, {
         type: 'session.welcome',
         session_id: String(sessionId),
@@ -193,33 +199,32 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
       const nodeId = node.row.node_id
       switch (message.type) {
         case 'node.heartbeat':
-          session.stalled = false
+          if (session.stalled) registry.setSession(node, { ...session, stalled: false })
           if (message.status != null) registry.declare(node, message.status)
-          registry.touch(node)
           return ctx.send(sessionId, { type: 'node.heartbeat_ack', server_time: toSeconds(ctx.wall) })
         case 'task.output': {
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
           accepted(session, nodeId, message)
-          if (ledger.heldBy(nodeId, message.task_id, message.attempt) !== undefined)
+          if (attempts.findHeld(nodeId, message.task_id, message.attempt) !== undefined)
             ctx.watches.output(message.task_id, message.attempt, message.seq, message.delta)
           return
         }
         case 'task.accept':
           return accepted(session, nodeId, message)
         case 'task.reject': {
-          const { row } = ledger.find(nodeId, message.task_id, message.attempt)
+          const { row } = attempts.find(nodeId, message.task_id, message.attempt)
           if (row === undefined) return notYours(session, 'not_holder', message)
-          const attempt = ledger.openOf(row)
+          const attempt = attempts.findOpen(row)
           if (attempt === undefined) return notYours(session, 'stale_attempt', message)
           // What was accepted can no longer be rejected: to give up then is to fail, and counts.
-          if (attempt.accepted_ms === null) ledger.giveBack(attempt, 'rejected', null, `rejected: ${message.reason}`)
-          else ledger.giveBack(attempt, 'failed', 'node', `rejected after it was accepted: ${message.reason}`)
+          if (attempt.accepted_ms === null) attempts.requeue(attempt, 'rejected', null, `rejected: ${message.reason}`)
+          else attempts.requeue(attempt, 'failed', 'node', `rejected after it was accepted: ${message.reason}`)
           return
         }
         case 'task.complete':
           return settle(
             session,
-            ledger.complete(nodeId, message.task_id, message.attempt, {
+            results.complete(nodeId, message.task_id, message.attempt, {
               output: message.output,
               confidence: message.confidence,
               usage: message.usage ?? null,
@@ -229,12 +234,11 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
         case 'task.fail':
           return settle(
             session,
-            ledger.failAttempt(nodeId, message.task_id, message.attempt, message.error, message.retryable),
+            results.fail(nodeId, message.task_id, message.attempt, message.error, message.retryable),
             message,
           )
         case 'session.drain':
-          session.draining = true
-          registry.touch(node)
+          registry.setSession(node, { ...session, draining: true })
           registry.markLanes(node)
           ctx.releasedNodes.add(node)
           ctx.log('info', 'session.drains', { session: sessionId, node_id: nodeId, holds: node.held.size })
@@ -252,19 +256,19 @@ export function createNodeMessages(ctx: Context, ledger: Attempts, comeback: Res
     disconnect(sessionId: number, returned: boolean): void {
       const node = registry.sessions.get(sessionId)
       if (node === undefined) return // replaced, or never welcomed
-      registry.attach(node, null)
+      registry.setSession(node, null)
       registry.markLanes(node)
       if (returned) requeueHeld(node, () => false, 'node', 'the node left')
       else {
-        const shelter = comeback.graceForDisconnected()
-        const at = shelter ?? ctx.now + options.reconnectGrace
-        registry.setReclaim(node, at, shelter === null ? 'network' : 'coordinator')
+        const grace = restartGrace.graceForDisconnected()
+        const at = grace ?? ctx.now + options.reconnectGrace
+        registry.setReclaim(node, at, grace === null ? 'network' : 'coordinator')
         ctx.wake(at)
       }
       ctx.log('info', 'session.closed', { session: sessionId, node_id: node.row.node_id, holds: node.held.size })
     },
 
-    /** Takes back what an absent node holds whose grace is over. */
+    /** Reclaims what a disconnected node holds whose grace is over. */
     reclaim(node: Node): void {
       const fault = node.reclaimFault
       registry.setReclaim(node, null)

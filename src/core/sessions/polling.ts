@@ -1,6 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
-import { NO_HISTORY, type Node } from '../nodes/registry.js'
+import { inCooldown, NO_HISTORY, type Node } from '../nodes/node.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { OpenAttempt } from '../../store/attempts.js'
 import type { NodeStatus } from '../../wire/fields.js'
@@ -8,18 +8,23 @@ import { normalizeKey } from '../../wire/keys.js'
 import type { RegisterBody } from '../../wire/rest.js'
 import type { Context } from '../context.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
-import type { Attempts, Verdict } from '../tasks/attempts.js'
+import type { Attempts } from '../tasks/attempts.js'
+import type { Results, Verdict } from '../tasks/results.js'
 import type { PolledTask } from '../operations.js'
 import type { Pending } from '../tasks/pending.js'
 
 /** An attempt is handed to a poll at most this often; a node that takes it more often skips it silently. */
 const MAX_HANDOUTS = 5
 
+export interface PollingParts {
+  pending: Pending
+  attempts: Attempts
+  results: Results
+  dispatch: Dispatch
+}
+
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
-export function createPolling(
-  ctx: Context,
-  { queue, ledger, dispatch }: { queue: Pending; ledger: Attempts; dispatch: Dispatch },
-) {
+export function createPolling(ctx: Context, { pending, attempts, results, dispatch }: PollingParts) {
   const { store, registry } = ctx
 
   const unknown = (nodeId: string): Refusal =>
@@ -40,28 +45,28 @@ export function createPolling(
     return node
   }
 
-  const view = (attempt: OpenAttempt): PolledTask => {
+  const view = (attempt: Readonly<OpenAttempt>): PolledTask => {
     const task = store.tasks.get(attempt.task_id)
     if (task === undefined) throw new Error(`task ${attempt.task_id} has an attempt but no row`)
     return { task, attempt: attempt.attempt }
   }
 
   /** Hands an attempt out once more; null when that was too often and it counts as failed. */
-  const handOutAgain = (attempt: OpenAttempt): PolledTask | null => {
+  const handOutAgain = (attempt: Readonly<OpenAttempt>): PolledTask | null => {
     if (attempt.handouts >= MAX_HANDOUTS) {
-      ledger.giveBack(attempt, 'failed', 'node', `handed out ${MAX_HANDOUTS} times without a result`)
+      attempts.requeue(attempt, 'failed', 'node', `handed out ${MAX_HANDOUTS} times without a result`)
       return null
     }
     store.attempts.handOut(attempt)
-    attempt.handouts++
+    registry.countHandout(attempt)
     return view(attempt)
   }
 
   const isWorking = ({ row }: Node): boolean => row.status !== 'maintenance' && row.status !== 'offline'
   const mayTake = (node: Node): boolean =>
-    node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !node.inCooldown
+    node.held.size < node.row.max_concurrent_tasks && node.row.drained === 0 && !inCooldown(node)
   /** A node that says what it has is answered what it misses; of one that does not, a full one may have missed an answer. */
-  const missedBy = (node: Node, running: readonly string[] | null): OpenAttempt | undefined => {
+  const missedBy = (node: Node, running: readonly string[] | null): Readonly<OpenAttempt> | undefined => {
     if (node.held.size === 0 || (running === null && node.held.size < node.row.max_concurrent_tasks)) return undefined
     const held = [...node.held.values()].sort((a, b) => a.assigned_ms - b.assigned_ms)
     return running === null ? held[0] : held.find((a) => !running.includes(a.task_id))
@@ -150,7 +155,7 @@ export function createPolling(
       const missed = missedBy(node, running)
       const again = missed === undefined ? null : handOutAgain(missed)
       if (again !== null) return done(again)
-      const taken = !mayTake(node) || node.lanes.every(queue.isEmpty) ? null : dispatch.take(node)
+      const taken = !mayTake(node) || node.lanes.every(pending.isEmpty) ? null : dispatch.take(node)
       return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
     },
 
@@ -158,13 +163,13 @@ export function createPolling(
     givesNothing(nodeId: string, running: readonly string[] | null): boolean {
       const node = registry.nodes.get(nodeId)
       if (node === undefined || node.row.key_proven === 1 || ctx.stopping || !isWorking(node)) return true
-      return missedBy(node, running) === undefined && (!mayTake(node) || node.lanes.every(queue.isKnownEmpty))
+      return missedBy(node, running) === undefined && (!mayTake(node) || node.lanes.every(pending.isKnownEmpty))
     },
 
     complete(nodeId: string, taskId: string, output: string, confidence: number): Outcome<null> {
       const node = caller(nodeId)
       if ('ok' in node && node.code === 'forbidden') return node
-      const verdict = ledger.complete(nodeId, taskId, null, { output, confidence, usage: null })
+      const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage: null })
       if (verdict.is === 'settled' && verdict.again && store.tasks.get(taskId)?.output !== output) {
         return refuse(
           'conflict',
@@ -177,7 +182,7 @@ export function createPolling(
     fail(nodeId: string, taskId: string, error: string, retryable: boolean): Outcome<null> {
       const node = caller(nodeId)
       if ('ok' in node && node.code === 'forbidden') return node
-      return answer(ledger.failAttempt(nodeId, taskId, null, error, retryable), taskId, nodeId)
+      return answer(results.fail(nodeId, taskId, null, error, retryable), taskId, nodeId)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { toSeconds } from '../../lib/clock.js'
-import type { Node } from '../nodes/registry.js'
+import type { Node } from '../nodes/node.js'
 import type { Context } from '../context.js'
 
 /** So many nodes that come back within a step mean that others are on their way, or wait to be heard. */
@@ -18,19 +18,22 @@ export function createRestartGrace(ctx: Context) {
   const { registry, options } = ctx
   const step = options.restartGrace / 2
   const limit = ctx.now + MAX_GRACES * options.restartGrace
-  /** When the last MANY came back, service clock, ms. */
-  const times: number[] = []
-  /** How long it goes on as of now. */
-  let until = 0
+  const state = {
+    /** When the last MANY_RETURNS nodes came back, service clock, ms. */
+    returns: [] as readonly number[],
+    /** How long it goes on as of now, service clock, ms. */
+    until: 0,
+  }
 
-  const goesOn = (): boolean => times.length === MANY_RETURNS && ctx.now - (times[0] ?? 0) <= step && ctx.now < limit
+  const goesOn = (): boolean =>
+    state.returns.length === MANY_RETURNS && ctx.now - (state.returns[0] ?? 0) <= step && ctx.now < limit
 
   return {
     /** Call when a session was opened, with its node as it was before. */
     opened(node: Node): void {
       if (node.reclaimAt === null || node.reclaimFault !== 'coordinator') return
-      times.push(ctx.now)
-      if (times.length > MANY_RETURNS) times.shift()
+      ctx.undo.keep(state)
+      state.returns = [...state.returns, ctx.now].slice(-MANY_RETURNS)
     },
 
     /**
@@ -42,17 +45,18 @@ export function createRestartGrace(ctx: Context) {
 
     /** Until when the grace goes on that is over now, ms of the service clock; null when it does not. */
     extend(): number | null {
-      if (until > ctx.now) return until
+      if (state.until > ctx.now) return state.until
       if (!goesOn()) return null
-      const before = until
-      ctx.undo.push(() => {
-        until = before
-      })
-      until = Math.min(limit, ctx.now + step)
+      ctx.undo.keep(state)
+      const until = Math.min(limit, ctx.now + step)
+      state.until = until
       // Else the clock would end what the node may still resume.
       ctx.store.attempts.extendLeases(until)
       registry.extendLeases(until)
-      ctx.log('info', 'restart_grace.extended', { seconds: toSeconds(until - ctx.now), away: registry.away.size })
+      ctx.log('info', 'restart_grace.extended', {
+        seconds: toSeconds(until - ctx.now),
+        away: registry.disconnected.size,
+      })
       return until
     },
   }

@@ -1,3 +1,5 @@
+import type { UndoLog } from '../../lib/undo-log.js'
+
 /** What a piece takes beside its text, in bytes: a short one costs memory too. */
 const PIECE_BYTES = 64
 /** What a text takes beside its pieces, in bytes. */
@@ -21,21 +23,19 @@ export type StreamBuffers = ReturnType<typeof createStreamBuffers>
  * @param maxUnits of one text, in UTF-16 units
  * @param maxBytes of all texts together
  */
-export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: (step: () => void) => void) {
+export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: UndoLog) {
   const buffers = new Map<string, StreamBuffer>()
-  let total = 0
+  /** Bytes that all of them take, at most. */
+  const sums = { total: 0 }
 
-  const set = (taskId: string, text: StreamBuffer | undefined): void => {
+  const change = (taskId: string, buffer: StreamBuffer | undefined): void => {
     const before = buffers.get(taskId)
-    total += (text?.bytes ?? 0) - (before?.bytes ?? 0)
-    if (text === undefined) buffers.delete(taskId)
-    else buffers.set(taskId, text)
-  }
-  const change = (taskId: string, text: StreamBuffer | undefined): void => {
-    const before = buffers.get(taskId)
-    if (before === text) return
-    undo(() => set(taskId, before))
-    set(taskId, text)
+    if (before === buffer) return
+    undo.keep(sums)
+    undo.keepEntry(buffers, taskId)
+    sums.total += (buffer?.bytes ?? 0) - (before?.bytes ?? 0)
+    if (buffer === undefined) buffers.delete(taskId)
+    else buffers.set(taskId, buffer)
   }
 
   return {
@@ -43,11 +43,14 @@ export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: (s
     /** How many there are. */
     size: () => buffers.size,
     /** Bytes that all texts take, at most. */
-    total: () => total,
+    total: () => sums.total,
 
     /** A text begins. When there is no room for it, nothing is kept of it. */
     begin(taskId: string, attempt: number) {
-      change(taskId, total + BUFFER_BYTES > maxBytes ? undefined : { attempt, next: 0, text: '', bytes: BUFFER_BYTES })
+      change(
+        taskId,
+        sums.total + BUFFER_BYTES > maxBytes ? undefined : { attempt, next: 0, text: '', bytes: BUFFER_BYTES },
+      )
     },
 
     /**
@@ -58,7 +61,7 @@ export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: (s
       const text = buffers.get(taskId)
       if (text?.attempt !== attempt || text.next === null || seq < text.next) return null
       const bytes = text.bytes + delta.length * 2 + PIECE_BYTES
-      const fits = text.text.length + delta.length <= maxUnits && total + bytes - text.bytes <= maxBytes
+      const fits = text.text.length + delta.length <= maxUnits && sums.total + bytes - text.bytes <= maxBytes
       if (seq > text.next || !fits) {
         change(taskId, { attempt, next: null, text: '', bytes: BUFFER_BYTES })
         return null

@@ -1,3 +1,4 @@
+import type { UndoLog } from '../../lib/undo-log.js'
 import type { TaskRow } from '../../store/schema.js'
 import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
@@ -22,7 +23,7 @@ interface Watch {
 export interface WatchParts {
   task(taskId: string): TaskRow | undefined
   send(session: number, message: ClientAnswer): void
-  undo(step: () => void): void
+  undo: UndoLog
   /** The longest text that is kept of an attempt, in UTF-16 units. */
   maxOutput: number
 }
@@ -38,33 +39,50 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
   const watched = new Map<string, Map<number, Watch>>()
   /** The tasks of each session. */
   const tasksOf = new Map<number, Set<string>>()
-  let watches = 0
+  const sums = { watches: 0 }
   const buffers = createStreamBuffers(maxOutput, MAX_TEXT_BYTES, undo)
   /** What this turn did to watched tasks; only the last of each counts. */
   const changes = new Map<string, { status: TaskStatus; attempt: number | null }>()
-  const forgetChanges = (): void => changes.clear()
 
-  const set = (session: number, taskId: string, watch: Watch | undefined): void => {
-    const before = watched.get(taskId)?.get(session)
-    if (before === watch) return
-    if (watch !== undefined) {
-      if (before === undefined) watches++
-      setIn(watched, taskId, () => new Map<number, Watch>()).set(session, watch)
-      setIn(tasksOf, session, () => new Set<string>()).add(taskId)
-      return
-    }
-    watches--
-    const sessions = watched.get(taskId)
-    sessions?.delete(session)
-    if (sessions?.size === 0) watched.delete(taskId)
-    const tasks = tasksOf.get(session)
-    tasks?.delete(taskId)
-    if (tasks?.size === 0) tasksOf.delete(session)
-  }
   const change = (session: number, taskId: string, watch: Watch | undefined): void => {
     const before = watched.get(taskId)?.get(session)
-    undo(() => set(session, taskId, before))
-    set(session, taskId, watch)
+    if (before === watch) return
+    undo.keep(sums)
+    if (watch !== undefined) {
+      if (before === undefined) sums.watches++
+      const sessions = getOrCreate(watched, taskId, () => new Map<number, Watch>())
+      undo.keepEntry(sessions, session)
+      sessions.set(session, watch)
+      const tasks = getOrCreate(tasksOf, session, () => new Set<string>())
+      undo.keepMember(tasks, taskId)
+      tasks.add(taskId)
+      return
+    }
+    sums.watches--
+    const sessions = watched.get(taskId)
+    if (sessions !== undefined) {
+      undo.keepEntry(sessions, session)
+      sessions.delete(session)
+      if (sessions.size === 0) remove(watched, taskId)
+    }
+    const tasks = tasksOf.get(session)
+    if (tasks === undefined) return
+    undo.keepMember(tasks, taskId)
+    tasks.delete(taskId)
+    if (tasks.size === 0) remove(tasksOf, session)
+  }
+  const remove = <K>(map: Map<K, unknown>, key: K): void => {
+    undo.keepEntry(map, key)
+    map.delete(key)
+  }
+  const getOrCreate = <K, V>(map: Map<K, V>, key: K, make: () => V): V => {
+    let found = map.get(key)
+    if (found === undefined) {
+      undo.keepEntry(map, key)
+      found = make()
+      map.set(key, found)
+    }
+    return found
   }
 
   /** Sends what the session does not have of a text. */
@@ -81,11 +99,7 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
     attempt: number,
     piece: { offset: number; delta: string },
   ): void => {
-    const { attempt: lastAttempt, offset: lastOffset } = watch
-    undo(() => {
-      watch.attempt = lastAttempt
-      watch.offset = lastOffset
-    })
+    undo.keep(watch)
     watch.attempt = attempt
     watch.offset = piece.offset + piece.delta.length
     send(session, { type: 'task.output', task_id: taskId, attempt, ...piece })
@@ -101,7 +115,7 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
     changed(taskId, status, attempt) {
       if (status !== 'in_progress' && buffers.size() > 0) buffers.end(taskId)
       if (watched.size === 0 || !watched.has(taskId)) return
-      if (changes.size === 0) undo(forgetChanges)
+      undo.keepEntry(changes, taskId)
       changes.set(taskId, { status, attempt })
     },
     streams(taskId, attempt) {
@@ -146,7 +160,7 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
           code: 'rate_limited',
           message: `this session watches ${MAX_WATCHES} tasks, the most one may; wait for some to end, or watch fewer`,
         }
-      if (watches + more >= MAX_ALL_WATCHES)
+      if (sums.watches + more >= MAX_ALL_WATCHES)
         return {
           code: 'unavailable',
           message: `the service keeps ${MAX_ALL_WATCHES} watches, the most it does; watch again later`,
@@ -165,9 +179,9 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
       if (tasksOf.get(session)?.has(taskId) === true) change(session, taskId, undefined)
     },
 
-    /** The session has ended. It is not taken back: when the turn is run again, it has ended still. */
+    /** The session has ended. */
     leave(session: number): void {
-      for (const taskId of [...(tasksOf.get(session) ?? [])]) set(session, taskId, undefined)
+      for (const taskId of [...(tasksOf.get(session) ?? [])]) change(session, taskId, undefined)
     },
 
     /** The last of a turn before its commit: tells what it changed. */
@@ -218,10 +232,4 @@ export function answerOf(task: TaskRow): Extract<ClientAnswer, { type: 'task.sta
           inference_node_id: task.inference_node_id,
         }
   return { type: 'task.result', task_id, status, result, error }
-}
-
-function setIn<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key)
-  if (value === undefined) map.set(key, (value = make()))
-  return value
 }

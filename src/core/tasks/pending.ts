@@ -21,12 +21,6 @@ export function createPending(ctx: Context) {
   /** Lanes in which no task waits. A lane that is not in it may be empty as well. */
   const emptyLanes = new Set<Lane>()
 
-  const count = (user: string, by: 1 | -1): void => {
-    const n = (ctx.pendingPerUser?.get(user) ?? 0) + by
-    if (n > 0) ctx.pendingPerUser?.set(user, n)
-    else ctx.pendingPerUser?.delete(user)
-  }
-
   /** Tasks that wait for their first attempt, as they were written; the oldest first. What is in them never changes. */
   const recent = new Map<string, { task: NewTask; length: number }>()
   let recentLength = 0
@@ -37,6 +31,13 @@ export function createPending(ctx: Context) {
     recentLength -= kept.length
     return kept.task
   }
+
+  // What was learned in a turn that is undone may not be so.
+  ctx.undo.onRollback(() => {
+    emptyLanes.clear()
+    recent.clear()
+    recentLength = 0
+  })
 
   return {
     /** A task was written as pending: what it says is kept, while there is room. */
@@ -83,16 +84,12 @@ export function createPending(ctx: Context) {
 
     /** Counts a task of a user that waits now (1), or no longer (-1). */
     countFor(user: string, by: 1 | -1) {
-      if (ctx.pendingPerUser === null) return
-      count(user, by)
-      ctx.undo.push(() => count(user, by === 1 ? -1 : 1))
-    },
-
-    /** A transaction was undone: what was learned in it may not be so. */
-    discard() {
-      emptyLanes.clear()
-      recent.clear()
-      recentLength = 0
+      const { pendingPerUser } = ctx
+      if (pendingPerUser === null) return
+      ctx.undo.keepEntry(pendingPerUser, user)
+      const n = (pendingPerUser.get(user) ?? 0) + by
+      if (n > 0) pendingPerUser.set(user, n)
+      else pendingPerUser.delete(user)
     },
   }
 }

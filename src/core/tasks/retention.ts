@@ -4,12 +4,12 @@ import { hasEnded } from '../../rules/lifecycle.js'
 import type { Context } from '../context.js'
 import { TIME_SLICE_MS, createVacuum, LATE_MS, PAUSE_MS } from './vacuum.js'
 
-/** So many rows are deleted between two looks at the clock. */
+/** So many rows are walk.deleted between two looks at the clock. */
 const ROWS_A_STEP = 4
-/** How long it pauses after a bite, in bites: while nobody else wants the time; while others do; while more is stored than deleted. */
+/** How long it pauses after a bite, in bites: while nobody else wants the time; while others do; while more is stored than walk.deleted. */
 const PAUSES = { idle: 1, busy: 19, behind: 3 } as const
-/** The longest rest after everything that is old enough was deleted, ms. */
-const MAX_REST_MS = 60_000
+/** The longest rest after everything that is old enough was walk.deleted, ms. */
+const MAX_PAUSE_MS = 60_000
 /** The longest time until it begins at the oldest row again, ms, which an earlier walk may have passed over. */
 const WALK_EVERY_MS = 3_600_000
 
@@ -23,16 +23,19 @@ const WALK_EVERY_MS = 3_600_000
  */
 export function createRetention(ctx: Context) {
   const { store, options } = ctx
-  const shrinking = createVacuum(ctx)
+  const vacuum = createVacuum(ctx)
   const walkAgain = Math.min(WALK_EVERY_MS, options.retention / 100)
-  /** The last row that this walk is done with. */
-  let cursor = 0
-  let nextLook = 0
-  let nextWalk = 0
-  /** Since the last rest, and how many tasks were stored then; null before the first look. */
-  let deleted = 0
-  let storedThen: number | null = null
-  /** How many tasks were stored after the last bite. */
+  const walk = {
+    /** The last row that this walk is done with. */
+    cursor: 0,
+    /** When it goes on, and when it begins at the oldest row again; service clock, ms. */
+    nextSlice: 0,
+    nextWalk: 0,
+    /** Since the last pause, and how many tasks were stored then; null before the first tick. */
+    deleted: 0,
+    storedThen: null as number | null,
+  }
+  /** How many tasks were stored after the last time slice. */
   let seen = 0
   /** When it asked to be called. */
   let asked = 0
@@ -48,87 +51,84 @@ export function createRetention(ctx: Context) {
     const limit = toSeconds(Math.min(ctx.wall, startWall + (ctx.time.monotonic() - startMonotonic)) - options.retention)
     const old = tasks.filter((t) => t.created_at < limit)
     const ended = old.filter((t) => t.updated_at < limit && hasEnded(t.status))
+    ctx.undo.keep(walk)
     for (const { task_id } of ended) {
       store.attempts.remove(task_id)
       store.history.removeReopenings(task_id)
     }
     store.tasks.remove(ended)
-    deleted += ended.length
+    walk.deleted += ended.length
     // Rows lie in the order of their making. One that a wrong clock has dated ahead is passed over; many end the walk.
-    cursor = old.at(-1)?.seq ?? cursor
+    walk.cursor = old.at(-1)?.seq ?? walk.cursor
     return old.length
   }
 
-  const rest = (empty: boolean): void => {
-    nextLook = ctx.now + Math.min(MAX_REST_MS, walkAgain)
-    storedThen = total()
-    deleted = 0
+  const pause = (empty: boolean): void => {
+    walk.nextSlice = ctx.now + Math.min(MAX_PAUSE_MS, walkAgain)
+    walk.storedThen = total()
+    walk.deleted = 0
     // After the newest row was deleted its number is used again.
-    if (!empty && ctx.now < nextWalk) return
-    cursor = 0
-    nextWalk = ctx.now + walkAgain
+    if (!empty && ctx.now < walk.nextWalk) return
+    walk.cursor = 0
+    walk.nextWalk = ctx.now + walkAgain
   }
 
   /** @returns why it cannot go on, or null */
   const timeSlice = (idle: boolean): Error | null => {
     const began = ctx.time.monotonic()
     const took = (): number => ctx.time.monotonic() - began
-    const deletedBefore = deleted
+    const deletedBefore = walk.deleted
     let stored: AgedTask[] = []
     let old = 0
     let looked = 0
-    let error = store.savepoint(() => {
-      stored = store.tasks.storedAfter(cursor)
+    let error = ctx.savepoint(() => {
+      stored = store.tasks.storedAfter(walk.cursor)
     })
     // To pass over rows takes no time worth counting, and says where to rest.
     while (error === null && looked < stored.length && (old === 0 || took() < TIME_SLICE_MS)) {
       // Parts of their own: what failed is not counted, and what went well before is not undone.
-      error = store.savepoint(() => {
+      error = ctx.savepoint(() => {
         old += removeThese(stored.slice(looked, looked + ROWS_A_STEP))
       })
       looked += ROWS_A_STEP
     }
-    if (deleted > deletedBefore) {
-      ctx.log('debug', 'tasks.expired', { tasks: deleted - deletedBefore })
-      shrinking.begin()
+    if (walk.deleted > deletedBefore) {
+      ctx.log('debug', 'tasks.expired', { tasks: walk.deleted - deletedBefore })
+      vacuum.begin()
     }
     if (error !== null) return error
     if (old === 0) {
-      rest(stored.length === 0)
+      pause(stored.length === 0)
       return null
     }
-    const behind = total() > (storedThen ?? 0) - deleted / 2
+    const behind = total() > (walk.storedThen ?? 0) - walk.deleted / 2
     const kind = idle ? 'idle' : behind ? 'behind' : 'busy'
-    nextLook = ctx.now + Math.max(PAUSE_MS, took() * (1 + PAUSES[kind]))
+    walk.nextSlice = ctx.now + Math.max(PAUSE_MS, took() * (1 + PAUSES[kind]))
     return null
   }
 
   return {
     tick() {
       if (options.retention === 0) return
-      storedThen ??= total()
-      const at = Math.min(nextLook, shrinking.next())
+      ctx.undo.keep(walk)
+      walk.storedThen ??= total()
+      const at = Math.min(walk.nextSlice, vacuum.next())
       if (ctx.now < at) return ctx.wake(at)
       // Nothing was stored meanwhile, and nothing kept us from being called when we asked for it.
       const idle = total() === seen && ctx.now - asked <= LATE_MS
-      if (ctx.now >= nextLook) {
-        const before = { cursor, nextWalk, deleted, storedThen }
-        ctx.undo.push(() => {
-          ;({ cursor, nextWalk, deleted, storedThen } = before)
-          nextLook = 0
-        })
+      if (ctx.now >= walk.nextSlice) {
         const error = timeSlice(idle)
         if (error !== null) {
           // A damaged row of long ago must not keep today's tasks from being served.
           ctx.log('error', 'retention.failed', { error: error.message })
-          cursor = 0
-          nextLook = ctx.now + WALK_EVERY_MS
+          walk.cursor = 0
+          walk.nextSlice = ctx.now + WALK_EVERY_MS
         }
       } else {
-        shrinking.tick(idle)
+        vacuum.tick(idle)
       }
       seen = total()
-      asked = Math.max(ctx.now, Math.min(nextLook, shrinking.next()))
+      asked = Math.max(ctx.now, Math.min(walk.nextSlice, vacuum.next()))
       ctx.wake(asked)
     },
   }

@@ -5,7 +5,10 @@ import { textLength, type NewTask } from '../../store/tasks.js'
 import type { TaskRow } from '../../store/schema.js'
 import { modelKey } from '../../rules/models.js'
 import type { Submission } from '../../wire/rest.js'
+import type { OpenAttempt } from '../../store/attempts.js'
 import type { Context } from '../context.js'
+import type { Node } from '../nodes/node.js'
+import type { Attempts } from './attempts.js'
 import type { Submitted } from '../operations.js'
 import type { Pending } from './pending.js'
 
@@ -18,19 +21,18 @@ export type Submissions = ReturnType<typeof createSubmissions>
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createSubmissions(ctx: Context, queue: Pending) {
+export function createSubmissions(ctx: Context, { pending, attempts }: { pending: Pending; attempts: Attempts }) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
-  /** Nothing is put off: after an insert failed, so that the operation is found that it belongs to. */
-  let atOnce = false
-
   const newId = createIds()
+
+  ctx.undo.onRollback(() => unwritten.clear())
 
   const insert = (task: NewTask): void => {
     store.tasks.insert(task)
-    queue.keep(task)
-    queue.joined(task)
+    pending.keep(task)
+    pending.joined(task)
   }
 
   const submitOne = (s: Submission): Outcome<Submitted> => {
@@ -78,45 +80,46 @@ export function createSubmissions(ctx: Context, queue: Pending) {
       queue_rank: s.infer_fee,
       inference_node_id: null,
     }
-    if (atOnce) insert(task)
-    else unwritten.set(task.task_id, task)
-    queue.countFor(task.user_address, 1)
+    unwritten.set(task.task_id, task)
+    pending.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
     return done({ task_id: task.task_id, status: 'pending' })
   }
 
+  const drain = (): readonly NewTask[] => {
+    if (unwritten.size === 0) return []
+    const tasks = [...unwritten.values()]
+    unwritten.clear()
+    return tasks
+  }
+
   return {
     submit: (tasks: readonly Submission[]) => tasks.map(submitOne),
-    insert,
-
-    /** What this turn has taken and not written, in the order of its coming: the caller writes it. */
-    drain(): readonly NewTask[] {
-      if (unwritten.size === 0) return []
-      const tasks = [...unwritten.values()]
-      unwritten.clear()
-      return tasks
-    },
 
     /** Writes what this turn has taken as pending: before anything reads tasks. */
     flush() {
-      if (unwritten.size === 0) return
-      for (const task of unwritten.values()) insert(task)
-      unwritten.clear()
+      for (const task of drain()) insert(task)
     },
 
-    /** The turn was undone. */
-    discard() {
-      unwritten.clear()
-    },
-
-    /** Runs a turn that puts nothing off. */
-    withoutDelay<T>(turn: () => T): T {
-      atOnce = true
-      try {
-        return turn()
-      } finally {
-        atOnce = false
+    /**
+     * Writes what this turn has taken at its end: as in progress what gets a node at once, the best paid before the others, then
+     * as pending what has to wait, in the order of its coming, which is its age.
+     * @param nodeFor the node for a task; undefined when it has to wait
+     * @param assigned told of what was given to a node
+     */
+    place(
+      nodeFor: (task: NewTask) => Node | undefined,
+      assigned: (task: NewTask, attempt: OpenAttempt, node: Node) => void,
+    ) {
+      const tasks = drain()
+      const equal = tasks.every((t) => t.queue_rank === tasks[0]?.queue_rank)
+      const waits = new Set<NewTask>()
+      for (const task of equal ? tasks : tasks.toSorted((a, b) => b.queue_rank - a.queue_rank)) {
+        const node = nodeFor(task)
+        if (node === undefined) waits.add(task)
+        else assigned(task, attempts.assignNew(task, node), node)
       }
+      for (const task of tasks) if (waits.has(task)) insert(task)
     },
   }
 }

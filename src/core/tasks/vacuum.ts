@@ -18,17 +18,16 @@ const LEAVE_MS = 1000
 const SPARE_PAGES = 25_600
 
 /** Gives the room of deleted rows back to the file system, in small bites. */
-export function createVacuum(ctx: Pick<Context, 'store' | 'time' | 'now' | 'log' | 'undo'>) {
+export function createVacuum(ctx: Pick<Context, 'store' | 'time' | 'now' | 'log' | 'undo' | 'savepoint'>) {
   const { store } = ctx
-  /** There may be room to give back, also what was left over at the last stop. */
-  let open = true
-  let next = 0
+  /** `open`: there may be room to give back, also what was left over at the last stop. `next`: service clock, ms. */
+  const state = { open: true, next: 0 }
 
   const timeSlice = (idle: boolean): void => {
     const free = store.freePages()
     if (!idle && free < SPARE_PAGES) {
       // What is stored next takes it; to make the file shorter and longer again would be for nothing.
-      next = ctx.now + LEAVE_MS
+      state.next = ctx.now + LEAVE_MS
       return
     }
     const began = ctx.time.monotonic()
@@ -39,28 +38,30 @@ export function createVacuum(ctx: Pick<Context, 'store' | 'time' | 'now' | 'log'
       given += PAGES_A_STEP
     }
     const left = store.freePages()
-    open = left > 0 && left < free
-    next = ctx.now + Math.max(PAUSE_MS, took() * (1 + PAUSES[idle ? 'idle' : 'busy']))
+    state.open = left > 0 && left < free
+    state.next = ctx.now + Math.max(PAUSE_MS, took() * (1 + PAUSES[idle ? 'idle' : 'busy']))
   }
 
   return {
     /** There is room to give back. */
     begin() {
-      open = true
+      ctx.undo.keep(state)
+      state.open = true
     },
     /** @param idle nobody else wants the time */
     tick(idle: boolean) {
-      if (!open || ctx.now < next) return
-      ctx.undo.push(() => {
-        open = true
+      if (!state.open || ctx.now < state.next) return
+      // That room cannot be given back must not undo what was deleted.
+      const error = ctx.savepoint(() => {
+        ctx.undo.keep(state)
+        timeSlice(idle)
       })
-      // A part of its own: that room cannot be given back must not undo what was deleted.
-      const stuck = store.savepoint(() => timeSlice(idle))
-      if (stuck === null) return
-      ctx.log('error', 'retention.failed', { error: stuck.message })
-      open = false
+      if (error === null) return
+      ctx.log('error', 'retention.failed', { error: error.message })
+      ctx.undo.keep(state)
+      state.open = false
     },
     /** When it wants to look again, service clock, ms. */
-    next: () => (open ? next : Infinity),
+    next: () => (state.open ? state.next : Infinity),
   }
 }

@@ -1,0 +1,159 @@
+import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../../lib/clock.js'
+import { done, refuse } from '../../lib/result.js'
+import type { ModelTable } from '../../rules/models.js'
+import type { Store } from '../../store/store.js'
+import type { Context, CoreOptions } from '../context.js'
+import { createDurations } from '../durations.js'
+import { createRegistry } from '../nodes/registry.js'
+import type { Operation, TurnResult } from '../operations.js'
+import { createRunOperation } from '../run-operation.js'
+import { createWatches } from '../sessions/watches.js'
+import { createTransaction } from './transaction.js'
+import { createWalGuard } from './wal-guard.js'
+
+/** The window of `average_inference_time`, ms. */
+const DURATION_WINDOW_MS = 3_600_000
+/** The longest that a core wants to sleep, ms. */
+const MAX_SLEEP_MS = 1000
+
+export interface Core {
+  /**
+   * Runs the operations in order in one transaction, dispatches what became possible, commits once, and only then gives
+   * the outcomes back. An operation that throws is refused alone; when the commit fails all that write are refused with
+   * `unavailable` and nothing has happened.
+   */
+  turn(operations: readonly Operation[]): TurnResult
+  /** Writes what memory is ahead of the file by; the last call. */
+  close(): void
+}
+
+export interface CoreParts {
+  store: Store
+  models: ModelTable
+  options: CoreOptions
+  /** Whether events of level `debug` are wanted: what happens to every single task. */
+  debug?: boolean
+  time?: TimeSource
+  random?: () => number
+}
+
+/** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
+export function createCore({
+  store,
+  models,
+  options,
+  debug = true,
+  time = systemTime,
+  random = Math.random,
+}: CoreParts): Core {
+  const clock = createServiceClock(time, store.loadClock() ?? time.wall())
+  const { undo } = store
+  const watches = createWatches({
+    task: store.tasks.get,
+    send: (session, message) => ctx.send(session, message),
+    undo,
+    maxOutput: options.maxOutputBytes,
+  })
+  const ctx: Context = {
+    options,
+    store,
+    models,
+    time,
+    random,
+    registry: createRegistry(store, models, options.nodeTimeout, undo),
+    durations: createDurations(DURATION_WINDOW_MS),
+    now: clock.now(),
+    wall: time.wall(),
+    wakeAt: 0,
+    stopping: false,
+    pendingPerUser: options.maxPendingPerUser > 0 ? new Map() : null,
+    releasedNodes: new Set(),
+    watches,
+    effects: [],
+    events: [],
+    undo,
+    afterCommit: [],
+    savepoint: (change) => transaction.savepoint(change),
+    wake(at) {
+      if (at < this.wakeAt) this.wakeAt = at
+    },
+    send(session, message) {
+      this.effects.push({ session, message })
+    },
+    close(session, close, reason) {
+      this.effects.push({ session, close, reason })
+    },
+    log(level, event, fields) {
+      if (level === 'debug' && !debug) return
+      this.events.push({ level, event, ...fields })
+    },
+  }
+  const { registry } = ctx
+  const walGuard = createWalGuard(store.wal, options.maxWalBytes, time)
+  const runOperation = createRunOperation(ctx, {
+    watches,
+    health() {
+      const broken = transaction.brokenReason()
+      if (broken !== null) return refuse('unavailable', broken)
+      return ctx.stopping ? refuse('stopping', 'the service is stopping') : done({ warning: walGuard.warning() })
+    },
+  })
+  const transaction = createTransaction(ctx, { runOperation, watches, clock, walGuard })
+
+  const start = (): void => {
+    store.tasks.loadCounts()
+    if (ctx.pendingPerUser !== null)
+      for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
+    for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
+    // The clock stood still while we were down, so deadlines have moved by themselves; every lease and every
+    // connection that was there gets time to come back.
+    const graceEnd = ctx.now + options.restartGrace
+    store.begin()
+    store.attempts.extendLeases(graceEnd)
+    store.saveClock(ctx.now, toSeconds(ctx.wall))
+    store.commit()
+    registry.loadNodes()
+    registry.loadAttempts()
+    for (const node of registry.nodes.values()) {
+      if ([...node.held.values()].some((a) => a.polled === 0)) registry.setReclaim(node, graceEnd, 'coordinator')
+    }
+    undo.clear()
+  }
+  start()
+
+  return {
+    turn(operations) {
+      const began = time.monotonic()
+      ctx.now = clock.now()
+      ctx.wall = time.wall()
+      if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + MAX_SLEEP_MS
+      try {
+        const { outcomes, commitMs } = transaction.turn(operations)
+        return {
+          outcomes,
+          effects: ctx.effects,
+          events: ctx.events,
+          wakeIn: Math.min(MAX_SLEEP_MS, Math.max(0, ctx.wakeAt - ctx.now)),
+          busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
+          took: { all: time.monotonic() - began, commit: commitMs },
+        }
+      } catch (error) {
+        transaction.abandon() // a fault of ours: nothing of this turn may leave with the next
+        throw error
+      } finally {
+        undo.clear()
+        ctx.effects = []
+        ctx.events = []
+        ctx.afterCommit = []
+      }
+    },
+    close() {
+      if (transaction.brokenReason() !== null) return
+      ctx.now = clock.now()
+      ctx.wall = time.wall()
+      store.begin()
+      runOperation.saveAll()
+      store.commit()
+    },
+  }
+}

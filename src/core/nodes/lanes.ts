@@ -1,0 +1,83 @@
+import type { Lane, ModelTable } from '../../rules/models.js'
+import { Pool } from './free-pool.js'
+import { createModelLists } from './model-lists.js'
+import { inCooldown, type Node } from './node.js'
+
+/**
+ * A node that has so much unaccepted (UTF-16 units) gets nothing more until it accepts: to accept is to have read, so a slow
+ * reader costs no more memory than this and its largest task.
+ */
+const MAX_OFFERED_LENGTH = 8 * 1024 * 1024
+
+interface Members {
+  all: Set<Node>
+  /** Nodes in session that a task can be pushed to now. */
+  free: Pool<Node>
+}
+
+/** Whether a task can be pushed to the node now. */
+const isFree = (n: Node): boolean =>
+  n.session !== null &&
+  !n.session.draining &&
+  !n.session.stalled &&
+  !inCooldown(n) &&
+  n.row.drained === 0 &&
+  n.offeredLength < MAX_OFFERED_LENGTH &&
+  n.row.status === 'online' &&
+  n.held.size < n.row.max_concurrent_tasks
+
+export type Lanes = ReturnType<typeof createLanes>
+
+/** Which nodes serve which lanes, and which of them are free: an index, which follows the state of the nodes. */
+export function createLanes(models: ModelTable) {
+  const modelsOf = createModelLists(models)
+  const lanes = new Map<Lane, Members>()
+  /** Lanes in which something has changed: dispatch scans these only. */
+  const dirty = new Set<Lane>()
+
+  const members = (lane: Lane): Members => {
+    let found = lanes.get(lane)
+    if (found === undefined) {
+      found = { all: new Set(), free: new Pool() }
+      lanes.set(lane, found)
+    }
+    return found
+  }
+  const leave = (node: Node): void => {
+    for (const lane of node.lanes) {
+      const m = lanes.get(lane)
+      m?.all.delete(node)
+      m?.free.delete(node)
+      if (m?.all.size === 0) lanes.delete(lane)
+    }
+  }
+
+  return {
+    dirty,
+    freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
+    /** Nodes that serve the lane, online or not. */
+    servedBy: (lane: Lane): ReadonlySet<Node> | undefined => lanes.get(lane)?.all,
+    /** What the node lists, and the lanes that follow from it. */
+    listOf: (node: Node) => modelsOf(node.row.supported_models),
+
+    join(node: Node) {
+      for (const lane of node.lanes) members(lane).all.add(node)
+    },
+    leave,
+    /** Follows whether the node is free. */
+    updateFree(node: Node) {
+      const free = isFree(node)
+      for (const lane of node.lanes) {
+        const m = members(lane)
+        if (!free) m.free.delete(node)
+        else if (!m.free.has(node)) {
+          m.free.add(node)
+          dirty.add(lane)
+        }
+      }
+    },
+    mark(node: Node) {
+      for (const lane of node.lanes) dirty.add(lane)
+    },
+  }
+}

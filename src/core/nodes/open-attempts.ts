@@ -1,0 +1,84 @@
+import type { UndoLog } from '../../lib/undo-log.js'
+import type { OpenAttempt } from '../../store/attempts.js'
+import { withEntry, withoutEntry } from './entries.js'
+import type { Node, NodeState } from './node.js'
+
+/**
+ * The attempts that have not ended, and what each node holds of them. An attempt in memory is changed here only, so that it
+ * is kept for the undo log.
+ * @param change the registry's: the one way to change a node
+ */
+export function createOpenAttempts(
+  nodes: ReadonlyMap<string, Node>,
+  change: (node: Node, fn: (state: NodeState) => void) => void,
+  undo: UndoLog,
+) {
+  const open = new Map<string, Readonly<OpenAttempt>>()
+
+  const changeAttempt = (attempt: Readonly<OpenAttempt>, columns: Partial<OpenAttempt>): void => {
+    undo.keep(attempt)
+    Object.assign(attempt, columns)
+  }
+  const endOffer = (node: Node, taskId: string): void => {
+    const length = node.offered.get(taskId)
+    if (length === undefined) return
+    change(node, (n) => {
+      n.offered = withoutEntry(n.offered, taskId, undo)
+      n.offeredLength -= length
+    })
+  }
+
+  return {
+    /** By task id. */
+    open: open as ReadonlyMap<string, Readonly<OpenAttempt>>,
+
+    /** The node holds the attempt from here on; one that was forgotten meanwhile holds nothing. */
+    assign(node: Node | undefined, attempt: OpenAttempt) {
+      undo.keepEntry(open, attempt.task_id)
+      open.set(attempt.task_id, attempt)
+      if (node === undefined) return
+      change(node, (n) => {
+        n.held = withEntry(n.held, attempt.task_id, attempt, undo)
+      })
+    },
+
+    /** Notes that an attempt was pushed; `accept` or `release` ends that. @param length of its texts, in UTF-16 units */
+    offer(node: Node, taskId: string, length: number) {
+      change(node, (n) => {
+        n.offered = withEntry(n.offered, taskId, length, undo)
+        n.offeredLength += length
+      })
+    },
+
+    /** @param at service clock, ms */
+    accept(attempt: Readonly<OpenAttempt>, at: number) {
+      changeAttempt(attempt, { accepted_ms: at })
+      const node = nodes.get(attempt.node_id)
+      if (node !== undefined) endOffer(node, attempt.task_id)
+    },
+
+    countHandout(attempt: Readonly<OpenAttempt>) {
+      changeAttempt(attempt, { handouts: attempt.handouts + 1 })
+    },
+
+    /** The attempt has ended. @returns the node that held it */
+    release({ task_id, node_id }: Readonly<OpenAttempt>): Node | undefined {
+      undo.keepEntry(open, task_id)
+      open.delete(task_id)
+      const node = nodes.get(node_id)
+      if (node === undefined) return undefined
+      endOffer(node, task_id)
+      if (node.held.has(task_id)) {
+        change(node, (n) => {
+          n.held = withoutEntry(n.held, task_id, undo)
+        })
+      }
+      return node
+    },
+
+    /** Gives every open lease at least until `time`, in memory. */
+    extendLeases(time: number) {
+      for (const attempt of open.values()) if (attempt.lease_ms < time) changeAttempt(attempt, { lease_ms: time })
+    },
+  }
+}

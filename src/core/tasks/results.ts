@@ -1,0 +1,84 @@
+import { toSeconds } from '../../lib/clock.js'
+import { hasEnded } from '../../rules/lifecycle.js'
+import type { TaskRow } from '../../store/schema.js'
+import type { Context } from '../context.js'
+import type { Attempts, Usage } from './attempts.js'
+import type { Transitions } from './transitions.js'
+
+/** What came of something a node said about an attempt. */
+export type Verdict =
+  /** It counts, and the task has this status now. `again`: it had been said before and changed nothing. */
+  | { is: 'settled'; status: TaskRow['status']; again: boolean }
+  /** The attempt was this node's once, and no longer matters. */
+  | { is: 'stale'; task: TaskRow }
+  | { is: 'not_holder'; task: TaskRow | undefined }
+  /** The output is larger than what is stored. */
+  | { is: 'too_large'; limit: number }
+
+export type Results = ReturnType<typeof createResults>
+
+/** What nodes report of attempts that they were given, over whichever transport. */
+export function createResults(
+  ctx: Context,
+  { attempts, transitions }: { attempts: Attempts; transitions: Transitions },
+) {
+  const { store, registry, options } = ctx
+
+  return {
+    /** A result. The first valid one wins, also from an attempt that was given up, while the task has none. */
+    complete(
+      nodeId: string,
+      taskId: string,
+      number: number | null,
+      result: { output: string; confidence: number; usage: Usage },
+    ): Verdict {
+      const limit = options.maxOutputBytes
+      if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit)
+        return { is: 'too_large', limit }
+      const held = attempts.findHeld(nodeId, taskId, number)
+      if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
+        ctx.watches.changed(taskId, 'completed', held.attempt)
+        attempts.complete(held, result.usage)
+        return { is: 'settled', status: 'completed', again: false }
+      }
+      attempts.flush()
+      const { task, row } = attempts.find(nodeId, taskId, number)
+      if (task === undefined || row === undefined) return { is: 'not_holder', task }
+      if (row.end === 'completed') return { is: 'settled', status: task.status, again: true }
+      if (hasEnded(task.status)) return { is: 'stale', task }
+
+      const other = attempts.findOpen(row) === undefined ? registry.open.get(taskId) : undefined
+      if (other !== undefined) {
+        attempts.end(other, 'superseded', null, null)
+        attempts.sendCancel(other, 'superseded')
+      }
+      transitions.move(task, {
+        to: 'completed',
+        node_id: nodeId,
+        output: result.output,
+        confidence: result.confidence,
+        at: toSeconds(ctx.wall),
+      })
+      attempts.complete(attempts.findOpen(row) ?? row, result.usage)
+      return { is: 'settled', status: 'completed', again: false }
+    },
+
+    /** The node gives up. The same word twice is answered twice and counted once. */
+    fail(nodeId: string, taskId: string, number: number | null, error: string, retryable: boolean): Verdict {
+      attempts.flush()
+      const { task, row } = attempts.find(nodeId, taskId, number)
+      if (task === undefined || row === undefined) return { is: 'not_holder', task }
+      if (row.end === 'failed') return { is: 'settled', status: task.status, again: true }
+      const attempt = attempts.findOpen(row)
+      if (attempt === undefined) return { is: 'stale', task }
+      const why = error === '' ? 'the node gave no reason' : error
+      attempts.accept(attempt)
+      if (retryable) attempts.requeue(attempt, 'failed', 'node', why)
+      else {
+        attempts.end(attempt, 'failed', 'task', why)
+        transitions.fail(task, why)
+      }
+      return { is: 'settled', status: attempts.mustGet(taskId).status, again: false }
+    },
+  }
+}

@@ -1,0 +1,33 @@
+import { toSeconds } from '../../lib/clock.js'
+import type { TaskRow } from '../../store/schema.js'
+import type { NewTask, TaskChange } from '../../store/tasks.js'
+import type { Context } from '../context.js'
+import type { Pending } from './pending.js'
+
+export type Transitions = ReturnType<typeof createTransitions>
+
+/** Where the status of a stored task changes: the row, who watches it, and what its user has waiting. */
+export function createTransitions(ctx: Context, pending: Pending) {
+  const { store } = ctx
+
+  const move = (task: Pick<TaskRow, 'task_id' | 'status'> | NewTask, change: TaskChange): void => {
+    store.tasks.move(task, change)
+    ctx.watches.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
+    if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
+    const user = 'user_address' in task ? task.user_address : store.tasks.get(task.task_id)?.user_address
+    if (user !== undefined) pending.countFor(user, change.to === 'pending' ? 1 : -1)
+  }
+  return {
+    move,
+
+    fail(task: TaskRow, error: string): void {
+      move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
+      ctx.log('warn', 'task.failed', { task_id: task.task_id, error })
+    },
+
+    timeOut(task: TaskRow, error: string): void {
+      move(task, { to: 'timeout', error, at: toSeconds(ctx.wall) })
+      ctx.log('warn', 'task.timeout', { task_id: task.task_id, error })
+    },
+  }
+}
