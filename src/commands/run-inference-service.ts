@@ -28,24 +28,34 @@ export default defineCommand({
     })
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
     const coordinator = createCoordinator({ settings: config.inference, log })
+    // Before the service says that it listens: who waits for that may stop it at once.
+    const stop = stopSignals((signal) =>
+      log.info({ event: 'service.stopping', signal }, 'stopping; a second signal stops at once'),
+    )
     try {
       await coordinator.listen()
     } catch (error) {
       await coordinator.stop()
       throw error
     }
-    const cut = new AbortController()
-    await new Promise<void>((resolve) => {
-      const onSignal = (signal: NodeJS.Signals): void => {
-        log.info({ event: 'service.stopping', signal }, 'stopping; a second signal stops at once')
-        if (stopping) cut.abort()
-        stopping = true
-        resolve()
-      }
-      let stopping = false
-      process.on('SIGTERM', onSignal)
-      process.on('SIGINT', onSignal)
-    })
-    await coordinator.stop(cut.signal)
+    await stop.first
+    await coordinator.stop(stop.second)
   },
 })
+
+/** The first signal to stop, and the second, which does not wait. */
+function stopSignals(told: (signal: NodeJS.Signals) => void): { first: Promise<void>; second: AbortSignal } {
+  const second = new AbortController()
+  const first = new Promise<void>((resolve) => {
+    let stopping = false
+    const onSignal = (signal: NodeJS.Signals): void => {
+      told(signal)
+      if (stopping) second.abort()
+      stopping = true
+      resolve()
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+  return { first, second: second.signal }
+}
