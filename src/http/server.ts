@@ -5,7 +5,7 @@ import { createServer as createHttpServer, type RequestListener, type Server, ty
 import { createServer as createHttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
-import { BUSY } from '../core/engine/scheduler.js'
+import { OVERLOADED } from '../core/engine/overload.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
 import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
@@ -30,7 +30,7 @@ export interface ServerParts {
 
 /** What takes work on, and so is refused under too much load. */
 const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
-const REFUSAL = JSON.stringify(errorEnvelope('unavailable', BUSY))
+const REFUSAL = JSON.stringify(errorEnvelope('unavailable', OVERLOADED))
 const REFUSAL_HEADERS = {
   'Content-Type': 'application/json',
   'Content-Length': Buffer.byteLength(REFUSAL),

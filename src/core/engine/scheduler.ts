@@ -1,22 +1,14 @@
 import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
-import type { CoreRunner } from './runner.js'
 import type { CoreEvent, Effect, Operation, Results } from '../operations.js'
 import { createBatchSize } from './batch-size.js'
+import { createOverload, OVERLOADED } from './overload.js'
+import type { CoreRunner } from './runner.js'
 
-/** Submissions that have waited so long, ms, are taken in smaller parts, so that what is at work is settled meanwhile. */
-const BEHIND = 50
-/** The share of a turn that is theirs then: what is settled goes on at full speed. */
-const SHARE_BEHIND = 1 / 4
-/** Submissions that wait longer than this, ms, for as long as LASTING, mean that more comes than can be done: what comes then is refused. */
-const TOO_LONG = 100
-const LASTING = 500
-/** And so they are, whatever was before, when they wait so long, ms. */
-const FAR_TOO_LONG = 1000
-/** What is said to those that are refused then. */
-export const BUSY = 'the service has more to do than it can; submit again in a few seconds'
-
-const isRead = (operation: Operation): boolean => traitsOf(operation).queue === 'reads'
+/** When the oldest submission has waited longer than this, submissions are taken in smaller parts: what is at work goes on. */
+const INTAKE_LATE_MS = 50
+/** The share of a batch that submissions get then. */
+const LATE_INTAKE_SHARE = 1 / 4
 
 interface Queued {
   operation: Operation
@@ -24,6 +16,7 @@ interface Queued {
   /** ms, monotonic. */
   at: number
 }
+const isRead = ({ operation }: Queued): boolean => traitsOf(operation).queue === 'reads'
 
 /** How the doors call the core. */
 export interface Scheduler {
@@ -49,124 +42,108 @@ export interface SchedulerParts {
 }
 
 /**
- * Collects what one turn of the event loop brings and gives it to the core as one transaction: the group commit, without
- * a timer. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything that has
- * arrived by then was read, so that nobody is declared dead whose sign of life is already here.
+ * Collects what one turn of the event loop brings and gives it to the core as one batch, which is one transaction: the group
+ * commit, without a timer. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything
+ * that has arrived by then was read, so that nobody is declared dead whose sign of life is already here.
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
+ * Where a commit is dear, the next waits a little for those that will share it; what only reads never waits for that.
  */
-export function createScheduler({
-  runner: host,
-  deliver,
-  log,
-  now = () => performance.now(),
-}: SchedulerParts): Scheduler {
+export function createScheduler({ runner, deliver, log, now = () => performance.now() }: SchedulerParts): Scheduler {
   let queue: Queued[] = []
   /** Submissions, and what their sessions ask besides. */
   let intake: Queued[] = []
-  const size = createBatchSize()
+  const batchSize = createBatchSize()
   /** The next turn: none is asked for, one comes after the pause between two commits, or one comes at once. */
   let next: 'none' | 'paused' | 'soon' = 'none'
   let pauseTimer: NodeJS.Timeout | undefined
-  let due = false
+  /** Turns that the core has not answered yet. */
+  let inFlight = 0
   let ended = false
   let busy = false
-  let timer: NodeJS.Timeout | undefined
-  let wakeAt = Infinity
+  /** A `tick` is due; when the timer asks for one, ms of the wall clock. */
+  let tickDue = false
+  let tickTimer: NodeJS.Timeout | undefined
+  let tickAt = Infinity
 
-  const isPaused = (): boolean => size.pause(now()) >= 1
-  /** @param read whether what asks for a turn waits for no commit */
+  const oldestWait = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
+  const overloaded = createOverload(oldestWait, now)
+  const isPaused = (): boolean => batchSize.pause(now()) >= 1
+
+  /** Asks for a turn. @param read for what waits for no commit */
   const schedule = (read = false): void => {
     if (next === 'soon' || (next === 'paused' && !read)) return
     clearTimeout(pauseTimer)
     const paused = !read && isPaused()
     next = paused ? 'paused' : 'soon'
-    if (paused) pauseTimer = setTimeout(runTurn, size.pause(now()))
+    if (paused) pauseTimer = setTimeout(runTurn, batchSize.pause(now()))
     else setImmediate(runTurn)
   }
-  /** How long the oldest of the submissions has waited, ms. */
-  const waited = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
-  /** Since when they have waited too long; null while they do not. A burst is none of it: it is over before long. */
-  let late: number | null = null
-  const overloaded = (): boolean => {
-    const wait = waited()
-    if (wait > TOO_LONG) late ??= now()
-    else if (wait < TOO_LONG / 2) late = null
-    return wait > FAR_TOO_LONG || (wait > TOO_LONG && late !== null && now() - late >= LASTING)
-  }
-  const refuseNow = (operation: Operation, settle: Queued['settle']): void => {
-    settle?.(refuse('unavailable', BUSY))
-    deliver(refusalEffects(operation, 'unavailable', BUSY))
-  }
+
   const push = (operation: Operation, settle: Queued['settle']): void => {
     // After the end only sockets that close late still speak.
     if (ended) return settle?.(refuse('stopping', 'the service is stopping'))
     const traits = traitsOf(operation)
-    if (traits.newWork && overloaded()) return refuseNow(operation, settle)
+    if (traits.newWork && overloaded()) {
+      settle?.(refuse('unavailable', OVERLOADED))
+      return deliver(refusalEffects(operation, 'unavailable', OVERLOADED))
+    }
     const waiting = traits.queue === 'intake' ? intake : queue
     waiting.push({ operation, settle, at: now() })
     schedule(traits.queue === 'reads')
   }
-  const wakeIn = (ms: number): void => {
+
+  const tickIn = (ms: number): void => {
     const at = Date.now() + ms
-    // The deadline moved closer, or the timer has fired: an earlier wake than needed is harmless.
-    if (at >= wakeAt - 1) return
-    clearTimeout(timer)
-    wakeAt = at
-    timer = setTimeout(() => {
-      wakeAt = Infinity
-      due = true
+    // The deadline moved closer, or the timer has fired: an earlier tick than needed is harmless.
+    if (at >= tickAt - 1) return
+    clearTimeout(tickTimer)
+    tickAt = at
+    tickTimer = setTimeout(() => {
+      tickAt = Infinity
+      tickDue = true
       schedule()
     }, ms)
   }
 
-  /** Turns that the core has not answered yet. */
-  let running = 0
-
+  /** Between two commits: reads only. */
+  const takeReads = () => {
+    const reads = takeFrom(queue.filter(isRead), batchSize.room())
+    const taken = new Set(reads.taken)
+    queue = queue.filter((q) => !taken.has(q))
+    return { batch: reads.taken, weight: reads.weight }
+  }
   /** What the next turn does, and its weight. */
-  const takeBatch = (): { batch: readonly Queued[]; weight: number } => {
-    const room = size.room()
-    if (next === 'soon' && isPaused()) {
-      const reads = takeFrom(
-        queue.filter(({ operation }) => isRead(operation)),
-        room,
-      )
-      const taken = new Set(reads.taken)
-      queue = queue.filter((q) => !taken.has(q))
-      return { batch: reads.taken, weight: reads.weight }
-    }
+  const takeBatch = () => {
     // Timers come before sockets in a turn of the event loop: only now is everything queued that had arrived.
-    if (due) queue.push({ operation: { op: 'tick' }, settle: null, at: 0 })
-    due = false
+    if (tickDue) queue.push({ operation: { op: 'tick' }, settle: null, at: 0 })
+    tickDue = false
     overloaded() // looks at the clock also while nothing new comes
-    const behind = waited() > BEHIND
-    const theirs = Math.ceil(room * SHARE_BEHIND)
-    const first = takeFrom(queue, behind ? room - theirs : room)
-    const second = takeFrom(intake, behind ? theirs : room - first.weight)
+    const room = batchSize.room()
+    const late = oldestWait() > INTAKE_LATE_MS
+    const reserved = Math.ceil(room * LATE_INTAKE_SHARE)
+    const first = takeFrom(queue, late ? room - reserved : room)
+    const second = takeFrom(intake, late ? reserved : room - first.weight)
     queue = first.rest
     intake = second.rest
-    return {
-      batch: second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken],
-      weight: first.weight + second.weight,
-    }
+    const batch = second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken]
+    return { batch, weight: first.weight + second.weight }
   }
 
   function runTurn(): void {
-    if (ended || running >= host.maxInFlight) {
-      next = 'none' // an answer schedules the next
-      return
-    }
-    const { batch, weight } = takeBatch()
+    const readsOnly = next === 'soon' && isPaused()
     next = 'none'
-    if (queue.length > 0 || intake.length > 0 || due) schedule()
+    if (ended || inFlight >= runner.maxInFlight) return // an answer asks for the next turn
+    const { batch, weight } = readsOnly ? takeReads() : takeBatch()
+    scheduleRest()
     if (batch.length === 0) return
-    running++
-    host.turn(
+    inFlight++
+    runner.turn(
       batch.map((b) => b.operation),
       (result) => {
-        running--
-        size.learn(batch.length, weight, result.took, now())
-        if (queue.length > 0 || intake.length > 0 || due) schedule()
+        inFlight--
+        batchSize.learn(batch.length, weight, result.took, now())
+        scheduleRest()
         busy = result.busy
         log(result.events)
         batch.forEach((b, i) => {
@@ -174,12 +151,15 @@ export function createScheduler({
           if (outcome !== undefined) b.settle?.(outcome)
         })
         deliver(result.effects)
-        wakeIn(result.wakeIn)
+        tickIn(result.wakeIn)
       },
     )
   }
+  const scheduleRest = (): void => {
+    if (queue.length > 0 || intake.length > 0 || tickDue) schedule()
+  }
 
-  wakeIn(0)
+  tickIn(0)
   return {
     // The core answers every operation with the result of its own kind; the map of results says so to the compiler.
     call: <O extends Operation>(operation: O) =>
@@ -191,7 +171,7 @@ export function createScheduler({
     busy: () => busy,
     end() {
       ended = true
-      clearTimeout(timer)
+      clearTimeout(tickTimer)
       clearTimeout(pauseTimer)
     },
   }

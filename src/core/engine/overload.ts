@@ -1,0 +1,25 @@
+/** Overloaded: the oldest submission has waited longer than this for OVERLOADED_FOR_MS on end. A burst is over before that. */
+const MAX_QUEUE_WAIT_MS = 100
+const OVERLOADED_FOR_MS = 500
+/** Overloaded at once, whatever was before: the oldest submission has waited longer than this. */
+const MAX_QUEUE_WAIT_EVER_MS = 1000
+
+/** What is said to those that are refused then. */
+export const OVERLOADED = 'the service has more to do than it can; submit again in a few seconds'
+
+/**
+ * Whether more submissions come than can be served.
+ * @param oldestWait how long the oldest submission that waits has waited, ms; 0 when none does
+ * @param now ms, monotonic
+ */
+export function createOverload(oldestWait: () => number, now: () => number): () => boolean {
+  /** Since when they have waited too long; null while they do not. */
+  let since: number | null = null
+  return () => {
+    const wait = oldestWait()
+    if (wait > MAX_QUEUE_WAIT_MS) since ??= now()
+    else if (wait < MAX_QUEUE_WAIT_MS / 2) since = null
+    if (wait > MAX_QUEUE_WAIT_EVER_MS) return true
+    return wait > MAX_QUEUE_WAIT_MS && since !== null && now() - since >= OVERLOADED_FOR_MS
+  }
+}
