@@ -32,7 +32,15 @@ const main = defineCommand({
 const print = (text: string): void =>
   void process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`)
 
+/** Before anything is loaded that would fail on an old Node in words of its own. */
+function refuseOldNode(): void {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  if (major < 20 || (major === 20 && minor < 19))
+    throw new Error(`Node ${process.versions.node} is too old; use Node 22, 24 or 26, or at least 20.19`)
+}
+
 async function run(argv: string[]): Promise<void> {
+  refuseOldNode()
   const [name] = argv
   const asksHelp = asksForHelp(argv)
   if (argv.includes('--version') && argv.length === 1) return print(version)

@@ -1,9 +1,9 @@
-import Database from 'better-sqlite3'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { checkDatabase } from '../src/store/maintenance/check.js'
 import { openDatabase } from '../src/store/open.js'
+import { Database } from '../src/store/sqlite.js'
 import { cli, configFile, serviceChild } from './child.js'
 import { inspect, startService, tempDir } from './helpers.js'
 

@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { Database } from '../src/store/sqlite.js'
 import { cli, configFile } from './child.js'
 import { startService, tempDir } from './helpers.js'
 

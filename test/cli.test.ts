@@ -1,9 +1,9 @@
-import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { Database } from '../src/store/sqlite.js'
 import { cli, configFile, serviceChild, signer } from './child.js'
 import { connectNode, tempDir, until } from './helpers.js'
 

@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { expect, onTestFinished, test } from 'vitest'
+import { Database } from '../src/store/sqlite.js'
 import { clientServerMessages } from '../src/wire/client.js'
 import { connectClient, submission } from './client-helpers.js'
 import { connectNode, inspect, startService, task, tempDir, until } from './helpers.js'

@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { Database } from '../src/store/sqlite.js'
 import { configFile, serviceChild } from './child.js'
 import { connectNode, startService, task, tempDir, until } from './helpers.js'
 

@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import Database from 'better-sqlite3'
 import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import { createCoordinator, inferenceDefaults, type Coordinator, type ServiceConfig } from '../src/coordinator.js'
 import { systemTime, type TimeSource } from '../src/lib/clock.js'
 import { silentLog } from '../src/lib/log.js'
+import { Database } from '../src/store/sqlite.js'
 import { helloText } from '../src/wire/keys.js'
 import type { ServerMessage } from '../src/wire/node.js'
 
@@ -282,7 +282,7 @@ export async function connectNode(
 }
 
 /** The file as another program sees it. */
-export function inspect<T>(file: string, read: (db: Database.Database) => T): T {
+export function inspect<T>(file: string, read: (db: Database) => T): T {
   const db = new Database(file, { readonly: true })
   try {
     return read(db)

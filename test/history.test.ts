@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
@@ -6,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../src/store/open.js'
+import { Database } from '../src/store/sqlite.js'
 import { connectNode, startService, task, tempDir, until, type Service } from './helpers.js'
 import { fakeTime, patient } from './fake-time.js'
 

@@ -1,9 +1,9 @@
-import Database from 'better-sqlite3'
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkDatabase } from '../src/store/maintenance/check.js'
 import { openDatabase } from '../src/store/open.js'
+import { Database } from '../src/store/sqlite.js'
 import { configFile, serviceChild } from './child.js'
 import { inspect, tempDir, until } from './helpers.js'
 

@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { createCoordinator, inferenceDefaults } from '../src/coordinator.js'
+import { Database } from '../src/store/sqlite.js'
 import {
   connectNode,
   identity,

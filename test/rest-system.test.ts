@@ -1,6 +1,6 @@
-import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
+import { Database } from '../src/store/sqlite.js'
 import { connectNode, inspect, startService, task, until, type Service } from './helpers.js'
 
 const stats = async (service: Service) => (await service.get('/api/v1/stats')).body?.data as Record<string, number>

@@ -1,6 +1,6 @@
-import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { Database } from '../src/store/sqlite.js'
 import {
   connectNode,
   dial,

@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase, StoreError } from '../src/store/open.js'
 import { taskStatuses } from '../src/rules/lifecycle.js'
 import { connectNode, inspect, startService, tempDir } from './helpers.js'
+import { Database } from '../src/store/sqlite.js'
 
 function opened(file = join(tempDir(), 'inference.db')) {
   const database = openDatabase(file)

@@ -1,16 +1,16 @@
-import Database from 'better-sqlite3'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { checkDatabase } from '../src/store/maintenance/check.js'
 import { inspect, startService, task, tempDir, until, type Service } from './helpers.js'
+import { Database } from '../src/store/sqlite.js'
 
 const MIB = 1024 * 1024
 const walSize = (service: Service): number => statSync(`${service.file}-wal`).size
 const health = (service: Service) => service.get('/health')
 
 /** Another program that reads the database and forgets to end its transaction. */
-function forgetfulReader(file: string): Database.Database {
+function forgetfulReader(file: string): Database {
   const db = new Database(file, { readonly: true })
   onTestFinished(() => void db.close())
   db.exec('BEGIN')

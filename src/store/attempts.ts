@@ -1,6 +1,6 @@
-import type Database from 'better-sqlite3'
 import { attemptEnds, type AttemptEnd, type Fault } from '../rules/lifecycle.js'
 import type { AttemptRow } from './schema.js'
+import type { Database } from './sqlite.js'
 
 /** An attempt that has not ended. */
 export type OpenAttempt = Pick<
@@ -17,7 +17,7 @@ const toAt = ({ wall }: Now): number => Math.floor(wall / 1000)
 export type AttemptTable = ReturnType<typeof createAttemptTable>
 
 /** The rows of `attempts`. */
-export function createAttemptTable(db: Database.Database) {
+export function createAttemptTable(db: Database) {
   const insert =
     db.prepare(`INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, assigned_at, accepted_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)

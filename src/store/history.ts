@@ -1,6 +1,6 @@
-import type Database from 'better-sqlite3'
 import { createPages } from './pages.js'
 import type { ReopeningRow, TaskRow } from './schema.js'
+import type { Database } from './sqlite.js'
 
 /** Positions in the queue are counted up to this. */
 export const POSITION_LIMIT = 1000
@@ -8,7 +8,7 @@ export const POSITION_LIMIT = 1000
 export type History = ReturnType<typeof createHistory>
 
 /** What is read of the past and of the queue; nothing here is on the way of a task. */
-export function createHistory(db: Database.Database) {
+export function createHistory(db: Database) {
   const aheadByRank = (column: 'model_key' | 'model_type') => ({
     higher: db.prepare<[string, number], { n: number }>(
       `SELECT count(*) AS n FROM (SELECT 1 FROM inference_tasks WHERE status = 'pending' AND ${column} = ? AND queue_rank > ? LIMIT ${POSITION_LIMIT})`,

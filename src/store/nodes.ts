@@ -1,10 +1,10 @@
-import type Database from 'better-sqlite3'
 import type { NodeRow } from './schema.js'
+import type { Database } from './sqlite.js'
 
 export type NodeTable = ReturnType<typeof createNodeTable>
 
 /** The rows of `inference_nodes`. */
-export function createNodeTable(db: Database.Database) {
+export function createNodeTable(db: Database) {
   const columns = `node_id, endpoint, public_key, key_proven, node_address, status, supported_models, performance_score,
     max_concurrent_tasks, transport, agent, last_heartbeat, last_seen_ms, successes, failures, mean_seconds,
     failures_in_row, cooled_until_ms, drained`

@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
@@ -7,12 +6,13 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { codeOf } from './faults.js'
 import { adoptOriginal, copyOriginal, type Adoption } from './maintenance/adopt.js'
+import { Database } from './sqlite.js'
 
 /** The database cannot be used; the message says which file, why, and what to do. */
 export class StoreError extends Error {}
 
 export interface OpenedDatabase {
-  db: Database.Database
+  db: Database
   /** What was taken over from a file of the original service, or null. */
   adopted: Adoption | null
   /** Why the file could not be set up to give room back after deletions; null where it is. */
@@ -32,7 +32,7 @@ const LOCK_WAIT = 100
  */
 export function openDatabase(file: string): OpenedDatabase {
   const owner = acquireLock(file)
-  let db: Database.Database | undefined
+  let db: Database | undefined
   try {
     db = new Database(file, { timeout: LOCK_WAIT_AT_START })
     refuseNewer(db, file)
@@ -75,8 +75,8 @@ export function openDatabase(file: string): OpenedDatabase {
  * Holds an exclusive lock on a file beside the database for as long as we live; the system frees it if we are killed.
  * @throws StoreError when a coordinator runs on the database
  */
-export function acquireLock(file: string): Database.Database {
-  let lock: Database.Database | undefined
+export function acquireLock(file: string): Database {
+  let lock: Database | undefined
   try {
     mkdirSync(dirname(file), { recursive: true })
     // One lock however the file is reached: by its name or through a link.
@@ -96,7 +96,7 @@ export function acquireLock(file: string): Database.Database {
 }
 
 /** @throws StoreError when the database was written by a newer version of this program */
-export function refuseNewer(db: Database.Database, file: string): void {
+export function refuseNewer(db: Database, file: string): void {
   if (!hasTable(db, '__drizzle_migrations')) return
   const newest =
     db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
@@ -108,7 +108,7 @@ export function refuseNewer(db: Database.Database, file: string): void {
   }
 }
 
-function upgrade(db: Database.Database): Adoption | null {
+function upgrade(db: Database): Adoption | null {
   const original = hasTable(db, 'inference_tasks') && !hasTable(db, '__drizzle_migrations')
   if (original) adoptOriginal(db)
   migrate(drizzle(db), { migrationsFolder })
@@ -119,7 +119,7 @@ function upgrade(db: Database.Database): Adoption | null {
  * An adopted file was made without auto_vacuum, and only a VACUUM can turn it on; it keeps the order of the rows. It needs as much room again
  * as the file has, so a failure is told and not fatal: the file serves as it is, and the next start tries again.
  */
-function vacuumOnce(db: Database.Database): string | null {
+function vacuumOnce(db: Database): string | null {
   const INCREMENTAL = 2
   if (db.pragma('auto_vacuum', { simple: true }) === INCREMENTAL) return null
   try {
@@ -132,7 +132,7 @@ function vacuumOnce(db: Database.Database): string | null {
   }
 }
 
-export const hasTable = (db: Database.Database, name: string): boolean =>
+export const hasTable = (db: Database, name: string): boolean =>
   db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== undefined
 
 /** One line for what went wrong with a file, and what to do. */

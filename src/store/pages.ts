@@ -1,6 +1,6 @@
-import type Database from 'better-sqlite3'
 import type { TaskStatus } from '../rules/lifecycle.js'
 import type { TaskRow } from './schema.js'
+import type { Database, Statement } from './sqlite.js'
 
 /** A page is looked for in at most this many rows, however many are stored. */
 export const ROWS_A_PAGE = 10_000
@@ -87,8 +87,8 @@ const lines = (from: string): string => `
   FROM (SELECT t.rowid AS seq, ${columns.map((c) => `t.${c}`).join(', ')} FROM ${from} LIMIT @limit)`
 
 /** The list of tasks, a page at a time: what a page costs does not depend on how many are stored. */
-export function createPages(db: Database.Database) {
-  const prepared = new Map<string, Database.Statement<[Record<string, unknown>]>>()
+export function createPages(db: Database) {
+  const prepared = new Map<string, Statement<[Record<string, unknown>]>>()
   /** Made when they are first asked for: there are as many as there are combinations of filters, and few are ever used. */
   const get = <Row>(sql: string, values: object): Row | undefined => {
     let statement = prepared.get(sql)

@@ -1,15 +1,15 @@
-import type Database from 'better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
 import { createTaskTable } from './tasks.js'
 import { createWal } from './wal.js'
+import type { Database } from './sqlite.js'
 
 export type Store = ReturnType<typeof createStore>
 
 /** The tables over one open database, and the transaction that all of a turn's changes share. */
-export function createStore(db: Database.Database) {
+export function createStore(db: Database) {
   const begin = db.prepare('BEGIN IMMEDIATE')
   const commit = db.prepare('COMMIT')
   const rollback = db.prepare('ROLLBACK')

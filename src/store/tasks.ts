@@ -1,8 +1,8 @@
-import type Database from 'better-sqlite3'
 import type { UndoLog } from '../lib/undo-log.js'
 import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../rules/lifecycle.js'
 import type { Lane } from '../rules/models.js'
 import { STARVED, type AttemptRow, type TaskRow } from './schema.js'
+import type { Database } from './sqlite.js'
 
 /** A task that waits, as much of it as a choice needs. */
 export interface ReadyTask {
@@ -46,7 +46,7 @@ export type Place = Pick<ReadyTask, 'queue_rank' | 'seq'>
  * The rows of `inference_tasks`. All statements are prepared once, with literals where a partial index needs one: a
  * bound LIMIT or status costs a new query plan at every call.
  */
-export function createTaskTable(db: Database.Database, undo: Pick<UndoLog, 'keep'>) {
+export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
   const insert = db.prepare(`
     INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
       model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank, inference_node_id)

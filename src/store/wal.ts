@@ -1,10 +1,10 @@
-import type Database from 'better-sqlite3'
 import { statSync } from 'node:fs'
+import type { Database } from './sqlite.js'
 
 export type Wal = ReturnType<typeof createWal>
 
 /** The write-ahead log beside the file. It grows without end while another program keeps a read transaction open. */
-export function createWal(db: Database.Database) {
+export function createWal(db: Database) {
   const file = `${db.name}-wal`
   return {
     file,

@@ -5,12 +5,12 @@
  *
  * It takes about 15 s and 1.5 GB a million. `stacks-signer check --database FILE` says that the file is sound.
  */
-import Database from 'better-sqlite3'
 import { existsSync, mkdtempSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { Database } from '../../dist/store/sqlite.js'
 import { createRows } from './stored/rows.mjs'
 
 const ROWS_A_TRANSACTION = 100_000

@@ -3,7 +3,6 @@
  * every commit what is on the disk and what has been acknowledged by then, builds images of the database's folder as a power
  * cut could leave it, and opens every one of them. Exit code 1, with the seed, when one does not hold what was promised.
  */
-import Database from 'better-sqlite3'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createCoordinator, inferenceDefaults } from '../../dist/coordinator.js'
 import { silentLog } from '../../dist/lib/log.js'
 import { openDatabase } from '../../dist/store/open.js'
+import { Database } from '../../dist/store/sqlite.js'
 import { checkDatabase, checkStats, print } from './check.mjs'
 import { createWorld } from './clients.mjs'
 import { countSyncs } from './fsyncs.mjs'

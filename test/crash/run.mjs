@@ -4,11 +4,11 @@
  * moments and exactly at every named point around a commit, again and again, while submitters and nodes work against
  * it. In the end everything that was promised must be there, and nothing twice. Exit code 1, with the seed, if not.
  */
-import Database from 'better-sqlite3'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Database } from '../../dist/store/sqlite.js'
 import { checkDatabase, checkStats, print } from './check.mjs'
 import { createWorld } from './clients.mjs'
 import { createChoice, readFlags } from './random.mjs'

@@ -1,7 +1,7 @@
-import type Database from 'better-sqlite3'
 import { createModelTable, modelKey, UNKNOWN } from '../../rules/models.js'
 import { taskStatuses, type TaskStatus } from '../../rules/lifecycle.js'
 import { nodeStatus } from '../../wire/fields.js'
+import type { Database } from '../sqlite.js'
 
 /** What was taken over from a file of the original service. */
 export interface Adoption {
@@ -19,7 +19,7 @@ type Row = Record<string, unknown>
  * First half, before the migrations: moves the original's two tables out of the way. If the process dies between
  * the halves the next start finds the moved tables and goes on.
  */
-export function adoptOriginal(db: Database.Database): void {
+export function adoptOriginal(db: Database): void {
   db.transaction(() => {
     for (const [from, to] of [
       ['inference_tasks', 'original_tasks'],
@@ -40,7 +40,7 @@ export function adoptOriginal(db: Database.Database): void {
 }
 
 /** Second half, after the migrations: copies every row in one transaction and drops the moved tables. */
-export function copyOriginal(db: Database.Database): Adoption {
+export function copyOriginal(db: Database): Adoption {
   return db.transaction(() => {
     const adoption: Adoption = { tasks: 0, nodes: 0, requeued: 0, failed: 0 }
     const counts = new Map<TaskStatus, number>()
@@ -79,7 +79,7 @@ export function copyOriginal(db: Database.Database): Adoption {
 }
 
 /** Reads in pages by rowid: a statement that is being iterated would keep others from running. */
-function* rows(db: Database.Database, table: 'original_tasks' | 'original_nodes'): Generator<Row> {
+function* rows(db: Database, table: 'original_tasks' | 'original_nodes'): Generator<Row> {
   if (db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table) === undefined) return
   const page = db.prepare<[number], Row & { adopt_rowid: number }>(
     `SELECT rowid AS adopt_rowid, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT 500`,

@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3'
 import { existsSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, syncFolder } from './copy.js'
 import { codeOf } from '../faults.js'
 import { explainOpen, StoreError } from '../open.js'
+import { Database } from '../sqlite.js'
 
 /** The pages of a step where nothing else waits for the process: 40 MB. */
 const LARGE_STEP = 10_000
@@ -23,7 +23,7 @@ export async function backUp(
 ): Promise<number> {
   if (!existsSync(database)) throw new StoreError(`${database}: there is no such database; name it with --database`)
   refuseTarget(database, file, replace)
-  let db: Database.Database | undefined
+  let db: Database | undefined
   const partial = `${file}.${process.pid}.partial`
   try {
     db = new Database(database, { readonly: true, fileMustExist: true })

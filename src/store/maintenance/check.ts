@@ -1,7 +1,7 @@
-import Database from 'better-sqlite3'
 import { existsSync } from 'node:fs'
 import { attemptEnds, taskStatuses } from '../../rules/lifecycle.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
+import { Database } from '../sqlite.js'
 
 /** What one rule found. */
 export interface Finding {
@@ -59,7 +59,7 @@ const rules: Record<string, string> = {
 export function checkDatabase(file: string): Finding[] {
   if (!existsSync(file))
     throw new StoreError(`${file}: there is no such database; name an existing file with --database`)
-  let db: Database.Database | undefined
+  let db: Database | undefined
   try {
     db = new Database(file, { readonly: true, fileMustExist: true })
     if (!hasTable(db, '__drizzle_migrations') || !hasTable(db, 'inference_tasks')) {
@@ -69,7 +69,7 @@ export function checkDatabase(file: string): Finding[] {
     }
     refuseNewer(db, file)
     const intact = integrity(db)
-    return [intact, ...Object.entries(rules).map(([rule, sql]) => follow(db as Database.Database, rule, sql))]
+    return [intact, ...Object.entries(rules).map(([rule, sql]) => follow(db as Database, rule, sql))]
   } catch (error) {
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
   } finally {
@@ -77,7 +77,7 @@ export function checkDatabase(file: string): Finding[] {
   }
 }
 
-function integrity(db: Database.Database): Finding {
+function integrity(db: Database): Finding {
   const rule = 'the file is intact'
   try {
     const found = db
@@ -92,7 +92,7 @@ function integrity(db: Database.Database): Finding {
 }
 
 /** A rule that cannot be looked at, because the file is damaged, is not kept. */
-function follow(db: Database.Database, rule: string, sql: string): Finding {
+function follow(db: Database, rule: string, sql: string): Finding {
   try {
     const offenders = db
       .prepare<[], { says: string }>(`${sql} LIMIT ${NAMED}`)

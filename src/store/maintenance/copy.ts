@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3'
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Finding } from './check.js'
 import { codeOf } from '../faults.js'
 import { explainOpen, StoreError } from '../open.js'
+import { Database } from '../sqlite.js'
 
 /** So many pages are copied between two turns of the event loop: 0.4 MB, well under a millisecond. */
 const STEP_PAGES = 100
@@ -13,7 +13,7 @@ const FLUSH_PAGES = 4000
 
 export interface CopyParts {
   /** Copied through this connection: what it writes meanwhile is copied too, what another one writes begins the copy anew. */
-  db: Database.Database
+  db: Database
   /** The copy, a name that is not in use. Removed when anything fails. */
   to: string
   /** Looks at the finished copy. */
@@ -50,7 +50,7 @@ export async function copyDatabase({ db, to, verify, heed, pages = STEP_PAGES }:
   }
 }
 
-async function copyPages(db: Database.Database, to: string, pages: number, heed?: () => void): Promise<void> {
+async function copyPages(db: Database, to: string, pages: number, heed?: () => void): Promise<void> {
   let flushed = 0
   let flushing = false
   let failed: unknown = null

@@ -1,9 +1,9 @@
-import Database from 'better-sqlite3'
 import { chmodSync, chownSync, existsSync, linkSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
 import { acquireLock, StoreError } from '../open.js'
+import { Database } from '../sqlite.js'
 
 export interface Restored {
   /** The size of the database now, in bytes. */

@@ -1,4 +1,3 @@
-import type Database from 'better-sqlite3'
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
@@ -8,6 +7,7 @@ import type { CheckAnswer } from './check-thread.js'
 import type { Finding } from './check.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
 import { StoreError } from '../open.js'
+import type { Database } from '../sqlite.js'
 
 /** After a failure the next try is not later than this, ms. */
 const RETRY = 600_000
@@ -25,7 +25,7 @@ export interface Backups {
 
 export interface BackupsParts {
   /** The service's own connection: only what it writes itself does not begin the copy anew. */
-  db: Database.Database
+  db: Database
   dir: string
   /** ms */
   interval: number
