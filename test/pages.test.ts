@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../src/store/open.js'
-import { createPages, PAGE_TIME, ROWS_A_PAGE, type TaskFilter, type TaskLine } from '../src/store/pages.js'
+import { createPages, PAGE_TIME_MS, ROWS_A_PAGE, type TaskFilter, type TaskLine } from '../src/store/pages.js'
 import { taskStatuses, type TaskStatus } from '../src/rules/lifecycle.js'
 import { tempDir } from './helpers.js'
 
@@ -147,7 +147,7 @@ test('a page ends when its time is used up, and the next goes on behind what was
   const world = createWorld()
   world.add(Array.from({ length: 5000 }, (_, i) => ({ user: i === 0 ? 'rare' : 'u' })))
   let t = 0
-  const slow = () => (t += PAGE_TIME / 4)
+  const slow = () => (t += PAGE_TIME_MS / 4)
   const first = world.page({ ...any, user: 'rare' }, null, 50, slow)
   expect(first.tasks).toBe('[]')
   // Slow steps stay small: a few of the smallest.

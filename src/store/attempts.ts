@@ -1,14 +1,18 @@
+import { and, count, desc, eq, isNotNull, isNull, lt, lte, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { attemptEnds, type AttemptEnd, type Fault } from '../rules/lifecycle.js'
-import type { AttemptRow } from './schema.js'
+import { attempts, type AttemptRow } from './schema.js'
+import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
 
+const { task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, ended_ms } = attempts
+const openColumns = { task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms }
+const pastColumns = { attempt, node_id, end: attempts.end, fault: attempts.fault, ended_ms, accepted_ms }
+
 /** An attempt that has not ended. */
-export type OpenAttempt = Pick<
-  AttemptRow,
-  'task_id' | 'attempt' | 'node_id' | 'polled' | 'handouts' | 'assigned_ms' | 'accepted_ms' | 'lease_ms'
->
+export type OpenAttempt = Pick<AttemptRow, keyof typeof openColumns>
 /** How an earlier attempt ended: what the next choice of a node looks at. */
-export type PastAttempt = Pick<AttemptRow, 'attempt' | 'node_id' | 'end' | 'fault' | 'ended_ms' | 'accepted_ms'>
+export type PastAttempt = Pick<AttemptRow, keyof typeof pastColumns>
 
 /** A moment, by the service clock and by the wall clock, ms. */
 type Now = { readonly now: number; readonly wall: number }
@@ -16,52 +20,117 @@ const toAt = ({ wall }: Now): number => Math.floor(wall / 1000)
 
 export type AttemptTable = ReturnType<typeof createAttemptTable>
 
-/** The rows of `attempts`. */
+const newColumns = [
+  'task_id',
+  'attempt',
+  'node_id',
+  'polled',
+  'handouts',
+  'assigned_ms',
+  'accepted_ms',
+  'lease_ms',
+  'assigned_at',
+  'accepted_at',
+] as const
+
+/** How many leases a tick ends at once. */
+const MAX_DUE = 200
+/** The newest attempts, among which the completed ones tell how long a task takes. */
+const RECENT = 1000
+
+/**
+ * The rows of `attempts`. What nearly every task passes (insert, accept, complete) is a statement of better-sqlite3, for
+ * the reason that stands in tasks.ts; everything else is a query that drizzle prepares.
+ */
 export function createAttemptTable(db: Database) {
-  const insert =
-    db.prepare(`INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, assigned_at, accepted_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-  const get = db.prepare<[string, number], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? AND attempt = ?')
-  const accept = db.prepare(
-    'UPDATE attempts SET accepted_ms = ?, accepted_at = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL',
+  const insert = db.prepare<Bound<AttemptRow, typeof newColumns>>(
+    render(sql`INSERT INTO ${attempts} (${names<AttemptRow>(newColumns)}) VALUES (${marks(newColumns)})`),
   )
-  const handOut = db.prepare(
-    'UPDATE attempts SET handouts = handouts + 1 WHERE task_id = ? AND attempt = ? AND ended_ms IS NULL',
+  const accept = db.prepare<Bound<AttemptRow, ['accepted_ms', 'accepted_at', 'task_id', 'attempt', 'node_id']>>(
+    render(sql`UPDATE ${attempts} SET ${updates<AttemptRow>(['accepted_ms', 'accepted_at'])}
+      WHERE ${task_id} = ? AND ${attempt} = ? AND ${node_id} = ? AND ${isNull(ended_ms)}`),
   )
-  const end = db.prepare(
-    'UPDATE attempts SET ended_ms = ?, ended_at = ?, end = ?, fault = ?, error = ? WHERE task_id = ? AND attempt = ? AND node_id = ? AND ended_ms IS NULL',
+  const complete = db.prepare<
+    Bound<
+      AttemptRow,
+      [
+        'ended_ms',
+        'ended_at',
+        'accepted_ms',
+        'accepted_at',
+        'prompt_tokens',
+        'completion_tokens',
+        'task_id',
+        'attempt',
+        'node_id',
+      ]
+    >
+  >(
+    render(sql`UPDATE ${attempts} SET ${updates<AttemptRow>(['ended_ms', 'ended_at'])},
+      ${name(attempts.end)} = ${'completed' satisfies AttemptEnd},
+      ${name(accepted_ms)} = coalesce(${accepted_ms}, ?, ${assigned_ms}),
+      ${name(attempts.accepted_at)} = coalesce(${attempts.accepted_at}, ?, ${attempts.assigned_at}),
+      ${name(attempts.fault)} = NULL, ${name(attempts.error)} = NULL,
+      ${updates<AttemptRow>(['prompt_tokens', 'completion_tokens'])}
+      WHERE ${task_id} = ? AND ${attempt} = ? AND ${node_id} = ?`),
   )
-  const complete = db.prepare(
-    "UPDATE attempts SET ended_ms = ?, ended_at = ?, end = 'completed', accepted_ms = coalesce(accepted_ms, ?, assigned_ms), accepted_at = coalesce(accepted_at, ?, assigned_at), fault = NULL, error = NULL, prompt_tokens = ?, completion_tokens = ? WHERE task_id = ? AND attempt = ? AND node_id = ?",
-  )
-  const past = db.prepare<[string], PastAttempt>(
-    'SELECT attempt, node_id, end, fault, ended_ms, accepted_ms FROM attempts WHERE task_id = ? ORDER BY attempt',
-  )
-  const newestOf = db.prepare<[string, string], AttemptRow>(
-    'SELECT * FROM attempts WHERE task_id = ? AND node_id = ? ORDER BY attempt DESC LIMIT 1',
-  )
-  const history = db.prepare<[string], AttemptRow>('SELECT * FROM attempts WHERE task_id = ? ORDER BY attempt')
-  const begun = db.prepare<[string], { n: number }>(
-    'SELECT count(*) AS n FROM attempts WHERE task_id = ? AND accepted_ms IS NOT NULL',
-  )
-  const open = db.prepare<[], OpenAttempt>(
-    'SELECT task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms FROM attempts WHERE ended_ms IS NULL',
-  )
-  const due = db.prepare<[number], { task_id: string; attempt: number }>(
-    'SELECT task_id, attempt FROM attempts WHERE ended_ms IS NULL AND lease_ms <= ? ORDER BY lease_ms LIMIT 200',
-  )
-  const nextLease = db.prepare<[], { lease_ms: number }>(
-    'SELECT lease_ms FROM attempts WHERE ended_ms IS NULL ORDER BY lease_ms LIMIT 1',
-  )
-  const extend = db.prepare<[number, number]>(
-    'UPDATE attempts SET lease_ms = ? WHERE ended_ms IS NULL AND lease_ms < ?',
-  )
-  const remove = db.prepare('DELETE FROM attempts WHERE task_id = ?')
-  const recent = db.prepare<
-    [],
-    { ms: number; ended_ms: number }
-  >(`SELECT ended_ms - coalesce(accepted_ms, assigned_ms) AS ms, ended_ms
-    FROM (SELECT * FROM attempts ORDER BY rowid DESC LIMIT 1000) WHERE end = 'completed'`)
+
+  const orm = drizzle(db)
+  const { placeholder } = sql
+  const ofTask = eq(task_id, placeholder('task_id'))
+  const ofNode = eq(node_id, placeholder('node_id'))
+  const thisOne = and(ofTask, eq(attempt, placeholder('attempt')))
+  const isOpen = isNull(ended_ms)
+  const get = orm.select().from(attempts).where(thisOne).prepare()
+  const handOut = orm
+    .update(attempts)
+    .set({ handouts: sql`${handouts} + 1` })
+    .where(and(thisOne, isOpen))
+    .prepare()
+  const end = orm
+    .update(attempts)
+    .set({
+      ended_ms: bound('ended_ms'),
+      ended_at: bound('ended_at'),
+      end: bound('end'),
+      fault: bound('fault'),
+      error: bound('error'),
+    })
+    .where(and(thisOne, ofNode, isOpen))
+    .prepare()
+  const past = orm.select(pastColumns).from(attempts).where(ofTask).orderBy(attempt).prepare()
+  const newestOf = literal(
+    orm.select().from(attempts).where(and(ofTask, ofNode)).orderBy(desc(attempt)).limit(1),
+  ).prepare()
+  const history = orm.select().from(attempts).where(ofTask).orderBy(attempt).prepare()
+  const begun = orm
+    .select({ n: count() })
+    .from(attempts)
+    .where(and(ofTask, isNotNull(accepted_ms)))
+    .prepare()
+  const open = orm.select(openColumns).from(attempts).where(isOpen).prepare()
+  const due = literal(
+    orm
+      .select({ task_id, attempt })
+      .from(attempts)
+      .where(and(isOpen, lte(lease_ms, placeholder('time'))))
+      .orderBy(lease_ms)
+      .limit(MAX_DUE),
+  ).prepare()
+  const nextLease = literal(orm.select({ lease_ms }).from(attempts).where(isOpen).orderBy(lease_ms).limit(1)).prepare()
+  const extend = orm
+    .update(attempts)
+    .set({ lease_ms: bound('time') })
+    .where(and(isOpen, lt(lease_ms, placeholder('time'))))
+    .prepare()
+  const remove = orm.delete(attempts).where(ofTask).prepare()
+  const recent = literal(
+    orm
+      .select({ end: attempts.end, assigned_ms, accepted_ms, ended_ms })
+      .from(attempts)
+      .orderBy(desc(sql`rowid`))
+      .limit(RECENT),
+  ).prepare()
 
   const must = (changes: number, what: string): void => {
     if (changes !== 1) throw new Error(`${what}: the attempt was no longer open`)
@@ -80,22 +149,30 @@ export function createAttemptTable(db: Database) {
         toAt(now),
         a.accepted_ms === null ? null : toAt(now),
       ),
-    get: (taskId: string, attempt: number) => get.get(taskId, attempt),
+    get: (taskId: string, attempt: number) => get.get({ task_id: taskId, attempt }),
     /** Every attempt of a task, oldest first. */
-    ofTask: (taskId: string) => past.all(taskId),
+    ofTask: (taskId: string) => past.all({ task_id: taskId }),
     /** Every attempt of a task with everything that is known of it, oldest first. */
-    history: (taskId: string) => history.all(taskId),
-    newestOf: (taskId: string, nodeId: string) => newestOf.get(taskId, nodeId),
+    history: (taskId: string) => history.all({ task_id: taskId }),
+    newestOf: (taskId: string, nodeId: string) => newestOf.get({ task_id: taskId, node_id: nodeId }),
     /** How many attempts of a task were begun: accepted, or handed to a poll. */
-    begun: (taskId: string): number => begun.get(taskId)?.n ?? 0,
+    begun: (taskId: string): number => begun.get({ task_id: taskId })?.n ?? 0,
     /** Deletes every attempt of a task. */
-    remove: (taskId: string) => remove.run(taskId),
+    remove: (taskId: string) => remove.run({ task_id: taskId }),
     allOpen: () => open.all(),
     accept: (a: OpenAttempt, now: Now) =>
       must(accept.run(now.now, toAt(now), a.task_id, a.attempt, a.node_id).changes, 'accept'),
-    handOut: (a: OpenAttempt) => must(handOut.run(a.task_id, a.attempt).changes, 'handOut'),
-    end: (a: OpenAttempt, how: Exclude<AttemptEnd, 'completed'>, fault: Fault | null, error: string | null, now: Now) =>
-      must(end.run(now.now, toAt(now), how, fault, error, a.task_id, a.attempt, a.node_id).changes, how),
+    handOut: ({ task_id, attempt }: OpenAttempt) => must(handOut.run({ task_id, attempt }).changes, 'handOut'),
+    end: (
+      { task_id, attempt, node_id }: OpenAttempt,
+      how: Exclude<AttemptEnd, 'completed'>,
+      fault: Fault | null,
+      error: string | null,
+      now: Now,
+    ) => {
+      const values = { ended_ms: now.now, ended_at: toAt(now), end: how, fault, error }
+      must(end.run({ task_id, attempt, node_id, ...values }).changes, how)
+    },
     /** Also for an attempt that had ended: a late result was taken. One that was accepted, and is not written so, was accepted now. */
     complete: (
       a: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id' | 'accepted_ms'>,
@@ -117,12 +194,17 @@ export function createAttemptTable(db: Database) {
         'complete',
       ),
     /** Up to 200 open attempts whose lease ended at `time` or before. */
-    leasesDue: (time: number) => due.all(time),
+    leasesDue: (time: number) => due.all({ time }),
     nextLease: (): number | null => nextLease.get()?.lease_ms ?? null,
     /** Gives every open lease at least until `time`. */
-    extendLeases: (time: number) => extend.run(time, time),
+    extendLeases: (time: number) => extend.run({ time }),
     /** How long those of the newest 1,000 attempts took that were completed, newest first. */
-    recentDurations: () => recent.all(),
+    recentDurations: () =>
+      recent
+        .all()
+        .flatMap(({ end, assigned_ms, accepted_ms, ended_ms }) =>
+          end === 'completed' && ended_ms !== null ? [{ ms: ended_ms - (accepted_ms ?? assigned_ms), ended_ms }] : [],
+        ),
   }
 }
 

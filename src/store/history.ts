@@ -1,5 +1,8 @@
+import { and, count, eq, gt, lt, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createPages } from './pages.js'
-import type { ReopeningRow, TaskRow } from './schema.js'
+import { inferenceTasks as tasks, reopenings, type ReopeningRow, type TaskRow } from './schema.js'
+import { literal, rowOf } from './statement.js'
 import type { Database } from './sqlite.js'
 
 /** Positions in the queue are counted up to this. */
@@ -9,37 +12,49 @@ export type History = ReturnType<typeof createHistory>
 
 /** What is read of the past and of the queue; nothing here is on the way of a task. */
 export function createHistory(db: Database) {
-  const aheadByRank = (column: 'model_key' | 'model_type') => ({
-    higher: db.prepare<[string, number], { n: number }>(
-      `SELECT count(*) AS n FROM (SELECT 1 FROM inference_tasks WHERE status = 'pending' AND ${column} = ? AND queue_rank > ? LIMIT ${POSITION_LIMIT})`,
-    ),
-    older: db.prepare<[string, number, number], { n: number }>(
-      `SELECT count(*) AS n FROM (SELECT 1 FROM inference_tasks WHERE status = 'pending' AND ${column} = ? AND queue_rank = ? AND rowid < ? LIMIT ${POSITION_LIMIT})`,
-    ),
-  })
+  const orm = drizzle(db)
+  const { placeholder } = sql
+  const seq = sql<number>`rowid`
+  const aheadByRank = (lane: 'model_key' | 'model_type') => {
+    const inLane = and(eq(tasks.status, 'pending'), eq(tasks[lane], placeholder('key')))
+    const { queue_rank } = tasks
+    const rank = placeholder('rank')
+    const higher = orm
+      .select({ queue_rank })
+      .from(tasks)
+      .where(and(inLane, gt(queue_rank, rank)))
+    const older = orm
+      .select({ queue_rank })
+      .from(tasks)
+      .where(and(inLane, eq(queue_rank, rank), lt(seq, placeholder('seq'))))
+    return {
+      higher: literal(orm.select({ n: count() }).from(higher.limit(POSITION_LIMIT).as('higher'))).prepare(),
+      older: literal(orm.select({ n: count() }).from(older.limit(POSITION_LIMIT).as('older'))).prepare(),
+    }
+  }
   const ahead = { model_key: aheadByRank('model_key'), model_type: aheadByRank('model_type') }
-  const seqOf = db.prepare<[string], { seq: number }>('SELECT rowid AS seq FROM inference_tasks WHERE task_id = ?')
-  const addReopening = db.prepare<ReopeningRow>(
-    'INSERT INTO reopenings (task_id, attempt, status, error, ended_at, reopened_at) VALUES (@task_id, @attempt, @status, @error, @ended_at, @reopened_at)',
-  )
-  const reopenings = db.prepare<[string], ReopeningRow>(
-    'SELECT task_id, attempt, status, error, ended_at, reopened_at FROM reopenings WHERE task_id = ? ORDER BY rowid',
-  )
-  const removeReopenings = db.prepare('DELETE FROM reopenings WHERE task_id = ?')
+  const seqOf = orm
+    .select({ seq })
+    .from(tasks)
+    .where(eq(tasks.task_id, placeholder('task_id')))
+    .prepare()
+  const ofTask = eq(reopenings.task_id, placeholder('task_id'))
+  const add = orm.insert(reopenings).values(rowOf(reopenings)).prepare()
+  const all = orm.select().from(reopenings).where(ofTask).orderBy(seq).prepare()
+  const remove = orm.delete(reopenings).where(ofTask).prepare()
 
   return {
     ...createPages(db),
     /** How many tasks wait before this one for the same nodes, at most POSITION_LIMIT. */
-    ahead(task: TaskRow, known: boolean): number {
+    ahead({ task_id, queue_rank: rank, model_type, model_key }: TaskRow, known: boolean): number {
       const { higher, older } = known ? ahead.model_type : ahead.model_key
-      const key = known ? task.model_type : task.model_key
+      const key = known ? model_type : model_key
       const n =
-        (higher.get(key, task.queue_rank)?.n ?? 0) +
-        (older.get(key, task.queue_rank, seqOf.get(task.task_id)?.seq ?? 0)?.n ?? 0)
+        (higher.get({ key, rank })?.n ?? 0) + (older.get({ key, rank, seq: seqOf.get({ task_id })?.seq ?? 0 })?.n ?? 0)
       return Math.min(n, POSITION_LIMIT)
     },
-    addReopening: (row: ReopeningRow) => addReopening.run(row),
-    reopenings: (taskId: string) => reopenings.all(taskId),
-    removeReopenings: (taskId: string) => removeReopenings.run(taskId),
+    addReopening: (row: ReopeningRow) => add.run(row),
+    reopenings: (task_id: string) => all.all({ task_id }),
+    removeReopenings: (task_id: string) => remove.run({ task_id }),
   }
 }

@@ -5,6 +5,13 @@ import { nodeStatus } from '../wire/fields.js'
 
 const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
 
+/** The indexes that statements name. */
+export const indexes = {
+  tasksByAge: 'tasks_by_age',
+  tasksNotDone: 'tasks_not_done',
+  attemptsOpen: 'attempts_open',
+} as const
+
 /**
  * Property names are the column names, so that a row read by a raw statement has the type that is inferred here.
  * `created_at`, `updated_at`, `completed_at`, `last_heartbeat`: Unix seconds. Columns that end in `_ms` are times of the
@@ -55,11 +62,11 @@ export const inferenceTasks = sqliteTable(
     index('tasks_by_family')
       .on(t.model_type, sql`${t.queue_rank} desc`)
       .where(sql`status = 'pending'`),
-    index('tasks_by_age')
+    index(indexes.tasksByAge)
       .on(t.queued_ms, t.queue_rank)
       .where(sql`status = 'pending'`),
     // For the list of what went wrong. With OR, not IN: only so SQLite sees that the index serves one of them.
-    index('tasks_not_done')
+    index(indexes.tasksNotDone)
       .on(t.status)
       .where(sql`status = 'failed' OR status = 'timeout'`),
   ],
@@ -96,7 +103,7 @@ export const attempts = sqliteTable(
     primaryKey({ columns: [t.task_id, t.attempt] }),
     check('attempt_fault', sql`${t.fault} is null or ${t.fault} in (${oneOf(faults)})`),
     check('attempt_end', sql`${t.end} is null or ${t.end} in (${oneOf(attemptEndNames)})`),
-    index('attempts_open')
+    index(indexes.attemptsOpen)
       .on(t.lease_ms)
       .where(sql`ended_ms is null`),
   ],

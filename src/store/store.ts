@@ -1,10 +1,17 @@
+import { eq } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
+import { serviceClock } from './schema.js'
+import { excluded, literal, rowOf } from './statement.js'
 import { createTaskTable } from './tasks.js'
 import { createWal } from './wal.js'
 import type { Database } from './sqlite.js'
+
+/** The clock's only row. */
+const CLOCK_ROW = 1
 
 export type Store = ReturnType<typeof createStore>
 
@@ -13,13 +20,18 @@ export function createStore(db: Database) {
   const begin = db.prepare('BEGIN IMMEDIATE')
   const commit = db.prepare('COMMIT')
   const rollback = db.prepare('ROLLBACK')
-  const beginPart = db.prepare('SAVEPOINT part')
-  const undoPart = db.prepare('ROLLBACK TO part')
-  const endPart = db.prepare('RELEASE part')
-  const loadClock = db.prepare<[], { alive_ms: number }>('SELECT alive_ms FROM service_clock WHERE id = 1')
-  const saveClock = db.prepare(
-    'INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET alive_ms = excluded.alive_ms, alive_at = excluded.alive_at',
-  )
+  const beginSavepoint = db.prepare('SAVEPOINT operation')
+  const undoSavepoint = db.prepare('ROLLBACK TO operation')
+  const endSavepoint = db.prepare('RELEASE operation')
+  const orm = drizzle(db)
+  const loadClock = literal(
+    orm.select({ alive_ms: serviceClock.alive_ms }).from(serviceClock).where(eq(serviceClock.id, CLOCK_ROW)),
+  ).prepare()
+  const saveClock = orm
+    .insert(serviceClock)
+    .values(rowOf(serviceClock))
+    .onConflictDoUpdate({ target: serviceClock.id, set: excluded(serviceClock, 'id') })
+    .prepare()
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
   const undo = createUndoLog()
   return {
@@ -32,7 +44,8 @@ export function createStore(db: Database) {
     wal: createWal(db),
     /** The service clock when the coordinator was alive last, in ms; null in a new file. */
     loadClock: (): number | null => loadClock.get()?.alive_ms ?? null,
-    saveClock: (ms: number, wallSeconds: number) => saveClock.run(ms, wallSeconds),
+    saveClock: (ms: number, wallSeconds: number) =>
+      saveClock.run({ id: CLOCK_ROW, alive_ms: ms, alive_at: wallSeconds }),
     /** Pages of the file that hold nothing, for rows to come or for the file system. */
     freePages: (): number => freePages.get()?.freelist_count ?? 0,
     /** Shortens the file by up to so many free pages; does nothing in a file that was made without auto_vacuum. */
@@ -42,21 +55,21 @@ export function createStore(db: Database) {
     begin: () => begin.run(),
     commit: () => commit.run(),
     /**
-     * A part of the transaction that may fail without it: then nothing of the part is left in the file, and the error is
+     * A part of the transaction that may fail without it: then nothing of it is left in the file, and the error is
      * returned.
      * @throws when the whole transaction was undone with it
      */
     savepoint(change: () => void): Error | null {
-      beginPart.run()
+      beginSavepoint.run()
       try {
         change()
-        endPart.run()
+        endSavepoint.run()
         return null
       } catch (error) {
         if (!db.inTransaction) throw error
-        undoPart.run()
-        endPart.run()
-        return error instanceof Error ? error : new Error('a part of the transaction failed', { cause: error })
+        undoSavepoint.run()
+        endSavepoint.run()
+        return error instanceof Error ? error : new Error('a savepoint failed', { cause: error })
       }
     },
     /** Undoes the whole transaction; SQLite may have done so by itself (a full disk, an I/O error). */

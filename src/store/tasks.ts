@@ -1,22 +1,42 @@
+import { and, eq, gt, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
+import { canMove, hasEnded, type TaskStatus } from '../rules/lifecycle.js'
+import { createReadyTasks } from './ready-tasks.js'
+import { inferenceTasks as tasks, type AttemptRow, type TaskRow } from './schema.js'
+import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { UndoLog } from '../lib/undo-log.js'
-import { canMove, hasEnded, taskStatuses, type TaskStatus } from '../rules/lifecycle.js'
-import type { Lane } from '../rules/models.js'
-import { STARVED, type AttemptRow, type TaskRow } from './schema.js'
+import { createTaskCounts } from './task-counts.js'
+import { createWaitingTasks } from './waiting-tasks.js'
 import type { Database } from './sqlite.js'
 
-/** A task that waits, as much of it as a choice needs. */
-export interface ReadyTask {
-  seq: number
-  task_id: string
-  model_name: string
-  model_type: string
-  attempt: number
-  queue_rank: number
-  queued_ms: number
-}
+export { SCAN_LIMITS, type Place, type ReadyTask } from './ready-tasks.js'
+export type { TaskCounts } from './task-counts.js'
+
+const newColumns = [
+  'task_id',
+  'user_address',
+  'user_input',
+  'context',
+  'fee',
+  'nonce',
+  'infer_fee',
+  'max_infer_time',
+  'model_type',
+  'model_name',
+  'model_key',
+  'signed_tx',
+  'signer_public_key',
+  'status',
+  'attempt',
+  'created_at',
+  'updated_at',
+  'queued_ms',
+  'queue_rank',
+  'inference_node_id',
+] as const
 
 /** A task as it is first written: pending, or in progress at once. */
-export type NewTask = Omit<TaskRow, 'output' | 'confidence' | 'completed_at' | 'error' | 'txid' | 'retried_after'>
+export type NewTask = Pick<TaskRow, (typeof newColumns)[number]>
 
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
@@ -33,112 +53,121 @@ export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'upda
 export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number =>
   t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0)
 
-export type TaskCounts = Record<TaskStatus, number>
 export type TaskTable = ReturnType<typeof createTaskTable>
 
-/** How many ready tasks a look at a lane fetches. */
-export const LOOKS = [1, 4, 8, 16, 32, 48, 64, 96, 128, 256] as const
-
-/** A place in a lane: behind this task. */
-export type Place = Pick<ReadyTask, 'queue_rank' | 'seq'>
+/** How many tasks a step of the retention looks at. */
+const MAX_AGED = 100
 
 /**
- * The rows of `inference_tasks`. All statements are prepared once, with literals where a partial index needs one: a
- * bound LIMIT or status costs a new query plan at every call.
+ * The rows of `inference_tasks`, and the one place that writes a status.
+ *
+ * What every task passes is a statement of better-sqlite3 with the names of the schema in it, rendered once, at start:
+ * insert, assign and complete here, insert, accept and complete of its attempt, the scan of its lane (ready-tasks.ts), and
+ * the list (page-statements.ts). Those six writes take 17 us together, of the 60 to 100 us of CPU that a task costs; 21 us
+ * as queries that drizzle prepares, whose placeholders are filled by name; 420 us as queries that it builds at each call.
+ * Everything else is a query that drizzle prepares, once: up to 1 us more a call.
  */
 export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
-  const insert = db.prepare(`
-    INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
-      model_name, model_key, signed_tx, signer_public_key, status, attempt, created_at, updated_at, queued_ms, queue_rank, inference_node_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-  const get = db.prepare<[string], TaskRow>('SELECT * FROM inference_tasks WHERE task_id = ?')
-  const READY = 'rowid AS seq, task_id, model_name, model_type, attempt, queue_rank, queued_ms'
-  // Going on behind a place is two seeks in the index: what has the same rank, then what has a lower one.
-  const looks = (column: 'model_key' | 'model_type') =>
-    LOOKS.map((n) => {
-      const of = `SELECT ${READY} FROM inference_tasks WHERE status = 'pending' AND ${column} = ?`
-      return {
-        size: n,
-        top: db.prepare<[string], ReadyTask>(`${of} ORDER BY queue_rank DESC, rowid LIMIT ${n}`),
-        equal: db.prepare<[string, number, number], ReadyTask>(
-          `${of} AND queue_rank = ? AND rowid > ? ORDER BY rowid LIMIT ${n}`,
-        ),
-        lower: db.prepare<[string, number], ReadyTask>(
-          `${of} AND queue_rank < ? ORDER BY queue_rank DESC, rowid LIMIT ${n}`,
-        ),
-      }
-    })
-  const byModel = looks('model_key')
-  const byFamily = looks('model_type')
-  const toInProgress = db.prepare(
-    "UPDATE inference_tasks SET status = 'in_progress', attempt = ?, inference_node_id = ?, updated_at = ? WHERE task_id = ? AND status = 'pending'",
+  const { task_id, status } = tasks
+  const become = (to: TaskStatus) => sql`${name(status)} = ${to}`
+  const insert = db.prepare<Bound<TaskRow, typeof newColumns>>(
+    render(sql`INSERT INTO ${tasks} (${names<TaskRow>(newColumns)}) VALUES (${marks(newColumns)})`),
   )
-  const toPending = db.prepare(
-    "UPDATE inference_tasks SET status = 'pending', inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?",
+  const toInProgress = db.prepare<Bound<TaskRow, ['attempt', 'inference_node_id', 'updated_at', 'task_id']>>(
+    render(sql`UPDATE ${tasks}
+      SET ${become('in_progress')}, ${updates<TaskRow>(['attempt', 'inference_node_id', 'updated_at'])}
+      WHERE ${task_id} = ? AND ${eq(status, 'pending')}`),
   )
-  const reopen = db.prepare(
-    "UPDATE inference_tasks SET status = 'pending', retried_after = ?, queued_ms = ?, error = NULL, inference_node_id = NULL, queue_rank = ?, updated_at = ? WHERE task_id = ? AND status = ?",
-  )
-  const toCompleted = db.prepare(
-    "UPDATE inference_tasks SET status = 'completed', inference_node_id = ?, output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = ?",
-  )
-  const complete = db.prepare(
-    "UPDATE inference_tasks SET status = 'completed', output = ?, confidence = ?, completed_at = ?, updated_at = ? WHERE task_id = ? AND status = 'in_progress' AND attempt = ? AND inference_node_id = ?",
-  )
-  const toEnd = db.prepare(
-    'UPDATE inference_tasks SET status = ?, error = ?, inference_node_id = NULL, updated_at = ? WHERE task_id = ? AND status = ?',
-  )
-  const oldest = db.prepare<[number], { queued_ms: number }>(
-    "SELECT queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? ORDER BY queued_ms LIMIT 1",
-  )
-  const waitedSince = db.prepare<[number], { task_id: string }>(
-    "SELECT task_id FROM inference_tasks WHERE status = 'pending' AND queued_ms <= ? ORDER BY queued_ms LIMIT 200",
-  )
-  const unstarved = db.prepare<[number, number], { task_id: string; queued_ms: number }>(`
-    SELECT task_id, queued_ms FROM inference_tasks WHERE status = 'pending' AND queued_ms > ? AND queued_ms <= ? AND queue_rank < ${STARVED} ORDER BY queued_ms LIMIT 200`)
-  const starve = db.prepare(
-    `UPDATE inference_tasks SET queue_rank = ${STARVED} WHERE task_id = ? AND status = 'pending'`,
-  )
-  const perUser = db.prepare<[], { user_address: string; n: number }>(
-    "SELECT user_address, count(*) AS n FROM inference_tasks WHERE status = 'pending' GROUP BY user_address",
-  )
-  const oldestStored = db.prepare<[number], AgedTask>(
-    'SELECT rowid AS seq, task_id, status, created_at, updated_at FROM inference_tasks WHERE rowid > ? ORDER BY rowid LIMIT 100',
-  )
-  const remove = db.prepare<[string, TaskStatus]>('DELETE FROM inference_tasks WHERE task_id = ? AND status = ?')
-  const loadCounts = db.prepare<[], { status: TaskStatus; tasks: number }>('SELECT status, tasks FROM task_counts')
-  const saveCount = db.prepare(
-    'INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks',
+  const complete = db.prepare<
+    Bound<TaskRow, ['output', 'confidence', 'completed_at', 'updated_at', 'task_id', 'attempt', 'inference_node_id']>
+  >(
+    render(sql`UPDATE ${tasks}
+      SET ${become('completed')}, ${updates<TaskRow>(['output', 'confidence', 'completed_at', 'updated_at'])}
+      WHERE ${task_id} = ? AND ${eq(status, 'in_progress')} AND ${tasks.attempt} = ? AND ${tasks.inference_node_id} = ?`),
   )
 
-  const counts = Object.fromEntries(taskStatuses.map((s) => [s, 0])) as TaskCounts
-  const changed = new Set<TaskStatus>()
-  const count = (status: TaskStatus, by: 1 | -1): void => {
-    undo.keep(counts)
-    counts[status] += by
-    changed.add(status)
-  }
+  const orm = drizzle(db)
+  const { placeholder } = sql
+  const seq = sql<number>`rowid`
+  const asRead = and(eq(task_id, placeholder('task_id')), eq(status, placeholder('status')))
+  const get = orm
+    .select()
+    .from(tasks)
+    .where(eq(task_id, placeholder('task_id')))
+    .prepare()
+  const toPending = literal(
+    orm
+      .update(tasks)
+      .set({ status: 'pending', inference_node_id: null, queue_rank: bound('queue_rank'), updated_at: bound('at') })
+      .where(asRead),
+  ).prepare()
+  const reopen = literal(
+    orm
+      .update(tasks)
+      .set({
+        status: 'pending',
+        retried_after: bound('after'),
+        queued_ms: bound('queued_ms'),
+        error: null,
+        inference_node_id: null,
+        queue_rank: bound('queue_rank'),
+        updated_at: bound('at'),
+      })
+      .where(asRead),
+  ).prepare()
+  const toCompleted = literal(
+    orm
+      .update(tasks)
+      .set({
+        status: 'completed',
+        inference_node_id: bound('node_id'),
+        output: bound('output'),
+        confidence: bound('confidence'),
+        completed_at: bound('at'),
+        updated_at: bound('at'),
+      })
+      .where(asRead),
+  ).prepare()
+  const toEnd = orm
+    .update(tasks)
+    .set({ status: bound('to'), error: bound('error'), inference_node_id: null, updated_at: bound('at') })
+    .where(asRead)
+    .prepare()
+  const remove = orm.delete(tasks).where(asRead).prepare()
+  const storedAfter = literal(
+    orm
+      .select({ seq, task_id, status, created_at: tasks.created_at, updated_at: tasks.updated_at })
+      .from(tasks)
+      .where(gt(seq, placeholder('seq')))
+      .orderBy(seq)
+      .limit(MAX_AGED),
+  ).prepare()
+
+  const { counts, count, load, save } = createTaskCounts(db, undo)
 
   const update = (task: Pick<TaskRow, 'task_id' | 'status'>, change: TaskChange) => {
     const { task_id, status } = task
     switch (change.to) {
       case 'in_progress':
         return toInProgress.run(change.attempt, change.node_id, change.at, task_id)
-      case 'pending':
-        if (change.again !== undefined)
-          return reopen.run(change.again.after, change.again.queued_ms, change.queue_rank, change.at, task_id, status)
-        return toPending.run(change.queue_rank, change.at, task_id, status)
+      case 'pending': {
+        const { queue_rank, at, again } = change
+        return again === undefined
+          ? toPending.run({ task_id, status, queue_rank, at })
+          : reopen.run({ task_id, status, queue_rank, at, ...again })
+      }
       case 'completed':
-        return toCompleted.run(change.node_id, change.output, change.confidence, change.at, change.at, task_id, status)
       case 'failed':
       case 'timeout':
-        return toEnd.run(change.to, change.error, change.at, task_id, status)
+        return (change.to === 'completed' ? toCompleted : toEnd).run({ task_id, status, ...change })
     }
   }
 
   return {
-    counts: counts as Readonly<TaskCounts>,
-    get: (taskId: string) => get.get(taskId),
+    ...createReadyTasks(db),
+    ...createWaitingTasks(db),
+    counts,
+    get: (taskId: string) => get.get({ task_id: taskId }),
     insert(t: NewTask) {
       // By place: to bind twenty names takes longer than to insert the row.
       insert.run(
@@ -195,44 +224,18 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
      * as they were read in this transaction. Counts when all are deleted, so that a caller can undo a part of them.
      * @throws when one has not ended, or is no longer in the status it was read in
      */
-    remove(tasks: readonly Pick<TaskRow, 'task_id' | 'status'>[]) {
-      for (const { task_id, status } of tasks) {
+    remove(ended: readonly Pick<TaskRow, 'task_id' | 'status'>[]) {
+      for (const { task_id, status } of ended) {
         if (!hasEnded(status)) throw new Error(`task ${task_id} is ${status} and cannot be deleted`)
-        if (remove.run(task_id, status).changes !== 1) throw new Error(`task ${task_id} was no longer ${status}`)
+        if (remove.run({ task_id, status }).changes !== 1) throw new Error(`task ${task_id} was no longer ${status}`)
       }
-      for (const { status } of tasks) count(status, -1)
+      for (const { status } of ended) count(status, -1)
     },
     /** Up to 100 tasks that were stored after the one with this `seq`, in the order they were stored. */
-    storedAfter: (seq: number) => oldestStored.all(seq),
-    /** The next LOOKS[look] ready tasks of a lane behind a place, best first; fewer only at the lane's end. */
-    ready(lane: Lane, behind: Place | null, look: number): ReadyTask[] {
-      const key = lane.slice(lane.indexOf(':') + 1)
-      const statements = (lane.startsWith('name:') ? byModel : byFamily)[look]
-      if (statements === undefined) return []
-      if (behind === null) return statements.top.all(key)
-      const equal = statements.equal.all(key, behind.queue_rank, behind.seq)
-      return equal.length === statements.size
-        ? equal
-        : [...equal, ...statements.lower.all(key, behind.queue_rank)].slice(0, statements.size)
-    },
-    /** The time since which the oldest of the tasks waits that began to wait after `after`; null when there is none. */
-    oldestAfter: (after: number): number | null => oldest.get(after)?.queued_ms ?? null,
-    /** Up to 200 tasks that have waited since `time` or longer. */
-    waitingSince: (time: number) => waitedSince.all(time),
-    /** Up to 200 tasks that began to wait after `from`, at `to` or before, and do not go first yet. */
-    unstarvedBetween: (from: number, to: number) => unstarved.all(from, to),
-    starve: (taskId: string) => starve.run(taskId),
-    pendingPerUser: () => perUser.all(),
-    /** Reads the counters from the file, at start. */
-    loadCounts() {
-      for (const s of taskStatuses) counts[s] = 0
-      for (const row of loadCounts.all()) counts[row.status] = row.tasks
-      changed.clear()
-    },
+    storedAfter: (seq: number): AgedTask[] => storedAfter.all({ seq }),
+    /** Reads the counters from the file: at start, and when a transaction was undone. */
+    loadCounts: load,
     /** Writes the counters that changed; belongs at the end of every transaction that moves tasks. */
-    saveCounts() {
-      for (const status of changed) saveCount.run(status, counts[status])
-      changed.clear()
-    },
+    saveCounts: save,
   }
 }

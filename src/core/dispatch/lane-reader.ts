@@ -1,5 +1,5 @@
 import type { Place, ReadyTask, TaskTable } from '../../store/tasks.js'
-import { LOOKS } from '../../store/tasks.js'
+import { SCAN_LIMITS } from '../../store/tasks.js'
 import type { Lane } from '../../rules/models.js'
 
 /** Reads the ready tasks of one lane, best first, a page at a time: few at first, more when those could not be placed. */
@@ -23,13 +23,13 @@ export function readLane(tasks: Pick<TaskTable, 'ready'>, lane: Lane, from: Plac
   let at = 0
   let look = Math.max(
     0,
-    LOOKS.findLastIndex((n, i) => i === 0 || (LOOKS[i - 1] ?? 0) < wanted),
+    SCAN_LIMITS.findLastIndex((n, i) => i === 0 || (SCAN_LIMITS[i - 1] ?? 0) < wanted),
   )
   let ended = false
   const fetch = (): void => {
     page = tasks.ready(lane, place, look)
-    ended = page.length < (LOOKS[look] ?? 0)
-    look = Math.min(look + 1, LOOKS.length - 1)
+    ended = page.length < (SCAN_LIMITS[look] ?? 0)
+    look = Math.min(look + 1, SCAN_LIMITS.length - 1)
     at = 0
   }
   return {

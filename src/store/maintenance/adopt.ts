@@ -1,6 +1,9 @@
+import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createModelTable, modelKey, UNKNOWN } from '../../rules/models.js'
 import { taskStatuses, type TaskStatus } from '../../rules/lifecycle.js'
 import { nodeStatus } from '../../wire/fields.js'
+import { inferenceNodes, inferenceTasks, taskCounts, type NodeRow, type TaskRow } from '../schema.js'
+import { excluded, rowOf } from '../statement.js'
 import type { Database } from '../sqlite.js'
 
 /** What was taken over from a file of the original service. */
@@ -44,12 +47,8 @@ export function copyOriginal(db: Database): Adoption {
   return db.transaction(() => {
     const adoption: Adoption = { tasks: 0, nodes: 0, requeued: 0, failed: 0 }
     const counts = new Map<TaskStatus, number>()
-    const insertTask =
-      db.prepare(`INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee,
-      max_infer_time, model_type, model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank, output, confidence,
-      completed_at, inference_node_id, error) VALUES (@task_id, @user_address, @user_input, @context, @fee, @nonce, @infer_fee,
-      @max_infer_time, @model_type, @model_name, @model_key, @status, @created_at, @updated_at, @queued_ms, @queue_rank, @output, @confidence,
-      @completed_at, @inference_node_id, @error)`)
+    const orm = drizzle(db)
+    const insertTask = orm.insert(inferenceTasks).values(rowOf(inferenceTasks)).prepare()
     // The new service clock starts at this wall time. The time that nobody served is not held against the tasks that
     // wait: their wait counts from here, and their order is kept.
     const nowMs = Date.now()
@@ -61,18 +60,17 @@ export function copyOriginal(db: Database): Adoption {
       if (task.status === 'failed' && String(row['status']) !== 'failed') adoption.failed++
       counts.set(task.status, (counts.get(task.status) ?? 0) + 1)
     }
-    const insertNode =
-      db.prepare(`INSERT INTO inference_nodes (node_id, endpoint, public_key, key_proven, node_address, status, supported_models,
-      performance_score, max_concurrent_tasks, transport, last_heartbeat, last_seen_ms) VALUES (@node_id, @endpoint, @public_key, 0,
-      @node_address, @status, @supported_models, @performance_score, 1, 'rest', @last_heartbeat, @last_seen_ms)`)
+    const insertNode = orm.insert(inferenceNodes).values(rowOf(inferenceNodes)).prepare()
     for (const row of rows(db, 'original_nodes')) {
       insertNode.run(adoptNode(row))
       adoption.nodes++
     }
-    const setCount = db.prepare(
-      'INSERT INTO task_counts (status, tasks) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET tasks = excluded.tasks',
-    )
-    for (const [status, tasks] of counts) setCount.run(status, tasks)
+    const setCount = orm
+      .insert(taskCounts)
+      .values(rowOf(taskCounts))
+      .onConflictDoUpdate({ target: taskCounts.status, set: excluded(taskCounts, 'status') })
+      .prepare()
+    for (const [status, tasks] of counts) setCount.run({ status, tasks })
     db.exec('DROP TABLE IF EXISTS original_tasks; DROP TABLE IF EXISTS original_nodes')
     return adoption
   })()
@@ -92,7 +90,7 @@ function* rows(db: Database, table: 'original_tasks' | 'original_nodes'): Genera
   }
 }
 
-function adoptTask(row: Row, nowMs: number) {
+function adoptTask(row: Row, nowMs: number): TaskRow {
   const models = createModelTable()
   const name = textOf(row['model_type']) || UNKNOWN
   const family = models.familyOf(name)
@@ -118,34 +116,48 @@ function adoptTask(row: Row, nowMs: number) {
     model_type: family,
     model_name: name,
     model_key: modelKey(name),
+    signed_tx: null,
+    signer_public_key: null,
     status,
+    attempt: 0,
+    retried_after: 0,
     created_at: created,
     updated_at: amountOf(row['updated_at']) || created,
     queued_ms: nowMs,
     queue_rank: inferFee,
-    output: row['output'] === null || row['output'] === undefined ? null : textOf(row['output']),
+    output: textOrNull(row['output']),
     confidence: typeof row['confidence'] === 'number' ? row['confidence'] : null,
     completed_at:
       row['completed_at'] === null || row['completed_at'] === undefined ? null : amountOf(row['completed_at']),
-    inference_node_id:
-      old === 'in_progress' || row['inference_node_id'] === undefined ? null : row['inference_node_id'],
+    inference_node_id: old === 'in_progress' ? null : textOrNull(row['inference_node_id']),
     error,
+    txid: null,
   }
 }
 
-function adoptNode(row: Row) {
+function adoptNode(row: Row): NodeRow {
   const seen = amountOf(row['last_heartbeat'])
   const score = typeof row['performance_score'] === 'number' ? row['performance_score'] : 1
   return {
     node_id: textOf(row['node_id']),
     endpoint: textOf(row['endpoint']),
     public_key: textOf(row['public_key']),
-    node_address: row['address'] ?? null,
+    key_proven: 0,
+    node_address: textOrNull(row['address']),
     status: nodeStatus.options.find((s) => s === row['status']) ?? 'offline',
     supported_models: JSON.stringify(modelNames(textOf(row['supported_models']))),
     performance_score: Math.min(1, Math.max(0, score)),
+    max_concurrent_tasks: 1,
+    transport: 'rest',
+    agent: null,
     last_heartbeat: seen,
     last_seen_ms: seen * 1000,
+    successes: 0,
+    failures: 0,
+    mean_seconds: 0,
+    failures_in_row: 0,
+    cooled_until_ms: 0,
+    drained: 0,
   }
 }
 
@@ -168,6 +180,8 @@ function modelNames(json: string): string[] {
 
 const textOf = (value: unknown): string =>
   typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
+
+const textOrNull = (value: unknown): string | null => (value === null || value === undefined ? null : textOf(value))
 
 /** An integer from 0 to 2^53 - 1; what the original stored beyond that cannot be an amount of micro-STX and is capped. */
 function amountOf(value: unknown): number {

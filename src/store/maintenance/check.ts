@@ -1,6 +1,10 @@
+import { eq, inArray, isNull, notInArray, sql, type SQL } from 'drizzle-orm'
+import { alias } from 'drizzle-orm/sqlite-core'
 import { existsSync } from 'node:fs'
-import { attemptEnds, taskStatuses } from '../../rules/lifecycle.js'
+import { attemptEndNames, taskStatuses } from '../../rules/lifecycle.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
+import { attempts, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
+import { render } from '../statement.js'
 import { Database } from '../sqlite.js'
 
 /** What one rule found. */
@@ -14,42 +18,55 @@ export interface Finding {
 /** How many offenders are named. */
 const NAMED = 5
 
-const statuses = taskStatuses.map((s) => `'${s}'`).join(', ')
-const ends = Object.keys(attemptEnds)
-  .map((e) => `'${e}'`)
-  .join(', ')
+const t = alias(inferenceTasks, 't')
+const a = alias(attempts, 'a')
+const aTask = sql`'task ' || ${t.task_id}`
+const anAttempt = sql`'attempt ' || ${a.attempt} || ' of task ' || ${a.task_id}`
+const tasks = sql`${inferenceTasks} AS ${t}`
+const theAttempts = sql`${attempts} AS ${a}`
+const ofTask = eq(a.task_id, t.task_id)
+const isOpen = isNull(a.ended_ms)
+const openOfTask = sql`(SELECT count(*) FROM ${theAttempts} WHERE ${ofTask} AND ${isOpen})`
+const numbersOfTask = sql`(SELECT count(*) || ' from ' || min(${a.attempt}) || ' to ' || max(${a.attempt})
+  FROM ${theAttempts} WHERE ${ofTask} HAVING count(*) > 0)`
 
 /** What must be true of every database. Each query gives the rows that break its rule, with one column: what to say. */
-const rules: Record<string, string> = {
-  'every status is one of the lifecycle': `SELECT 'task ' || task_id || ' is ' || status AS says FROM inference_tasks WHERE status NOT IN (${statuses})`,
-  'a task in progress has exactly one open attempt, any other none': `
-    SELECT 'task ' || task_id || ' is ' || status || ' and has ' || open || ' open attempts' AS says
-    FROM (SELECT task_id, status, (SELECT count(*) FROM attempts AS a WHERE a.task_id = t.task_id AND a.ended_ms IS NULL) AS open FROM inference_tasks AS t)
-    WHERE open <> (status = 'in_progress')`,
-  'a task in progress is with the node of its open attempt': `
-    SELECT 'task ' || t.task_id || ' is with ' || coalesce(t.inference_node_id, 'no node') || ', its attempt ' || a.attempt || ' with ' || a.node_id AS says
-    FROM inference_tasks AS t JOIN attempts AS a ON a.task_id = t.task_id AND a.ended_ms IS NULL
-    WHERE t.status = 'in_progress' AND (t.inference_node_id IS NOT a.node_id OR t.attempt <> a.attempt)`,
-  'a task has at most one completed attempt': `
-    SELECT 'task ' || task_id || ' has ' || count(*) || ' completed attempts' AS says FROM attempts WHERE "end" = 'completed' GROUP BY task_id HAVING count(*) > 1`,
-  'a completed or submitted task has its output': `SELECT 'task ' || task_id || ' is ' || status || ' and has no output' AS says FROM inference_tasks WHERE status IN ('completed', 'submitted') AND output IS NULL`,
-  'attempts are numbered from 1 to the newest': `
-    SELECT 'task ' || task_id || ' is at attempt ' || attempt || ' and has ' || coalesce(numbers, 'none') AS says
-    FROM (SELECT task_id, attempt, (SELECT count(*) || ' from ' || min(a.attempt) || ' to ' || max(a.attempt) FROM attempts AS a WHERE a.task_id = t.task_id HAVING count(*) > 0) AS numbers FROM inference_tasks AS t)
-    WHERE coalesce(numbers, '') <> CASE attempt WHEN 0 THEN '' ELSE attempt || ' from 1 to ' || attempt END`,
-  'an attempt has an end once it has ended': `
-    SELECT 'attempt ' || attempt || ' of task ' || task_id || ' ended at ' || coalesce(ended_ms, 'no time') || ' by ' || coalesce("end", 'nothing') AS says
-    FROM attempts WHERE (ended_ms IS NULL) <> ("end" IS NULL) OR "end" NOT IN (${ends})`,
-  'every attempt belongs to a task': `SELECT 'attempt ' || attempt || ' of task ' || task_id || ': there is no such task' AS says FROM attempts WHERE task_id NOT IN (SELECT task_id FROM inference_tasks)`,
-  'every open attempt is with a known node': `
-    SELECT 'attempt ' || attempt || ' of task ' || task_id || ' is with ' || node_id || ': there is no such node' AS says
-    FROM attempts WHERE ended_ms IS NULL AND node_id NOT IN (SELECT node_id FROM inference_nodes)`,
-  'the counters equal a recount': `
-    SELECT status || ' is counted ' || counted || ' and there are ' || there AS says
-    FROM (SELECT s.status, coalesce((SELECT tasks FROM task_counts AS c WHERE c.status = s.status), 0) AS counted, coalesce(r.there, 0) AS there
-      FROM (SELECT status FROM task_counts UNION SELECT status FROM inference_tasks) AS s
-      LEFT JOIN (SELECT status, count(*) AS there FROM inference_tasks GROUP BY status) AS r ON r.status = s.status)
-    WHERE counted <> there`,
+const rules: Record<string, SQL> = {
+  'every status is one of the lifecycle': sql`
+    SELECT ${aTask} || ' is ' || ${t.status} AS says FROM ${tasks} WHERE ${notInArray(t.status, taskStatuses)}`,
+  'a task in progress has exactly one open attempt, any other none': sql`
+    SELECT ${aTask} || ' is ' || ${t.status} || ' and has ' || ${openOfTask} || ' open attempts' AS says
+    FROM ${tasks} WHERE ${openOfTask} <> (${eq(t.status, 'in_progress')})`,
+  'a task in progress is with the node of its open attempt': sql`
+    SELECT ${aTask} || ' is with ' || coalesce(${t.inference_node_id}, 'no node') || ', its attempt ' || ${a.attempt} || ' with ' || ${a.node_id} AS says
+    FROM ${tasks} JOIN ${theAttempts} ON ${ofTask} AND ${isOpen}
+    WHERE ${eq(t.status, 'in_progress')} AND (${t.inference_node_id} IS NOT ${a.node_id} OR ${t.attempt} <> ${a.attempt})`,
+  'a task has at most one completed attempt': sql`
+    SELECT 'task ' || ${a.task_id} || ' has ' || count(*) || ' completed attempts' AS says
+    FROM ${theAttempts} WHERE ${eq(a.end, 'completed')} GROUP BY ${a.task_id} HAVING count(*) > 1`,
+  'a completed or submitted task has its output': sql`
+    SELECT ${aTask} || ' is ' || ${t.status} || ' and has no output' AS says
+    FROM ${tasks} WHERE ${inArray(t.status, ['completed', 'submitted'])} AND ${isNull(t.output)}`,
+  'attempts are numbered from 1 to the newest': sql`
+    SELECT ${aTask} || ' is at attempt ' || ${t.attempt} || ' and has ' || coalesce(${numbersOfTask}, 'none') AS says
+    FROM ${tasks}
+    WHERE coalesce(${numbersOfTask}, '') <> CASE ${t.attempt} WHEN 0 THEN '' ELSE ${t.attempt} || ' from 1 to ' || ${t.attempt} END`,
+  'an attempt has an end once it has ended': sql`
+    SELECT ${anAttempt} || ' ended at ' || coalesce(${a.ended_ms}, 'no time') || ' by ' || coalesce(${a.end}, 'nothing') AS says
+    FROM ${theAttempts} WHERE (${isOpen}) <> (${isNull(a.end)}) OR ${notInArray(a.end, attemptEndNames)}`,
+  'every attempt belongs to a task': sql`
+    SELECT ${anAttempt} || ': there is no such task' AS says
+    FROM ${theAttempts} WHERE ${a.task_id} NOT IN (SELECT ${t.task_id} FROM ${tasks})`,
+  'every open attempt is with a known node': sql`
+    SELECT ${anAttempt} || ' is with ' || ${a.node_id} || ': there is no such node' AS says
+    FROM ${theAttempts} WHERE ${isOpen} AND ${a.node_id} NOT IN (SELECT ${inferenceNodes.node_id} FROM ${inferenceNodes})`,
+  'the counters equal a recount': sql`
+    WITH recount AS (SELECT ${t.status} AS of, count(*) AS there FROM ${tasks} GROUP BY ${t.status}),
+      counted AS (SELECT ${taskCounts.status} AS of, ${taskCounts.tasks} AS tasks FROM ${taskCounts}),
+      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
+    SELECT of || ' is counted ' || coalesce(tasks, 0) || ' and there are ' || coalesce(there, 0) AS says
+    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
+    WHERE coalesce(tasks, 0) <> coalesce(there, 0)`,
 }
 
 /**
@@ -69,7 +86,7 @@ export function checkDatabase(file: string): Finding[] {
     }
     refuseNewer(db, file)
     const intact = integrity(db)
-    return [intact, ...Object.entries(rules).map(([rule, sql]) => follow(db as Database, rule, sql))]
+    return [intact, ...Object.entries(rules).map(([rule, query]) => follow(db as Database, rule, query))]
   } catch (error) {
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
   } finally {
@@ -92,10 +109,10 @@ function integrity(db: Database): Finding {
 }
 
 /** A rule that cannot be looked at, because the file is damaged, is not kept. */
-function follow(db: Database, rule: string, sql: string): Finding {
+function follow(db: Database, rule: string, query: SQL): Finding {
   try {
     const offenders = db
-      .prepare<[], { says: string }>(`${sql} LIMIT ${NAMED}`)
+      .prepare<[], { says: string }>(render(sql`${query} LIMIT ${NAMED}`))
       .all()
       .map((row) => row.says)
     return { rule, ok: offenders.length === 0, offenders }

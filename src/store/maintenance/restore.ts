@@ -1,8 +1,11 @@
+import { count } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { chmodSync, chownSync, existsSync, linkSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
 import { acquireLock, StoreError } from '../open.js'
+import { inferenceTasks } from '../schema.js'
 import { Database } from '../sqlite.js'
 
 export interface Restored {
@@ -49,7 +52,7 @@ async function readBackup(backup: string, to: string): Promise<{ bytes: number; 
   const db = new Database(backup, { readonly: true, fileMustExist: true })
   try {
     const bytes = await copyDatabase({ db, to, verify: checkDatabase, pages: 10_000 })
-    return { bytes, tasks: db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n ?? 0 }
+    return { bytes, tasks: drizzle(db).select({ n: count() }).from(inferenceTasks).get()?.n ?? 0 }
   } finally {
     db.close()
   }
