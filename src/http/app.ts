@@ -273,7 +273,7 @@ export function createApp({
       return fail(c, refuse('method_not_allowed', `${c.req.method} is not allowed here; use ${methods.join(' or ')}`))
     })
   }
-  app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; the README lists every route`)))
+  app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; docs/rest.md lists every route`)))
   app.onError((error, c) => {
     const requestId = c.res.headers.get('X-Request-Id')
     log.error({ err: error, request_id: requestId, method: c.req.method, path: c.req.path }, 'request failed')

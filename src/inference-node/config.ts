@@ -36,11 +36,11 @@ export const nodeSettings = v.strictObject({
   ),
   node_id: described(
     v.optional(id),
-    'The name of the node at the coordinator. Default: node- and 16 hex digits that follow from its key.',
+    'The name of the node at the coordinator. Default: node- and 16 hex digits, made from its key.',
   ),
   key_file: path(
     './data/node.key',
-    'The private key of the node, PEM; made on first use. Keep it: it is what owns the node_id.',
+    'The private key of the node, PEM; made on first use. Keep it: whoever has it owns the node_id.',
   ),
   state_dir: path('./data/node', 'Where results are kept until the coordinator has settled them.'),
   models: described(
@@ -57,7 +57,7 @@ export const nodeSettings = v.strictObject({
     600,
     'How long a stop waits for running tasks and for the coordinator to settle them.',
   ),
-  connect_timeout: seconds(1, 300, 15, 'How long it may take to open a session.'),
+  connect_timeout: seconds(1, 300, 15, 'How long a session may take to open.'),
 })
 
 export const backendSettings = v.strictObject({
@@ -79,7 +79,12 @@ export const backendSettings = v.strictObject({
     v.optional(v.pipe(v.string(VARIABLE), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, VARIABLE)), DEFAULT_KEY_VARIABLE),
     'openai: the environment variable that holds the API key.',
   ),
-  stall_timeout: seconds(1, 86_400, 120, 'openai, generate: a model server that sends no byte for so long hangs.'),
+  stall_timeout: seconds(
+    1,
+    86_400,
+    120,
+    'openai, generate: a model server that sends no byte for this long counts as hanging.',
+  ),
   delay: seconds(0, 3600, 0, 'echo: the pause before each word.'),
   models: described(
     v.optional(mapping, {}),

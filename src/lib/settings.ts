@@ -62,7 +62,7 @@ export function parseSettings<S extends v.GenericSchema>(
         : issue.received === 'undefined'
           ? 'is missing'
           : 'must be a section'
-    throw new ConfigError(`${where}: ${key} ${what}; see the README for every key`)
+    throw new ConfigError(`${where}: ${key} ${what}; docs/configuration.md lists every key`)
   }
   throw new ConfigError(
     `${where}: ${key} ${issue.received === 'undefined' ? `is missing; it ${issue.message}` : issue.message}`,
