@@ -38,7 +38,7 @@ const days = (max: number, fallback: number, description: string) => {
 const path = (description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
 
-const DAY = 86_400
+const DAY_SECONDS = 86_400
 const MIB = 1024 * 1024
 
 export const signerSettings = v.strictObject({
@@ -75,24 +75,24 @@ export const inferenceSettings = v.strictObject({
   accept_timeout: seconds(0.05, 3600, 5, 'How long a node may take to accept a pushed task.'),
   reconnect_grace: seconds(
     0,
-    DAY,
+    DAY_SECONDS,
     15,
     'How long the tasks of a node stay with it after its session ended; then they are requeued.',
   ),
   restart_grace: seconds(
     0,
-    DAY,
+    DAY_SECONDS,
     45,
     'After a start of the coordinator every open lease lasts at least this long, so that nodes can come back.',
   ),
   max_attempts: integer(1, 1000, 3, 'A task is failed after this many attempts that were begun.'),
   timeout_attempts: integer(1, 1000, 1, 'A task is timeout after this many attempts that outlived max_infer_time.'),
-  node_timeout: seconds(0.05, DAY, 90, 'A polling node that holds nothing is offline after this much silence.'),
+  node_timeout: seconds(0.05, DAY_SECONDS, 90, 'A polling node that holds nothing is offline after this much silence.'),
   shutdown_timeout: seconds(0, 3600, 10, 'How long a stop waits for the results of nodes in session.'),
-  max_queue_time: seconds(0, 365 * DAY, DAY, 'A task that has waited longer is timeout; 0 = never.'),
+  max_queue_time: seconds(0, 365 * DAY_SECONDS, DAY_SECONDS, 'A task that has waited longer is timeout; 0 = never.'),
   starvation_after: seconds(
     0,
-    365 * DAY,
+    365 * DAY_SECONDS,
     600,
     'A task that has waited longer goes before every other; among such tasks the oldest goes first.',
   ),
@@ -150,7 +150,7 @@ export const inferenceSettings = v.strictObject({
     'How large the write-ahead log beside the database may grow while another program keeps reading; above half of it GET /health warns, above it writes are answered 503.',
   ),
   backup_dir: path('A folder for backups, which the running service makes by itself. Without it none are made.'),
-  backup_interval: seconds(1, 365 * DAY, DAY, 'How often a backup is made into backup_dir.'),
+  backup_interval: seconds(1, 365 * DAY_SECONDS, DAY_SECONDS, 'How often a backup is made into backup_dir.'),
   backup_keep: integer(1, 10_000, 7, 'How many backups are kept in backup_dir; older ones are deleted.'),
   core_thread: described(
     v.optional(v.boolean('must be true or false'), false),
@@ -258,7 +258,7 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
     maxNodeSlots: i.max_node_slots,
     maxMessageBytes: i.max_message_bytes,
     maxOutputBytes: i.max_output_bytes,
-    retention: ms(i.retention_days * DAY),
+    retention: ms(i.retention_days * DAY_SECONDS),
     maxWalBytes: i.max_wal_bytes,
   }
 }

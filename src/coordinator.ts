@@ -47,7 +47,7 @@ const MAX_REST_CONNECTIONS = 10_000
 const BACKLOG = 4096
 
 /** When sessions may come back after a stop, in seconds. */
-const RECONNECT_AFTER = 5
+const RECONNECT_AFTER_SECONDS = 5
 
 /**
  * Builds a coordinator on its database; it does not listen yet.
@@ -94,8 +94,8 @@ export function createCoordinator({
   let stopped: Promise<void> | undefined
 
   const shutDown = async (cut?: AbortSignal): Promise<void> => {
-    sessions.refuseNew(RECONNECT_AFTER)
-    await turns.call({ op: 'stop', reconnect_after: RECONNECT_AFTER })
+    sessions.refuseNew(RECONNECT_AFTER_SECONDS)
+    await turns.call({ op: 'stop', reconnect_after: RECONNECT_AFTER_SECONDS })
     const deadline = time.monotonic() + settings.shutdown_timeout * 1000
     // Each look is a turn of its own, so that it sees what the turns before it have settled.
     for (;;) {

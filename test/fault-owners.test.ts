@@ -217,7 +217,7 @@ test('a polling node that failed three times in a row gets nothing until its res
   expect(await service.poll('n')).toBeNull()
   expect((await detailOf(service, 'waits')).waiting).toMatchObject({
     reason: 'no_node_online',
-    explanation: says('resting'),
+    explanation: says('in cooldown'),
   })
   await time.pass(service, 29)
   expect(await service.poll('n')).toBeNull()

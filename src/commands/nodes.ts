@@ -52,7 +52,7 @@ const list = defineCommand({
           'success',
           'mean',
           'failures in row',
-          'rests until',
+          'cooldown until',
           'last seen',
         ],
         rows,
@@ -83,7 +83,13 @@ export default defineCommand({
   subCommands: {
     list,
     drain: order('drain', 'Give a node nothing new; what it holds it finishes', 'drains', 'POST', '/drain'),
-    resume: order('resume', 'Give a drained or resting node tasks again', 'gets tasks again', 'POST', '/resume'),
+    resume: order(
+      'resume',
+      'Give tasks again to a node that is drained or in cooldown',
+      'gets tasks again',
+      'POST',
+      '/resume',
+    ),
     forget: order('forget', 'Remove a node that holds nothing, and its key', 'forgotten', 'DELETE', ''),
   },
 })

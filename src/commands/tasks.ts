@@ -117,7 +117,7 @@ const pathOf = (given: string): string =>
   `/api/v1/tasks/${encodeURIComponent(parseFlags(v.object({ ID: id }), { ID: given }).ID)}`
 
 /** For this long a list that is not full goes on with older tasks, ms. */
-const PATIENCE = 5000
+const PATIENCE_MS = 5000
 
 const list = defineCommand({
   meta: { name: 'list', description: 'List tasks, the newest first' },
@@ -147,7 +147,7 @@ const list = defineCommand({
     // A page may be short, even empty, and not be the last: the service looks for a rare match a few milliseconds at a time.
     for (
       const began = Date.now();
-      page.next_cursor !== null && page.tasks.length < asked.limit && Date.now() - began < PATIENCE;
+      page.next_cursor !== null && page.tasks.length < asked.limit && Date.now() - began < PATIENCE_MS;
     ) {
       const next = await ask({ cursor: page.next_cursor, limit: String(asked.limit - page.tasks.length) })
       page = { ...next, tasks: [...page.tasks, ...next.tasks] }

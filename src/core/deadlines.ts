@@ -13,7 +13,7 @@ const BEAT_MS = 1000
 /** How often "alive" is written while nothing waits for a deadline, ms. */
 const IDLE_BEAT_MS = 10_000
 /** How many tasks one tick moves at most; when there are more the next tick comes at once. */
-const BATCH = 200
+const MAX_AT_ONCE = 200
 /** How exactly sessions are in the order of their last word, ms. */
 const ORDER_MS = 1000
 
@@ -67,7 +67,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
         ctx.wake(at)
         continue
       }
-      if (over++ === BATCH) {
+      if (over++ === MAX_AT_ONCE) {
         ctx.wake(ctx.now)
         return false
       }
@@ -104,7 +104,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
         `it took longer than max_infer_time (${Math.round((attempt.lease_ms - attempt.assigned_ms) / 1000)} s)`,
       )
     }
-    ctx.wake(due.length === BATCH ? ctx.now : (store.attempts.nextLease() ?? Infinity))
+    ctx.wake(due.length === MAX_AT_ONCE ? ctx.now : (store.attempts.nextLease() ?? Infinity))
   }
 
   /** Tasks that have waited too long: their end, or their place before all others. */
@@ -121,7 +121,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
         })
         ctx.log('warn', 'task.timeout', { task_id, error: 'max_queue_time' })
       }
-      const oldest = late.length === BATCH ? ctx.now - options.maxQueueTime : store.tasks.oldestAfter(-1)
+      const oldest = late.length === MAX_AT_ONCE ? ctx.now - options.maxQueueTime : store.tasks.oldestAfter(-1)
       if (oldest !== null) ctx.wake(oldest + options.maxQueueTime)
     }
     const limit = ctx.now - options.starvationAfter
@@ -130,7 +130,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     // The last of a full batch may share its time with more.
     state.starvedThrough = Math.max(
       state.starvedThrough,
-      starving.length === BATCH ? (starving.at(-1)?.queued_ms ?? 0) - 1 : limit,
+      starving.length === MAX_AT_ONCE ? (starving.at(-1)?.queued_ms ?? 0) - 1 : limit,
     )
     const next = store.tasks.oldestAfter(state.starvedThrough)
     if (next !== null) ctx.wake(Math.max(ctx.now, next + options.starvationAfter))
@@ -166,7 +166,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
       if (node.row.transport === 'rest' && registry.statusOf(node, ctx.now) === 'offline')
         ctx.log('info', 'node.offline', { node_id: node.row.node_id, seconds: toSeconds(ctx.now - node.seen) })
     }
-    registry.writeDue(ctx.now, BATCH)
+    registry.writeDue(ctx.now, MAX_AT_ONCE)
     state.nextSweep = ctx.now + Math.min(BEAT_MS, options.heartbeatInterval / 2)
     ctx.wake(state.nextSweep)
   }

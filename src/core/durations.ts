@@ -1,5 +1,5 @@
 /** How many durations the mean is over, at most. */
-const KEPT = 1000
+const MAX_KEPT = 1000
 
 export type Durations = ReturnType<typeof createDurations>
 
@@ -11,7 +11,7 @@ export function createDurations(window: number) {
   const drop = (): void => {
     sum -= ring[first]?.ms ?? 0
     first++
-    if (first > KEPT) {
+    if (first > MAX_KEPT) {
       ring.splice(0, first)
       first = 0
     }
@@ -21,7 +21,7 @@ export function createDurations(window: number) {
     add(ms: number, at: number) {
       ring.push({ ms, at })
       sum += ms
-      if (ring.length - first > KEPT) drop()
+      if (ring.length - first > MAX_KEPT) drop()
     },
     /** Mean in ms of what ended within the window before `now`; 0 when nothing did. */
     mean(now: number): number {

@@ -36,7 +36,7 @@ export type Operation =
   | { op: 'nodeMessage'; session: number; message: Exclude<NodeMessage, Hello> }
   /** A sign of life with no meaning of its own. */
   | { op: 'nodeSeen'; session: number }
-  /** `returned`: the node closed with 1000 and gives everything back. */
+  /** `returned`: the node closed with 1000, and everything that it holds is requeued. */
   | { op: 'nodeDisconnected'; session: number; returned: boolean }
   /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
   | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }

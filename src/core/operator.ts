@@ -70,10 +70,10 @@ export function createOperator(ctx: Context, { pending, transitions, attempts }:
 
   const whyNotOnline = (nodes: readonly Node[], model: string): string => {
     const drained = nodes.filter((n) => n.row.drained === 1).length
-    const resting = nodes.filter((n) => n.row.drained === 0 && inCooldown(n)).length
+    const coolingDown = nodes.filter((n) => n.row.drained === 0 && inCooldown(n)).length
     const why = [
       drained > 0 ? `${drained} drained by the operator` : '',
-      resting > 0 ? `${resting} resting after failures in a row` : '',
+      coolingDown > 0 ? `${coolingDown} in cooldown after failures in a row` : '',
     ].filter((w) => w !== '')
     return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
   }

@@ -14,7 +14,7 @@ import { createScreen } from './screen.js'
 import { hasEnded, liveLines, look, problems, results, summaryLines } from './watch.js'
 
 /** The longest the demo takes, ms. */
-const LIMIT = 90_000
+const LIMIT_MS = 90_000
 const TASKS = 60
 
 /**
@@ -107,8 +107,8 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
       say(`${doomed?.id} is killed in the middle of ${held} tasks: after its grace of 2 s they go to other nodes`)
     }
     if (hasEnded(view.stats)) break
-    if (Date.now() - started > LIMIT) {
-      say(`not all tasks ended within ${LIMIT / 1000} s`)
+    if (Date.now() - started > LIMIT_MS) {
+      say(`not all tasks ended within ${LIMIT_MS / 1000} s`)
       for (const n of nodes) screen.say(`--- log of ${n.id}\n${n.tail()}`)
       return false
     }

@@ -6,7 +6,7 @@ import * as v from 'valibot'
 
 const chat = v.object({ model: v.string(), messages: v.array(v.object({ role: v.string(), content: v.string() })) })
 /** How long the model "thinks" about each word, ms. */
-const WORD_TIME = 50
+const WORD_MS = 50
 /** A prompt that holds this is never answered. */
 export const HANG = 'Count to infinity'
 
@@ -36,7 +36,7 @@ export async function startModelServer(models: string[]): Promise<ModelServer> {
       say({ role: 'assistant' }, null)
       if (question.includes(HANG)) return // the reader gives up
       for (const word of `You asked: ${question} ${model} says: 42.`.split(/(?<= )/)) {
-        await sleep(WORD_TIME)
+        await sleep(WORD_MS)
         say({ content: word }, null)
       }
       say({}, 'stop')

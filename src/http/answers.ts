@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Refusal } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
-import { envelope, envelopeText, errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
+import { envelope, envelopeText, errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
 
 export const ok = (c: Context, data: unknown): Response => c.json(envelope(data))
 
@@ -16,6 +16,6 @@ export function fail(c: Context, { code, message }: Pick<Refusal, 'code' | 'mess
   return c.json(
     errorEnvelope(code, message, data),
     status as ContentfulStatusCode,
-    retry ? { 'Retry-After': String(RETRY_AFTER) } : undefined,
+    retry ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : undefined,
   )
 }

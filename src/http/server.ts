@@ -8,14 +8,14 @@ import type { Logger } from '../lib/log.js'
 import { OVERLOADED } from '../core/engine/overload.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
-import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
+import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
 
 /** How long a request may take to arrive, ms; its headers half of that. */
-const REQUEST_TIMEOUT = 60_000
+const REQUEST_TIMEOUT_MS = 60_000
 
 const httpOptions: ServerOptions = {
-  requestTimeout: REQUEST_TIMEOUT,
-  headersTimeout: REQUEST_TIMEOUT / 2,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  headersTimeout: REQUEST_TIMEOUT_MS / 2,
   // Its absence is refused by the listener, with an answer like every other.
   requireHostHeader: false,
 }
@@ -34,7 +34,7 @@ const REFUSAL = JSON.stringify(errorEnvelope('unavailable', OVERLOADED))
 const REFUSAL_HEADERS = {
   'Content-Type': 'application/json',
   'Content-Length': Buffer.byteLength(REFUSAL),
-  'Retry-After': RETRY_AFTER,
+  'Retry-After': RETRY_AFTER_SECONDS,
 }
 
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
@@ -67,13 +67,17 @@ export function createServer({ app, tls, log, overloaded }: ServerParts): Server
   const server =
     tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
-  server.setTimeout(REQUEST_TIMEOUT)
+  server.setTimeout(REQUEST_TIMEOUT_MS)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     if (error.code === 'HPE_HEADER_OVERFLOW')
       return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
     if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
-      return answerRaw(socket, 'request_timeout', `the request took longer than ${REQUEST_TIMEOUT / 1000} s to arrive`)
+      return answerRaw(
+        socket,
+        'request_timeout',
+        `the request took longer than ${REQUEST_TIMEOUT_MS / 1000} s to arrive`,
+      )
     answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
   })
   return server

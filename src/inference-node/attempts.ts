@@ -38,9 +38,9 @@ interface Held {
 export type Attempts = ReturnType<typeof createAttempts>
 
 /** Work that has not returned so long after it was told to stop no longer keeps its slot, ms. */
-const ABORT_GRACE = 10_000
+const ABORT_GRACE_MS = 10_000
 /** When an accept could not be taken it is said again after so long, ms. */
-const ACCEPT_AGAIN = 1000
+const ACCEPT_AGAIN_MS = 1000
 const nothing = (): void => undefined
 
 /** The attempts a node works on. What they come to is handed to the results. */
@@ -132,7 +132,7 @@ export function createAttempts(parts: AttemptsParts) {
     entry.abort.signal.addEventListener(
       'abort',
       () => {
-        const takeBack = after(ABORT_GRACE, () => {
+        const takeBack = after(ABORT_GRACE_MS, () => {
           emit({
             type: 'warning',
             message: `${attemptKey(entry.task)}: the work was told to stop and has not returned; its slot is used again`,
@@ -230,7 +230,7 @@ export function createAttempts(parts: AttemptsParts) {
       const entry = held.get(attemptKey({ task_id, attempt }))
       if (entry === undefined) return false
       entry.cancelAccept()
-      entry.cancelAccept = after(ACCEPT_AGAIN, () => say({ type: 'task.accept', task_id, attempt }))
+      entry.cancelAccept = after(ACCEPT_AGAIN_MS, () => say({ type: 'task.accept', task_id, attempt }))
       return true
     },
     stopAll(): void {

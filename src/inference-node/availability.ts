@@ -12,7 +12,7 @@ export interface AvailabilityParts {
 export type Availability = ReturnType<typeof createAvailability>
 
 /** A check that takes longer than this has failed, ms. */
-const CHECK_TIMEOUT = 15_000
+const CHECK_TIMEOUT_MS = 15_000
 
 /** Whether the backend can work: turns `maintenance` when it is found down, and `online` when its check passes again. */
 export function createAvailability({ check, onChange }: AvailabilityParts) {
@@ -23,7 +23,7 @@ export function createAvailability({ check, onChange }: AvailabilityParts) {
 
   const checkNow = async (): Promise<string | null> => {
     try {
-      await within(CHECK_TIMEOUT, stopped.signal, check)
+      await within(CHECK_TIMEOUT_MS, stopped.signal, check)
       return null
     } catch (error) {
       return error instanceof Error ? error.message : String(error)

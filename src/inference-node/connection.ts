@@ -1,6 +1,6 @@
 import type { NodeMessage } from '../wire/node.js'
 import { encode } from './frames.js'
-import { planReconnect, SHORT_SESSION } from './reconnect.js'
+import { planReconnect, SHORT_SESSION_MS } from './reconnect.js'
 import type { Channel } from './results.js'
 import { DEFAULT_MAX_MESSAGE_BYTES, openSession, type Session, type SessionEnd, type SessionParts } from './session.js'
 import { pause } from './timer.js'
@@ -60,7 +60,7 @@ export function createConnection(parts: ConnectionParts): Connection {
       while (!halted.aborted) {
         const end = await hold()
         if (!parts.onEnd() || halted.aborted) return null
-        if (end.welcomed && end.lasted >= SHORT_SESSION) failures = 0
+        if (end.welcomed && end.lasted >= SHORT_SESSION_MS) failures = 0
         const plan = planReconnect(end, failures++, random)
         parts.onDisconnected(end, 'stop' in plan ? null : plan.wait)
         if ('stop' in plan) return plan.stop

@@ -14,10 +14,10 @@ import { openUnsettledFolder, type UnsettledFolder } from './unsettled.js'
 import { tellError } from './work-error.js'
 
 /** How long a coordinator may take to close after the last result of a drain, ms. */
-const CLOSE_AFTER_DRAIN = 5000
+const CLOSE_AFTER_DRAIN_MS = 5000
 /** How long a stop waits for work functions to return, ms: a program is killed after 2 s. */
-const STOP_GRACE = 4000
-const MODELS_TIMEOUT = 15_000
+const STOP_GRACE_MS = 4000
+const MODELS_TIMEOUT_MS = 15_000
 
 /**
  * An inference node: holds a session with a coordinator, works on the tasks it is given, and keeps every result until the
@@ -268,7 +268,7 @@ export class InferenceNode {
       return
     }
     try {
-      const list = usableModels(await within(MODELS_TIMEOUT, this.#halt.signal, models))
+      const list = usableModels(await within(MODELS_TIMEOUT_MS, this.#halt.signal, models))
       if (list.length === 0) return this.#availability.down('the model server has no models')
       if (list.join('\n') === this.#models.join('\n')) return
       this.#models = list
@@ -288,7 +288,7 @@ export class InferenceNode {
     if (!this.#isDone()) return
     if (!this.connected) return void this.#shut({ reason: 'drained' })
     this.#cancelClose()
-    this.#cancelClose = after(CLOSE_AFTER_DRAIN, () => this.#connection.close(1000, 'drained'))
+    this.#cancelClose = after(CLOSE_AFTER_DRAIN_MS, () => this.#connection.close(1000, 'drained'))
   }
 
   async #shut(why: { reason: 'drained' | 'stopped' } | { reason: 'fatal'; error: Error }): Promise<void> {
@@ -304,11 +304,11 @@ export class InferenceNode {
     this.#results.closed()
     this.#halt.abort()
     const patience = new AbortController()
-    await Promise.race([Promise.all([this.#loop, this.#attempts.idle()]), pause(STOP_GRACE, patience.signal)])
+    await Promise.race([Promise.all([this.#loop, this.#attempts.idle()]), pause(STOP_GRACE_MS, patience.signal)])
     patience.abort()
     // A disk that hangs must not keep the node from ending.
     const disk = new AbortController()
-    await Promise.race([this.#folder?.idle(), pause(STOP_GRACE, disk.signal)])
+    await Promise.race([this.#folder?.idle(), pause(STOP_GRACE_MS, disk.signal)])
     disk.abort()
     const end: NodeEnd = { ...why, unsettled }
     this.#emit({ type: 'stopped', end })

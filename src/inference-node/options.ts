@@ -81,8 +81,8 @@ const plain = v.object({
 })
 
 /** Half a millisecond a slot: a thousand streams then make 2,000 messages a second and not 20,000. */
-const OUTPUT_INTERVAL = 50
-const OUTPUT_INTERVAL_PER_SLOT = 0.5
+const OUTPUT_INTERVAL_MS = 50
+const OUTPUT_INTERVAL_PER_SLOT_MS = 0.5
 
 /** @throws ConfigError one line: what is wrong with which option, or with the key file */
 export function resolveOptions(options: InferenceNodeOptions): Resolved {
@@ -113,7 +113,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     drainTimeout: ms(given.drainTimeout ?? 600),
     resendAfter: ms(given.resendAfter ?? 30),
     outputInterval:
-      given.outputInterval ?? Math.max(OUTPUT_INTERVAL, given.maxConcurrentTasks * OUTPUT_INTERVAL_PER_SLOT),
+      given.outputInterval ?? Math.max(OUTPUT_INTERVAL_MS, given.maxConcurrentTasks * OUTPUT_INTERVAL_PER_SLOT_MS),
     random: options.random ?? Math.random,
     onEvent: options.onEvent ?? (() => undefined),
   })

@@ -7,10 +7,10 @@ import type { SessionEnd } from './session.js'
 export type Plan = { stop: string } | { wait: number }
 
 /** A coordinator that is back later than this will have been restarted by someone who can say so, seconds. */
-const LONGEST_ANNOUNCED = 300
+const MAX_ANNOUNCED_SECONDS = 300
 /** A session that ended sooner is not dialled again at once, whatever its code: that could go round for ever. */
-export const SHORT_SESSION = 1000
-const DRAINED = 1000
+export const SHORT_SESSION_MS = 1000
+const DRAINED_CODE = 1000
 
 /** At `after` or later, by up to half of it: all nodes were told the same, and must not be back in the same moment. */
 const spread = (after: number, random: () => number): number => after * (1 + random() / 2)
@@ -21,8 +21,8 @@ const spread = (after: number, random: () => number): number => after * (1 + ran
  */
 export function planReconnect(end: SessionEnd, failures: number, random: () => number): Plan {
   const backoff = (): { wait: number } => ({ wait: jitteredWait(RECONNECT, failures, random) })
-  const short = !end.welcomed || end.lasted < SHORT_SESSION
-  if (end.code === DRAINED) return backoff() // as the node likes; one that has not asked to drain wants to work
+  const short = !end.welcomed || end.lasted < SHORT_SESSION_MS
+  if (end.code === DRAINED_CODE) return backoff() // as the node likes; one that has not asked to drain wants to work
   const rule = reconnectAfter(end.code)
   switch (rule) {
     case 'no':
@@ -31,7 +31,7 @@ export function planReconnect(end: SessionEnd, failures: number, random: () => n
       if (end.reconnectAfter === null) return backoff()
       return {
         wait: Math.max(
-          Math.min(spread(end.reconnectAfter, random), LONGEST_ANNOUNCED) * 1000,
+          Math.min(spread(end.reconnectAfter, random), MAX_ANNOUNCED_SECONDS) * 1000,
           short ? backoff().wait : 0,
         ),
       }

@@ -43,7 +43,7 @@ export type Results = ReturnType<typeof createResults>
 /** Results are put on the socket only while less than this waits there: 4,096 large ones would not fit in memory twice. */
 const HIGH_WATER_BYTES = 8 * 1024 * 1024
 /** A disk that takes longer is not waited for, ms: the network may deliver what it cannot keep. */
-const DISK_TIMEOUT = 10_000
+const DISK_TIMEOUT_MS = 10_000
 const never = new AbortController().signal
 const nothing = (): void => undefined
 
@@ -138,7 +138,7 @@ export function createResults(parts: ResultsParts) {
       try {
         const fitted = entry.result
         if (fitted.type === 'task.complete' && folder !== null)
-          await within(DISK_TIMEOUT, never, () => folder.put(fitted))
+          await within(DISK_TIMEOUT_MS, never, () => folder.put(fitted))
       } catch (error) {
         warn(error) // it can still be delivered from memory
       }

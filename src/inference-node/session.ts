@@ -59,8 +59,8 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 const MAX_FRAME_BYTES = 256 * 1024 * 1024
 const MAX_MISTAKES = 10
 const SILENT_HEARTBEATS = 3
-const CLOSE_TIMEOUT = 2000
-const LOST = 1006
+const CLOSE_TIMEOUT_MS = 2000
+const LOST_CODE = 1006
 
 /** One session with the coordinator, from dialling to its end. `onEnd` is called once, and nothing after it. */
 export function openSession(parts: SessionParts): Session {
@@ -158,7 +158,7 @@ export function openSession(parts: SessionParts): Session {
     const why =
       given !== '' ? given : ([reason.toString(), said].find((text) => text !== '') ?? 'the connection was lost')
     parts.onEnd({
-      code: given === '' ? code : LOST,
+      code: given === '' ? code : LOST_CODE,
       reason: why,
       welcomed,
       lasted: welcomed ? performance.now() - welcomedAt : 0,
@@ -182,7 +182,7 @@ export function openSession(parts: SessionParts): Session {
       if (socket.readyState !== WebSocket.OPEN) return giveUp(reason)
       frames.flush()
       socket.close(code, reason)
-      closing = setTimeout(() => giveUp(reason), CLOSE_TIMEOUT)
+      closing = setTimeout(() => giveUp(reason), CLOSE_TIMEOUT_MS)
     },
   }
 }

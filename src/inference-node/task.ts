@@ -56,10 +56,10 @@ export type Result = Extract<NodeMessage, { type: 'task.complete' | 'task.fail' 
 export const attemptKey = ({ task_id, attempt }: AttemptRef): string => `${task_id}/${attempt}`
 
 /** The longest reason or error that goes on the wire, in UTF-16 units. */
-const LONGEST_REASON = 4096
+const MAX_REASON_LENGTH = 4096
 
 /** A reason that fits the wire: valid Unicode of bounded length. */
-export const wireReason = (text: string): string => text.slice(0, LONGEST_REASON).toWellFormed()
+export const wireReason = (text: string): string => text.slice(0, MAX_REASON_LENGTH).toWellFormed()
 
 /** A failed attempt. */
 export const failure = ({ task_id, attempt }: AttemptRef, error: string, retryable = true): Result => ({

@@ -1,11 +1,11 @@
 /** The longest delay a timer of the runtime takes (24.8 days); a longer one would fire at once. */
-const LONGEST = 2 ** 31 - 1
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Calls `run` once after `ms`, however long that is. Returns what takes it back. */
 export function after(ms: number, run: () => void): () => void {
   let timer: NodeJS.Timeout
   const arm = (left: number): void => {
-    timer = left > LONGEST ? setTimeout(() => arm(left - LONGEST), LONGEST) : setTimeout(run, left)
+    timer = left > MAX_TIMER_MS ? setTimeout(() => arm(left - MAX_TIMER_MS), MAX_TIMER_MS) : setTimeout(run, left)
   }
   arm(Math.max(0, ms))
   return () => clearTimeout(timer)

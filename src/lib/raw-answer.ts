@@ -1,10 +1,10 @@
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { errors, type ErrorCode } from '../wire/codes.js'
-import { errorEnvelope, RETRY_AFTER } from '../wire/envelope.js'
+import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
 
 /** How long the answer may take to leave, ms. */
-const LINGER = 2000
+const LINGER_MS = 2000
 
 /** Answers on a bare connection like any other request is answered, and ends it. */
 export function answerRaw(socket: Duplex, code: ErrorCode, message: string): void {
@@ -13,7 +13,7 @@ export function answerRaw(socket: Duplex, code: ErrorCode, message: string): voi
   // The other side may keep its half open for ever, or not read at all: neither keeps the socket.
   socket.on('error', () => socket.destroy())
   socket.once('finish', () => socket.destroy())
-  setTimeout(() => socket.destroy(), LINGER).unref()
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
   socket.end(
     [
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
@@ -21,7 +21,7 @@ export function answerRaw(socket: Duplex, code: ErrorCode, message: string): voi
       'Content-Type: application/json',
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${crypto.randomUUID()}`,
-      ...(retry ? [`Retry-After: ${RETRY_AFTER}`] : []),
+      ...(retry ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
       '',
       body,
     ].join('\r\n'),

@@ -12,7 +12,7 @@ export interface RestClient {
 export class RestError extends Error {}
 
 /** How long a call waits for its answer, ms. */
-const TIMEOUT = 30_000
+const TIMEOUT_MS = 30_000
 
 const envelope = v.object({ success: v.boolean(), data: v.unknown(), error: v.nullable(v.string()) })
 
@@ -28,7 +28,7 @@ export function createRestClient(base: string): RestClient {
     let status: number
     let text: string
     try {
-      const response = await fetch(url + path, { ...init, signal: AbortSignal.timeout(TIMEOUT) })
+      const response = await fetch(url + path, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) })
       status = response.status
       text = await response.text()
     } catch (error) {
@@ -66,7 +66,7 @@ export function createRestClient(base: string): RestClient {
 /** Why fetch gave up: its own message says no more than that it did. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (error.name === 'TimeoutError') return `no answer within ${TIMEOUT / 1000} s`
+  if (error.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`
   const { cause } = error
   if (!(cause instanceof Error)) return error.message
   return cause.message !== '' ? cause.message : 'code' in cause ? String(cause.code) : error.message

@@ -68,9 +68,9 @@ export function addEvidence(
   f.mean_seconds += weight * (Math.max(seconds, 0.001) - f.mean_seconds)
 }
 
-/** A node that failed so often in a row through its own fault gets a rest. */
+/** Failures in a row, through its own fault, after which a node is in cooldown. */
 export const COOLDOWN_AFTER = 3
-/** How long the rest is: 30 s, doubling with every further failure, at most an hour (ms). */
+/** How long its cooldown is: 30 s, doubling with every further failure, at most an hour (ms). */
 export const cooldownMs = (failuresInRow: number): number =>
   Math.min(3_600_000, 30_000 * 2 ** Math.min(failuresInRow - COOLDOWN_AFTER, 20))
 

@@ -22,8 +22,8 @@ export interface OpenedDatabase {
 
 const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 /** How long a statement waits for a lock that another program holds, in ms. At start longer: nobody is waiting for us yet. */
-const LOCK_WAIT_AT_START = 3000
-const LOCK_WAIT = 100
+const LOCK_WAIT_AT_START_MS = 3000
+const LOCK_WAIT_MS = 100
 
 /**
  * Opens the database of a coordinator, alone: a second coordinator on the same file is refused, other programs may
@@ -34,7 +34,7 @@ export function openDatabase(file: string): OpenedDatabase {
   const owner = acquireLock(file)
   let db: Database | undefined
   try {
-    db = new Database(file, { timeout: LOCK_WAIT_AT_START })
+    db = new Database(file, { timeout: LOCK_WAIT_AT_START_MS })
     refuseNewer(db, file)
     db.pragma('auto_vacuum = INCREMENTAL') // takes effect in a new file only
     db.pragma('journal_mode = WAL')
@@ -47,7 +47,7 @@ export function openDatabase(file: string): OpenedDatabase {
     db.pragma('journal_size_limit = 67108864')
     const adopted = upgrade(db)
     const unvacuumed = vacuumOnce(db)
-    db.pragma(`busy_timeout = ${LOCK_WAIT}`)
+    db.pragma(`busy_timeout = ${LOCK_WAIT_MS}`)
     if (db.pragma('synchronous', { simple: true }) !== 2)
       throw new StoreError(`${file}: synchronous=FULL did not take effect`)
     const opened = db

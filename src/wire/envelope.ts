@@ -1,7 +1,7 @@
 import type { ErrorCode } from './codes.js'
 
 /** Seconds a caller is asked to wait before it tries again. */
-export const RETRY_AFTER = 5
+export const RETRY_AFTER_SECONDS = 5
 
 /** The envelope of every answer: the three keys are always there. */
 export const envelope = (data: unknown) => ({ success: true, data, error: null })

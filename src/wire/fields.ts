@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 
 /** The largest `max_infer_time`, in seconds (68 years): keeps every sum of times far below 2^53 milliseconds. */
-export const MAX_INFER_TIME = 2 ** 31 - 1
+export const MAX_INFER_TIME_SECONDS = 2 ** 31 - 1
 
 const wellFormed = (s: string): boolean => s.isWellFormed()
 
@@ -46,7 +46,7 @@ export const inferTime = v.pipe(
   v.number('must be an integer from 1 (seconds)'),
   v.integer('must be an integer from 1 (seconds)'),
   v.minValue(1, 'must be an integer from 1 (seconds)'),
-  v.maxValue(MAX_INFER_TIME, `must be at most ${MAX_INFER_TIME} seconds`),
+  v.maxValue(MAX_INFER_TIME_SECONDS, `must be at most ${MAX_INFER_TIME_SECONDS} seconds`),
 )
 
 /** A share or probability, 0 to 1. */
@@ -81,11 +81,11 @@ export const attempt = v.pipe(
 )
 
 /** How much of a node's reason is kept, in UTF-16 units. */
-const MAX_REASON = 4096
+const MAX_REASON_LENGTH = 4096
 /** Why a node rejected or failed a task, in its own words. A long one is cut, not refused: what it says still counts. */
 export const reason = v.pipe(
   text,
-  v.transform((s) => (s.length <= MAX_REASON ? s : s.slice(0, MAX_REASON).toWellFormed())),
+  v.transform((s) => (s.length <= MAX_REASON_LENGTH ? s : s.slice(0, MAX_REASON_LENGTH).toWellFormed())),
 )
 
 /** The four node statuses. */

@@ -1,7 +1,7 @@
-/** How long one turn of the event loop may spend behind the gate, ms: what it lets in is committed together, and fewer commits are cheaper. */
+/** Time for handshakes in one turn of the event loop: what it lets in is committed together, and fewer commits are cheaper. */
 const BUDGET_MS = 20
 
-/** Runs a step: now, or in a later turn of the event loop, after all that were let in before it. */
+/** Runs a step: now, or in a later turn of the event loop, after all that came before it. */
 export type HandshakeThrottle = (step: () => void) => void
 
 /**

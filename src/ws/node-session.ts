@@ -13,8 +13,8 @@ import { MAX_MISTAKES, NO_FRAME, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
 
 /** How long a node may take to say hello, ms. */
-export const HELLO_TIMEOUT = 10_000
-/** With more bytes than this behind a hello that is not verified yet, no more are read. */
+export const HELLO_TIMEOUT_MS = 10_000
+/** With more bytes than this pending behind a hello that is not verified yet, no more are read. */
 const MAX_PENDING_BYTES = 64 * 1024
 
 /** What all node sessions have in common. */
@@ -23,7 +23,7 @@ export interface NodeDoor {
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
-  /** Signatures are verified behind it. */
+  /** Verifies signatures a few at a time. */
   throttle: HandshakeThrottle
   /** Called once for each session, when its handshake is over: by a hello that was verified, or by the end of the socket. */
   onHandshakeEnd(): void
@@ -44,7 +44,7 @@ interface Handshake {
   hosts: readonly string[]
   nonce: string
   timeout: NodeJS.Timeout
-  /** What came behind a hello that waits to be verified, in order; null before the hello. */
+  /** Frames that came after a hello that waits to be verified, in order; null before the hello. */
   pending: Pending | null
 }
 interface Pending {
@@ -76,7 +76,7 @@ export class NodeSession implements SocketSession {
     this.#out = createOutgoing(socket, door.maxMessageBytes, undefined, raw)
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
-    this.#handshake = { hosts, nonce, timeout: setTimeout(lateHello, HELLO_TIMEOUT, this), pending: null }
+    this.#handshake = { hosts, nonce, timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this), pending: null }
     socket.on('message', (data: Buffer, isBinary) => this.#frame(data, isBinary))
     // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
     socket.on('error', () => {
@@ -145,16 +145,16 @@ export class NodeSession implements SocketSession {
     this.close('unauthorized', problem)
   }
 
-  /** A hello has come: what comes behind it waits until it is verified. */
+  /** A hello has come: what comes after it is pending until it is verified. */
   #greeted(handshake: Handshake, hello: Hello): void {
     clearTimeout(handshake.timeout)
-    const behind: Pending = { values: [], frames: [], bytes: 0 }
-    handshake.pending = behind
+    const pending: Pending = { values: [], frames: [], bytes: 0 }
+    handshake.pending = pending
     this.#door.throttle(() => {
       if (this.#state !== 'challenged') return // it is gone, or we are
       this.#verify(handshake, hello)
-      for (const value of behind.values) this.#take(value)
-      for (const { data, isBinary } of behind.frames) this.#frame(data, isBinary)
+      for (const value of pending.values) this.#take(value)
+      for (const { data, isBinary } of pending.frames) this.#frame(data, isBinary)
       this.#socket.resume()
     })
   }
@@ -177,8 +177,8 @@ export class NodeSession implements SocketSession {
 
   #take(value: unknown): void {
     if (this.#state === 'closing') return
-    const behind = this.#handshake?.pending ?? null
-    if (behind !== null) return void behind.values.push(value)
+    const pending = this.#handshake?.pending ?? null
+    if (pending !== null) return void pending.values.push(value)
     const { maxMessagesPerSecond, time } = this.#door
     if (!this.#rate.take(maxMessagesPerSecond, time.monotonic())) {
       this.#out.push({
@@ -203,11 +203,11 @@ export class NodeSession implements SocketSession {
 
   #frame(data: Buffer, isBinary: boolean): void {
     if (this.#state === 'closing') return
-    const behind = this.#handshake?.pending ?? null
-    if (behind !== null) {
-      behind.frames.push({ data, isBinary })
-      behind.bytes += data.length
-      if (behind.bytes > MAX_PENDING_BYTES) this.#socket.pause()
+    const pending = this.#handshake?.pending ?? null
+    if (pending !== null) {
+      pending.frames.push({ data, isBinary })
+      pending.bytes += data.length
+      if (pending.bytes > MAX_PENDING_BYTES) this.#socket.pause()
       return
     }
     if (isBinary) return this.close('binary', 'frames must be text')

@@ -22,7 +22,7 @@ const protocols = new Map([
 const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?')[0] ?? ''
 
 /** How often submitters are asked whether they are still there, ms. Who has not answered by the next time is closed. */
-const PING_INTERVAL = 30_000
+const PING_INTERVAL_MS = 30_000
 
 export interface SessionServerParts {
   send: Scheduler['send']
@@ -58,7 +58,7 @@ export function createSessionServer(parts: SessionServerParts) {
   /** One timer for all; the core knows of nodes by their heartbeats. */
   const pings = setInterval(() => {
     for (const session of sessions.values()) session.check()
-  }, parts.pingInterval ?? PING_INTERVAL)
+  }, parts.pingInterval ?? PING_INTERVAL_MS)
   pings.unref()
   const server = new WebSocketServer({
     noServer: true,

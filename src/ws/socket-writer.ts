@@ -4,13 +4,13 @@ import { closeCodes, type CloseReason } from '../wire/codes.js'
 import { MAX_FRAME_MESSAGES, type ServerMessage } from '../wire/node.js'
 
 /** With more unsent bytes than this a reader has to read on, or its socket is dropped. */
-const MAX_UNSENT = 32 * 1024 * 1024
+const MAX_UNSENT_BYTES = 32 * 1024 * 1024
 /** In every so many ms what is unsent has to become less. */
-const READ_WITHIN = 5000
+const READ_WITHIN_MS = 5000
 /** How long the other side may take to answer a close, ms. */
-const CLOSE_TIMEOUT = 2000
+const CLOSE_TIMEOUT_MS = 2000
 /** The same for one that has fallen behind: the close comes after all that waits for it. */
-const SLOW_CLOSE_TIMEOUT = 10_000
+const SLOW_CLOSE_TIMEOUT_MS = 10_000
 
 /** Sends messages over a socket; those of one commit as one frame where the reader takes arrays. */
 export interface Outgoing<M> {
@@ -31,7 +31,7 @@ export interface ReaderLimits {
   tooSlow?: () => void
 }
 
-const NODE_LIMITS: ReaderLimits = { soft: MAX_UNSENT, hard: Infinity }
+const NODE_LIMITS: ReaderLimits = { soft: MAX_UNSENT_BYTES, hard: Infinity }
 
 /**
  * @param maxFrameBytes no array frame is larger: the reader may refuse one that is
@@ -91,7 +91,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
         .toString()
         .replace(/\uFFFD+$/, ''),
     )
-    setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT : CLOSE_TIMEOUT).unref()
+    setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS).unref()
   }
 
   #send(message: M): void {
@@ -115,7 +115,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
       if (this.#socket.bufferedAmount <= this.#limits.soft) return
       if (this.#socket.bufferedAmount >= before) this.#tooSlow()
       else this.#watch()
-    }, READ_WITHIN)
+    }, READ_WITHIN_MS)
     this.#watching.unref()
   }
 }

@@ -2,7 +2,7 @@ import { toSeconds } from '../../lib/clock.js'
 import type { Node } from '../nodes/node.js'
 import type { Context } from '../context.js'
 
-/** So many nodes that come back within a step mean that others are on their way, or wait to be heard. */
+/** So many nodes that come back within a step mean that others are on their way, or wait for their handshake. */
 const MANY_RETURNS = 10
 /** The grace after a start goes on for at most so many times `restart_grace`. */
 const MAX_GRACES = 4

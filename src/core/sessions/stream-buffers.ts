@@ -2,7 +2,7 @@ import type { UndoLog } from '../../lib/undo-log.js'
 
 /** What a piece takes beside its text, in bytes: a short one costs memory too. */
 const PIECE_BYTES = 64
-/** What a text takes beside its pieces, in bytes. */
+/** What a buffer takes beside its pieces. */
 const BUFFER_BYTES = 512
 
 /** The text of one attempt as far as it is known, from its beginning. Values: a piece makes a new one. */

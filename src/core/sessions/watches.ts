@@ -9,8 +9,8 @@ import { createStreamBuffers, textFrom } from './stream-buffers.js'
 export const MAX_WATCHES = 10_000
 /** The most watches of all sessions together. */
 const MAX_ALL_WATCHES = 1_000_000
-/** What the texts of all streamed attempts may take together, in bytes. */
-const MAX_TEXT_BYTES = 64 * 1024 * 1024
+/** What the stream buffers of all attempts may take together. */
+const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 
 /** What one session wants of one task, and how much of its text it has. */
 interface Watch {
@@ -32,7 +32,7 @@ export type Watches = ReturnType<typeof createWatches>
 
 /**
  * Who watches which task, in memory only: who comes back watches again. While nothing is watched it costs nothing. What a turn
- * changes here is taken back with the turn, and what it tells is an effect like every other: durable first.
+ * changes here is undone with the turn, and what it publishes is an effect like every other: durable first.
  */
 export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
   /** The watches of each task, by session. */
@@ -40,7 +40,7 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
   /** The tasks of each session. */
   const tasksOf = new Map<number, Set<string>>()
   const sums = { watches: 0 }
-  const buffers = createStreamBuffers(maxOutput, MAX_TEXT_BYTES, undo)
+  const buffers = createStreamBuffers(maxOutput, MAX_BUFFER_BYTES, undo)
   /** What this turn did to watched tasks; only the last of each counts. */
   const changes = new Map<string, { status: TaskStatus; attempt: number | null }>()
 

@@ -7,7 +7,7 @@ import type { Context } from '../context.js'
 const MAX_EMPTY_LANES = 10_000
 
 /** What is kept in memory of tasks that have just begun to wait, so that most are assigned without being read again. */
-const MAX_RECENT = 4096
+const MAX_RECENT_TASKS = 4096
 /** The texts of them, in UTF-16 units. */
 const MAX_RECENT_LENGTH = 8 * 1024 * 1024
 /** And no longer than this, ms. */
@@ -49,7 +49,7 @@ export function createPending(ctx: Context) {
         if (ctx.now - oldest.queued_ms < KEPT_FOR_MS) break
         drop(taskId)
       }
-      if (recent.size >= MAX_RECENT || recentLength + length > MAX_RECENT_LENGTH) return
+      if (recent.size >= MAX_RECENT_TASKS || recentLength + length > MAX_RECENT_LENGTH) return
       recent.set(task.task_id, { task, length })
       recentLength += length
     },

@@ -4,19 +4,22 @@ import { hasEnded } from '../../rules/lifecycle.js'
 import type { Context } from '../context.js'
 import { TIME_SLICE_MS, createVacuum, LATE_MS, PAUSE_MS } from './vacuum.js'
 
-/** So many rows are walk.deleted between two looks at the clock. */
+/** Rows that are deleted between two looks at the clock. */
 const ROWS_A_STEP = 4
-/** How long it pauses after a bite, in bites: while nobody else wants the time; while others do; while more is stored than walk.deleted. */
+/**
+ * The pause after a time slice, in slices. idle: nobody else wants the time. busy: others do. behind: others do, and more is
+ * stored than deleted.
+ */
 const PAUSES = { idle: 1, busy: 19, behind: 3 } as const
-/** The longest rest after everything that is old enough was walk.deleted, ms. */
+/** The longest pause after everything that is old enough was deleted. */
 const MAX_PAUSE_MS = 60_000
-/** The longest time until it begins at the oldest row again, ms, which an earlier walk may have passed over. */
+/** The longest time until a walk begins at the oldest row again, which an earlier one may have passed over. */
 const WALK_EVERY_MS = 3_600_000
 
 /**
- * Deletes tasks that ended longer ago than `options.retention`, with their attempts and reopenings, in small bites, and
- * gives their room back. It walks from the oldest row on and rests where the rows become too young; nothing is ever
- * scanned or sorted. A task that waits or runs is passed over.
+ * Deletes tasks that ended longer ago than `options.retention`, with their attempts and reopenings, in short time slices,
+ * and has their room given back. It walks from the oldest row on and pauses where the rows become too young; nothing is
+ * ever scanned or sorted. A task that waits or runs is passed over.
  *
  * Beside a load it takes a twentieth of the time; as much as a quarter while it deletes fewer than two for each task that
  * is stored, so that it catches up with any load that lasts.

@@ -13,7 +13,7 @@ import type { Submitted } from '../operations.js'
 import type { Pending } from './pending.js'
 
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
-const ASSIGN_OVERHEAD = 2048
+const ASSIGN_OVERHEAD_BYTES = 2048
 
 export type Submissions = ReturnType<typeof createSubmissions>
 
@@ -51,10 +51,10 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
         `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
       )
     }
-    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD)) {
+    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES)) {
       return refuse(
         'too_large',
-        `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD} bytes as JSON`,
+        `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES} bytes as JSON`,
       )
     }
     const at = toSeconds(ctx.wall)

@@ -1,23 +1,23 @@
 import type { Context } from '../context.js'
 
-/** One bite ends after this, ms, and gets on by one step at least: no turn waits longer for what can wait. */
+/** A time slice ends after this, and takes one step at least: no turn waits longer for what can wait. */
 export const TIME_SLICE_MS = 2
-/** The shortest pause between two bites, ms: others have their turns in between. */
+/** The shortest pause between two time slices: others have their turns in between. */
 export const PAUSE_MS = 4
-/** It was called later than it asked for by more than this, ms: the time between was somebody's. */
+/** Ticked later than it asked for by more than this: somebody else wanted the time. */
 export const LATE_MS = 5
-/** So many pages are given back between two looks at the clock: each is a page from the end of the file that has to be moved. */
+/** Pages that are given back between two looks at the clock: for each a page from the end of the file is moved. */
 const PAGES_A_STEP = 8
-/** One bite gives back so many at most: what it writes is on the way of the commit. */
+/** A time slice gives back so many at most: what it writes makes the commit longer. */
 const MAX_PAGES = 256
-/** How long it pauses after a bite, in bites: while nobody else wants the time, and while others do. */
+/** The pause after a time slice, in slices: while nobody else wants the time, and while others do. */
 const PAUSES = { idle: 1, busy: 49 } as const
-/** How long it leaves the room for new rows while others want the time, ms. */
+/** How long the room is left to new rows while others want the time. */
 const LEAVE_MS = 1000
-/** So many free pages of 4 KiB are left for new rows while others want the time: 100 MB, of which a full load takes some each second. */
+/** Free pages (4 KiB) that are left to new rows while others want the time: 100 MB, of which a full load takes some each second. */
 const SPARE_PAGES = 25_600
 
-/** Gives the room of deleted rows back to the file system, in small bites. */
+/** Gives the room of deleted rows back to the file system (incremental vacuum), in short time slices. */
 export function createVacuum(ctx: Pick<Context, 'store' | 'time' | 'now' | 'log' | 'undo' | 'savepoint'>) {
   const { store } = ctx
   /** `open`: there may be room to give back, also what was left over at the last stop. `next`: service clock, ms. */

@@ -18,9 +18,9 @@ export interface CommandOptions {
   killAfter?: number | undefined
 }
 
-const STDERR_TAIL = 2000
+const STDERR_TAIL_LENGTH = 2000
 /** How long the output of a program that was killed may take to close, ms. */
-const CLOSE_TIMEOUT = 1000
+const CLOSE_TIMEOUT_MS = 1000
 
 /** Programs that run: groups of their own, so a terminal that goes away does not end them. */
 const live = new Set<ChildProcess>()
@@ -48,7 +48,7 @@ export function command({ command: program, args = [], env, killAfter = 2 }: Com
     void ended.then(() => live.delete(child))
     const kill = killer(child, killAfter)
     let stderr = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-STDERR_TAIL)))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-STDERR_TAIL_LENGTH)))
     child.stdin.on('error', () => undefined) // a program need not read its input; how it ends tells
     child.stdin.end(promptOf(task))
     child.once('exit', kill.leftovers)
@@ -143,7 +143,7 @@ function killer(child: ChildProcess, seconds: number) {
     cancel ??= after(seconds * 1000, () => {
       send('SIGKILL')
       // What has left the group may still hold these open; nobody waits for it.
-      cancel = after(CLOSE_TIMEOUT, () => {
+      cancel = after(CLOSE_TIMEOUT_MS, () => {
         child.stdout?.destroy()
         child.stderr?.destroy()
       })

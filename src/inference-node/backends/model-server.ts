@@ -19,7 +19,7 @@ export interface Answer {
 
 export type ModelServer = ReturnType<typeof createModelServer>
 
-const CONNECT_TIMEOUT = 10_000
+const CONNECT_TIMEOUT_MS = 10_000
 /** The largest answer that is read whole. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024
 const MAX_ERROR_BYTES = 64 * 1024
@@ -45,7 +45,12 @@ const errorBody = v.object({ error: v.union([v.string(), v.object({ message: v.s
 export function createModelServer({ shown, headers, stallTimeout }: ModelServerParts) {
   // No limit on the time to the first byte or between two: that is `stallTimeout`'s. No kept connection: a call takes
   // seconds, and one that goes to a connection the server just closed would look as if the server were down.
-  const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 0, connect: { timeout: CONNECT_TIMEOUT } })
+  const agent = new Agent({
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    pipelining: 0,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+  })
 
   const open = async (
     method: Dispatcher.HttpMethod,

@@ -7,7 +7,7 @@ import { explainOpen, StoreError } from '../open.js'
 import { Database } from '../sqlite.js'
 
 /** The pages of a step where nothing else waits for the process: 40 MB. */
-const LARGE_STEP = 10_000
+const LARGE_STEP_PAGES = 10_000
 
 /**
  * Makes a backup of a database from outside of the service, which may run. The copy is of one moment, for which it keeps
@@ -33,7 +33,7 @@ export async function backUp(
     const bytes = await copyDatabase({
       db,
       to: partial,
-      pages: LARGE_STEP,
+      pages: LARGE_STEP_PAGES,
       heed() {
         const wal = statSync(`${database}-wal`, { throwIfNoEntry: false })?.size ?? 0
         if (wal * 2 > maxWalBytes)

@@ -16,7 +16,7 @@ export interface Finding {
 }
 
 /** How many offenders are named. */
-const NAMED = 5
+const MAX_NAMED = 5
 
 const t = alias(inferenceTasks, 't')
 const a = alias(attempts, 'a')
@@ -98,7 +98,7 @@ function integrity(db: Database): Finding {
   const rule = 'the file is intact'
   try {
     const found = db
-      .prepare<[], { integrity_check: string }>(`PRAGMA integrity_check(${NAMED})`)
+      .prepare<[], { integrity_check: string }>(`PRAGMA integrity_check(${MAX_NAMED})`)
       .all()
       .map((row) => row.integrity_check.replaceAll('\n', ' '))
     const ok = found.length === 1 && found[0] === 'ok'
@@ -112,7 +112,7 @@ function integrity(db: Database): Finding {
 function follow(db: Database, rule: string, query: SQL): Finding {
   try {
     const offenders = db
-      .prepare<[], { says: string }>(render(sql`${query} LIMIT ${NAMED}`))
+      .prepare<[], { says: string }>(render(sql`${query} LIMIT ${MAX_NAMED}`))
       .all()
       .map((row) => row.says)
     return { rule, ok: offenders.length === 0, offenders }

@@ -10,11 +10,11 @@ import { StoreError } from '../open.js'
 import type { Database } from '../sqlite.js'
 
 /** After a failure the next try is not later than this, ms. */
-const RETRY = 600_000
+const RETRY_MS = 600_000
 /** The longest a timer of Node waits, ms. */
-const LONGEST_TIMER = 2 ** 31 - 1
+const MAX_TIMER_MS = 2 ** 31 - 1
 /** What must stay free on the disk beside the backup, bytes: it may be the database's own. */
-const SPARE = 64 * 1024 * 1024
+const SPARE_BYTES = 64 * 1024 * 1024
 
 export interface Backups {
   /** Begins: the first one when the newest is older than the interval. */
@@ -56,9 +56,9 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
   const refuseFullDisk = async (): Promise<void> => {
     const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
     const { bavail, bsize } = await statfs(dir)
-    if (bavail * bsize < bytes + SPARE)
+    if (bavail * bsize < bytes + SPARE_BYTES)
       throw new StoreError(
-        `${dir}: a backup needs ${bytes + SPARE} bytes and ${bavail * bsize} are free; make room, or lower backup_keep`,
+        `${dir}: a backup needs ${bytes + SPARE_BYTES} bytes and ${bavail * bsize} are free; make room, or lower backup_keep`,
       )
   }
 
@@ -100,7 +100,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
         { event: 'backup.failed', dir, error: error instanceof Error ? error.message : String(error) },
         'no backup was made',
       )
-      schedule(Math.min(interval, RETRY))
+      schedule(Math.min(interval, RETRY_MS))
     }
   }
 
@@ -108,10 +108,10 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
     if (stopping.signal.aborted) return
     timer = setTimeout(
       () => {
-        if (ms > LONGEST_TIMER) schedule(ms - LONGEST_TIMER)
+        if (ms > MAX_TIMER_MS) schedule(ms - MAX_TIMER_MS)
         else running = makeAndTell()
       },
-      Math.min(ms, LONGEST_TIMER),
+      Math.min(ms, MAX_TIMER_MS),
     )
   }
 
