@@ -1,0 +1,65 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { describeServiceConfig, loadServiceConfig } from '../../src/config.js'
+import { describeNodeConfig, loadNodeConfig } from '../../src/inference-node/config.js'
+import { startService } from '../support/helpers.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const read = (name: string): string => readFileSync(join(root, name), 'utf8')
+/** The blocks of a page, with their language. */
+const blocks = (page: string) =>
+  [...page.matchAll(/```(\w*)\n([\s\S]*?)```/g)].map(([, language = '', text = '']) => ({ language, text }))
+
+describe.runIf(spawnSync('curl', ['--version']).status === 0).each(readmes)('%s', (name) => {
+  test('a newcomer who follows it has a service, a node, and the answer that it shows', async () => {
+    const page = read(name)
+    const command = (word: string): string[] =>
+      (new RegExp(`^npx stacks-signer (${word} .*)$`, 'm').exec(page)?.[1] ?? '').split(' ')
+    const [run, flag, config] = command('run-inference-service')
+    expect([run, flag]).toEqual(['run-inference-service', '--config'])
+    // In a folder of its own, which the paths in the example configuration are relative to.
+    const service = await serviceChild(join(root, config ?? ''))
+    const node = command('run-inference-node')
+      .join(' ')
+      .replace('http://127.0.0.1:8080', service.url)
+      .replace(/--base-url \S+/, '--backend echo')
+    expect(node).toContain('--backend echo')
+    cli(node.split(' '))
+    await until(async () => (await service.get('/api/v1/stats')).body?.data.online_nodes === 1, 'the node online')
+
+    const examples = blocks(page).filter((b) => b.language === 'bash' && b.text.startsWith('curl'))
+    const curl = async (text: string): Promise<unknown> => {
+      const { stdout } = await promisify(execFile)('bash', [
+        '-e',
+        '-c',
+        text.replaceAll('http://127.0.0.1:8080', service.url),
+      ])
+      return JSON.parse(stdout)
+    }
+    const [submit, status] = examples.map((e) => e.text)
+    expect(examples).toHaveLength(2)
+    expect(await curl(submit ?? '')).toMatchObject({ success: true, data: { task_id: 'task-001' }, error: null })
+    await until(async () => (await service.status('task-001')).status === 'completed', 'the task completed')
+    const shown = blocks(page).find((b) => b.language === 'json')
+    expect(await curl(status ?? '')).toMatchObject(JSON.parse(shown?.text ?? '') as object)
+  })
+})
+
+test('both READMEs have the same sections, tables and commands', () => {
+  const [english, chinese] = readmes.map((name) => {
+    const page = read(name)
+    return {
+      headings: [...page.matchAll(/^#+ /gm)].map(String),
+      rows: [...page.matchAll(/^\|/gm)].length,
+      steps: [...page.matchAll(/^\d\. /gm)].map(String),
+      links: [...page.matchAll(/\]\((docs[^)]*)\)/g)].map((m) => m[1]),
+      blocks: blocks(page),
+    }
+  })
+  expect(chinese).toEqual(english)
+  expect(english?.blocks.length).toBeGreaterThan(5)
+})

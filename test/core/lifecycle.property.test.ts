@@ -1,0 +1,412 @@
+import fc from 'fast-check'
+import { join } from 'node:path'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { expect, test } from 'vitest'
+import { coreOptions, inferenceDefaults } from '../../src/config.js'
+import { createCore, type Core } from '../../src/core/engine/transaction.js'
+import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
+import { openDatabase, type OpenedDatabase } from '../../src/store/open.js'
+import { createStore } from '../../src/store/store.js'
+import { canMove, type TaskStatus } from '../../src/rules/lifecycle.js'
+import { createModelTable } from '../../src/rules/models.js'
+import { nodeMessages } from '../../src/wire/node.js'
+import { registerBody, submitBody } from '../../src/wire/rest.js'
+import * as v from 'valibot'
+
+/**
+ * Random sequences of everything that can happen to tasks, against the real core on a real file, with a clock that the
+ * test moves. After every step the file must be right.
+ */
+
+const SESSION_NODES = ['alice', 'bob', 'carol']
+const POLLING_NODES = ['pat', 'quinn']
+const MODELS = ['llama-3-8b', 'llama', 'mixtral-8x7b', 'nobody-knows']
+
+type Step =
+  | { do: 'submit'; model: number; fee: number; id: number }
+  | { do: 'connect'; node: number; remembers: number }
+  | { do: 'leave'; node: number; returned: boolean }
+  | {
+      do: 'say'
+      what: 'accept' | 'reject' | 'output' | 'complete' | 'fail' | 'failForGood'
+      node: number
+      which: number
+      lie: number
+    }
+  | { do: 'beat'; node: number; status: number }
+  | { do: 'drain'; node: number }
+  | { do: 'poll'; node: number; running: boolean }
+  | { do: 'rest'; what: 'complete' | 'fail'; node: number; which: number }
+  | { do: 'wait'; ms: number }
+  | { do: 'restart'; crash: boolean }
+
+const small = fc.nat(9)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('submit' as const), model: small, fee: fc.nat(3), id: fc.nat(30) }),
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), node: small, remembers: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), node: small, returned: fc.boolean() }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('say' as const),
+      what: fc.constantFrom(
+        'accept' as const,
+        'accept' as const,
+        'reject' as const,
+        'output' as const,
+        'complete' as const,
+        'complete' as const,
+        'fail' as const,
+        'failForGood' as const,
+      ),
+      node: small,
+      which: small,
+      lie: fc.nat(12),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('beat' as const), node: small, status: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('drain' as const), node: small }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('poll' as const), node: small, running: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('rest' as const),
+      what: fc.constantFrom('complete' as const, 'complete' as const, 'fail' as const),
+      node: small,
+      which: small,
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(10, 1000, 6000, 20_000, 70_000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean() }) },
+)
+
+function createWorld(dir: string) {
+  const file = join(dir, 'inference.db')
+  const options = coreOptions(
+    inferenceDefaults({ database_path: file, max_attempts: 3, starvation_after: 100, max_queue_time: 400 }),
+  )
+  let t = 1_700_000_000_000
+  const time = { wall: () => t, monotonic: () => t }
+  let opened: OpenedDatabase
+  let core: Core
+  let sessions = 0
+  /** Live sessions by node, and what each node has been given and remembers. */
+  const live = new Map<string, number>()
+  const given = new Map<string, { task_id: string; attempt: number }[]>()
+  const acknowledged = new Set<string>()
+  const outputs = new Map<string, string>()
+  /** Nodes that were given something since the last check: those may not hold more than their slots. */
+  const filled = new Set<string>()
+
+  const open = (): void => {
+    opened = openDatabase(file)
+    opened.db.exec(`CREATE TEMP TABLE moves (task_id TEXT, was TEXT, became TEXT);
+      CREATE TEMP TRIGGER watch AFTER UPDATE OF status ON main.inference_tasks BEGIN INSERT INTO moves VALUES (old.task_id, old.status, new.status); END`)
+    core = createCore({ store: createStore(opened.db), models: createModelTable(), options, time, random: () => 0.5 })
+  }
+  const heed = (effects: readonly Effect[]): void => {
+    for (const e of effects) {
+      const node = [...live].find(([, s]) => s === e.session)?.[0]
+      if (node === undefined) continue
+      if ('close' in e) live.delete(node)
+      else if (e.message.type === 'task.assign') {
+        filled.add(node)
+        given.set(node, [...(given.get(node) ?? []), { task_id: e.message.task_id, attempt: e.message.attempt }])
+      }
+    }
+  }
+  const turn = (...operations: Operation[]): TurnResult => {
+    const result = core.turn(operations)
+    for (const o of result.outcomes) expect(o).not.toMatchObject({ ok: false, code: 'internal' })
+    for (const o of result.outcomes) expect(o).not.toMatchObject({ ok: false, code: 'unavailable' })
+    heed(result.effects)
+    return result
+  }
+  const pick = <T>(list: readonly T[], n: number): T => list[n % list.length] as T
+
+  const take = (s: Step): void => {
+    switch (s.do) {
+      case 'submit': {
+        const task_id = `task-${s.id}`
+        const body = v.parse(submitBody, {
+          task_id,
+          user_address: 'ST1',
+          user_input: `question ${s.id}`,
+          infer_fee: s.id % 4,
+          max_infer_time: 30 + (s.id % 3) * 30,
+          model_name: pick(MODELS, s.id),
+        })
+        const { outcomes } = turn({ op: 'submit', tasks: [body] })
+        expect(outcomes[0]).toMatchObject({ ok: true, value: [{ ok: true, value: { task_id } }] })
+        acknowledged.add(task_id)
+        return
+      }
+      case 'connect': {
+        const node = pick(SESSION_NODES, s.node)
+        const session = ++sessions
+        live.set(node, session)
+        const remembered = (given.get(node) ?? []).slice(-s.remembers)
+        const hello = v.parse(nodeMessages['session.hello'], {
+          type: 'session.hello',
+          node_id: node,
+          public_key: `key of ${node}`,
+          signature: 'x',
+          supported_models: [pick(MODELS, s.node), 'llama'],
+          max_concurrent_tasks: 1 + (s.node % 3),
+          running: s.remembers === 0 ? [] : remembered,
+        })
+        const { effects } = turn({
+          op: 'nodeHello',
+          session,
+          hello,
+          key: `02${Buffer.from(node).toString('hex').padEnd(64, '0')}`,
+        })
+        // It holds what it named and was kept, and what it was given now; the rest was taken back.
+        const said = effects.flatMap((e) => ('message' in e && e.session === session ? [e.message] : []))
+        const kept = said.flatMap((m) =>
+          m.type === 'session.welcome'
+            ? m.resumed
+            : m.type === 'task.assign'
+              ? [{ task_id: m.task_id, attempt: m.attempt }]
+              : [],
+        )
+        const open = opened.db
+          .prepare('SELECT task_id, attempt FROM attempts WHERE node_id = ? AND ended_ms IS NULL')
+          .all(node)
+        expect(new Set(open.map((o) => JSON.stringify(o)))).toEqual(new Set(kept.map((k) => JSON.stringify(k))))
+        return
+      }
+      case 'leave': {
+        const node = pick(SESSION_NODES, s.node)
+        const session = live.get(node)
+        live.delete(node)
+        if (session !== undefined) turn({ op: 'nodeDisconnected', session, returned: s.returned })
+        return
+      }
+      case 'say': {
+        const node = pick(SESSION_NODES, s.node)
+        const session = live.get(node)
+        if (session === undefined) return
+        // Now and then it names what another node was given, or an attempt that never was.
+        const mine = s.lie === 0 ? [...given.values()].flat() : (given.get(node) ?? [])
+        const about = mine.length === 0 ? { task_id: `task-${s.which}`, attempt: 1 } : pick(mine.slice(-4), s.which)
+        const named = s.lie === 1 ? { ...about, attempt: about.attempt + 1 } : about
+        switch (s.what) {
+          case 'accept':
+            return void turn({ op: 'nodeMessage', session, message: { type: 'task.accept', ...named } })
+          case 'output':
+            return void turn({
+              op: 'nodeMessage',
+              session,
+              message: { type: 'task.output', ...named, seq: 0, delta: 'x' },
+            })
+          case 'reject':
+            return void turn({ op: 'nodeMessage', session, message: { type: 'task.reject', ...named, reason: 'busy' } })
+          case 'complete':
+            return void turn({
+              op: 'nodeMessage',
+              session,
+              message: { type: 'task.complete', ...named, output: `by ${node} in ${named.attempt}`, confidence: 1 },
+            })
+          case 'fail':
+          case 'failForGood':
+            return void turn({
+              op: 'nodeMessage',
+              session,
+              message: { type: 'task.fail', ...named, error: 'no', retryable: s.what === 'fail' },
+            })
+        }
+        return
+      }
+      case 'beat': {
+        const session = live.get(pick(SESSION_NODES, s.node))
+        const status = (['online', 'online', 'busy', 'maintenance'] as const)[s.status]
+        if (session !== undefined)
+          turn({
+            op: 'nodeMessage',
+            session,
+            message: { type: 'node.heartbeat', ...(status === undefined ? {} : { status }) },
+          })
+        return
+      }
+      case 'drain': {
+        const session = live.get(pick(SESSION_NODES, s.node))
+        if (session !== undefined) turn({ op: 'nodeMessage', session, message: { type: 'session.drain' } })
+        return
+      }
+      case 'poll': {
+        const node = pick(POLLING_NODES, s.node)
+        turn({
+          op: 'register',
+          node: v.parse(registerBody, {
+            node_id: node,
+            endpoint: '',
+            public_key: 'placeholder',
+            supported_models: ['llama', 'mistral'],
+            max_concurrent_tasks: 1 + (s.node % 2),
+          }),
+        })
+        const { outcomes } = turn({
+          op: 'poll',
+          node_id: node,
+          running: s.running ? (given.get(node) ?? []).map((g) => g.task_id) : null,
+        })
+        const o = outcomes[0]
+        if (o?.ok === true && o.value !== null && 'task' in o.value && 'attempt' in o.value)
+          given.set(node, [...(given.get(node) ?? []), { task_id: o.value.task.task_id, attempt: o.value.attempt }])
+        filled.add(node)
+        return
+      }
+      case 'rest': {
+        const node = pick(POLLING_NODES, s.node)
+        const about = pick([...(given.get(node) ?? []).slice(-4), { task_id: `task-${s.which}` }], s.which)
+        if (s.what === 'complete')
+          turn({ op: 'complete', task_id: about.task_id, node_id: node, output: `by ${node}`, confidence: 0.5 })
+        else turn({ op: 'fail', task_id: about.task_id, node_id: node, error: 'no', retryable: true })
+        return
+      }
+      case 'wait':
+        for (let left = s.ms; left > 0; left -= 1000) {
+          t += Math.min(left, 1000)
+          // Sessions beat, so that only what the steps say ends them.
+          turn(...[...live.values()].map((session): Operation => ({ op: 'nodeSeen', session })), { op: 'tick' })
+        }
+        return
+      case 'restart':
+        live.clear()
+        if (!s.crash) core.close()
+        opened.close()
+        t += 3_600_000 // an hour of down time moves no deadline
+        open()
+    }
+  }
+
+  const check = (): void => {
+    const { db } = opened
+    const rows = db
+      .prepare<
+        [],
+        {
+          task_id: string
+          status: TaskStatus
+          output: string | null
+          attempt: number
+          model_key: string
+          model_type: string
+        }
+      >('SELECT * FROM inference_tasks')
+      .all()
+    const attempts = db
+      .prepare<
+        [],
+        {
+          task_id: string
+          attempt: number
+          node_id: string
+          ended_ms: number | null
+          end: string | null
+          accepted_ms: number | null
+        }
+      >('SELECT * FROM attempts')
+      .all()
+    for (const m of db
+      .prepare<[], { task_id: string; was: TaskStatus; became: TaskStatus }>('SELECT * FROM moves')
+      .all()) {
+      expect(canMove(m.was, m.became), `${m.task_id}: ${m.was} -> ${m.became}`).toBe(true)
+    }
+    db.exec('DELETE FROM moves')
+    // Nothing acknowledged is missing, and nothing else is there.
+    expect(new Set(rows.map((r) => r.task_id))).toEqual(acknowledged)
+    // Counters equal a recount.
+    const recount: Record<string, number> = {
+      pending: 0,
+      in_progress: 0,
+      completed: 0,
+      submitted: 0,
+      failed: 0,
+      timeout: 0,
+    }
+    for (const r of rows) recount[r.status] = (recount[r.status] ?? 0) + 1
+    const stored = Object.fromEntries(
+      db
+        .prepare<[], { status: string; tasks: number }>('SELECT status, tasks FROM task_counts')
+        .all()
+        .map((c) => [c.status, c.tasks]),
+    )
+    expect({ pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0, ...stored }).toEqual(
+      recount,
+    )
+    const stats = core.turn([{ op: 'stats' }]).outcomes[0]
+    expect(stats).toMatchObject({ ok: true, value: { tasks: recount } })
+    for (const r of rows) {
+      const own = attempts.filter((a) => a.task_id === r.task_id)
+      expect(own.filter((a) => a.ended_ms === null).length, `open attempts of ${r.task_id}, ${r.status}`).toBe(
+        r.status === 'in_progress' ? 1 : 0,
+      )
+      expect(own.filter((a) => a.end === 'completed').length, `results of ${r.task_id}`).toBe(
+        r.status === 'completed' ? 1 : 0,
+      )
+      expect(own.map((a) => a.attempt).sort((a, b) => a - b)).toEqual(
+        Array.from({ length: r.attempt }, (_, i) => i + 1),
+      )
+      expect(own.filter((a) => a.accepted_ms !== null).length).toBeLessThanOrEqual(3)
+      // A result never changes.
+      if (outputs.has(r.task_id)) expect(r.output).toBe(outputs.get(r.task_id))
+      if (r.output !== null) outputs.set(r.task_id, r.output)
+      expect(r.output !== null).toBe(r.status === 'completed')
+    }
+    // Slots are never exceeded, and none is idle that could serve a task nobody has tried.
+    const nodes = core.turn([{ op: 'nodes' }]).outcomes[0]
+    if (nodes?.ok !== true || !Array.isArray(nodes.value)) throw new Error('no nodes')
+    for (const n of nodes.value) {
+      if (!('row' in n)) continue
+      const held = attempts.filter((a) => a.node_id === n.row.node_id && a.ended_ms === null).length
+      expect(n.in_progress_tasks).toBe(held)
+      // A hello may lower the slots under what is held; then nothing is added.
+      if (filled.has(n.row.node_id))
+        expect(held, `slots of ${n.row.node_id}`).toBeLessThanOrEqual(n.row.max_concurrent_tasks)
+      if (n.status === 'online' && n.row.transport === 'websocket') {
+        const lanes = createModelTable().lanesOfNode(n.models)
+        const idle = rows.filter(
+          (r) =>
+            r.status === 'pending' &&
+            r.attempt === 0 &&
+            (lanes.includes(`name:${r.model_key}`) || lanes.includes(`family:${r.model_type}`)),
+        )
+        expect(
+          idle.map((r) => r.task_id),
+          `waiting although ${n.row.node_id} has a free slot`,
+        ).toEqual([])
+      }
+    }
+    filled.clear()
+  }
+  open()
+  return { take, check, close: () => opened.close() }
+}
+
+test('whatever happens, every task is in one right state, has at most one result, and is never lost', () => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 5, maxLength: 80, size: 'max' }), (steps) => {
+      const dir = mkdtempSync(join(tmpdir(), 'inference-'))
+      const world = createWorld(dir)
+      try {
+        for (const s of steps) {
+          world.take(s)
+          world.check()
+        }
+      } finally {
+        world.close()
+        rmSync(dir, { recursive: true, force: true })
+      }
+    }),
+    { numRuns: Number(process.env['PROPERTY_RUNS'] ?? 60) },
+  )
+}, 120_000)

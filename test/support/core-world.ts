@@ -1,0 +1,108 @@
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import * as v from 'valibot'
+import { coreOptions, inferenceDefaults, type ServiceConfig } from '../../src/config.js'
+import { createCore } from '../../src/core/engine/transaction.js'
+import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
+import { openDatabase } from '../../src/store/open.js'
+import { createStore } from '../../src/store/store.js'
+import { createModelTable } from '../../src/rules/models.js'
+import { nodeMessages, type Assignment } from '../../src/wire/node.js'
+import { submitBody } from '../../src/wire/rest.js'
+import { tempDir } from './helpers.js'
+
+/** The core on a real file, turn by turn, with a clock that the test moves. */
+export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
+  const database_path = join(tempDir(), 'inference.db')
+  const opened = openDatabase(database_path)
+  onTestFinished(() => opened.close())
+  let t = 1_700_000_000_000
+  const store = createStore(opened.db)
+  /** What the next commits do instead of committing. */
+  let failing: (() => void) | null = null
+  const core = createCore({
+    store: {
+      ...store,
+      commit() {
+        if (failing !== null) failing()
+        return store.commit()
+      },
+    },
+    models: createModelTable(),
+    options: coreOptions(inferenceDefaults({ heartbeat_interval: 3600, ...settings, database_path })),
+    time: { wall: () => t, monotonic: () => t },
+    random: () => 0.5,
+  })
+  const turn = (...operations: Operation[]): TurnResult => core.turn(operations)
+  return {
+    db: opened.db,
+    turn,
+    submit: (n: number, more: Record<string, unknown> = {}) =>
+      turn({
+        op: 'submit',
+        tasks: Array.from({ length: n }, () =>
+          v.parse(submitBody, {
+            user_address: 'ST1',
+            user_input: 'q',
+            infer_fee: 1,
+            max_infer_time: 600,
+            model_name: 'llama',
+            ...more,
+          }),
+        ),
+      }),
+    /** Many well-paid tasks of one model and a badly paid one of another, in one turn. */
+    submitMixed: (n: number) => {
+      const one = (model_name: string, infer_fee: number) =>
+        v.parse(submitBody, { user_address: 'ST1', user_input: 'q', infer_fee, max_infer_time: 600, model_name })
+      return turn(
+        { op: 'submit', tasks: Array.from({ length: n }, () => one('llama', 10)) },
+        { op: 'submit', tasks: [one('gemma', 1)] },
+      )
+    },
+    hello: (session: number, node_id: string, slots: number): Operation => ({
+      op: 'nodeHello',
+      session,
+      key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
+      hello: v.parse(nodeMessages['session.hello'], {
+        type: 'session.hello',
+        node_id,
+        public_key: 'k',
+        signature: 's',
+        supported_models: ['llama'],
+        max_concurrent_tasks: slots,
+      }),
+    }),
+    /** Time passes, in steps that the clock takes for the service's own time. @returns what was sent meanwhile */
+    passes(ms: number): Effect[] {
+      const effects: Effect[] = []
+      for (let left = ms; left > 0; left -= 1000) {
+        t += Math.min(1000, left)
+        effects.push(...turn({ op: 'tick' }).effects)
+      }
+      return effects
+    },
+    /** Ticks as often as the core asks for without time passing, at most `n` times. */
+    wakes(n: number): Effect[] {
+      const effects: Effect[] = []
+      for (let i = 0; i < n; i++) {
+        t += 20
+        effects.push(...turn({ op: 'tick' }).effects)
+      }
+      return effects
+    },
+    commitsFail(how: (() => void) | null) {
+      failing = how
+    },
+  }
+}
+
+export const assigned = (effects: readonly Effect[]): (Assignment & { session: number })[] =>
+  effects.flatMap((e) =>
+    'message' in e && e.message.type === 'task.assign' ? [{ ...e.message, session: e.session }] : [],
+  )
+
+/** A disk that has no room. */
+export const diskFull = (): never => {
+  throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
+}

@@ -1,0 +1,79 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const src = fileURLToPath(new URL('../../src', import.meta.url))
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts'))
+/** The files that each file imports, type imports too: a type that points the wrong way is a wrong arrow. */
+const imports = new Map(
+  files.map((file) => {
+    const source = readFileSync(join(src, file), 'utf8')
+    const targets = [...source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((m) =>
+      relative(src, resolve(src, dirname(file), (m[1] ?? '').replace(/\.js$/, '.ts'))),
+    )
+    return [file, targets.filter((t) => files.includes(t))]
+  }),
+)
+/** What of the core the doors see, and what runs its rooms; each other folder of the core is a room of its own. */
+const seenByDoors = ['operations', 'operation-traits', 'refusals', 'context', 'durations'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'deadlines'].map((f) => `core/${f}.ts`)
+const room = (file: string): string => {
+  if (seenByDoors.includes(file)) return 'core'
+  if (runs.includes(file)) return 'core/run'
+  const [top = '', second = ''] = file.split('/')
+  return top === 'core' ? `core/${second}` : top
+}
+
+const pure = ['rules', 'wire', 'lib']
+/** Which rooms a room may look into: doors -> core -> store -> the pure rules; inside the core each room into those before it. */
+const allowed: Record<string, string[]> = {
+  lib: ['wire'],
+  wire: [],
+  rules: [],
+  store: pure,
+  'core/nodes': ['store', ...pure],
+  core: ['core/nodes', 'store', ...pure],
+  'core/tasks': ['core', 'core/nodes', 'store', ...pure],
+  'core/dispatch': ['core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/sessions': ['core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/run': ['core/sessions', 'core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/engine': ['core/run', 'core/sessions', 'core/dispatch', 'core', 'core/nodes', 'store', ...pure],
+  http: ['core', 'core/engine', 'wire', 'lib'],
+  ws: ['core', 'core/engine', 'wire', 'lib'],
+  'inference-node': pure,
+  'config.ts': ['core', 'core/engine', 'rules', 'lib'],
+  'coordinator.ts': ['config.ts', 'core', 'core/engine', 'store', 'rules', 'http', 'ws', 'wire', 'lib'],
+  demo: ['coordinator.ts', 'inference-node', 'wire', 'lib'],
+  commands: ['config.ts', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
+  'cli.ts': ['commands', 'lib'],
+}
+
+test('imports point one way: from the doors to the core to the store to the pure rules', () => {
+  const wrong = [...imports].flatMap(([file, targets]) =>
+    targets
+      .filter((t) => room(t) !== room(file) && !(allowed[room(file)] ?? []).includes(room(t)))
+      .map((t) => `${file} -> ${t}`),
+  )
+  expect(wrong).toEqual([])
+})
+
+test('no file imports itself by a detour', () => {
+  const circles: string[] = []
+  const done = new Set<string>()
+  const walk = (file: string, trail: string[]): void => {
+    if (trail.includes(file)) return void circles.push([...trail.slice(trail.indexOf(file)), file].join(' -> '))
+    if (done.has(file)) return
+    for (const target of imports.get(file) ?? []) walk(target, [...trail, file])
+    done.add(file)
+  }
+  for (const file of imports.keys()) walk(file, [])
+  expect(circles).toEqual([])
+})
+
+test('files are short', () => {
+  const long = files
+    .map((f) => ({ file: f, lines: readFileSync(join(src, f), 'utf8').split('\n').length }))
+    .filter((f) => f.lines > 400)
+  expect(long).toEqual([])
+})
