@@ -4,7 +4,10 @@ import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { cli, configFile, serviceChild, signer } from '../support/child.js'
-import { connectNode, tempDir, until } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 /** One line on standard error, that says all of `parts`, and this exit code. */
 async function refused(args: string[], code: number, ...parts: string[]): Promise<void> {

@@ -4,7 +4,8 @@ import { openSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createLogStream } from '../../src/lib/log-stream.js'
 import { CLI, configFile } from '../support/child.js'
-import { serviceAt, until } from '../support/helpers.js'
+import { serviceAt } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 test('lines that cannot be written are counted, and the next that can says how many', () => {
   let full = false

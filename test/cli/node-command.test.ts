@@ -1,10 +1,13 @@
 import { runCommand } from 'citty'
 import { chmod, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import command from '../../src/commands/run-inference-node.js'
 import { ConfigError } from '../../src/lib/config-error.js'
-import { createInbox, later, startCoordinator, startHttp, temporaryFolder } from '../support/node-helpers.js'
+import { startHttp } from '../support/http-server.js'
+import { createInbox } from '../support/inbox.js'
+import { startCoordinator } from '../support/scripted-coordinator.js'
+import { tempDir } from '../support/temp-dir.js'
 
 // Lines that are written to a descriptor cannot be collected; the same lines, written to the stream, can.
 vi.mock('../../src/lib/log-stream.js', () => ({
@@ -13,7 +16,7 @@ vi.mock('../../src/lib/log-stream.js', () => ({
 
 /** The command as it is called, in a folder of its own; its log is collected. */
 async function runNode(args: string[], file?: string) {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   const lines: string[] = []
   const said = createInbox<string>()
   const write = vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
@@ -21,7 +24,7 @@ async function runNode(args: string[], file?: string) {
     said.put(String(chunk))
     return true
   })
-  later(() => write.mockRestore())
+  onTestFinished(() => write.mockRestore())
   const { writeFile } = await import('node:fs/promises')
   const config = join(folder, 'node.toml')
   await writeFile(config, `[node]\nkey_file = "${folder}/node.key"\nstate_dir = "${folder}/state"\n${file ?? ''}`)
@@ -88,7 +91,7 @@ test('wrong settings and an open key file are configuration errors', async () =>
   await expect((await runNode(['--model', 'a'])).running).rejects.toBeInstanceOf(ConfigError)
   const coordinator = await startCoordinator()
   const args = ['--coordinator', coordinator.url, '--model', 'a', '--backend', 'echo', '--key-file']
-  const key = join(await temporaryFolder(), 'k')
+  const key = join(tempDir(), 'k')
   const first = await runNode([...args, key])
   await coordinator.welcomed()
   signal('SIGTERM')
@@ -107,7 +110,7 @@ test('without --model the command serves what the model server lists, and no pro
   })
   const coordinator = await startCoordinator()
   vi.stubEnv('OPENAI_API_KEY', 'API-KEY')
-  later(() => vi.unstubAllEnvs())
+  onTestFinished(() => void vi.unstubAllEnvs())
   const { running, said, lines } = await runNode([
     '--coordinator',
     coordinator.url,

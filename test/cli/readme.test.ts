@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { describeServiceConfig, loadServiceConfig } from '../../src/config.js'
-import { describeNodeConfig, loadNodeConfig } from '../../src/inference-node/config.js'
-import { startService } from '../support/helpers.js'
+import { cli, serviceChild } from '../support/child.js'
+import { until } from '../support/wait.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const readmes = ['README.md', 'README.zh-CN.md'] as const
 const read = (name: string): string => readFileSync(join(root, name), 'utf8')
 /** The blocks of a page, with their language. */
 const blocks = (page: string) =>

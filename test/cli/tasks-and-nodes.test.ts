@@ -5,7 +5,9 @@ import { createServer as createHttpServer } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
 import { table } from '../../src/lib/table.js'
 import { CLI, cli } from '../support/child.js'
-import { connectNode, startService, until, type Service } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { type Service, startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 /** What a command prints against a service. */
 async function run(service: Pick<Service, 'url'>, ...args: string[]): Promise<string[]> {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { assigned, coreWorld } from '../support/core-world.js'
+import { assigned, coreHarness } from '../support/core-harness.js'
 
 test('a backlog of any length is worked off, and no slot stays idle while something waits', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   for (let i = 0; i < 4; i++) world.submit(1000)
   const { effects } = world.turn(world.hello(1, 'a', 1024), world.hello(2, 'b', 1024))
   let given = [...assigned(effects), ...assigned(world.wakes(30))]
@@ -24,7 +24,7 @@ test('a backlog of any length is worked off, and no slot stays idle while someth
 })
 
 test('hundreds of tasks that a node rejects do not keep it from those behind them', () => {
-  const world = coreWorld({ max_queue_time: 0 })
+  const world = coreHarness({ max_queue_time: 0 })
   world.submit(700, { infer_fee: 10, user_input: 'too big' })
   world.submit(1, { task_id: 'behind', infer_fee: 1 })
   let given = assigned(world.turn(world.hello(1, 'a', 4)).effects)
@@ -51,7 +51,7 @@ test('hundreds of tasks that a node rejects do not keep it from those behind the
 })
 
 test('a node that polls finds what it may have behind hundreds that it may not', () => {
-  const world = coreWorld({ max_attempts: 1000 })
+  const world = coreHarness({ max_attempts: 1000 })
   const register = (node_id: string) =>
     world.turn({
       op: 'register',
@@ -92,7 +92,7 @@ test('a node that polls finds what it may have behind hundreds that it may not',
 })
 
 test('one row that somebody has changed by hand stops no deadline of others', () => {
-  const world = coreWorld({ accept_timeout: 3600 })
+  const world = coreHarness()
   world.submit(1, { task_id: 'changed', max_infer_time: 5 })
   world.submit(1, { task_id: 'deleted', max_infer_time: 5 })
   world.submit(1, { task_id: 'other', max_infer_time: 10 })
@@ -110,7 +110,7 @@ test('one row that somebody has changed by hand stops no deadline of others', ()
 })
 
 test('a lane that others leave no look for is not forgotten', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.submit(200, { model_name: 'llama', infer_fee: 10 })
   world.submit(1, { task_id: 'quiet', model_name: 'gemma', infer_fee: 1 })
   const loud = world.hello(1, 'loud', 300)
@@ -122,7 +122,7 @@ test('a lane that others leave no look for is not forgotten', () => {
 })
 
 test('a lane is not forgotten either when both are submitted to in one turn', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   const gemma = world.hello(2, 'gemma-node', 1)
   if (gemma.op === 'nodeHello') gemma.hello.supported_models = ['gemma']
   world.turn(world.hello(1, 'loud', 300), gemma)
@@ -131,7 +131,7 @@ test('a lane is not forgotten either when both are submitted to in one turn', ()
 })
 
 test('a task whose rows contradict each other is passed over, and the others are served', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.submit(1, { task_id: 'odd', infer_fee: 9 })
   world.submit(3)
   world.db.exec(

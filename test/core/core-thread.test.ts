@@ -4,8 +4,11 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { configFile, serviceChild, cli } from '../support/child.js'
-import { connectNode, quick, serviceAt, task, tempDir, until } from '../support/helpers.js'
+import { cli, configFile, serviceChild } from '../support/child.js'
+import { connectNode } from '../support/node-session.js'
+import { calm, serviceAt, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
 
 /** A configuration with the core in a thread of its own. */
 const inThread = (more = '', dir = tempDir()): string =>
@@ -60,7 +63,7 @@ test('a service whose thread is gone ends, and its next start has what was ackno
       child.kill('SIGKILL')
       await exit
     })
-    child.send({ settings: { ...quick, database_path, api_port: 0, core_thread: true }, kill })
+    child.send({ settings: { ...calm, database_path, api_port: 0, core_thread: true }, kill })
     const [{ url }] = (await once(child, 'message')) as [{ url: string }]
     return { exit, service: serviceAt(url) }
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { NodeView, Operation, Stats } from '../../src/core/operations.js'
-import { coreWorld, diskFull } from '../support/core-world.js'
+import { coreHarness, diskFull } from '../support/core-harness.js'
 
 /** Numbers from 0 to below 1 that a seed decides (mulberry32). */
 function seeded(seed: number): () => number {
@@ -21,7 +21,7 @@ test.each([820861973, ...[1, 2].map(() => Math.floor(Math.random() * 1e9))])(
   (seed) => {
     const random = seeded(seed)
     const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
-    const world = coreWorld({
+    const world = coreHarness({
       node_timeout: 10,
       heartbeat_interval: 8,
       accept_timeout: 3,

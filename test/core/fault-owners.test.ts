@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { COOLDOWN_AFTER, cooldownMs } from '../../src/rules/scoring.js'
-import { fakeTime, patient } from '../support/fake-time.js'
-import { connectNode, startService, until, type Service } from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { connectNode } from '../support/node-session.js'
+import { type Service, startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 type Door = Pick<Service, 'get'>
 const detailOf = async (service: Door, id: string) =>
@@ -49,7 +51,7 @@ test('a failure that no retry helps is the fault of the task, and the node is no
 
 test('an attempt that outlives max_infer_time is the fault of the node', async () => {
   const time = fakeTime()
-  const service = await startService(patient, time)
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a', max_infer_time: 30 })
   node.accept(await node.next('task.assign'))
@@ -61,7 +63,7 @@ test('an attempt that outlives max_infer_time is the fault of the node', async (
 
 test('an assignment without an answer is the fault of the node', async () => {
   const time = fakeTime()
-  const service = await startService({ ...patient, accept_timeout: 5 }, time)
+  const service = await startService({ accept_timeout: 5 }, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
   await node.next('task.assign')
@@ -71,7 +73,7 @@ test('an assignment without an answer is the fault of the node', async () => {
 })
 
 test('a task that its node does not name when it comes back is the fault of the node', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
   node.accept(await node.next('task.assign'))
@@ -83,7 +85,7 @@ test('a task that its node does not name when it comes back is the fault of the 
 })
 
 test('an assignment that may never have arrived, because the session broke, is not the fault of the node', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
   await node.next('task.assign')
@@ -94,7 +96,7 @@ test('an assignment that may never have arrived, because the session broke, is n
 })
 
 test('a node that leaves with 1000 gives everything back through its own fault', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
   node.accept(await node.next('task.assign'))
@@ -107,7 +109,7 @@ test('a node that leaves with 1000 gives everything back through its own fault',
 
 test('a session that is lost for longer than the grace is the fault of the network', async () => {
   const time = fakeTime()
-  const service = await startService({ ...patient, reconnect_grace: 15 }, time)
+  const service = await startService({ reconnect_grace: 15 }, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
   node.accept(await node.next('task.assign'))
@@ -121,7 +123,7 @@ test('a session that is lost for longer than the grace is the fault of the netwo
 
 test('a polling node that was silent beyond its lease is the fault of the network', async () => {
   const time = fakeTime()
-  const service = await startService({ ...patient, node_timeout: 10 }, time)
+  const service = await startService({ node_timeout: 10 }, time)
   await service.register('n')
   await service.submit({ task_id: 'a', max_infer_time: 20 })
   await service.poll('n')
@@ -132,20 +134,20 @@ test('a polling node that was silent beyond its lease is the fault of the networ
 
 test('a node that does not come back after a restart of the coordinator is the fault of the coordinator', async () => {
   const time = fakeTime()
-  const first = await startService({ ...patient, shutdown_timeout: 0 }, time)
+  const first = await startService({ shutdown_timeout: 0 }, time)
   const node = await connectNode(first, 'n')
   await first.submit({ task_id: 'a' })
   node.accept(await node.next('task.assign'))
   await node.beat()
   await first.stop()
-  const second = await startService({ ...patient, restart_grace: 45, database_path: first.file }, time)
+  const second = await startService({ restart_grace: 45, database_path: first.file }, time)
   await time.pass(second, 46)
   expect(await endOf(second, 'a')).toEqual({ end: 'lost', fault: 'coordinator', error: says('coordinator') })
   expect(await nodeOf(second, 'n')).toMatchObject(unblamed)
 })
 
 test("a rejected task, one that was cancelled and one that was superseded are nobody's fault", async () => {
-  const service = await startService(patient)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'rejected' })
   const offered = await node.next('task.assign')
@@ -159,7 +161,7 @@ test("a rejected task, one that was cancelled and one that was superseded are no
 })
 
 test('a late result takes the fault of its attempt back, and the attempt elsewhere is superseded without one', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   await service.register('slow')
   await service.submit({ task_id: 'a' })
   await service.poll('slow')
@@ -204,7 +206,7 @@ async function failNext(service: Service, node: string, id: string): Promise<voi
 
 test('a polling node that failed three times in a row gets nothing until its rest is over, and a longer one next time', async () => {
   const time = fakeTime()
-  const service = await startService(patient, time)
+  const service = await startService({}, time)
   const seconds = (): number => Math.floor(time.wall() / 1000)
   await service.register('n')
   await failNext(service, 'n', 'a')
@@ -232,11 +234,11 @@ test('a polling node that failed three times in a row gets nothing until its res
 
 test('a node in session that rests is pushed nothing, and what waits goes to it when the rest is over', async () => {
   const time = fakeTime()
-  const service = await startService(patient, time)
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n')
   for (let i = 0; i < COOLDOWN_AFTER; i++) {
     await service.submit({ task_id: `a-${i}` })
-    const { task_id, attempt } = await node.next('task.assign', (m) => m.task_id === `a-${i}`)
+    const { task_id, attempt } = await node.next('task.assign', { task_id: `a-${i}` })
     // With no retry left nobody else has to take it.
     node.say({ type: 'task.fail', task_id, attempt, error: 'x', retryable: true })
     await node.next('task.settled')
@@ -260,7 +262,7 @@ test('a node in session that rests is pushed nothing, and what waits goes to it 
 })
 
 test('one success ends the row of failures', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   await service.register('n')
   await failNext(service, 'n', 'a')
   await failNext(service, 'n', 'b')
@@ -274,7 +276,7 @@ test('one success ends the row of failures', async () => {
 })
 
 test('a success with a task that it still had ends the rest at once', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   await service.register('n', { max_concurrent_tasks: 4 })
   await service.submit({ task_id: 'good' })
   await service.poll('n')
@@ -285,7 +287,7 @@ test('a success with a task that it still had ends the rest at once', async () =
 })
 
 test('the task of a node that rests goes to another at once', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   await service.register('n')
   for (const id of ['a', 'b', 'c']) await failNext(service, 'n', id)
   const other = await connectNode(service, 'other')
@@ -295,12 +297,12 @@ test('the task of a node that rests goes to another at once', async () => {
 
 test('a rest goes on over a restart of the coordinator', async () => {
   const time = fakeTime()
-  const first = await startService(patient, time)
+  const first = await startService({}, time)
   await first.register('n')
   for (const id of ['a', 'b', 'c']) await failNext(first, 'n', id)
   await time.pass(first, 10)
   await first.stop()
-  const second = await startService({ ...patient, database_path: first.file }, time)
+  const second = await startService({ database_path: first.file }, time)
   expect(await nodeOf(second, 'n')).toMatchObject({
     failures_in_row: 3,
     cooled_until: Math.floor(time.wall() / 1000) + 20,
@@ -312,7 +314,7 @@ test('a rest goes on over a restart of the coordinator', async () => {
 })
 
 test('an operator ends the rest of a node with resume', async () => {
-  const service = await startService(patient)
+  const service = await startService()
   await service.register('n')
   for (const id of ['a', 'b', 'c']) await failNext(service, 'n', id)
   await service.submit({ task_id: 'd' })
@@ -334,7 +336,7 @@ async function loseIt(service: Service, name: string): Promise<void> {
 }
 
 test('a task that three different nodes were lost with is poison, however many attempts it might have had', async () => {
-  const service = await startService({ ...patient, max_attempts: 100 })
+  const service = await startService({ max_attempts: 100 })
   await service.submit({ task_id: 'a' })
   await loseIt(service, 'n1')
   await loseIt(service, 'n2')
@@ -344,7 +346,7 @@ test('a task that three different nodes were lost with is poison, however many a
 })
 
 test('one node that is lost again and again with a task does not make it poison', async () => {
-  const service = await startService({ ...patient, max_attempts: 100 })
+  const service = await startService({ max_attempts: 100 })
   await service.submit({ task_id: 'a' })
   await loseIt(service, 'n1')
   await loseIt(service, 'n1')
@@ -353,7 +355,7 @@ test('one node that is lost again and again with a task does not make it poison'
 })
 
 test('failures are no poison, only losses are', async () => {
-  const service = await startService({ ...patient, max_attempts: 100 })
+  const service = await startService({ max_attempts: 100 })
   await service.submit({ task_id: 'a' })
   for (const name of ['n1', 'n2', 'n3', 'n4']) {
     await service.register(name)
@@ -364,7 +366,7 @@ test('failures are no poison, only losses are', async () => {
 })
 
 test('a poisoned task that is retried is given out again, and needs three more losses', async () => {
-  const service = await startService({ ...patient, max_attempts: 100 })
+  const service = await startService({ max_attempts: 100 })
   await service.submit({ task_id: 'a' })
   for (const name of ['n1', 'n2', 'n3']) await loseIt(service, name)
   await service.reaches('a', 'failed')

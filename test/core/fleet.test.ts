@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import * as v from 'valibot'
 import { coreOptions, inferenceDefaults, type ServiceConfig } from '../../src/config.js'
-import { createCore, type Core } from '../../src/core/engine/transaction.js'
+import { createCore, type Core } from '../../src/core/engine/core.js'
 import type { CoreEvent, Effect, Operation, Stats } from '../../src/core/operations.js'
 import { openDatabase } from '../../src/store/open.js'
 import type { NodeRow } from '../../src/store/schema.js'
@@ -10,14 +10,15 @@ import { createStore } from '../../src/store/store.js'
 import { createModelTable } from '../../src/rules/models.js'
 import { nodeMessages } from '../../src/wire/node.js'
 import { submitBody } from '../../src/wire/rest.js'
-import { tempDir } from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { tempDir } from '../support/temp-dir.js'
 
 /** A core on a real file that can be killed and started again, with a clock that the test moves. */
 function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
   const database_path = join(tempDir(), 'inference.db')
   const opened = openDatabase(database_path)
   onTestFinished(() => opened.close())
-  let t = 1_700_000_000_000
+  const time = fakeTime()
   const saved: NodeRow[] = []
   const events: CoreEvent[] = []
   const start = (): Core => {
@@ -26,7 +27,7 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
       store: { ...store, nodes: { ...store.nodes, save: (row) => (saved.push({ ...row }), store.nodes.save(row)) } },
       models: createModelTable(),
       options: coreOptions(inferenceDefaults({ heartbeat_interval: 3600, ...settings, database_path })),
-      time: { wall: () => t, monotonic: () => t },
+      time,
       random: () => 0.5,
     })
   }
@@ -61,7 +62,7 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     passes(seconds: number): Effect[] {
       const effects: Effect[] = []
       for (let i = 0; i < seconds; i++) {
-        t += 1000
+        time.jump(1)
         effects.push(...turn({ op: 'tick' }))
       }
       return effects

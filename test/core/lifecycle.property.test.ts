@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { expect, test } from 'vitest'
 import { coreOptions, inferenceDefaults } from '../../src/config.js'
-import { createCore, type Core } from '../../src/core/engine/transaction.js'
+import { createCore, type Core } from '../../src/core/engine/core.js'
 import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
 import { openDatabase, type OpenedDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
@@ -13,6 +13,7 @@ import { createModelTable } from '../../src/rules/models.js'
 import { nodeMessages } from '../../src/wire/node.js'
 import { registerBody, submitBody } from '../../src/wire/rest.js'
 import * as v from 'valibot'
+import { fakeTime } from '../support/fake-time.js'
 
 /**
  * Random sequences of everything that can happen to tasks, against the real core on a real file, with a clock that the
@@ -92,8 +93,7 @@ function createWorld(dir: string) {
   const options = coreOptions(
     inferenceDefaults({ database_path: file, max_attempts: 3, starvation_after: 100, max_queue_time: 400 }),
   )
-  let t = 1_700_000_000_000
-  const time = { wall: () => t, monotonic: () => t }
+  const time = fakeTime()
   let opened: OpenedDatabase
   let core: Core
   let sessions = 0
@@ -274,7 +274,7 @@ function createWorld(dir: string) {
       }
       case 'wait':
         for (let left = s.ms; left > 0; left -= 1000) {
-          t += Math.min(left, 1000)
+          time.jump(Math.min(left, 1000) / 1000)
           // Sessions beat, so that only what the steps say ends them.
           turn(...[...live.values()].map((session): Operation => ({ op: 'nodeSeen', session })), { op: 'tick' })
         }
@@ -283,7 +283,7 @@ function createWorld(dir: string) {
         live.clear()
         if (!s.crash) core.close()
         opened.close()
-        t += 3_600_000 // an hour of down time moves no deadline
+        time.jump(3600) // an hour of down time moves no deadline
         open()
     }
   }

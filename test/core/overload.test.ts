@@ -8,7 +8,8 @@ import { createScheduler } from '../../src/core/engine/scheduler.js'
 import { createServer } from '../../src/http/server.js'
 import { done } from '../../src/lib/result.js'
 import { silentLog } from '../../src/lib/log.js'
-import { task, until } from '../support/helpers.js'
+import { task } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 /** Turns over a core that answers when it is told to, and a clock that the test moves. */
 function slowCore(took = { all: 0, commit: 0 }) {

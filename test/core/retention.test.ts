@@ -3,14 +3,17 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import * as v from 'valibot'
 import { coreOptions, inferenceDefaults } from '../../src/config.js'
-import { createCore } from '../../src/core/engine/transaction.js'
+import { createCore } from '../../src/core/engine/core.js'
 import { checkDatabase } from '../../src/store/maintenance/check.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
 import { createModelTable } from '../../src/rules/models.js'
 import { submitBody } from '../../src/wire/rest.js'
-import { fakeTime, patient } from '../support/fake-time.js'
-import { inspect, startService, task, tempDir, until, type Service } from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const DAY = 86_400
 
@@ -130,7 +133,7 @@ test('a task counts from its end, not from its beginning', async () => {
 
 test('as time passes a running service deletes what becomes old enough', async () => {
   const time = fakeTime()
-  const service = await startService({ ...patient, retention_days: 100 / DAY }, time)
+  const service = await startService({ retention_days: 100 / DAY }, time)
   await service.register('node-1')
   await service.submit({ task_id: 'a' })
   await service.poll('node-1')
@@ -163,28 +166,28 @@ test('one look deletes at most a hundred tasks, and rests when there is nothing 
   const file = join(tempDir(), 'inference.db')
   openDatabase(file).close()
   addOld(file, 250)
-  let t = Date.now()
+  const time = fakeTime()
   const database = openDatabase(file)
   onTestFinished(() => void (database.db.open && database.close()))
   const core = createCore({
     store: createStore(database.db),
     models: createModelTable(),
     options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30 })),
-    time: { wall: () => t, monotonic: () => t },
+    time,
   })
   const left = () => database.db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n
   const after: unknown[] = []
   for (let i = 0; i < 4; i++) {
     core.turn([{ op: 'tick' }])
     after.push(left())
-    t += 1000
+    time.jump(1)
   }
   expect(after).toEqual([150, 50, 0, 0])
   addOld(file, 1)
   core.turn([{ op: 'tick' }])
   expect(left()).toBe(1)
   for (let i = 0; i < 3700; i++) {
-    t += 1000
+    time.jump(1)
     core.turn([{ op: 'tick' }])
   }
   expect(left()).toBe(0)
@@ -195,7 +198,7 @@ function deletingWorld(old: number, cost: number) {
   const file = join(tempDir(), 'inference.db')
   openDatabase(file).close()
   addOld(file, old)
-  let t = Date.now()
+  const time = fakeTime()
   let spent = 0
   const database = openDatabase(file)
   onTestFinished(() => void (database.db.open && database.close()))
@@ -204,7 +207,7 @@ function deletingWorld(old: number, cost: number) {
     store,
     models: createModelTable(),
     options: coreOptions(inferenceDefaults({ database_path: file, retention_days: 30, heartbeat_interval: 3600 })),
-    time: { wall: () => t, monotonic: () => (spent += cost) + t },
+    time: { wall: time.wall, monotonic: () => (spent += cost) + time.monotonic() },
   })
   const newTask = v.parse(submitBody, {
     user_address: 'ST1',
@@ -224,11 +227,11 @@ function deletingWorld(old: number, cost: number) {
         { op: 'tick' },
       ])
       const deleted = before - store.tasks.counts.failed
-      t += Math.ceil(wakeIn) + late
+      time.jump((Math.ceil(wakeIn) + late) / 1000)
       return { deleted, wakeIn }
     },
     turn: core.turn,
-    passes: (ms: number) => (t += ms),
+    passes: (ms: number) => time.jump(ms / 1000),
     database,
   }
 }

@@ -1,4 +1,4 @@
-import { createUndoLog } from '../src/lib/undo-log.js'
+import { createUndoLog } from '../../src/lib/undo-log.js'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createStreamBuffers, textFrom } from '../../src/core/sessions/stream-buffers.js'

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { refusedTurn } from '../../src/core/engine/open-core.js'
-import { assigned, coreWorld, diskFull } from '../support/core-world.js'
+import { assigned, coreHarness, diskFull } from '../support/core-harness.js'
 
 test('a disk that stays full for long lets nothing out that is not stored, and leaves nothing behind', () => {
-  const world = coreWorld({ accept_timeout: 5 })
+  const world = coreHarness({ accept_timeout: 5 })
   world.submit(500)
   const given = [...assigned(world.turn(world.hello(1, 'a', 250)).effects), ...assigned(world.wakes(5))]
   expect(given).toHaveLength(250)
@@ -43,7 +43,7 @@ test('a disk that stays full for long lets nothing out that is not stored, and l
 })
 
 test('health stays bad until something was really written', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 1))
   world.commitsFail(diskFull)
   world.submit(1)
@@ -57,7 +57,7 @@ test('health stays bad until something was really written', () => {
 })
 
 test('a node that drains while nothing can be written is let go when it can', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 1))
   world.commitsFail(diskFull)
   world.submit(1)
@@ -68,7 +68,7 @@ test('a node that drains while nothing can be written is let go when it can', ()
 })
 
 test('what one user has waiting is counted right after commits that failed', () => {
-  const world = coreWorld({ max_pending_per_user: 2 })
+  const world = coreHarness({ max_pending_per_user: 2 })
   world.submit(1)
   world.commitsFail(diskFull)
   for (let i = 0; i < 5; i++) {
@@ -82,7 +82,7 @@ test('what one user has waiting is counted right after commits that failed', () 
 })
 
 test('a task that cannot be written fails its own submission, and no other of the turn', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 1))
   const good = {
     task_id: null,
@@ -117,7 +117,7 @@ test('a task that cannot be written fails its own submission, and no other of th
 })
 
 test('what is taken in goes by its fee when slots are few, and waits behind what waited before', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 2))
   const task = (task_id: string, infer_fee: number) => ({
     task_id,
@@ -152,7 +152,7 @@ test('what is taken in goes by its fee when slots are few, and waits behind what
 })
 
 test('an acceptance that the file no longer knows fails nothing else of its turn', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 2))
   const [one, other] = assigned(world.submit(2).effects)
   if (one === undefined || other === undefined) throw new Error('two tasks were not assigned')
@@ -171,7 +171,7 @@ test('an acceptance that the file no longer knows fails nothing else of its turn
 })
 
 /** The figures of a node, from its row in the file after all that is put off was written, and the mean of all inferences. */
-function figures(world: ReturnType<typeof coreWorld>) {
+function figures(world: ReturnType<typeof coreHarness>) {
   world.passes(400_000)
   const row = world.db
     .prepare('SELECT successes, failures, failures_in_row, cooled_until_ms FROM inference_nodes')
@@ -182,7 +182,7 @@ function figures(world: ReturnType<typeof coreWorld>) {
 }
 
 test('a failure that could not be stored counts nothing, however often it is said', () => {
-  const world = coreWorld({ accept_timeout: 3600 })
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 1))
   const [given] = assigned(world.submit(1).effects)
   if (given === undefined) throw new Error('the task was not assigned')
@@ -203,7 +203,7 @@ test('a failure that could not be stored counts nothing, however often it is sai
 })
 
 test('a result that could not be stored counts nothing until it is', () => {
-  const world = coreWorld({ accept_timeout: 3600 })
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 1))
   const [given] = assigned(world.submit(1).effects)
   if (given === undefined) throw new Error('the task was not assigned')
@@ -228,7 +228,7 @@ test('a result that could not be stored counts nothing until it is', () => {
 })
 
 test('a result that shares its turn with an operation that fails is counted once', () => {
-  const world = coreWorld({ accept_timeout: 3600 })
+  const world = coreHarness()
   world.turn(world.hello(1, 'a', 1))
   const [given] = assigned(world.submit(1).effects)
   if (given === undefined) throw new Error('the task was not assigned')
@@ -255,7 +255,7 @@ test('a result that shares its turn with an operation that fails is counted once
 })
 
 test('of a turn that failed as a whole every session is told: nodes too', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   const { effects, outcomes } = refusedTurn(
     [
       world.hello(1, 'a', 1),

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
-import { fakeTime, patient } from '../support/fake-time.js'
-import { connectNode, dial, hello, identity, inspect, startService, type Service } from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { identity } from '../support/identity.js'
+import { connectNode, dial, hello } from '../support/node-session.js'
+import { inspect, type Service, startService } from '../support/service.js'
 
 type Door = Pick<Service, 'get' | 'send'>
 const order = (service: Door, path: string, method = 'POST') => service.send(method, path)
@@ -188,7 +190,7 @@ test('a failed task that is retried goes on with its attempt numbers, and counts
 
 test('every end before a retry is kept, oldest first, with its times', async () => {
   const time = fakeTime()
-  const service = await startService(patient, time)
+  const service = await startService({}, time)
   const began = Math.floor(time.wall() / 1000)
   await service.register('n')
   await service.submit({ task_id: 'a' })

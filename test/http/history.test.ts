@@ -5,8 +5,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/store/open.js'
-import { connectNode, startService, task, tempDir, until, type Service } from '../support/helpers.js'
-import { fakeTime, patient } from '../support/fake-time.js'
+import { fakeTime } from '../support/fake-time.js'
+import { connectNode } from '../support/node-session.js'
+import { type Service, startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const detailOf = async (service: Pick<Service, 'get'>, id: string) =>
   (await service.get(`/api/v1/tasks/${encodeURIComponent(id)}`)).body?.data
@@ -96,7 +100,7 @@ test('the detail of a waiting task says everything it was submitted with, and wh
 
 test('the detail lists every attempt with its node, its times, its end, its fault and its usage', async () => {
   const time = fakeTime()
-  const service = await startService(patient, time)
+  const service = await startService({}, time)
   const began = Math.floor(time.wall() / 1000)
   await service.submit({ task_id: 'a' })
   const first = await connectNode(service, 'first')
@@ -196,7 +200,7 @@ test('an attempt that was polled says so, and an open one has no end', async () 
 
 test('the times of an attempt stay what they were when the service stood still afterwards', async () => {
   const time = fakeTime()
-  const service = await startService(patient, time)
+  const service = await startService({}, time)
   const began = Math.floor(time.wall() / 1000)
   await service.register('poller')
   await service.submit({ task_id: 'a' })

@@ -1,16 +1,9 @@
 import { ECDH } from 'node:crypto'
 import { expect, test } from 'vitest'
-import {
-  connectNode,
-  dial,
-  hello,
-  identity,
-  inspect,
-  startService,
-  task,
-  until,
-  type Service,
-} from '../support/helpers.js'
+import { identity } from '../support/identity.js'
+import { connectNode, dial, hello } from '../support/node-session.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 const nodeOf = async (service: Service, nodeId: string) =>
   ((await service.get('/api/v1/nodes')).body?.data as Record<string, unknown>[]).find((n) => n.node_id === nodeId)
@@ -551,7 +544,7 @@ test('a node in session is listed as such, is busy when its slots are in use, an
   await node.next('task.assign')
   expect(await nodeOf(service, 'node-1')).toMatchObject({ status: 'online', in_progress_tasks: 1 })
   const second = await service.submit()
-  const assigned = await node.next('task.assign', (a) => a.task_id === second)
+  const assigned = await node.next('task.assign', { task_id: second })
   expect(await nodeOf(service, 'node-1')).toMatchObject({ status: 'busy', in_progress_tasks: 2 })
   node.complete(assigned)
   await node.next('task.settled')

@@ -6,19 +6,12 @@ import fc from 'fast-check'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { createCoordinator, inferenceDefaults } from '../../src/coordinator.js'
-import {
-  connectNode,
-  identity,
-  inspect,
-  quick,
-  serviceAt,
-  startService,
-  task,
-  tempDir,
-  until,
-  type Answer,
-  type Service,
-} from '../support/helpers.js'
+import { identity } from '../support/identity.js'
+import { connectNode } from '../support/node-session.js'
+import { type Answer, calm, inspect, type Service, serviceAt, startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const MAX = Number.MAX_SAFE_INTEGER
@@ -1071,7 +1064,7 @@ test('a fault of the server itself is 500 with a request id that the log has nex
   const lines: string[] = []
   const database_path = join(tempDir(), 'inference.db')
   const coordinator = createCoordinator({
-    settings: inferenceDefaults({ ...quick, database_path, api_port: 0 }),
+    settings: inferenceDefaults({ ...calm, database_path, api_port: 0 }),
     log: pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }),
   })
   const { url } = await coordinator.listen()

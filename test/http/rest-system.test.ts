@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
-import { connectNode, inspect, startService, task, until, type Service } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const stats = async (service: Service) => (await service.get('/api/v1/stats')).body?.data as Record<string, number>
 

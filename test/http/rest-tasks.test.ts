@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { connectNode, inspect, startService, task, until, type Answer, type Service } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { type Answer, inspect, type Service, startService, task } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 const complete = (service: Service, inference_node_id: string, task_id: string, more: Record<string, unknown> = {}) =>
   service.post('/api/v1/tasks/complete', { task_id, output: 'out', confidence: 0.85, inference_node_id, ...more })

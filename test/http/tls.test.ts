@@ -4,7 +4,8 @@ import { get } from 'node:https'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { startService, tempDir } from '../support/helpers.js'
+import { startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
 
 describe.runIf(spawnSync('openssl', ['version']).status === 0)('with a certificate', () => {
   test('REST is https and sessions are wss', async () => {

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest'
 import { command, echo, generate, type Backend } from '../../src/inference-node/backends/index.js'
 import { runWork } from '../../src/inference-node/run-work.js'
 import { BackendDown, type NodeTask } from '../../src/inference-node/index.js'
-import { startHttp, temporaryFolder } from '../support/node-helpers.js'
+import { startHttp } from '../support/http-server.js'
+import { tempDir } from '../support/temp-dir.js'
 
 const task: NodeTask = {
   task_id: 't1',
@@ -103,7 +104,7 @@ test('command: a program that is not there is a backend that is down', async () 
     await expect(run(backend)).rejects.toBeInstanceOf(BackendDown)
     await expect(backend.check()).rejects.toThrow(/there is no such program/)
   }
-  const file = join(await temporaryFolder(), 'model.sh')
+  const file = join(tempDir(), 'model.sh')
   await writeFile(file, '#!/bin/sh\ncat\n')
   await expect(run(command({ command: file, env: {} }))).rejects.toBeInstanceOf(BackendDown)
   await chmod(file, 0o755)
@@ -143,7 +144,7 @@ test('command: a program that does not listen to SIGTERM is killed', async () =>
 })
 
 test('command: an output without end is stopped, and so is the program', async () => {
-  const file = join(await temporaryFolder(), 'pid')
+  const file = join(tempDir(), 'pid')
   const source = `require('fs').writeFileSync(${JSON.stringify(file)}, String(process.pid)); const f = () => process.stdout.write('x'.repeat(10000), f); f()`
   await expect(run(node(source))).rejects.toThrow('too large')
   await ended(Number(await readFile(file, 'utf8')))

@@ -4,10 +4,10 @@ import { expect, test } from 'vitest'
 import { ConfigError } from '../../src/lib/config-error.js'
 import { describeNodeConfig, loadNodeConfig, type NodeFlags } from '../../src/inference-node/config.js'
 import { createBackend } from '../../src/inference-node/create-backend.js'
-import { temporaryFolder } from '../support/node-helpers.js'
+import { tempDir } from '../support/temp-dir.js'
 
 const load = async (toml: string, flags: NodeFlags = {}, env: Record<string, string> = {}) => {
-  const file = join(await temporaryFolder(), 'node.toml')
+  const file = join(tempDir(), 'node.toml')
   await writeFile(file, toml)
   return { file, read: () => loadNodeConfig(file, flags, env) }
 }

@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest'
-import { connectedNode, createNode, endlessWork, gate, startCoordinator, startNode } from '../support/node-helpers.js'
+import { connectedNode, createNode, endlessWork, startNode } from '../support/inference-node.js'
+import { startCoordinator } from '../support/scripted-coordinator.js'
+import { deferred } from '../support/wait.js'
 
 const t1 = { task_id: 't1', attempt: 1 }
 
 test('a drain finishes the tasks, waits until they are settled, and ends with the close of the coordinator', async () => {
-  const go = gate()
+  const go = deferred()
   const { session, node, event } = await connectedNode({
     work: async () => {
-      await go.passed
+      await go.promise
       return 'done'
     },
   })
@@ -18,7 +20,7 @@ test('a drain finishes the tasks, waits until they are settled, and ends with th
   expect(await event('draining')).toMatchObject({ by: 'node', holds: 1 })
   session.assign({ task_id: 't2' })
   expect((await session.expect('task.reject')).reason).toContain('draining')
-  go.open()
+  go.resolve()
   await session.expect('task.complete')
   session.settle(t1)
   session.close(1000)
@@ -48,10 +50,10 @@ test('a node that was never started ends at once', async () => {
 })
 
 test('while the coordinator is away a drain finishes its work and goes on trying to deliver it', async () => {
-  const go = gate()
+  const go = deferred()
   const { coordinator, session, node, event } = await connectedNode({
     work: async () => {
-      await go.passed
+      await go.promise
       return 'done'
     },
   })
@@ -60,7 +62,7 @@ test('while the coordinator is away a drain finishes its work and goes on trying
   const { port } = coordinator
   await coordinator.stop()
   const ended = node.drain()
-  go.open()
+  go.resolve()
   await event('completed')
   const back = await startCoordinator({ port })
   const again = await back.welcomed({ resumed: [t1] })
@@ -113,10 +115,10 @@ test('a stop in the middle of a drain ends it', async () => {
 })
 
 test('a coordinator that stops still gets the results of what runs', async () => {
-  const go = gate()
+  const go = deferred()
   const { session, event } = await connectedNode({
     work: async () => {
-      await go.passed
+      await go.promise
       return 'done'
     },
   })
@@ -124,7 +126,7 @@ test('a coordinator that stops still gets the results of what runs', async () =>
   await session.expect('task.accept')
   session.send({ type: 'session.drain', reason: 'shutdown', reconnect_after: 0 })
   expect(await event('draining')).toMatchObject({ by: 'coordinator', holds: 1 })
-  go.open()
+  go.resolve()
   await session.expect('task.complete')
 })
 

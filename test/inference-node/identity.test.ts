@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError, createIdentity, defaultNodeId, loadIdentity } from '../../src/inference-node/index.js'
 import { normalizeKey, verifySignature } from '../../src/wire/keys.js'
-import { temporaryFolder } from '../support/node-helpers.js'
+import { tempDir } from '../support/temp-dir.js'
 
 test('a key is made on first start, for its owner only, and is the same ever after', async () => {
-  const file = join(await temporaryFolder(), 'data', 'keys', 'node.key')
+  const file = join(tempDir(), 'data', 'keys', 'node.key')
   const first = loadIdentity(file)
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   expect((await stat(join(file, '..'))).mode & 0o777).toBe(0o700)
@@ -32,7 +32,7 @@ test('the default node_id follows from the key', () => {
 })
 
 test.each([0o640, 0o604, 0o666])('a key that others can read (mode %i) is refused with what to do', async (mode) => {
-  const file = join(await temporaryFolder(), 'node.key')
+  const file = join(tempDir(), 'node.key')
   loadIdentity(file)
   await chmod(file, mode)
   expect(() => loadIdentity(file)).toThrow(
@@ -45,7 +45,7 @@ test.each([0o640, 0o604, 0o666])('a key that others can read (mode %i) is refuse
 })
 
 test('what is no such key is refused in one line, and stays as it is', async () => {
-  const file = join(await temporaryFolder(), 'node.key')
+  const file = join(tempDir(), 'node.key')
   const otherCurve = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
     .privateKey.export({ type: 'pkcs8', format: 'pem' })
     .toString()
@@ -57,7 +57,7 @@ test('what is no such key is refused in one line, and stays as it is', async () 
 })
 
 test('a place where no file can be is refused in one line', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   await mkdir(join(folder, 'node.key'))
   expect(() => loadIdentity(join(folder, 'node.key'))).toThrow(ConfigError)
   await writeFile(join(folder, 'file'), '')

@@ -1,18 +1,12 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { BackendDown, backends } from '../../src/inference-node/index.js'
 import { createOutput } from '../../src/inference-node/output.js'
 import { createResults, type Channel } from '../../src/inference-node/results.js'
-import {
-  assignment,
-  connectedNode,
-  createInbox,
-  createNode,
-  gate,
-  later,
-  startCoordinator,
-  startHttp,
-  startNode,
-} from '../support/node-helpers.js'
+import { startHttp } from '../support/http-server.js'
+import { createInbox } from '../support/inbox.js'
+import { connectedNode, createNode, startNode } from '../support/inference-node.js'
+import { assignment, startCoordinator } from '../support/scripted-coordinator.js'
+import { deferred } from '../support/wait.js'
 
 test('a backend that is found down makes the node say maintenance at once, and online when it is back', async () => {
   let isDown = false
@@ -96,16 +90,16 @@ test('a model server without models is maintenance', async () => {
 })
 
 test('a stop during the first look at the backend ends it', async () => {
-  const looking = gate()
+  const looking = deferred()
   const { node } = createNode({
     coordinator: 'http://127.0.0.1:1',
     check: () => {
-      looking.open()
+      looking.resolve()
       return new Promise(() => undefined) // does not listen to its signal
     },
   })
   const started = node.start()
-  await looking.passed
+  await looking.promise
   expect((await node.stop()).reason).toBe('stopped')
   await started
 })
@@ -159,7 +153,7 @@ test('results wait until the connection takes more, and none is lost', async () 
     emit: () => undefined,
     onGone: () => undefined,
   })
-  later(() => results.closed())
+  onTestFinished(() => results.closed())
   state.buffered = 2 ** 30
   for (const task_id of ['a', 'b', 'c'])
     await results.keep({ type: 'task.complete', task_id, attempt: 1, output: 'x', confidence: 1 })

@@ -4,7 +4,8 @@ import { messagesOf } from '../../src/inference-node/backends/prompt.js'
 import { openai, type OpenAiOptions } from '../../src/inference-node/backends/openai.js'
 import { runWork } from '../../src/inference-node/run-work.js'
 import { BackendDown, WorkError, type NodeTask } from '../../src/inference-node/index.js'
-import { gate, startHttp } from '../support/node-helpers.js'
+import { startHttp } from '../support/http-server.js'
+import { deferred } from '../support/wait.js'
 
 const task: NodeTask = {
   task_id: 't1',
@@ -195,9 +196,9 @@ test('a line without end is not read without end', async () => {
 })
 
 test('an output without end is not read without end', async () => {
-  const closed = gate()
+  const closed = deferred()
   const { run } = await modelServer((response) => {
-    response.on('close', () => closed.open())
+    response.on('close', () => closed.resolve())
     events(response)
     const more = (): void => {
       if (!response.destroyed)
@@ -206,7 +207,7 @@ test('an output without end is not read without end', async () => {
     more()
   })
   await expect(run()).rejects.toThrow('too large')
-  await closed.passed
+  await closed.promise
 })
 
 test('a server that hangs before or in its answer fails the task after the stall timeout', async () => {
@@ -217,19 +218,19 @@ test('a server that hangs before or in its answer fails the task after the stall
 })
 
 test('a cancelled task ends the call', async () => {
-  const began = gate()
-  const closed = gate()
+  const began = deferred()
+  const closed = deferred()
   const { run } = await modelServer((response) => {
-    response.on('close', () => closed.open())
+    response.on('close', () => closed.resolve())
     events(response, delta('x'))
-    began.open()
+    began.resolve()
   })
   const abort = new AbortController()
   const running = run({}, abort.signal)
-  await began.passed
+  await began.promise
   abort.abort(new Error('cancelled'))
   await expect(running).rejects.toThrow('cancelled')
-  await closed.passed
+  await closed.promise
 })
 
 test.each([401, 403, 404, 429, 503])('an answer %i is about the backend', async (status) => {

@@ -5,7 +5,9 @@ import { jitteredWait, longestWait, PROBE, RECONNECT } from '../../src/inference
 import { planReconnect } from '../../src/inference-node/reconnect.js'
 import type { SessionEnd } from '../../src/inference-node/session.js'
 import { closeCodes } from '../../src/wire/codes.js'
-import { connectedNode, endlessWork, startCoordinator, startHttp, startNode } from '../support/node-helpers.js'
+import { startHttp } from '../support/http-server.js'
+import { connectedNode, endlessWork, startNode } from '../support/inference-node.js'
+import { startCoordinator } from '../support/scripted-coordinator.js'
 
 const failures = fc.nat()
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })

@@ -3,14 +3,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createIdentity } from '../../src/inference-node/index.js'
 import { openUnsettledFolder } from '../../src/inference-node/unsettled.js'
-import {
-  connectedNode,
-  endlessWork,
-  gate,
-  startCoordinator,
-  startNode,
-  temporaryFolder,
-} from '../support/node-helpers.js'
+import { connectedNode, endlessWork, startNode } from '../support/inference-node.js'
+import { startCoordinator } from '../support/scripted-coordinator.js'
+import { tempDir } from '../support/temp-dir.js'
+import { deferred } from '../support/wait.js'
 
 const t1 = { task_id: 't1', attempt: 1 }
 const completion = (task_id: string, output = 'text') => ({
@@ -40,10 +36,10 @@ test('on reconnect the hello names working and finished attempts, and finished r
 })
 
 test('a resumed attempt goes on over the reconnect and its result comes in the new session', async () => {
-  const go = gate()
+  const go = deferred()
   const { coordinator, session, event } = await connectedNode({
     work: async () => {
-      await go.passed
+      await go.promise
       return 'late'
     },
   })
@@ -52,15 +48,15 @@ test('a resumed attempt goes on over the reconnect and its result comes in the n
   session.socket.terminate()
   await event('disconnected')
   const again = await coordinator.welcomed({ resumed: [t1] })
-  go.open()
+  go.resolve()
   expect(await again.expect('task.complete')).toMatchObject({ output: 'late' })
 })
 
 test('a result that is made while there is no session is sent in the next', async () => {
-  const go = gate()
+  const go = deferred()
   const { coordinator, session, event } = await connectedNode({
     work: async () => {
-      await go.passed
+      await go.promise
       return 'meanwhile'
     },
   })
@@ -68,7 +64,7 @@ test('a result that is made while there is no session is sent in the next', asyn
   await session.expect('task.accept')
   session.socket.terminate()
   await event('disconnected')
-  go.open()
+  go.resolve()
   await event('completed')
   expect(await (await coordinator.welcomed({ resumed: [t1] })).expect('task.complete')).toMatchObject({
     output: 'meanwhile',
@@ -143,7 +139,7 @@ test('a result the coordinator says does not fit becomes a failure', async () =>
 })
 
 test('a completion is on disk before it is sent, and gone when it is settled', async () => {
-  const folder = join(await temporaryFolder(), 'unsettled')
+  const folder = join(tempDir(), 'unsettled')
   const { session, event, node } = await connectedNode({ unsettledFolder: folder })
   session.assign()
   await session.expect('task.complete')
@@ -159,7 +155,7 @@ test('a completion is on disk before it is sent, and gone when it is settled', a
 })
 
 test('a node that was killed sends after its restart what was not settled', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   const identity = createIdentity()
   const coordinator = await startCoordinator()
   const first = await startNode({ coordinator: coordinator.url, identity, unsettledFolder: folder })
@@ -180,7 +176,7 @@ test('a node that was killed sends after its restart what was not settled', asyn
 })
 
 test('files that are no results are set aside with a warning, and half-written ones removed', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   const store = openUnsettledFolder(folder, owner)
   await store.load(noWarning)
   await store.put(completion('good'))
@@ -203,7 +199,7 @@ test('files that are no results are set aside with a warning, and half-written o
 })
 
 test('results for another coordinator or node stay where they are', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   await openUnsettledFolder(folder, owner).put(completion('t1'))
   const warnings: string[] = []
   expect(await openUnsettledFolder(folder, { ...owner, host: 'other' }).load((m) => warnings.push(m))).toEqual([])
@@ -213,7 +209,7 @@ test('results for another coordinator or node stay where they are', async () => 
 })
 
 test('the folder is bounded in count and size', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   const store = openUnsettledFolder(folder, owner, { count: 2, bytes: 1000 })
   await store.put(completion('a'))
   await expect(store.put(completion('big', 'x'.repeat(2000)))).rejects.toThrow('too many unsettled results')
@@ -225,7 +221,7 @@ test('the folder is bounded in count and size', async () => {
 })
 
 test('putting and removing at the same time leaves nothing behind', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   const store = openUnsettledFolder(folder, owner)
   const names = Array.from({ length: 20 }, (_, i) => `t${i}`)
   await Promise.all(names.flatMap((name) => [store.put(completion(name)), store.remove({ task_id: name, attempt: 1 })]))
@@ -234,7 +230,7 @@ test('putting and removing at the same time leaves nothing behind', async () => 
 })
 
 test('a result that cannot be written is a warning, and is sent all the same', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   const { session, event } = await connectedNode({ unsettledFolder: folder })
   const { rm } = await import('node:fs/promises')
   await rm(folder, { recursive: true })
@@ -244,7 +240,7 @@ test('a result that cannot be written is a warning, and is sent all the same', a
 })
 
 test('a folder that cannot be used stops the start with one line', async () => {
-  const folder = await temporaryFolder()
+  const folder = tempDir()
   await writeFile(join(folder, 'file'), '')
   await expect(startNode({ coordinator: 'http://127.0.0.1:1', unsettledFolder: join(folder, 'file') })).rejects.toThrow(
     /unsettled results cannot be kept there .*another state_dir/,

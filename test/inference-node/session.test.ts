@@ -1,18 +1,11 @@
 import { createServer, type Socket } from 'node:net'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { coordinatorAddress } from '../../src/inference-node/address.js'
 import { createIdentity, defaultNodeId } from '../../src/inference-node/index.js'
-import {
-  assignment,
-  connectedNode,
-  createNode,
-  endlessWork,
-  later,
-  startCoordinator,
-  startNode,
-} from '../support/node-helpers.js'
+import { connectedNode, createNode, endlessWork, startNode } from '../support/inference-node.js'
+import { assignment, startCoordinator } from '../support/scripted-coordinator.js'
 
 test('a node signs the challenge for the host it dialled, and says all about itself', async () => {
   const coordinator = await startCoordinator()
@@ -95,7 +88,7 @@ test('a coordinator that takes the connection and never answers is given up afte
   const sockets: Socket[] = []
   const server = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  later(() => {
+  onTestFinished(() => {
     sockets.forEach((s) => s.destroy())
     server.close()
   })

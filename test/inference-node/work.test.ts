@@ -3,15 +3,9 @@ import { createAvailability } from '../../src/inference-node/availability.js'
 import { servesModel, serverModel } from '../../src/inference-node/model-names.js'
 import { after } from '../../src/inference-node/timer.js'
 import type { NodeTask } from '../../src/inference-node/index.js'
-import {
-  aborted,
-  assignment,
-  connectedNode,
-  endlessWork,
-  gate,
-  startCoordinator,
-  startNode,
-} from '../support/node-helpers.js'
+import { aborted, connectedNode, endlessWork, startNode } from '../support/inference-node.js'
+import { assignment, startCoordinator } from '../support/scripted-coordinator.js'
+import { deferred } from '../support/wait.js'
 
 test('a task is accepted, worked on, completed and settled', async () => {
   const tasks: NodeTask[] = []
@@ -61,13 +55,13 @@ test('an answer may carry a confidence and the usage', async () => {
 })
 
 test('a stream is sent on in numbered pieces, and whole at the end', async () => {
-  const more = gate()
+  const more = deferred()
   const { session } = await connectedNode({
     outputInterval: 1,
     work: async function* () {
       yield 'one '
       yield 'two '
-      await more.passed
+      await more.promise
       yield 'three'
       return { confidence: 0.9, usage: { prompt_tokens: 3, completion_tokens: 4 } }
     },
@@ -75,7 +69,7 @@ test('a stream is sent on in numbered pieces, and whole at the end', async () =>
   session.assign()
   const first = await session.expect('task.output')
   expect(first).toMatchObject({ seq: 0, delta: 'one two ' })
-  more.open()
+  more.resolve()
   expect(await session.expect('task.complete')).toMatchObject({
     output: 'one two three',
     confidence: 0.9,
@@ -84,18 +78,18 @@ test('a stream is sent on in numbered pieces, and whole at the end', async () =>
 })
 
 test('half of a surrogate pair waits for its other half, and a lone one becomes valid', async () => {
-  const seen = gate()
+  const seen = deferred()
   const { session } = await connectedNode({
     outputInterval: 1,
     work: async function* () {
       yield 'a\ud83d'
-      await seen.passed
+      await seen.promise
       yield '\ude00b\ud83d'
     },
   })
   session.assign()
   expect((await session.expect('task.output')).delta).toBe('a')
-  seen.open()
+  seen.resolve()
   expect((await session.expect('task.complete')).output).toBe('a😀b\ufffd')
 })
 
@@ -172,14 +166,14 @@ test('a cancelled task is aborted, says nothing more, and its slot is free', asy
 })
 
 test('a task accepted while a cancelled one still winds down waits for its slot', async () => {
-  const down = gate()
+  const down = deferred()
   const order: string[] = []
   const { session } = await connectedNode({
     work: async (task, signal) => {
       order.push(`begin ${task.task_id}`)
       if (task.task_id === 't2') return 'done'
       await aborted(signal)
-      await down.passed
+      await down.promise
       order.push('end t1')
       return 'too late'
     },
@@ -191,7 +185,7 @@ test('a task accepted while a cancelled one still winds down waits for its slot'
     assignment({ task_id: 't2' }),
   ])
   await session.expect('task.accept')
-  down.open()
+  down.resolve()
   expect(await session.expect('task.complete')).toMatchObject({ task_id: 't2' })
   expect(order).toEqual(['begin t1', 'end t1', 'begin t2'])
 })
@@ -221,11 +215,11 @@ test('a newer attempt of the same task takes the place of the older one', async 
 
 test('an assignment that comes twice is accepted twice and worked on once', async () => {
   let calls = 0
-  const go = gate()
+  const go = deferred()
   const { session } = await connectedNode({
     work: async () => {
       calls++
-      await go.passed
+      await go.promise
       return 'x'
     },
   })
@@ -233,7 +227,7 @@ test('an assignment that comes twice is accepted twice and worked on once', asyn
   session.assign()
   await session.expect('task.accept')
   await session.expect('task.accept')
-  go.open()
+  go.resolve()
   await session.expect('task.complete')
   session.assign()
   await session.expect('task.complete')

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { sessionProtocolDocument } from '../../src/wire/asyncapi.js'
 import { clientMessages, clientServerMessages } from '../../src/wire/client.js'
 import { nodeMessages, serverMessages } from '../../src/wire/node.js'
-import { startService } from '../support/helpers.js'
+import { startService } from '../support/service.js'
 
 const published = JSON.parse(
   readFileSync(new URL('../../docs/node-session.asyncapi.json', import.meta.url), 'utf8'),

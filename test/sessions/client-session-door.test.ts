@@ -6,8 +6,10 @@ import { WebSocket } from 'ws'
 import type { Operation } from '../../src/core/operations.js'
 import { systemTime } from '../../src/lib/clock.js'
 import { createSessionServer } from '../../src/ws/session-server.js'
-import { connectClient, submission } from '../support/client-helpers.js'
-import { connectNode, dial, startService, until } from '../support/helpers.js'
+import { connectClient, submission } from '../support/client-session.js'
+import { connectNode, dial } from '../support/node-session.js'
+import { startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 const frameOf = (n: number, ref: string) =>
   JSON.stringify(Array.from({ length: n }, (_, i) => submission({ ref: `${ref}${i}`, watch: 'none' })))
@@ -68,13 +70,13 @@ test('more than 1,000 submissions without an answer are rate_limited, and the se
 test('submissions of a frame are one operation, and the order of the frame is kept', async () => {
   const { said, host } = await door()
   const client = await connectClient({ host })
-  client.say(
+  client.say([
     submission({ ref: '1' }),
     submission({ ref: '2', user_address: '' }),
     submission({ ref: '3' }),
     { type: 'task.cancel', task_id: 'x' },
     submission({ ref: '4' }),
-  )
+  ])
   expect(await client.next('error')).toMatchObject({ ref: '2', code: 'invalid_message' })
   expect(said.map((o) => (o.op === 'clientSubmissions' ? o.list.map((s) => s.ref).join() : o.op))).toEqual([
     '1,3',
@@ -86,7 +88,7 @@ test('submissions of a frame are one operation, and the order of the frame is ke
 test('a client that does not answer a ping is closed with 4408; one that does stays', async () => {
   const { sessions, host } = await door(100)
   const there = await connectClient({ host })
-  const silent = await connectClient({ host }, undefined, { autoPong: false })
+  const silent = await connectClient({ host }, { autoPong: false })
   expect((await silent.closed).code).toBe(4408)
   await until(() => sessions.size() === 1, 'the end of one session')
   expect(there.socket.readyState).toBe(WebSocket.OPEN)
@@ -102,9 +104,9 @@ test('a reader that falls behind its buffer is closed with 4429: at once when ve
   const [much, stuck, slow] = [await connectClient(service), await connectClient(service), await connectClient(service)]
   for (const client of [stuck, slow]) {
     client.socket.pause()
-    client.say(...watches(8))
+    client.say(watches(8))
   }
-  much.say(...watches(20))
+  much.say(watches(20))
   await sleep(1000)
   slow.socket.resume()
   expect((await much.closed).code).toBe(4429)
@@ -152,7 +154,7 @@ test('frames that no session takes close it', async () => {
   large.submit({ user_input: 'a'.repeat(17_000) })
   expect((await large.closed).code).toBe(1009)
   const fast = await connectClient(service)
-  fast.say(...Array.from({ length: 200 }, () => ({ type: 'task.unwatch', task_id: 'A' })))
+  fast.say(Array.from({ length: 200 }, () => ({ type: 'task.unwatch', task_id: 'A' })))
   expect(await fast.next('error')).toMatchObject({ code: 'rate_limited' })
   expect((await fast.closed).code).toBe(4429)
 })
@@ -165,7 +167,7 @@ test('an upgrade is refused as for nodes, and a plain GET is told to upgrade', a
   expect(await refusal(service.host, ['inference-client.v1'], '/api/v1/nodes/connect')).toBe(400)
   expect(await refusal(service.host, undefined, '/api/v1/elsewhere')).toBe(404)
   await dial(service) // in its handshake: of submitters there is none
-  const client = await connectClient(service, [])
+  const client = await connectClient(service, { protocols: [] })
   await client.next('session.welcome')
   expect(client.socket.protocol).toBe('')
   expect(await refusal(service.host)).toBe(503)

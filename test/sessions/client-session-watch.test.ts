@@ -1,20 +1,12 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { MAX_WATCHES } from '../../src/core/sessions/watches.js'
-import { connectClient, submission, type TestClient } from '../support/client-helpers.js'
-import { assigned as assignedIn, coreWorld, diskFull } from '../support/core-world.js'
-import {
-  connectNode,
-  dial,
-  hello,
-  movableTime,
-  startService,
-  tempDir,
-  type Service,
-  type TestNode,
-} from '../support/helpers.js'
-
-const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
+import { connectClient, submission, type TestClient } from '../support/client-session.js'
+import { assigned as assignedIn, coreHarness, diskFull } from '../support/core-harness.js'
+import { fakeTime } from '../support/fake-time.js'
+import { connectNode, dial, hello, type TestNode } from '../support/node-session.js'
+import { type Service, startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
 
 const output = (
   node: TestNode,
@@ -22,7 +14,7 @@ const output = (
   seq: number,
   delta: string,
 ) => node.say({ type: 'task.output', task_id, attempt, seq, delta })
-const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)
+const assign = (node: TestNode, task_id: string) => node.next('task.assign', { task_id })
 const text = (client: TestClient) =>
   client.inbox.flatMap((m) => (m.type === 'task.output' ? [`${m.attempt}:${m.offset}:${m.delta}`] : []))
 
@@ -38,7 +30,7 @@ async function streamed(service: Service) {
 }
 
 test('a watch is taken up after a reconnect: where the task stands now, then what follows', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectClient(service)
   first.submit({ task_id: 'A' })
   await first.next('task.submitted')
@@ -65,23 +57,23 @@ test('a watch is taken up after a reconnect: where the task stands now, then wha
 
 test('a watch is taken up after a restart of the service, also of a task that ended before', async () => {
   const file = join(tempDir(), 'inference.db')
-  const before = await startService({ ...calm, database_path: file })
+  const before = await startService({ database_path: file })
   const node = await connectNode(before, 'n')
   const client = await connectClient(before)
-  client.say(
+  client.say([
     submission({ ref: '1', task_id: 'ended' }),
     submission({ ref: '2', task_id: 'waits', model_name: 'later' }),
-  )
+  ])
   node.complete(await assign(node, 'ended'), 'early')
   await client.next('task.result')
   await before.stop()
-  const service = await startService({ ...calm, database_path: file })
+  const service = await startService({ database_path: file })
   const again = await connectClient(service)
-  again.say(
+  again.say([
     { type: 'task.watch', task_id: 'ended' },
     { type: 'task.watch', task_id: 'waits' },
     { type: 'task.watch', task_id: 'never' },
-  )
+  ])
   expect(await again.next('task.result')).toMatchObject({ task_id: 'ended', result: { output: 'early' } })
   expect(await again.next('task.status')).toEqual({
     type: 'task.status',
@@ -96,14 +88,17 @@ test('a watch is taken up after a restart of the service, also of a task that en
 })
 
 test('nothing more is said of a task that is not watched any more; watches of others stay', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const client = await connectClient(service)
   const other = await connectClient(service)
   client.submit({ task_id: 'A' })
   await client.next('task.submitted')
   other.say({ type: 'task.watch', task_id: 'A' })
   await other.next('task.status')
-  client.say({ type: 'task.unwatch', task_id: 'A' }, { type: 'task.unwatch', task_id: 'nothing' })
+  client.say([
+    { type: 'task.unwatch', task_id: 'A' },
+    { type: 'task.unwatch', task_id: 'nothing' },
+  ])
   await client.settle()
   const node = await connectNode(service, 'n')
   node.complete(await assign(node, 'A'))
@@ -113,8 +108,8 @@ test('nothing more is said of a task that is not watched any more; watches of ot
 })
 
 test('who watches hears of a task that waited too long', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, max_queue_time: 30 }, time)
+  const time = fakeTime()
+  const service = await startService({ max_queue_time: 30 }, time)
   const client = await connectClient(service)
   client.submit({ task_id: 'A' })
   await client.next('task.submitted')
@@ -126,7 +121,7 @@ test('who watches hears of a task that waited too long', async () => {
 })
 
 test('the text of an attempt comes as it is made, with the place of each piece', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { client, node, assigned } = await streamed(service)
   expect(assigned.stream).toBe(true)
   output(node, assigned, 0, 'Par')
@@ -141,7 +136,7 @@ test('the text of an attempt comes as it is made, with the place of each piece',
 })
 
 test('a reconnected reader goes on where it was; another begins at the beginning', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { client, node, assigned } = await streamed(service)
   output(node, assigned, 0, 'one 🗼 two')
   await client.next('task.output')
@@ -163,7 +158,7 @@ test('a reconnected reader goes on where it was; another begins at the beginning
 })
 
 test('a second attempt begins the text anew, whatever was read of the first', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { client, node, assigned } = await streamed(service)
   output(node, assigned, 0, 'half of')
   await client.next('task.output')
@@ -190,7 +185,7 @@ test('a second attempt begins the text anew, whatever was read of the first', as
 })
 
 test('a text with a piece missing is not gone on with; the result comes all the same', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { client, node, assigned } = await streamed(service)
   output(node, assigned, 0, 'a')
   output(node, assigned, 2, 'c')
@@ -208,12 +203,12 @@ test('a text with a piece missing is not gone on with; the result comes all the 
 
 test('after a restart the beginning of a text is not known, and nothing wrong is said of it', async () => {
   const file = join(tempDir(), 'inference.db')
-  const before = await startService({ ...calm, database_path: file, shutdown_timeout: 0 })
+  const before = await startService({ database_path: file, shutdown_timeout: 0 })
   const { client, node, assigned } = await streamed(before)
   output(node, assigned, 0, 'half')
   await client.next('task.output')
   await before.stop()
-  const service = await startService({ ...calm, database_path: file })
+  const service = await startService({ database_path: file })
   const reader = await connectClient(service)
   reader.say({ type: 'task.watch', task_id: 'A', watch: 'output', attempt: 1, offset: 4 })
   expect(await reader.next('task.status')).toMatchObject({ status: 'in_progress', attempt: 1 })
@@ -228,7 +223,7 @@ test('after a restart the beginning of a text is not known, and nothing wrong is
 })
 
 test('text is kept up to max_output_bytes; who asks for text before its first piece gets it all', async () => {
-  const service = await startService({ ...calm, max_output_bytes: 1024 })
+  const service = await startService({ max_output_bytes: 1024 })
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const assigned = await assign(node, 'A')
@@ -246,7 +241,7 @@ test('text is kept up to max_output_bytes; who asks for text before its first pi
 })
 
 test('output alone commits nothing beyond the accept it implies', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   const given = assignedIn([...world.submit(1).effects, ...world.turn(world.hello(1, 'a', 1)).effects])[0]
   if (given === undefined) throw new Error('nothing was assigned')
   const { task_id, attempt } = given
@@ -268,7 +263,7 @@ test('output alone commits nothing beyond the accept it implies', () => {
 })
 
 test('a session watches a bounded number of tasks, and what is refused is not stored', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   const list = (n: number, from: number) =>
     Array.from({ length: n }, (_, i) => ({
       type: 'task.submit' as const,
@@ -309,7 +304,7 @@ test('a session watches a bounded number of tasks, and what is refused is not st
 })
 
 test('a turn that is undone takes back the text and the place of its readers, and is told when it is run again', () => {
-  const world = coreWorld()
+  const world = coreHarness()
   const { task_id, attempt } = assignedIn([
     ...world.submit(1).effects,
     ...world.turn(world.hello(1, 'a', 1)).effects,

@@ -2,15 +2,18 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { expect, onTestFinished, test } from 'vitest'
 import { clientServerMessages } from '../../src/wire/client.js'
-import { connectClient, submission } from '../support/client-helpers.js'
-import { connectNode, inspect, startService, task, tempDir, until } from '../support/helpers.js'
+import { connectClient, submission } from '../support/client-session.js'
+import { connectNode } from '../support/node-session.js'
+import { inspect, startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
-const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
 const count = (file: string) =>
   inspect(file, (db) => db.prepare<[], { n: number }>('SELECT count(*) AS n FROM inference_tasks').get()?.n)
 
 test('a session begins with a welcome; a submission is answered once it is stored, and its result comes by itself', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const client = await connectClient(service)
   expect(client.socket.protocol).toBe('inference-client.v1')
   expect(await client.next('session.welcome')).toEqual({
@@ -57,13 +60,13 @@ test('a session begins with a welcome; a submission is answered once it is store
 })
 
 test('with watch none nothing follows; without a task_id one is made', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   const client = await connectClient(service)
   client.submit({ watch: 'none' })
   const { task_id } = await client.next('task.submitted')
   expect(task_id).toMatch(/^[0-9a-f-]{36}$/)
-  node.complete(await node.next('task.assign', (m) => m.task_id === task_id))
+  node.complete(await node.next('task.assign', { task_id }))
   await node.next('task.settled')
   await client.settle()
   expect(client.inbox.map((m) => m.type)).toEqual(['session.welcome'])
@@ -73,7 +76,7 @@ test('what one commit releases is one frame, in the order of the submissions', a
   const service = await startService()
   const client = await connectClient(service)
   await client.next('session.welcome')
-  client.say(...Array.from({ length: 256 }, (_, i) => submission({ ref: `c${i}`, task_id: `t${i}`, watch: 'none' })))
+  client.say(Array.from({ length: 256 }, (_, i) => submission({ ref: `c${i}`, task_id: `t${i}`, watch: 'none' })))
   await client.next('task.submitted', { ref: 'c255' })
   expect(client.frames).toHaveLength(2)
   expect((JSON.parse(client.frames[1] ?? '') as { ref: string }[]).map((m) => m.ref)).toEqual(
@@ -83,13 +86,13 @@ test('what one commit releases is one frame, in the order of the submissions', a
 })
 
 test('a submission is idempotent by its task_id, and says where the task is; other content is a conflict', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const client = await connectClient(service)
-  client.say(
+  client.say([
     submission({ ref: '1', task_id: 'A' }),
     submission({ ref: '2', task_id: 'A' }),
     submission({ ref: '3', task_id: 'A', infer_fee: 1 }),
-  )
+  ])
   expect(await client.next('task.submitted', { ref: '1' })).toMatchObject({ status: 'pending' })
   expect(await client.next('task.submitted', { ref: '2' })).toMatchObject({ status: 'pending', task_id: 'A' })
   expect(await client.next('error')).toEqual({
@@ -155,20 +158,20 @@ test('what REST refuses is refused with the same code, and names its ref', async
 })
 
 test('a task is cancelled, watched or not; its end is said once', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const client = await connectClient(service)
   const node = await connectNode(service, 'n')
-  client.say(
+  client.say([
     submission({ ref: '1', task_id: 'A' }),
     submission({ ref: '2', task_id: 'B', watch: 'none', model_name: 'nobody' }),
-  )
+  ])
   await node.next('task.assign')
   await client.next('task.status')
-  client.say(
+  client.say([
     { type: 'task.cancel', task_id: 'A' },
     { type: 'task.cancel', task_id: 'B' },
     { type: 'task.cancel', task_id: 'C' },
-  )
+  ])
   for (const task_id of ['A', 'B'])
     expect(await client.next('task.result', { task_id })).toEqual({
       type: 'task.result',
@@ -182,7 +185,7 @@ test('a task is cancelled, watched or not; its end is said once', async () => {
   await client.settle()
   expect(client.inbox.filter((m) => m.type === 'task.result')).toEqual([])
   await service.submit({ task_id: 'D' })
-  node.complete(await node.next('task.assign', (m) => m.task_id === 'D'))
+  node.complete(await node.next('task.assign', { task_id: 'D' }))
   await node.next('task.settled')
   client.say({ type: 'task.cancel', task_id: 'D' })
   expect(await client.next('error', { task_id: 'D' })).toMatchObject({ code: 'conflict' })
@@ -196,12 +199,12 @@ test('while the store cannot be written each submission is told unavailable, and
   const other = new Database(service.file)
   onTestFinished(() => void other.close())
   other.exec('BEGIN IMMEDIATE')
-  client.say(
+  client.say([
     submission({ ref: '1', task_id: 'one' }),
     submission({ ref: '2' }),
     { type: 'task.watch', task_id: 'before' },
     { type: 'task.cancel', task_id: 'before' },
-  )
+  ])
   for (const ref of ['1', '2']) expect(await client.next('error', { ref })).toMatchObject({ code: 'unavailable' })
   expect(await client.next('task.status')).toMatchObject({ task_id: 'before', status: 'pending' })
   expect(await client.next('error', { task_id: 'before' })).toMatchObject({ code: 'unavailable' })
@@ -210,13 +213,13 @@ test('while the store cannot be written each submission is told unavailable, and
   expect(count(service.file)).toBe(1)
   for (let i = 0; i < 1000; i += 250)
     client.say(
-      ...Array.from({ length: 250 }, (_, n) => submission({ ref: `n${i + n}`, task_id: `n${i + n}`, watch: 'none' })),
+      Array.from({ length: 250 }, (_, n) => submission({ ref: `n${i + n}`, task_id: `n${i + n}`, watch: 'none' })),
     )
   await client.next('task.submitted', { ref: 'n999' }) // those that were refused are not in flight any more
 })
 
 test('a commit that fails takes back the watch it came with', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const client = await connectClient(service)
   const other = new Database(service.file)
   onTestFinished(() => void other.close())
@@ -235,7 +238,7 @@ test('a commit that fails takes back the watch it came with', async () => {
 
 test('a session that ends cancels nothing; before a stop it is told to drain, and is closed with 1001', async () => {
   const file = join(tempDir(), 'inference.db')
-  const service = await startService({ ...calm, database_path: file, shutdown_timeout: 5 })
+  const service = await startService({ database_path: file, shutdown_timeout: 5 })
   const gone = await connectClient(service)
   gone.submit({ ref: '1', task_id: 'A' })
   await gone.next('task.submitted')

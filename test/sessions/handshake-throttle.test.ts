@@ -1,7 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createHandshakeThrottle } from '../../src/ws/handshake-throttle.js'
-import { dial, hello, startService, until } from '../support/helpers.js'
+import { dial, hello } from '../support/node-session.js'
+import { startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 const busy = (ms: number): void => {
   for (const end = performance.now() + ms; performance.now() < end;);

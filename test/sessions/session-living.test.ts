@@ -1,28 +1,20 @@
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { Database } from '../src/store/sqlite.js'
-import {
-  connectNode,
-  dial,
-  hello,
-  identity,
-  inspect,
-  movableTime,
-  startService,
-  until,
-  type Service,
-  type TestNode,
-} from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { identity } from '../support/identity.js'
+import { connectNode, dial, hello, type TestNode } from '../support/node-session.js'
+import { inspect, type Service, startService } from '../support/service.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 /** Nothing ends by clock in these tests, unless they move it. */
-const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600, restart_grace: 3600 }
 
 const entry = async (service: Service, nodeId: string) =>
   (
     (await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string; last_heartbeat: number }[]
   ).find((n) => n.node_id === nodeId)
-const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)
-const settled = (node: TestNode, task_id: string) => node.next('task.settled', (m) => m.task_id === task_id)
+const assign = (node: TestNode, task_id: string) => node.next('task.assign', { task_id })
+const settled = (node: TestNode, task_id: string) => node.next('task.settled', { task_id })
 const statusIs = (service: Service, nodeId: string, status: string) =>
   until(async () => (await entry(service, nodeId))?.status === status, `${nodeId} being ${status}`)
 /** Gives a node one task and waits until the coordinator knows that it was accepted. */
@@ -47,7 +39,7 @@ const endOf = (service: Service, taskId: string, attempt = 1) =>
 // Heartbeats and statuses
 
 test('a heartbeat is acknowledged with the time of the server', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.say({ type: 'node.heartbeat' })
   const ack = await node.next('node.heartbeat_ack')
@@ -56,7 +48,7 @@ test('a heartbeat is acknowledged with the time of the server', async () => {
 })
 
 test('nothing is taken back because a heartbeat does not name it', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   const a = await work(service, node, 'A')
   for (const running of [[], ['something else'], null]) {
@@ -69,7 +61,7 @@ test('nothing is taken back because a heartbeat does not name it', async () => {
 })
 
 test('a heartbeat without a status keeps the status', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await node.beat('maintenance')
   await node.beat()
@@ -77,7 +69,7 @@ test('a heartbeat without a status keeps the status', async () => {
 })
 
 test('a node in maintenance gets nothing new and what runs goes on', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   const a = await work(service, node, 'A')
   await node.beat('maintenance')
@@ -92,7 +84,7 @@ test('a node in maintenance gets nothing new and what runs goes on', async () =>
 })
 
 test('a node that says busy is shown as busy and gets nothing new', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await node.beat('busy')
   expect(await entry(service, 'n')).toMatchObject({ status: 'busy' })
@@ -104,7 +96,7 @@ test('a node that says busy is shown as busy and gets nothing new', async () => 
 })
 
 test('a node is busy while all its slots are in use and online again after', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   const a = await work(service, node, 'A')
   expect(await entry(service, 'n')).toMatchObject({ status: 'online', in_progress_tasks: 1 })
@@ -119,7 +111,7 @@ test('a node is busy while all its slots are in use and online again after', asy
 })
 
 test.each([[1000], [1001], [4000]])('a node is offline the moment its session ends with %i', async (code) => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await work(service, node, 'A')
   node.close(code)
@@ -128,7 +120,7 @@ test.each([[1000], [1001], [4000]])('a node is offline the moment its session en
 })
 
 test('a node whose connection is cut is offline at once', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.socket.terminate()
   await statusIs(service, 'n', 'offline')
@@ -136,7 +128,7 @@ test('a node whose connection is cut is offline at once', async () => {
 })
 
 test('heartbeats are not written one by one', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   const reader = new Database(service.file, { readonly: true })
   let written = 0
@@ -156,11 +148,11 @@ test('heartbeats are not written one by one', async () => {
 })
 
 test('the last heartbeat is shown as it is, although it is written later', async () => {
-  const time = movableTime()
-  const service = await startService(calm, time)
+  const time = fakeTime()
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n')
   const before = (await entry(service, 'n'))?.last_heartbeat ?? 0
-  await time.passes(service, 20)
+  await time.pass(service, 20)
   await node.beat()
   expect((await entry(service, 'n'))?.last_heartbeat).toBeGreaterThanOrEqual(before + 20)
 })
@@ -168,8 +160,8 @@ test('the last heartbeat is shown as it is, although it is written later', async
 // Silence
 
 test('a session that is silent for three intervals is closed with 4408 and the node is offline', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, heartbeat_interval: 10 }, time)
+  const time = fakeTime()
+  const service = await startService({ heartbeat_interval: 10 }, time)
   const node = await connectNode(service, 'n')
   const from = time.monotonic()
   expect((await time.until(service, node.closed)).code).toBe(4408)
@@ -182,12 +174,12 @@ test.each<[string, (node: TestNode) => Promise<unknown>]>([
   ['a message of an unknown type', (node) => (node.say({ type: 'task.dance' }), node.next('error'))],
   ['a message that is stale', (node) => (node.accept({ task_id: 'none', attempt: 1 }), node.next('error'))],
 ])('%s is a sign of life', async (_, sign) => {
-  const time = movableTime()
-  const service = await startService({ ...calm, heartbeat_interval: 20 }, time)
+  const time = fakeTime()
+  const service = await startService({ heartbeat_interval: 20 }, time)
   const silent = await connectNode(service, 'silent')
   const node = await connectNode(service, 'n')
   for (let i = 0; i < 3; i++) {
-    await time.passes(service, 15)
+    await time.pass(service, 15)
     await sign(node)
   }
   // The one that connected before it and said nothing is closed, this one is not.
@@ -197,13 +189,13 @@ test.each<[string, (node: TestNode) => Promise<unknown>]>([
 })
 
 test('a message about a task is a sign of life', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, heartbeat_interval: 20 }, time)
+  const time = fakeTime()
+  const service = await startService({ heartbeat_interval: 20 }, time)
   const node = await connectNode(service, 'n')
   const { task_id, attempt } = await work(service, node, 'A')
   const silent = await connectNode(service, 'silent', { supported_models: ['gemma'] })
   for (let seq = 0; seq < 4; seq++) {
-    await time.passes(service, 15)
+    await time.pass(service, 15)
     node.say({ type: 'task.output', task_id, attempt, seq, delta: 'x' })
     await until(
       async () => ((await entry(service, 'n'))?.last_heartbeat ?? 0) >= Math.floor(time.wall() / 1000) - 2,
@@ -216,8 +208,8 @@ test('a message about a task is a sign of life', async () => {
 })
 
 test('what a silent node held stays with it for the grace and then goes to another', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, heartbeat_interval: 10, reconnect_grace: 100 }, time)
+  const time = fakeTime()
+  const service = await startService({ heartbeat_interval: 10, reconnect_grace: 100 }, time)
   const silent = await connectNode(service, 'silent')
   await work(service, silent, 'A')
   expect((await time.until(service, silent.closed)).code).toBe(4408)
@@ -235,13 +227,13 @@ test('what a silent node held stays with it for the grace and then goes to anoth
 // The end of a session
 
 test('a node that comes back within the grace goes on with its task', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, reconnect_grace: 120 }, time)
+  const time = fakeTime()
+  const service = await startService({ reconnect_grace: 120 }, time)
   const node = await connectNode(service, 'n')
   const a = await work(service, node, 'A')
   node.socket.terminate()
   await statusIs(service, 'n', 'offline')
-  await time.passes(service, 30)
+  await time.pass(service, 30)
   const back = await connectNode(service, 'n', { running: [{ task_id: 'A', attempt: 1 }] })
   expect(back.welcome.resumed).toEqual([{ task_id: 'A', attempt: 1 }])
   // The grace of the first session no longer counts: a lost one shows that its time is over.
@@ -255,8 +247,8 @@ test('a node that comes back within the grace goes on with its task', async () =
 })
 
 test('when the grace is over the task is queued again for another node and counts as lost', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, reconnect_grace: 60 }, time)
+  const time = fakeTime()
+  const service = await startService({ reconnect_grace: 60 }, time)
   const lost = await connectNode(service, 'lost')
   await work(service, lost, 'A')
   const other = await connectNode(service, 'other')
@@ -270,8 +262,8 @@ test('when the grace is over the task is queued again for another node and count
 })
 
 test('after max_attempts losses the task is failed', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, reconnect_grace: 5, max_attempts: 2 }, time)
+  const time = fakeTime()
+  const service = await startService({ reconnect_grace: 5, max_attempts: 2 }, time)
   for (const attempt of [1, 2]) {
     const node = await connectNode(service, `n${attempt}`)
     if (attempt === 1) await service.submit({ task_id: 'A', max_infer_time: 100_000 })
@@ -290,7 +282,7 @@ test('after max_attempts losses the task is failed', async () => {
 })
 
 test('a close with 1000 by the node gives everything back at once', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 3 })
   await work(service, node, 'A')
   await work(service, node, 'B')
@@ -302,7 +294,7 @@ test('a close with 1000 by the node gives everything back at once', async () => 
 })
 
 test.each([[1001], [4001]])('a close with %i by the node gives nothing back before the grace is over', async (code) => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await work(service, node, 'A')
   const other = await connectNode(service, 'other')
@@ -316,7 +308,7 @@ test.each([[1001], [4001]])('a close with %i by the node gives nothing back befo
 })
 
 test('a close without a code gives nothing back before the grace is over', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await work(service, node, 'A')
   node.socket.close()
@@ -326,7 +318,7 @@ test('a close without a code gives nothing back before the grace is over', async
 })
 
 test('what was said just before a close with 1000 counts', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   const a = await work(service, node, 'A')
   await work(service, node, 'B')
@@ -337,7 +329,7 @@ test('what was said just before a close with 1000 counts', async () => {
 })
 
 test('a session that the service closed for a mistake keeps its tasks for the grace', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await work(service, node, 'A')
   node.socket.send(Buffer.from([1]), { binary: true })
@@ -349,13 +341,13 @@ test('a session that the service closed for a mistake keeps its tasks for the gr
 // A restart of the coordinator
 
 test('a node that comes back after a restart goes on with its task', async () => {
-  const first = await startService({ ...calm, shutdown_timeout: 0 })
+  const first = await startService({ shutdown_timeout: 0 })
   const node = await connectNode(first, 'n', { max_concurrent_tasks: 2 })
   await work(first, node, 'A')
   await first.submit({ task_id: 'B', max_infer_time: 1000 })
   await assign(node, 'B') // not accepted
   await first.stop()
-  const second = await startService({ ...calm, database_path: first.file })
+  const second = await startService({ database_path: first.file })
   expect(await second.status('A')).toMatchObject({ status: 'in_progress' })
   const back = await connectNode(second, 'n', {
     max_concurrent_tasks: 2,
@@ -379,13 +371,13 @@ test('a node that comes back after a restart goes on with its task', async () =>
 })
 
 test('a result that was settled before a restart is settled again after it', async () => {
-  const first = await startService(calm)
+  const first = await startService()
   const node = await connectNode(first, 'n')
   const a = await work(first, node, 'A')
   node.complete(a, 'before')
   await settled(node, 'A')
   await first.stop()
-  const second = await startService({ ...calm, database_path: first.file })
+  const second = await startService({ database_path: first.file })
   const back = await connectNode(second, 'n', { running: [a] })
   expect(back.welcome.dropped).toEqual([{ task_id: 'A', attempt: 1 }])
   back.complete(a, 'again')
@@ -394,34 +386,34 @@ test('a result that was settled before a restart is settled again after it', asy
 })
 
 test('what a node does not name after a restart is queued again', async () => {
-  const first = await startService({ ...calm, shutdown_timeout: 0 })
+  const first = await startService({ shutdown_timeout: 0 })
   await work(first, await connectNode(first, 'n'), 'A')
   await first.stop()
-  const second = await startService({ ...calm, database_path: first.file })
+  const second = await startService({ database_path: first.file })
   const other = await connectNode(second, 'other')
   await connectNode(second, 'n')
   expect(await assign(other, 'A')).toMatchObject({ attempt: 2 })
 })
 
 test('what waits is served after a restart, best first', async () => {
-  const first = await startService(calm)
+  const first = await startService()
   for (const [task_id, infer_fee] of [
     ['low', 1],
     ['high', 9],
   ] as const)
     await first.submit({ task_id, infer_fee })
   await first.stop()
-  const second = await startService({ ...calm, database_path: first.file })
+  const second = await startService({ database_path: first.file })
   const node = await connectNode(second, 'n')
-  node.complete(await node.next('task.assign', (m) => m.task_id === 'high'))
+  node.complete(await node.next('task.assign', { task_id: 'high' }))
   await assign(node, 'low')
 })
 
 test('the key of a node is its key after a restart', async () => {
-  const first = await startService(calm)
+  const first = await startService()
   await connectNode(first, 'n')
   await first.stop()
-  const second = await startService({ ...calm, database_path: first.file })
+  const second = await startService({ database_path: first.file })
   const thief = await dial(second)
   const { nonce } = await thief.next('session.challenge')
   thief.say(hello(second, 'n', nonce, {}, identity('thief')))
@@ -429,11 +421,11 @@ test('the key of a node is its key after a restart', async () => {
 })
 
 test('what a node held that does not come back after a restart goes to another when restart_grace is over', async () => {
-  const time = movableTime()
-  const first = await startService({ ...calm, shutdown_timeout: 0 }, time)
+  const time = fakeTime()
+  const first = await startService({ shutdown_timeout: 0 }, time)
   await work(first, await connectNode(first, 'gone'), 'A')
   await first.stop()
-  const second = await startService({ ...calm, restart_grace: 60, database_path: first.file }, time)
+  const second = await startService({ restart_grace: 60, database_path: first.file }, time)
   const other = await connectNode(second, 'other')
   const from = time.monotonic()
   expect(await time.until(second, assign(other, 'A'))).toMatchObject({ attempt: 2 })
@@ -442,13 +434,13 @@ test('what a node held that does not come back after a restart goes to another w
 })
 
 test('a lease that was almost over has at least restart_grace after a restart', async () => {
-  const time = movableTime()
-  const first = await startService({ ...calm, shutdown_timeout: 0 }, time)
+  const time = fakeTime()
+  const first = await startService({ shutdown_timeout: 0 }, time)
   const node = await connectNode(first, 'n')
   await work(first, node, 'A', { max_infer_time: 40 })
-  await time.passes(first, 30)
+  await time.pass(first, 30)
   await first.stop()
-  const second = await startService({ ...calm, restart_grace: 150, database_path: first.file }, time)
+  const second = await startService({ restart_grace: 150, database_path: first.file }, time)
   const back = await connectNode(second, 'n', { max_concurrent_tasks: 2, running: [{ task_id: 'A', attempt: 1 }] })
   await work(second, back, 'B', { max_infer_time: 60 })
   expect(await time.until(second, back.next('task.cancel'))).toMatchObject({ task_id: 'B' }) // 60 s later
@@ -457,14 +449,14 @@ test('a lease that was almost over has at least restart_grace after a restart', 
 })
 
 test('open deadlines move by the time the coordinator was down', async () => {
-  const time = movableTime()
-  const settings = { ...calm, restart_grace: 5, max_queue_time: 500 }
+  const time = fakeTime()
+  const settings = { restart_grace: 5, max_queue_time: 500 }
   const first = await startService({ ...settings, shutdown_timeout: 0 }, time)
   const node = await connectNode(first, 'n')
   const a = await work(first, node, 'A', { max_infer_time: 200 })
   await first.submit({ task_id: 'waits', model_name: 'gemma' })
   await first.stop()
-  time.skip(100_000)
+  time.jump(100_000)
   const second = await startService({ ...settings, database_path: first.file }, time)
   const back = await connectNode(second, 'n', { max_concurrent_tasks: 2, running: [a] })
   expect(back.welcome.resumed).toEqual([{ task_id: 'A', attempt: 1 }])
@@ -478,12 +470,12 @@ test('open deadlines move by the time the coordinator was down', async () => {
 })
 
 test('a coordinator that was suspended ends nothing for that', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, heartbeat_interval: 20, reconnect_grace: 30 }, time)
+  const time = fakeTime()
+  const service = await startService({ heartbeat_interval: 20, reconnect_grace: 30 }, time)
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   const a = await work(service, node, 'A', { max_infer_time: 100 })
-  time.skip(100_000)
-  await time.passes(service, 5)
+  time.jump(100_000)
+  await time.pass(service, 5)
   await node.beat()
   expect(node.inbox).toEqual([])
   node.complete(a)
@@ -493,7 +485,7 @@ test('a coordinator that was suspended ends nothing for that', async () => {
 // Leaving
 
 test('a node that drains and holds nothing is closed with 1000', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.say({ type: 'session.drain' })
   expect((await node.closed).code).toBe(1000)
@@ -501,7 +493,7 @@ test('a node that drains and holds nothing is closed with 1000', async () => {
 })
 
 test('a node that drains finishes what it holds, gets nothing new, and is closed with 1000 after the last answer', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 3 })
   const a = await work(service, node, 'A')
   const b = await work(service, node, 'B')
@@ -520,7 +512,7 @@ test('a node that drains finishes what it holds, gets nothing new, and is closed
 })
 
 test('a draining node that fails or rejects its last task is closed with 1000 and the task goes on', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   const a = await work(service, node, 'A')
   await service.submit({ task_id: 'B' })
@@ -536,7 +528,7 @@ test('a draining node that fails or rejects its last task is closed with 1000 an
 })
 
 test('a draining node whose last task is superseded is closed with 1000', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'first')
   const old = await work(service, first, 'A')
   const second = await connectNode(service, 'second')
@@ -550,7 +542,7 @@ test('a draining node whose last task is superseded is closed with 1000', async 
 })
 
 test('a service that stops says so, takes the results that come, and closes with 1001', async () => {
-  const service = await startService({ ...calm, shutdown_timeout: 600 })
+  const service = await startService({ shutdown_timeout: 600 })
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   const idle = await connectNode(service, 'idle', { supported_models: ['gemma'] })
   const a = await work(service, node, 'A')
@@ -567,20 +559,20 @@ test('a service that stops says so, takes the results that come, and closes with
   expect((await node.closed).code).toBe(1001)
   expect((await idle.closed).code).toBe(1001)
   await stopped
-  const second = await startService({ ...calm, database_path: service.file })
+  const second = await startService({ database_path: service.file })
   expect(await second.status('A')).toMatchObject({ status: 'completed', result: { output: 'at the last moment' } })
   expect(await second.status('B')).toMatchObject({ status: 'pending', attempts: 0 })
 })
 
 test('a service that stops waits no longer than shutdown_timeout, and nothing is lost', async () => {
-  const service = await startService({ ...calm, shutdown_timeout: 0.3 })
+  const service = await startService({ shutdown_timeout: 0.3 })
   const node = await connectNode(service, 'n')
   const a = await work(service, node, 'A')
   const stopped = service.stop()
   await node.next('session.drain')
   expect((await node.closed).code).toBe(1001)
   await stopped
-  const second = await startService({ ...calm, database_path: service.file })
+  const second = await startService({ database_path: service.file })
   const back = await connectNode(second, 'n', { running: [a] })
   expect(back.welcome.resumed).toEqual([{ task_id: 'A', attempt: 1 }])
   back.complete(a)
@@ -588,12 +580,12 @@ test('a service that stops waits no longer than shutdown_timeout, and nothing is
 })
 
 test('a service that stops does not wait for the leases of nodes that poll', async () => {
-  const service = await startService({ ...calm, shutdown_timeout: 3600 })
+  const service = await startService({ shutdown_timeout: 3600 })
   await service.register('legacy')
   await service.submit({ task_id: 'A' })
   expect(await service.poll('legacy')).toMatchObject({ task_id: 'A' })
   await service.stop()
-  const second = await startService({ ...calm, database_path: service.file })
+  const second = await startService({ database_path: service.file })
   expect(
     await second.post('/api/v1/tasks/complete', {
       task_id: 'A',
@@ -605,7 +597,7 @@ test('a service that stops does not wait for the leases of nodes that poll', asy
 })
 
 test('a socket that has not said hello when the service stops is closed with 1001 and not welcomed', async () => {
-  const service = await startService({ ...calm, shutdown_timeout: 600 })
+  const service = await startService({ shutdown_timeout: 600 })
   const holder = await connectNode(service, 'holder')
   const a = await work(service, holder, 'A')
   const late = await dial(service)
@@ -623,7 +615,7 @@ test('a socket that has not said hello when the service stops is closed with 100
 })
 
 test('a node that comes while the service stops is refused with 503', async () => {
-  const service = await startService({ ...calm, shutdown_timeout: 600 })
+  const service = await startService({ shutdown_timeout: 600 })
   const holder = await connectNode(service, 'holder')
   const a = await work(service, holder, 'A')
   const stopped = service.stop()
@@ -638,7 +630,7 @@ test('a node that comes while the service stops is refused with 503', async () =
 // Too much
 
 test('a session that sends too many messages is told so and closed with 4429, and keeps its tasks for the grace', async () => {
-  const service = await startService({ ...calm, max_messages_per_second: 10 })
+  const service = await startService({ max_messages_per_second: 10 })
   const node = await connectNode(service, 'n')
   await work(service, node, 'A')
   const burst = Array.from({ length: 256 }, () => ({ type: 'node.heartbeat' }))
@@ -652,7 +644,7 @@ test('a session that sends too many messages is told so and closed with 4429, an
 })
 
 test('a burst within the limit over ten seconds is taken', async () => {
-  const service = await startService({ ...calm, max_messages_per_second: 10 })
+  const service = await startService({ max_messages_per_second: 10 })
   const node = await connectNode(service, 'n')
   for (let i = 0; i < 90; i++) node.say({ type: 'node.heartbeat' })
   for (let i = 0; i < 90; i++) await node.next('node.heartbeat_ack')

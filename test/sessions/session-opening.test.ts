@@ -4,23 +4,12 @@ import { request } from 'node:http'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { helloText } from '../../src/wire/keys.js'
-import {
-  connectNode,
-  dial,
-  foreignKey,
-  hello,
-  identity,
-  inspect,
-  signText,
-  startService,
-  task,
-  until,
-  type Service,
-  type TestNode,
-} from '../support/helpers.js'
+import { foreignKey, identity, signText } from '../support/identity.js'
+import { connectNode, dial, hello, type TestNode } from '../support/node-session.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 /** Nothing ends by clock in these tests. */
-const calm = { heartbeat_interval: 600, accept_timeout: 600, reconnect_grace: 600 }
 
 /** The order of the curve, for the other one of a signature's two forms. */
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
@@ -79,26 +68,26 @@ const upgrade = (service: Service, headers: Record<string, string>, path = '/api
 const makeMistakes = async (node: TestNode, n: number): Promise<void> => {
   for (let i = 0; i < n; i++) {
     node.say({ type: 'task.dance' })
-    await node.next('error', (m) => m.code === 'unknown_type')
+    await node.next('error', { code: 'unknown_type' })
   }
 }
 
 // Transport
 
 test('a client that offers the subprotocol is answered with it', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   expect((await dial(service)).socket.protocol).toBe('inference-node.v1')
 })
 
 test('a client that offers the subprotocol among others is answered with it', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   expect((await dial(service, { protocols: ['inference-node.v9', 'inference-node.v1'] })).socket.protocol).toBe(
     'inference-node.v1',
   )
 })
 
 test('a client that offers no subprotocol is treated as version 1', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service, { protocols: [] })
   expect(node.socket.protocol).toBe('')
   node.say(hello(service, 'plain', challenge.nonce))
@@ -106,7 +95,7 @@ test('a client that offers no subprotocol is treated as version 1', async () => 
 })
 
 test('a client that offers only other subprotocols gets HTTP 400 and a sentence that names the right one', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const answer = await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v9, chat' })
   expect(answer.status).toBe(400)
   expect(JSON.parse(answer.body)).toMatchObject({
@@ -118,12 +107,12 @@ test('a client that offers only other subprotocols gets HTTP 400 and a sentence 
 })
 
 test('an upgrade at another path is 404', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   expect((await upgrade(service, {}, '/api/v1/nodes')).status).toBe(404)
 })
 
 test('compression is not agreed on even when a client offers it', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const answer = await upgrade(service, {
     'sec-websocket-extensions': 'permessage-deflate; client_max_window_bits',
     'sec-websocket-protocol': 'inference-node.v1',
@@ -133,7 +122,7 @@ test('compression is not agreed on even when a client offers it', async () => {
 })
 
 test('an array of messages is handled in order, also when the node did not ask for arrays', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   const taskId = await service.submit()
   await node.next('task.assign')
@@ -148,7 +137,7 @@ test('an array of messages is handled in order, also when the node did not ask f
 })
 
 test('a hello and what follows it may come in one array', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service)
   node.say([hello(service, 'n', challenge.nonce), { type: 'node.heartbeat', status: 'maintenance' }])
   await node.next('session.welcome')
@@ -157,7 +146,7 @@ test('a hello and what follows it may come in one array', async () => {
 })
 
 test('an array of 256 messages is taken and every one is answered', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.say(Array.from({ length: 256 }, () => ({ type: 'node.heartbeat' })))
   for (let i = 0; i < 256; i++) await node.next('node.heartbeat_ack')
@@ -178,7 +167,7 @@ test.each([
   ['an object without a type', '{"status": "maintenance"}'],
   ['an object whose type is no string', '{"type": 7, "status": "maintenance"}'],
 ])('%s is answered with an error and changes nothing', async (_, frame) => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.socket.send(frame)
   expect(await node.next('error')).toMatchObject({ code: 'invalid_message', message: expect.any(String) })
@@ -187,7 +176,7 @@ test.each([
 })
 
 test('a node that says batch gets what one commit releases as one frame', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   for (let i = 0; i < 3; i++) await service.submit()
   const node = await connectNode(service, 'n', { batch: true, max_concurrent_tasks: 3 })
   for (let i = 0; i < 3; i++) await node.next('task.assign')
@@ -197,7 +186,7 @@ test('a node that says batch gets what one commit releases as one frame', async 
 })
 
 test('a node that does not say batch never gets an array', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   for (let i = 0; i < 3; i++) await service.submit()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 3 })
   for (let i = 0; i < 3; i++) await node.next('task.assign')
@@ -208,7 +197,7 @@ test('a node that does not say batch never gets an array', async () => {
 })
 
 test('no frame to a node is larger than max_message_bytes or holds more than 256 messages', async () => {
-  const service = await startService({ ...calm, max_message_bytes: 16_384 })
+  const service = await startService({ max_message_bytes: 16_384 })
   const tasks = [...Array.from({ length: 6 }, () => 'x'.repeat(9_000)), ...Array.from({ length: 300 }, () => 'short')]
   await service.post('/api/v1/tasks/batch', { tasks: tasks.map((user_input) => task({ user_input })) })
   const node = await connectNode(service, 'n', { batch: true, max_concurrent_tasks: tasks.length })
@@ -220,7 +209,7 @@ test('no frame to a node is larger than max_message_bytes or holds more than 256
 })
 
 test('a binary frame closes with 1003, before and after the hello', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const early = await dial(service)
   early.socket.send(Buffer.from('{}'), { binary: true })
   expect((await early.closed).code).toBe(1003)
@@ -230,7 +219,7 @@ test('a binary frame closes with 1003, before and after the hello', async () => 
 })
 
 test('a frame of exactly max_message_bytes is taken and one byte more closes with 1009', async () => {
-  const service = await startService({ ...calm, max_message_bytes: 16_384 })
+  const service = await startService({ max_message_bytes: 16_384 })
   const node = await connectNode(service, 'n')
   const frame = (bytes: number): string => {
     const empty = JSON.stringify({ type: 'node.heartbeat', padding: '' })
@@ -243,7 +232,7 @@ test('a frame of exactly max_message_bytes is taken and one byte more closes wit
 })
 
 test('max_message_bytes is 4 MiB by default and a result of almost that size is taken', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   expect(node.welcome.max_message_bytes).toBe(4_194_304)
   const taskId = await service.submit()
@@ -254,7 +243,7 @@ test('max_message_bytes is 4 MiB by default and a result of almost that size is 
 })
 
 test('unknown fields are ignored in every message', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { colour: 'blue', deep: { a: [1] } })
   await service.submit()
   const { task_id, attempt } = await node.next('task.assign')
@@ -275,7 +264,7 @@ test('unknown fields are ignored in every message', async () => {
 })
 
 test('an unknown type is answered with unknown_type and changes nothing', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.say({ type: 'task.dance', task_id: 'x', attempt: 1 })
   expect(await node.next('error')).toMatchObject({
@@ -285,7 +274,7 @@ test('an unknown type is answered with unknown_type and changes nothing', async 
 })
 
 test('names that every object has are no message types', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   for (const type of ['constructor', '__proto__', 'toString', '']) {
     node.say({ type })
@@ -325,7 +314,7 @@ test.each([
   ['fail without retryable', { type: 'task.fail', task_id: 'T', attempt: 1, error: 'x' }],
   ['reject without a reason', { type: 'task.reject', task_id: 'T', attempt: 1 }],
 ])('a message that does not fit its schema is answered and changes nothing: %s', async (_, message) => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'T' })
   const assigned = await node.next('task.assign')
@@ -341,12 +330,12 @@ test.each([
 })
 
 test('ten wrong messages are answered, the eleventh closes with 4400', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await makeMistakes(node, 5)
   for (let i = 0; i < 5; i++) {
     node.socket.send('no JSON')
-    await node.next('error', (m) => m.code === 'invalid_message')
+    await node.next('error', { code: 'invalid_message' })
   }
   await node.beat()
   node.say({ type: 'node.heartbeat', status: 'asleep' })
@@ -354,14 +343,14 @@ test('ten wrong messages are answered, the eleventh closes with 4400', async () 
 })
 
 test('wrong messages count each by itself, also inside one array', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   node.say(Array.from({ length: 11 }, () => ({ type: 'task.dance' })))
   expect((await node.closed).code).toBe(4400)
 })
 
 test('what a session sends after it is closed for its mistakes is not read', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   const taskId = await service.submit()
   const { task_id, attempt } = await node.next('task.assign')
@@ -376,7 +365,7 @@ test('what a session sends after it is closed for its mistakes is not read', asy
 // Challenge and hello
 
 test('the challenge comes first, with the protocol version, a fresh nonce of 32 bytes and the time', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await challenged(service)
   const second = await challenged(service)
   expect(first.challenge).toEqual({
@@ -391,7 +380,7 @@ test('the challenge comes first, with the protocol version, a fresh nonce of 32 
 })
 
 test('a hello registers the node with everything it says and no REST call is needed', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'pool-7', {
     supported_models: ['llama', 'mistral-7b'],
     max_concurrent_tasks: 4,
@@ -422,7 +411,7 @@ test('a hello registers the node with everything it says and no REST call is nee
 })
 
 test('what a hello leaves out has its default', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   await connectNode(service, 'n')
   expect(await entry(service, 'n')).toMatchObject({
     max_concurrent_tasks: 1,
@@ -434,7 +423,7 @@ test('what a hello leaves out has its default', async () => {
 })
 
 test('a hello updates a node that is known', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n', { supported_models: ['llama'], max_concurrent_tasks: 2 })
   first.close()
   await first.closed
@@ -447,7 +436,7 @@ test('a hello updates a node that is known', async () => {
 })
 
 test('a node that connects in maintenance is given nothing until it says online', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { status: 'maintenance' })
   const taskId = await service.submit()
   await node.beat()
@@ -486,7 +475,7 @@ test.each<[string, (signature: string) => string]>([
   ['a low S', (s) => (isHigh(s) ? withOtherS(s) : s)],
   ['a high S', (s) => (isHigh(s) ? s : withOtherS(s))],
 ])('a right signature is accepted as %s', async (_, write) => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service)
   const right = hello(service, 'n', challenge.nonce)
   node.say({ ...right, signature: write(right.signature) })
@@ -494,7 +483,7 @@ test.each<[string, (signature: string) => string]>([
 })
 
 test('a public key may be written with 0x and in upper case', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service)
   node.say(hello(service, 'n', challenge.nonce, { public_key: `0x${identity('n').publicKey.toUpperCase()}` }))
   await node.next('session.welcome')
@@ -530,7 +519,7 @@ test.each<[string, (service: Service, nonce: string) => Record<string, unknown>]
   ['of ones', () => ({ signature: 'ff'.repeat(64) })],
   ['that is no hex', () => ({ signature: 'z'.repeat(128) })],
 ])('a hello with a signature %s closes with 4401 and registers nothing', async (_, wrong) => {
-  const service = await startService(calm)
+  const service = await startService()
   const { code, errors, welcomed } = await refused(service, (nonce) =>
     hello(service, 'n', nonce, wrong(service, nonce)),
   )
@@ -540,7 +529,7 @@ test.each<[string, (service: Service, nonce: string) => Record<string, unknown>]
 })
 
 test('a key of another curve closes with 4401', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const key = foreignKey()
   const { x = '', y = '' } = createPublicKey(key).export({ format: 'jwk' })
   const compressed = Buffer.concat([
@@ -562,28 +551,28 @@ test.each([
   ['33 bytes that are no point of the curve', `02${'ff'.repeat(32)}`],
   ['the x alone', identity('n').publicKey.slice(2)],
 ])('%s as public key closes with 4401', async (_, public_key) => {
-  const service = await startService(calm)
+  const service = await startService()
   const { code, errors } = await refused(service, (nonce) => hello(service, 'n', nonce, { public_key }))
   expect(code).toBe(4401)
   expect(errors).toMatchObject([{ code: 'unauthorized', message: expect.stringContaining('public_key') }])
 })
 
 test('the host is compared in lower case', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service, { headers: { host: 'Pool.Example.ORG' } })
   node.say(hello({ host: 'pool.example.org' }, 'n', challenge.nonce))
   await node.next('session.welcome')
 })
 
 test('the host is the one of the Host header, not the address of the socket', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service, { headers: { host: 'pool.example.org' } })
   node.say(hello(service, 'n', challenge.nonce))
   expect((await node.closed).code).toBe(4401)
 })
 
 test('with public_hosts a hello must be signed for one of them, whatever the Host header says', async () => {
-  const service = await startService({ ...calm, public_hosts: ['Pool.Example.org', 'pool.example.org:8443'] })
+  const service = await startService({ public_hosts: ['Pool.Example.org', 'pool.example.org:8443'] })
   for (const host of ['pool.example.org', 'pool.example.org:8443']) {
     const { node, challenge } = await challenged(service)
     node.say(hello({ host }, host.replace(':', '-'), challenge.nonce))
@@ -602,7 +591,7 @@ test.each([
     { type: 'session.hello', node_id: 'n', public_key: identity('n').publicKey, signature: '00'.repeat(64) },
   ],
 ])('a first message that is no hello closes with 4401: %s', async (_, message) => {
-  const service = await startService(calm)
+  const service = await startService()
   const { code, welcomed } = await refused(service, () => message as Record<string, unknown>)
   expect({ code, welcomed }).toEqual({ code: 4401, welcomed: false })
 })
@@ -617,7 +606,7 @@ test.each([
   ['models that are no array', { supported_models: 'llama' }],
   ['a running attempt 0', { running: [{ task_id: 'a', attempt: 0 }] }],
 ])('a hello that does not fit is refused with the field that is wrong: %s', async (_, wrong) => {
-  const service = await startService(calm)
+  const service = await startService()
   const { code, errors } = await refused(service, (nonce) => hello(service, 'n', nonce, wrong))
   expect(code).toBe(4401)
   expect(errors).toMatchObject([
@@ -627,7 +616,7 @@ test.each([
 })
 
 test('a socket that says nothing is closed with 4401 after ten seconds and not before', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   onTestFinished(() => void vi.useRealTimers())
   const { node } = await challenged(service)
@@ -640,7 +629,7 @@ test('a socket that says nothing is closed with 4401 after ten seconds and not b
 })
 
 test('a node that said hello in time is not closed after ten seconds', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   onTestFinished(() => void vi.useRealTimers())
   const node = await connectNode(service, 'n')
@@ -649,7 +638,7 @@ test('a node that said hello in time is not closed after ten seconds', async () 
 })
 
 test('a second hello in an open session is a wrong message', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { node, challenge } = await challenged(service)
   node.say(hello(service, 'n', challenge.nonce))
   await node.next('session.welcome')
@@ -659,7 +648,7 @@ test('a second hello in an open session is a wrong message', async () => {
 })
 
 test('a hello with another key than the first valid one is refused with 4403 and changes nothing', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const owner = await connectNode(service, 'n')
   const thief = identity('thief')
   const { code, errors, welcomed } = await refused(service, (nonce) =>
@@ -672,7 +661,7 @@ test('a hello with another key than the first valid one is refused with 4403 and
 })
 
 test('a valid key that was registered over REST is the key of the node', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   await service.register('n', { public_key: identity('n').publicKey })
   const { code } = await refused(service, (nonce) => hello(service, 'n', nonce, {}, identity('thief')))
   expect(code).toBe(4403)
@@ -684,13 +673,13 @@ test.each<[string, (key: string) => string]>([
   ['with 0x', (key) => `0x${key}`],
   ['uncompressed', (key) => ECDH.convertKey(key, 'secp256k1', 'hex', 'hex', 'uncompressed').toString()],
 ])('a key that was registered over REST %s is the same key', async (_, write) => {
-  const service = await startService(calm)
+  const service = await startService()
   await service.register('n', { public_key: write(identity('n').publicKey) })
   await connectNode(service, 'n')
 })
 
 test('a placeholder of a REST registration gives way to the first key that a hello proves, and that one stays', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   await service.register('n', { public_key: '03a1b2c3...' })
   const node = await connectNode(service, 'n')
   expect(await entry(service, 'n')).toMatchObject({ public_key: identity('n').publicKey, transport: 'websocket' })
@@ -700,7 +689,7 @@ test('a placeholder of a REST registration gives way to the first key that a hel
 })
 
 test('the same key may serve under several names', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   for (const name of ['a', 'b']) {
     const { node, challenge } = await challenged(service)
     node.say(hello(service, name, challenge.nonce, {}, identity('one operator')))
@@ -709,7 +698,7 @@ test('the same key may serve under several names', async () => {
 })
 
 test('a hello that asks for more slots than the service gives is refused and registers nothing', async () => {
-  const service = await startService({ ...calm, max_node_slots: 8 })
+  const service = await startService({ max_node_slots: 8 })
   const { errors, welcomed } = await refused(service, (nonce) =>
     hello(service, 'n', nonce, { max_concurrent_tasks: 9 }),
   )
@@ -719,7 +708,7 @@ test('a hello that asks for more slots than the service gives is refused and reg
 })
 
 test('a new node beyond max_nodes is told to come back later and known ones are not', async () => {
-  const service = await startService({ ...calm, max_nodes: 1 })
+  const service = await startService({ max_nodes: 1 })
   const first = await connectNode(service, 'known')
   first.close()
   const { code, errors } = await refused(service, (nonce) => hello(service, 'new', nonce))
@@ -729,7 +718,7 @@ test('a new node beyond max_nodes is told to come back later and known ones are 
 })
 
 test('too many sockets without a hello are answered 503 and those in session do not count', async () => {
-  const service = await startService({ ...calm, max_handshakes: 1 })
+  const service = await startService({ max_handshakes: 1 })
   await connectNode(service, 'n')
   const waiting = await challenged(service)
   expect((await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v1' })).status).toBe(503)
@@ -743,11 +732,11 @@ test('too many sockets without a hello are answered 503 and those in session do 
 // Coming back
 
 test('what a node names and still holds is resumed, what it does not hold is dropped', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   for (const task_id of ['A', 'B']) await service.submit({ task_id })
-  first.accept(await first.next('task.assign', (m) => m.task_id === 'A'))
-  first.complete(await first.next('task.assign', (m) => m.task_id === 'B'))
+  first.accept(await first.next('task.assign', { task_id: 'A' }))
+  first.complete(await first.next('task.assign', { task_id: 'B' }))
   await first.next('task.settled')
   first.socket.terminate()
   const second = await connectNode(service, 'n', {
@@ -773,7 +762,7 @@ test('what a node names and still holds is resumed, what it does not hold is dro
 })
 
 test('an attempt that is named twice is answered once', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   await first.next('task.assign')
@@ -786,7 +775,7 @@ test('an attempt that is named twice is answered once', async () => {
 })
 
 test('an attempt of another node is dropped and stays with that node', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const owner = await connectNode(service, 'owner')
   await service.submit({ task_id: 'A' })
   const assigned = await owner.next('task.assign')
@@ -797,7 +786,7 @@ test('an attempt of another node is dropped and stays with that node', async () 
 })
 
 test('naming an attempt that was not accepted yet accepts it', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   await first.next('task.assign')
@@ -809,7 +798,7 @@ test('naming an attempt that was not accepted yet accepts it', async () => {
 })
 
 test('what the node does not name is taken back at once and queued again', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   const other = await connectNode(service, 'other', { status: 'maintenance' })
   await service.submit({ task_id: 'A' })
@@ -823,7 +812,7 @@ test('what the node does not name is taken back at once and queued again', async
 })
 
 test('a second session replaces the first, which closes with 4409, and the work moves', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   first.accept(await first.next('task.assign'))
@@ -837,7 +826,7 @@ test('a second session replaces the first, which closes with 4409, and the work 
 })
 
 test('nothing more is read from a session that was replaced', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   first.accept(await first.next('task.assign'))
@@ -858,7 +847,7 @@ test('nothing more is read from a session that was replaced', async () => {
 })
 
 test('what the first session was sent and the second does not name is taken back and sent again', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   await first.next('task.assign')
@@ -868,7 +857,7 @@ test('what the first session was sent and the second does not name is taken back
 })
 
 test('a result that was settled is answered again in the second session', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const assigned = await first.next('task.assign')
@@ -881,7 +870,7 @@ test('a result that was settled is answered again in the second session', async 
 })
 
 test('a hello that is refused does not replace the session', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   expect((await refused(service, (nonce) => hello(service, 'n', nonce, { signature: '00'.repeat(64) }))).code).toBe(
     4401,
@@ -891,7 +880,7 @@ test('a hello that is refused does not replace the session', async () => {
 })
 
 test('a new hello is not draining', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const first = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await service.submit({ task_id: 'A' })
   first.accept(await first.next('task.assign'))

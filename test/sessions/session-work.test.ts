@@ -1,18 +1,12 @@
 import { expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Assignment, ServerMessage } from '../../src/wire/node.js'
-import {
-  connectNode,
-  inspect,
-  movableTime,
-  startService,
-  until,
-  type Service,
-  type TestNode,
-} from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { connectNode, type TestNode } from '../support/node-session.js'
+import { inspect, type Service, startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 /** Nothing ends by clock in these tests, unless they move it. */
-const calm = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 3600 }
 
 const attemptsOf = (service: Service, taskId: string) =>
   inspect(service.file, (db) =>
@@ -23,8 +17,8 @@ const attemptsOf = (service: Service, taskId: string) =>
       .all(taskId),
   )
 
-const assign = (node: TestNode, task_id: string) => node.next('task.assign', (m) => m.task_id === task_id)
-const settled = (node: TestNode, task_id: string) => node.next('task.settled', (m) => m.task_id === task_id)
+const assign = (node: TestNode, task_id: string) => node.next('task.assign', { task_id })
+const settled = (node: TestNode, task_id: string) => node.next('task.settled', { task_id })
 const fail = (node: TestNode, a: { task_id: string; attempt: number }, retryable = true, error = 'out of memory') =>
   node.say({ type: 'task.fail', task_id: a.task_id, attempt: a.attempt, error, retryable })
 const reject = (node: TestNode, a: { task_id: string; attempt: number }) =>
@@ -55,7 +49,7 @@ async function movedTask(service: Service) {
 // Assignment
 
 test('an assignment says everything about the task', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   const before = Math.floor(Date.now() / 1000)
   await service.submit({
@@ -87,14 +81,14 @@ test('an assignment says everything about the task', async () => {
 })
 
 test('an assignment without a transaction has signed_tx null and an empty context', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A', context: undefined })
   expect(await assign(node, 'A')).toMatchObject({ signed_tx: null, context: '' })
 })
 
 test('an assignment is in the file before it is sent, and so is a result before it is settled', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const seen: unknown[] = []
   const send = WebSocket.prototype.send
   const spy = vi.spyOn(WebSocket.prototype, 'send').mockImplementation(function (this: WebSocket, ...args: unknown[]) {
@@ -139,7 +133,7 @@ test('an assignment is in the file before it is sent, and so is a result before 
 })
 
 test('a node never has more unfinished tasks than its slots', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 3 })
   for (let i = 0; i < 12; i++) await service.submit()
   const held = new Map<string, Assignment>()
@@ -161,7 +155,7 @@ test('a node never has more unfinished tasks than its slots', async () => {
 })
 
 test('an assignment that was not accepted yet takes a slot', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   await assign(node, 'A')
@@ -173,7 +167,7 @@ test('an assignment that was not accepted yet takes a slot', async () => {
 // Accept and reject
 
 test('an accept begins the attempt', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -186,8 +180,8 @@ test('an accept begins the attempt', async () => {
 })
 
 test('an assignment that is not answered in time is cancelled, and the node gets nothing new until it sends a heartbeat', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, accept_timeout: 30 }, time)
+  const time = fakeTime()
+  const service = await startService({ accept_timeout: 30 }, time)
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await service.submit({ task_id: 'A', max_infer_time: 100_000 })
   const first = await assign(node, 'A')
@@ -211,8 +205,8 @@ test('an assignment that is not answered in time is cancelled, and the node gets
 })
 
 test('an assignment that was accepted in time is not cancelled when accept_timeout is over', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, accept_timeout: 30 }, time)
+  const time = fakeTime()
+  const service = await startService({ accept_timeout: 30 }, time)
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await service.submit({ task_id: 'A', max_infer_time: 100_000 })
   node.accept(await assign(node, 'A'))
@@ -224,8 +218,8 @@ test('an assignment that was accepted in time is not cancelled when accept_timeo
 })
 
 test('an assignment that is not answered goes to another node, and neither counts as an attempt nor as lost', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, accept_timeout: 30, max_attempts: 1 }, time)
+  const time = fakeTime()
+  const service = await startService({ accept_timeout: 30, max_attempts: 1 }, time)
   const mute = await connectNode(service, 'mute')
   await service.submit({ task_id: 'A', max_infer_time: 100_000 })
   await assign(mute, 'A')
@@ -242,8 +236,8 @@ test('an assignment that is not answered goes to another node, and neither count
 })
 
 test('an assignment that was not accepted when the session ended goes back when accept_timeout is over, before the grace', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, accept_timeout: 30, reconnect_grace: 50_000 }, time)
+  const time = fakeTime()
+  const service = await startService({ accept_timeout: 30, reconnect_grace: 50_000 }, time)
   const gone = await connectNode(service, 'gone')
   await service.submit({ task_id: 'A', max_infer_time: 100_000 })
   await assign(gone, 'A')
@@ -254,8 +248,8 @@ test('an assignment that was not accepted when the session ended goes back when 
 })
 
 test('an assignment that was not accepted when the session ended goes back when the grace is over, before accept_timeout', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, accept_timeout: 3_600, reconnect_grace: 30 }, time)
+  const time = fakeTime()
+  const service = await startService({ accept_timeout: 3_600, reconnect_grace: 30 }, time)
   const gone = await connectNode(service, 'gone')
   await service.submit({ task_id: 'A', max_infer_time: 100_000 })
   await assign(gone, 'A')
@@ -266,7 +260,7 @@ test('an assignment that was not accepted when the session ended goes back when 
 })
 
 test('a rejected task goes to another node at once and no attempt is counted', async () => {
-  const service = await startService({ ...calm, max_attempts: 1 })
+  const service = await startService({ max_attempts: 1 })
   const picky = await connectNode(service, 'picky')
   await service.submit({ task_id: 'A' })
   const other = await connectNode(service, 'other')
@@ -280,8 +274,8 @@ test('a rejected task goes to another node at once and no attempt is counted', a
 })
 
 test('who rejected a task is not offered it again for 30 seconds, then 60, and other tasks at once', async () => {
-  const time = movableTime()
-  const service = await startService(calm, time)
+  const time = fakeTime()
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A', infer_fee: 9_000_000 })
   reject(node, await assign(node, 'A'))
@@ -305,7 +299,7 @@ test('who rejected a task is not offered it again for 30 seconds, then 60, and o
 })
 
 test('a reject of an attempt that is no longer held is stale', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -323,7 +317,7 @@ test.each<[string, (node: TestNode, a: Assignment) => void, { status: string; at
   ['complete', (node, a) => node.complete(a), { status: 'completed', attempts: 1 }],
   ['a fail that is not retryable', (node, a) => fail(node, a, false), { status: 'failed', attempts: 1 }],
 ])('%s implies the accept', async (_, say, expected) => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   say(node, await assign(node, 'A'))
@@ -332,7 +326,7 @@ test.each<[string, (node: TestNode, a: Assignment) => void, { status: string; at
 })
 
 test('a retryable fail implies the accept and counts as an attempt', async () => {
-  const service = await startService({ ...calm, max_attempts: 1 })
+  const service = await startService({ max_attempts: 1 })
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   fail(node, await assign(node, 'A'))
@@ -343,7 +337,7 @@ test('a retryable fail implies the accept and counts as an attempt', async () =>
 // Results
 
 test('a completion is stored with its usage and settled with the status of the task', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -368,7 +362,7 @@ test('a completion is stored with its usage and settled with the status of the t
 })
 
 test('an empty output is a result', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   node.complete(await assign(node, 'A'), '')
@@ -377,7 +371,7 @@ test('an empty output is a result', async () => {
 })
 
 test('a completion that is sent twice is settled twice and the stored result does not change', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -389,7 +383,7 @@ test('a completion that is sent twice is settled twice and the stored result doe
 })
 
 test('a completion that is sent twice in one frame frees one slot and is settled twice', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   for (const task_id of ['A', 'B', 'C']) await service.submit({ task_id })
   const done = { type: 'task.complete', ...fieldsOf(await assign(node, 'A')), output: 'x', confidence: 1 }
@@ -401,7 +395,7 @@ test('a completion that is sent twice in one frame frees one slot and is settled
 })
 
 test('after a retryable fail the task is pending and goes on with the next attempt', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   fail(node, await assign(node, 'A'))
@@ -415,7 +409,7 @@ test('after a retryable fail the task is pending and goes on with the next attem
 })
 
 test('a fail that is sent twice is settled twice and counted once', async () => {
-  const service = await startService({ ...calm, max_attempts: 2 })
+  const service = await startService({ max_attempts: 2 })
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -429,7 +423,7 @@ test('a fail that is sent twice is settled twice and counted once', async () => 
 })
 
 test('after max_attempts retryable fails the task is failed with the last reason', async () => {
-  const service = await startService({ ...calm, max_attempts: 3 })
+  const service = await startService({ max_attempts: 3 })
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const statuses: string[] = []
@@ -448,7 +442,7 @@ test('after max_attempts retryable fails the task is failed with the last reason
 })
 
 test('a fail that is not retryable fails the task at once with its reason', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   fail(node, await assign(node, 'A'), false, 'the prompt is too long for this model')
@@ -457,7 +451,7 @@ test('a fail that is not retryable fails the task at once with its reason', asyn
 })
 
 test('rejections do not use up max_attempts', async () => {
-  const service = await startService({ ...calm, max_attempts: 1 })
+  const service = await startService({ max_attempts: 1 })
   for (const name of ['a', 'b', 'c']) {
     const node = await connectNode(service, name)
     if (name === 'a') await service.submit({ task_id: 'A' })
@@ -473,7 +467,7 @@ test('rejections do not use up max_attempts', async () => {
 })
 
 test('a result of a task that was taken back is taken while another node works on it, which is told to stop', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { first, old, second, now } = await movedTask(service)
   await service.submit({ task_id: 'B' })
   await assign(first, 'B')
@@ -497,7 +491,7 @@ test('a result of a task that was taken back is taken while another node works o
 })
 
 test('a result of a task that waits again is taken', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -519,7 +513,7 @@ test('a result of a task that waits again is taken', async () => {
 })
 
 test('a node that was given the same task again may complete it with its earlier attempt', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const old = await assign(node, 'A')
@@ -536,7 +530,7 @@ test('a node that was given the same task again may complete it with its earlier
 })
 
 test('the first valid result wins and the later one is stale', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { first, old, second, now } = await movedTask(service)
   second.complete(now, 'in time')
   expect(await settled(second, 'A')).toMatchObject({ attempt: 2, status: 'completed' })
@@ -546,7 +540,7 @@ test('the first valid result wins and the later one is stale', async () => {
 })
 
 test('a result after the task has failed is stale and changes nothing', async () => {
-  const service = await startService({ ...calm, max_attempts: 1 })
+  const service = await startService({ max_attempts: 1 })
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await assign(node, 'A')
@@ -564,7 +558,7 @@ test.each<[string, (node: TestNode, a: { task_id: string; attempt: number }) => 
   ['fail that is not retryable', (node, a) => fail(node, a, false)],
   ['reject', (node, a) => reject(node, a)],
 ])('of an attempt that is no longer held an %s is stale and changes nothing', async (_, say) => {
-  const service = await startService(calm)
+  const service = await startService()
   const { first, old, second, now } = await movedTask(service)
   say(first, old)
   expect(await first.next('error')).toMatchObject({ code: 'stale_attempt', task_id: 'A', attempt: 1 })
@@ -580,7 +574,7 @@ test.each<[string, (node: TestNode, a: { task_id: string; attempt: number }) => 
   ['complete', (node, a) => node.complete(a)],
   ['fail', (node, a) => fail(node, a)],
 ])('%s of an attempt that the node never held is not_holder and changes nothing', async (_, say) => {
-  const service = await startService(calm)
+  const service = await startService()
   const owner = await connectNode(service, 'owner')
   await service.submit({ task_id: 'A' })
   const a = await assign(owner, 'A')
@@ -597,7 +591,7 @@ test.each<[string, (node: TestNode, a: { task_id: string; attempt: number }) => 
 })
 
 test('such answers are no mistakes that end the session', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const node = await connectNode(service, 'n')
   for (let i = 0; i < 30; i++) {
     node.accept({ task_id: 'none', attempt: 1 })
@@ -607,7 +601,7 @@ test('such answers are no mistakes that end the session', async () => {
 })
 
 test('an input too large to push is 413 at submission and the largest that is taken arrives whole', async () => {
-  const service = await startService({ ...calm, max_message_bytes: 16_384 })
+  const service = await startService({ max_message_bytes: 16_384 })
   expect(
     await service.post('/api/v1/tasks/submit', {
       user_address: 'u',
@@ -639,8 +633,8 @@ test('an input too large to push is 413 at submission and the largest that is ta
 // Time
 
 test('an attempt that outlives max_infer_time is cancelled and the task is timeout', async () => {
-  const time = movableTime()
-  const service = await startService(calm, time)
+  const time = fakeTime()
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await service.submit({ task_id: 'long', max_infer_time: 10_000 })
   await service.submit({ task_id: 'short', max_infer_time: 20 })
@@ -666,8 +660,8 @@ test('an attempt that outlives max_infer_time is cancelled and the task is timeo
 })
 
 test('before timeout_attempts the task is queued again', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, timeout_attempts: 2 }, time)
+  const time = fakeTime()
+  const service = await startService({ timeout_attempts: 2 }, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A', max_infer_time: 60 })
   const first = await assign(node, 'A')
@@ -684,8 +678,8 @@ test('before timeout_attempts the task is queued again', async () => {
 })
 
 test('a task that timed out on one node goes to another', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, timeout_attempts: 2 }, time)
+  const time = fakeTime()
+  const service = await startService({ timeout_attempts: 2 }, time)
   const slow = await connectNode(service, 'slow')
   await service.submit({ task_id: 'A', max_infer_time: 60 })
   slow.accept(await assign(slow, 'A'))
@@ -694,8 +688,8 @@ test('a task that timed out on one node goes to another', async () => {
 })
 
 test('a late result of an attempt that timed out is taken while the task is queued again', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, timeout_attempts: 2 }, time)
+  const time = fakeTime()
+  const service = await startService({ timeout_attempts: 2 }, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A', max_infer_time: 20 })
   const a = await assign(node, 'A')
@@ -707,25 +701,22 @@ test('a late result of an attempt that timed out is taken while the task is queu
 })
 
 test('max_infer_time runs from the assignment', async () => {
-  const time = movableTime()
-  const service = await startService(calm, time)
+  const time = fakeTime()
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
   await service.submit({ task_id: 'A', max_infer_time: 40 })
   const a = await assign(node, 'A')
-  await time.passes(service, 30)
+  await time.pass(service, 30)
   node.accept(a)
   await service.submit({ task_id: 'B', max_infer_time: 40 })
   node.accept(await assign(node, 'B'))
-  await time.until(
-    service,
-    node.next('task.cancel', (m) => m.task_id === 'A'),
-  )
+  await time.until(service, node.next('task.cancel', { task_id: 'A' }))
   expect(await service.status('B')).toMatchObject({ status: 'in_progress' })
 })
 
 test('an attempt that nobody accepted is no timeout of the task', async () => {
-  const time = movableTime()
-  const service = await startService({ ...calm, accept_timeout: 300 }, time)
+  const time = fakeTime()
+  const service = await startService({ accept_timeout: 300 }, time)
   const mute = await connectNode(service, 'mute')
   await service.submit({ task_id: 'A', max_infer_time: 20 })
   await assign(mute, 'A')
@@ -737,10 +728,10 @@ test.each([
   ['forward', 7_200_000],
   ['back', -7_200_000],
 ])('when the wall clock jumps %s the deadlines stay where they were', async (_, jump) => {
-  const time = movableTime()
+  const time = fakeTime()
   let jumped = 0
   const service = await startService(
-    { ...calm, max_queue_time: 600 },
+    { max_queue_time: 600 },
     { wall: () => time.wall() + jumped, monotonic: time.monotonic },
   )
   const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
@@ -753,7 +744,7 @@ test.each([
   for (const task_id of ['long', 'short']) node.accept(await assign(node, task_id))
   await node.beat()
   jumped = jump
-  await time.passes(service, 5)
+  await time.pass(service, 5)
   expect(node.inbox).toEqual([])
   // The same look at the deadlines that ends the short one has left the others alone.
   expect(await time.until(service, node.next('task.cancel'))).toMatchObject({ task_id: 'short' })
@@ -764,7 +755,7 @@ test.each([
 // Whom a task is given to again
 
 test('a task is not given again to the node that failed it while another serves it, even a full one', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const full = await connectNode(service, 'full')
   await service.submit({ task_id: 'busy' })
   const busy = await assign(full, 'busy')
@@ -780,7 +771,7 @@ test('a task is not given again to the node that failed it while another serves 
 })
 
 test('a task is not given again to the node that lost it while another serves it, even a full one', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const full = await connectNode(service, 'full')
   await service.submit({ task_id: 'busy' })
   const busy = await assign(full, 'busy')
@@ -796,7 +787,7 @@ test('a task is not given again to the node that lost it while another serves it
 })
 
 test('a task that every node has lost or failed is given to one of them again', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const { first, second, now } = await movedTask(service)
   fail(second, now)
   await settled(second, 'A')
@@ -804,7 +795,7 @@ test('a task that every node has lost or failed is given to one of them again', 
 })
 
 test('when the only other node leaves, the node that failed the task gets it again', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const full = await connectNode(service, 'full')
   await service.submit({ task_id: 'busy' })
   await assign(full, 'busy')
@@ -821,7 +812,7 @@ test.each<[string, (node: TestNode) => void]>([
   ['goes into maintenance', (node) => node.say({ type: 'node.heartbeat', status: 'maintenance' })],
   ['drains', (node) => node.say({ type: 'session.drain' })],
 ])('when the only other node %s, the node that failed the task gets it again', async (_, leave) => {
-  const service = await startService(calm)
+  const service = await startService()
   const full = await connectNode(service, 'full')
   await service.submit({ task_id: 'busy' })
   await assign(full, 'busy')
@@ -835,7 +826,7 @@ test.each<[string, (node: TestNode) => void]>([
 })
 
 test('a node of another model does not keep a task from the one that failed it', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   await connectNode(service, 'other', { supported_models: ['gemma'] })
   const bad = await connectNode(service, 'bad')
   await service.submit({ task_id: 'A' })
@@ -844,7 +835,7 @@ test('a node of another model does not keep a task from the one that failed it',
 })
 
 test('a thousand tasks over three nodes are each completed once', async () => {
-  const service = await startService(calm)
+  const service = await startService()
   const nodes = []
   for (const name of ['a', 'b', 'c']) {
     const node = await connectNode(service, name, { max_concurrent_tasks: 16, batch: true })

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { connectNode, inspect, movableTime, startService, until, type Service } from '../support/helpers.js'
+import { fakeTime } from '../support/fake-time.js'
+import { connectNode } from '../support/node-session.js'
+import { inspect, type Service, startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 // The life of tasks is the same whoever does the work: this suite runs over every transport that nodes use.
 
@@ -9,7 +12,7 @@ interface Taken {
 }
 
 /** A node as these tests see it. */
-interface Worker {
+interface AnyNode {
   /** Everything it can get now, begun, in the order in which it came. */
   takeAll(): Promise<Taken[]>
   /** The next task, when it comes. */
@@ -27,7 +30,7 @@ interface Joining {
   slots?: number
 }
 
-type Join = (service: Service, nodeId: string, how?: Joining) => Promise<Worker>
+type Join = (service: Service, nodeId: string, how?: Joining) => Promise<AnyNode>
 
 const byPush: Join = async (service, nodeId, { models = ['llama'], slots = 1 } = {}) => {
   const node = await connectNode(service, nodeId, { supported_models: models, max_concurrent_tasks: slots })
@@ -106,8 +109,8 @@ const byPoll: Join = async (service, nodeId, { models = ['llama'], slots = 1 } =
 }
 
 /** A node that vanished is given up after 30 s, on either transport. */
-const patient = { heartbeat_interval: 3600, accept_timeout: 3600, reconnect_grace: 30, node_timeout: 30 }
-/** Longer than the patience with a node: one that vanished is lost, not late. */
+const settings = { reconnect_grace: 30, node_timeout: 30 }
+/** Longer than a node that vanished is waited for: one that vanished is lost, not late. */
 const MAX_INFER_TIME = 40
 
 const ids = (taken: readonly Taken[]): string[] => taken.map((t) => t.task_id)
@@ -122,8 +125,8 @@ describe.each<[string, Join]>([
 ])('%s', (_, join) => {
   /** A task that was lost by `first` and is now at `second`. */
   const movedTask = async () => {
-    const time = movableTime()
-    const service = await startService(patient, time)
+    const time = fakeTime()
+    const service = await startService(settings, time)
     const lost = await join(service, 'first')
     await service.submit({ task_id: 'A', max_infer_time: MAX_INFER_TIME })
     const old = only(await lost.takeAll())
@@ -135,10 +138,10 @@ describe.each<[string, Join]>([
   }
 
   test('is given a task, completes it, and the submitter finds the result', async () => {
-    const service = await startService(patient)
-    const worker = await join(service, 'n')
+    const service = await startService(settings)
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A', user_input: 'hello' })
-    const taken = await worker.take()
+    const taken = await node.take()
     expect(taken).toMatchObject({
       task_id: 'A',
       attempt: 1,
@@ -151,7 +154,7 @@ describe.each<[string, Join]>([
       signed_tx: null,
     })
     expect(await service.status('A')).toMatchObject({ status: 'in_progress', attempts: 1, result: null })
-    expect(await worker.complete(taken, 'naïve 🦙')).toBe(true)
+    expect(await node.complete(taken, 'naïve 🦙')).toBe(true)
     expect(await service.status('A')).toMatchObject({
       status: 'completed',
       attempts: 1,
@@ -161,13 +164,13 @@ describe.each<[string, Join]>([
   })
 
   test('is given a task that was submitted before it came', async () => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     await service.submit({ task_id: 'A' })
     expect(ids(await (await join(service, 'n')).takeAll())).toEqual(['A'])
   })
 
   test('is given every task once', async () => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     const a = await join(service, 'a', { slots: 20 })
     const b = await join(service, 'b', { slots: 20 })
     for (let i = 0; i < 20; i++) await service.submit({ task_id: `t${i}` })
@@ -177,48 +180,48 @@ describe.each<[string, Join]>([
   })
 
   test('may say a completion twice and nothing changes', async () => {
-    const service = await startService(patient)
-    const worker = await join(service, 'n')
+    const service = await startService(settings)
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
-    const taken = await worker.take()
-    expect(await worker.complete(taken, 'same')).toBe(true)
+    const taken = await node.take()
+    expect(await node.complete(taken, 'same')).toBe(true)
     const before: unknown = await service.status('A')
-    expect(await worker.complete(taken, 'same')).toBe(true)
+    expect(await node.complete(taken, 'same')).toBe(true)
     expect(await service.status('A')).toEqual(before)
     expect(await service.get('/api/v1/stats')).toMatchObject({ body: { data: { completed_tasks: 1, total_tasks: 1 } } })
   })
 
   test('cannot change a result with another output', async () => {
-    const service = await startService(patient)
-    const worker = await join(service, 'n')
+    const service = await startService(settings)
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
-    const taken = await worker.take()
-    await worker.complete(taken, 'first')
-    await worker.complete(taken, 'second') // how this is answered is the transport's own
+    const taken = await node.take()
+    await node.complete(taken, 'first')
+    await node.complete(taken, 'second') // how this is answered is the transport's own
     expect(await service.status('A')).toMatchObject({ status: 'completed', result: { output: 'first' } })
   })
 
   test('may say a failure twice and it is counted once', async () => {
-    const service = await startService({ ...patient, max_attempts: 2 })
-    const worker = await join(service, 'n')
+    const service = await startService({ ...settings, max_attempts: 2 })
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
-    const taken = await worker.take()
-    expect(await worker.fail(taken, false, 'too long')).toBe(true)
-    expect(await worker.fail(taken, false, 'too long')).toBe(true)
+    const taken = await node.take()
+    expect(await node.fail(taken, false, 'too long')).toBe(true)
+    expect(await node.fail(taken, false, 'too long')).toBe(true)
     expect(await service.status('A')).toMatchObject({ status: 'failed', attempts: 1, error: 'too long' })
   })
 
   test('that fails for good ends the task with the reason', async () => {
-    const service = await startService(patient)
-    const worker = await join(service, 'n')
+    const service = await startService(settings)
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
-    expect(await worker.fail(await worker.take(), false, 'the prompt is too long')).toBe(true)
+    expect(await node.fail(await node.take(), false, 'the prompt is too long')).toBe(true)
     expect(await service.status('A')).toMatchObject({ status: 'failed', error: 'the prompt is too long', result: null })
-    expect(await worker.takeAll()).toEqual([])
+    expect(await node.takeAll()).toEqual([])
   })
 
   test('that fails and may be tried again gives the task to another node', async () => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     const bad = await join(service, 'bad')
     await service.submit({ task_id: 'A' })
     const taken = await bad.take()
@@ -237,16 +240,16 @@ describe.each<[string, Join]>([
   })
 
   test('that fails alone gets the task again, and after max_attempts it is failed', async () => {
-    const service = await startService({ ...patient, max_attempts: 3 })
-    const worker = await join(service, 'n')
+    const service = await startService({ ...settings, max_attempts: 3 })
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
     for (const attempt of [1, 2, 3]) {
-      const taken = await worker.take()
+      const taken = await node.take()
       expect(taken).toMatchObject({ task_id: 'A', attempt })
       expect(await service.status('A')).toMatchObject({ status: 'in_progress', attempts: attempt })
-      expect(await worker.fail(taken, true, `reason ${attempt}`)).toBe(true)
+      expect(await node.fail(taken, true, `reason ${attempt}`)).toBe(true)
     }
-    expect(await worker.takeAll()).toEqual([])
+    expect(await node.takeAll()).toEqual([])
     expect(await service.status('A')).toMatchObject({
       status: 'failed',
       attempts: 3,
@@ -255,13 +258,13 @@ describe.each<[string, Join]>([
   })
 
   test('a task that kills every node is failed after max_attempts', async () => {
-    const time = movableTime()
-    const service = await startService({ ...patient, max_attempts: 2 }, time)
+    const time = fakeTime()
+    const service = await startService({ ...settings, max_attempts: 2 }, time)
     await service.submit({ task_id: 'poison', max_infer_time: MAX_INFER_TIME })
     for (const attempt of [1, 2]) {
-      const worker = await join(service, `n${attempt}`)
-      expect(await worker.take()).toMatchObject({ task_id: 'poison', attempt })
-      worker.vanish()
+      const node = await join(service, `n${attempt}`)
+      expect(await node.take()).toMatchObject({ task_id: 'poison', attempt })
+      node.vanish()
       await time.until(service, service.reaches('poison', attempt === 1 ? 'pending' : 'failed'))
     }
     expect(await service.status('poison')).toMatchObject({ attempts: 2, result: null })
@@ -317,7 +320,7 @@ describe.each<[string, Join]>([
   })
 
   test('cannot complete or fail what was never given to it', async () => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     const owner = await join(service, 'owner')
     await service.submit({ task_id: 'A' })
     const taken = await owner.take()
@@ -329,12 +332,12 @@ describe.each<[string, Join]>([
   })
 
   test('cannot complete a task that has failed', async () => {
-    const service = await startService(patient)
-    const worker = await join(service, 'n')
+    const service = await startService(settings)
+    const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
-    const taken = await worker.take()
-    await worker.fail(taken, false)
-    expect(await worker.complete(taken)).toBe(false)
+    const taken = await node.take()
+    await node.fail(taken, false)
+    expect(await node.complete(taken)).toBe(false)
     expect(await service.status('A')).toMatchObject({ status: 'failed', result: null })
   })
 
@@ -353,15 +356,15 @@ describe.each<[string, Join]>([
     [['gemma'], []],
     [[], []],
   ])('that serves %j is given exactly %j', async (models, expected) => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     for (const model_name of ['llama', 'llama-2-7b', 'LLAMA-3-8B', 'Mixtral-8x7B', 'foo-1', 'bar-1'])
       await service.submit({ task_id: model_name, model_name })
-    const worker = await join(service, 'n', { models, slots: 10 })
-    expect(ids(await worker.takeAll()).sort()).toEqual([...expected].sort())
+    const node = await join(service, 'n', { models, slots: 10 })
+    expect(ids(await node.takeAll()).sort()).toEqual([...expected].sort())
   })
 
   test('is given the best paid first, and of equals the oldest', async () => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     for (const [task_id, infer_fee] of [
       ['a1', 5],
       ['b1', 9],
@@ -375,7 +378,7 @@ describe.each<[string, Join]>([
   })
 
   test('is given the best of all its models, each task once', async () => {
-    const service = await startService(patient)
+    const service = await startService(settings)
     const tasks = [
       ['l1', 'llama', 1],
       ['g5', 'gemma-2', 5],
@@ -384,13 +387,13 @@ describe.each<[string, Join]>([
       ['l5', 'llama-3-8b', 5],
     ] as const
     for (const [task_id, model_name, infer_fee] of tasks) await service.submit({ task_id, model_name, infer_fee })
-    const worker = await join(service, 'n', { models: ['llama', 'llama-3-8b', 'gemma', 'foo-1'], slots: 10 })
-    expect(ids(await worker.takeAll())).toEqual(['l9', 'x7', 'g5', 'l5', 'l1'])
+    const node = await join(service, 'n', { models: ['llama', 'llama-3-8b', 'gemma', 'foo-1'], slots: 10 })
+    expect(ids(await node.takeAll())).toEqual(['l9', 'x7', 'g5', 'l5', 'l1'])
   })
 
   test('is given what has waited too long before everything else', async () => {
-    const time = movableTime()
-    const service = await startService({ ...patient, starvation_after: 60 }, time)
+    const time = fakeTime()
+    const service = await startService({ ...settings, starvation_after: 60 }, time)
     await service.submit({ task_id: 'old and cheap', infer_fee: 0 })
     await service.submit({ task_id: 'old and dear', infer_fee: 50 })
     const starved = (): boolean =>
@@ -408,31 +411,31 @@ describe.each<[string, Join]>([
   })
 
   test('never has more than its slots', async () => {
-    const service = await startService(patient)
-    const worker = await join(service, 'n', { slots: 2 })
+    const service = await startService(settings)
+    const node = await join(service, 'n', { slots: 2 })
     for (let i = 0; i < 5; i++) await service.submit({ task_id: `t${i}` })
-    const taken = await worker.takeAll()
+    const taken = await node.takeAll()
     expect(ids(taken)).toEqual(['t0', 't1'])
-    expect(await worker.takeAll()).toEqual([])
+    expect(await node.takeAll()).toEqual([])
     expect(await service.get('/api/v1/nodes')).toMatchObject({
       body: { data: [{ status: 'busy', in_progress_tasks: 2 }] },
     })
-    await worker.complete(taken[1] as Taken)
-    expect(ids(await worker.takeAll())).toEqual(['t2'])
-    await worker.fail(taken[0] as Taken, false)
-    expect(ids(await worker.takeAll())).toEqual(['t3'])
+    await node.complete(taken[1] as Taken)
+    expect(ids(await node.takeAll())).toEqual(['t2'])
+    await node.fail(taken[0] as Taken, false)
+    expect(ids(await node.takeAll())).toEqual(['t3'])
     expect(await service.get('/api/v1/stats')).toMatchObject({
       body: { data: { processing_tasks: 2, pending_tasks: 1, completed_tasks: 1, failed_tasks: 1 } },
     })
   })
 
   test('goes on with its task after a restart of the coordinator', async () => {
-    const first = await startService({ ...patient, shutdown_timeout: 0 })
-    const worker = await join(first, 'n')
+    const first = await startService({ ...settings, shutdown_timeout: 0 })
+    const node = await join(first, 'n')
     await first.submit({ task_id: 'A' })
-    const taken = await worker.take()
+    const taken = await node.take()
     await first.stop()
-    const second = await startService({ ...patient, restart_grace: 3600, database_path: first.file })
+    const second = await startService({ ...settings, database_path: first.file })
     expect(await second.status('A')).toMatchObject({ status: 'in_progress', attempts: 1 })
     const back = await join(second, 'n')
     expect(await back.complete(taken, 'from before')).toBe(true)
@@ -444,7 +447,7 @@ test.each<[string, Join, Join]>([
   ['a polling node to one in session', byPoll, byPush],
   ['a node in session to one that polls', byPush, byPoll],
 ])('a task moves from %s, and its late result is taken', async (_, from, to) => {
-  const service = await startService(patient)
+  const service = await startService(settings)
   const first = await from(service, 'first')
   await service.submit({ task_id: 'A' })
   const old = await first.take()

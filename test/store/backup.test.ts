@@ -4,7 +4,9 @@ import { expect, onTestFinished, test } from 'vitest'
 import { checkDatabase } from '../../src/store/maintenance/check.js'
 import { openDatabase } from '../../src/store/open.js'
 import { cli, configFile, serviceChild } from '../support/child.js'
-import { inspect, startService, tempDir } from '../support/helpers.js'
+import { inspect, startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { Database } from '../../src/store/sqlite.js'
 
 async function run(...args: string[]) {
   const child = cli(args)

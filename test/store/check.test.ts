@@ -2,7 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { cli, configFile } from '../support/child.js'
-import { startService, tempDir } from '../support/helpers.js'
+import { startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { Database } from '../../src/store/sqlite.js'
 
 async function check(...args: string[]) {
   const child = cli(['check', ...args])

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../../src/store/open.js'
-import { createPages, PAGE_TIME, ROWS_A_PAGE, type TaskFilter, type TaskLine } from '../../src/store/pages.js'
+import { createPages, PAGE_TIME_MS, ROWS_A_PAGE, type TaskFilter, type TaskLine } from '../../src/store/pages.js'
 import { taskStatuses, type TaskStatus } from '../../src/rules/lifecycle.js'
-import { tempDir } from '../support/helpers.js'
+import { tempDir } from '../support/temp-dir.js'
 
 interface Row {
   status?: TaskStatus

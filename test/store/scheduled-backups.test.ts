@@ -4,7 +4,10 @@ import { expect, test } from 'vitest'
 import { checkDatabase } from '../../src/store/maintenance/check.js'
 import { openDatabase } from '../../src/store/open.js'
 import { configFile, serviceChild } from '../support/child.js'
-import { inspect, tempDir, until } from '../support/helpers.js'
+import { inspect } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const ids = (file: string): string[] =>
   inspect(file, (db) =>

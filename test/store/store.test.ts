@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase, StoreError } from '../../src/store/open.js'
 import { taskStatuses } from '../../src/rules/lifecycle.js'
-import { connectNode, inspect, startService, tempDir } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { inspect, startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { Database } from '../../src/store/sqlite.js'
 
 function opened(file = join(tempDir(), 'inference.db')) {
   const database = openDatabase(file)

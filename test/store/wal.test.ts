@@ -2,7 +2,10 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { checkDatabase } from '../../src/store/maintenance/check.js'
-import { inspect, startService, task, tempDir, until, type Service } from '../support/helpers.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const MIB = 1024 * 1024
 const walSize = (service: Service): number => statSync(`${service.file}-wal`).size

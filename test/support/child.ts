@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
-import { serviceAt, tempDir, until, type Service } from './helpers.js'
+import { type Service, serviceAt } from './service.js'
+import { tempDir } from './temp-dir.js'
+import { until } from './wait.js'
 
 /** The built command line; `npm test` builds first. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))

@@ -1,10 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TimeSource } from '../../src/lib/clock.js'
-import type { Service } from './helpers.js'
+import type { Service } from './service.js'
+
+/** How far time goes at once, ms: far below the gap from which on a coordinator takes itself for stalled. */
+const STEP = 1000
 
 export interface FakeTime extends TimeSource {
   /** Lets time pass in steps that the service follows: it reads the clock with every call. */
   pass(service: Pick<Service, 'get'>, seconds: number): Promise<void>
-  /** Lets time pass at once, as when the machine was suspended: the service clock stands still for that long. */
+  /** Lets time pass in such steps until this comes. */
+  until<T>(service: Pick<Service, 'get'>, coming: Promise<T>): Promise<T>
+  /** Lets time pass at once: nobody reads the clock meanwhile, as when the service is down or the machine suspended. */
   jump(seconds: number): void
 }
 
@@ -12,27 +18,28 @@ export interface FakeTime extends TimeSource {
 export function fakeTime(): FakeTime {
   const start = Date.now()
   let passed = 0
+  const step = async (service: Pick<Service, 'get'>, ms: number): Promise<void> => {
+    passed += ms
+    await service.get('/health')
+  }
   return {
     wall: () => start + passed,
     monotonic: () => passed,
     async pass(service, seconds) {
-      for (let left = seconds * 1000; left > 0; left -= 1000) {
-        passed += Math.min(1000, left)
-        await service.get('/health')
+      for (let left = seconds * 1000; left > 0; left -= STEP) await step(service, Math.min(STEP, left))
+    },
+    async until(service, coming) {
+      let came = false
+      const mark = (): void => void (came = true)
+      coming.then(mark, mark)
+      while (!came) {
+        await step(service, STEP)
+        await sleep(1) // what this step has sent is on its way
       }
+      return coming
     },
     jump(seconds) {
-      passed += seconds * 1000
+      passed += Math.round(seconds * 1000)
     },
   }
-}
-
-/** Settings under which only what a test lets end by clock does. */
-export const patient = {
-  heartbeat_interval: 3600,
-  accept_timeout: 3600,
-  reconnect_grace: 3600,
-  restart_grace: 3600,
-  node_timeout: 86_400,
-  shutdown_timeout: 1,
 }

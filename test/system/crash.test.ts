@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { runScript } from '../support/crash-script.js'
-import { tempDir } from '../support/helpers.js'
+import { tempDir } from '../support/temp-dir.js'
 
 // The long form is `npm run test:crash`.
 test('killed again and again, at random moments and at every point around a commit, the service loses and repeats nothing', async () => {

@@ -2,13 +2,13 @@ import fc from 'fast-check'
 import { rmSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { WebSocket } from 'ws'
 import { createCoordinator, inferenceDefaults, type Coordinator } from '../../src/coordinator.js'
 import { silentLog } from '../../src/lib/log.js'
 import type { ServerMessage } from '../../src/wire/node.js'
-import { hello, serviceAt, task as submission, type Service } from '../support/helpers.js'
+import { connectNode, type TestNode } from '../support/node-session.js'
+import { calm, type Service, serviceAt, task as submission } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 /**
  * The real service, through its real doors, beside a small model of what should be true. Commands run one after the other;
@@ -61,15 +61,6 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 
 const NODES = ['alice', 'bob']
 const POLLER = 'pat'
-const calm = {
-  heartbeat_interval: 3600,
-  accept_timeout: 3600,
-  reconnect_grace: 3600,
-  restart_grace: 3600,
-  shutdown_timeout: 0,
-  node_timeout: 3600,
-  max_attempts: 4,
-}
 
 /** A thread needs the built files. */
 const built = async (): Promise<typeof createCoordinator> =>
@@ -90,6 +81,8 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
   const dir = mkdtempSync(join(tmpdir(), 'inference-'))
   const settings = inferenceDefaults({
     ...calm,
+    shutdown_timeout: 0,
+    max_attempts: 4,
     database_path: join(dir, 'inference.db'),
     api_port: 0,
     core_thread: inThread,
@@ -97,7 +90,7 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
   let coordinator: Coordinator
   let service: Omit<Service, 'file' | 'coordinator' | 'stop'>
   const known = new Map<string, Known>()
-  const sockets = new Map<string, { socket: WebSocket; inbox: ServerMessage[] }>()
+  const sessions = new Map<string, TestNode>()
   /** What each session node believes to hold. */
   const holds = new Map<string, Map<string, number>>(NODES.map((node) => [node, new Map<string, number>()]))
 
@@ -126,61 +119,31 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
   }
   /** Says something and reads everything up to the answer of a heartbeat that follows it. */
   const exchange = async (node: string, ...messages: unknown[]): Promise<ServerMessage[]> => {
-    const at = sockets.get(node)
-    if (at === undefined) return []
-    at.socket.send(JSON.stringify([...messages, { type: 'node.heartbeat' }]))
-    while (!at.inbox.some((m) => m.type === 'node.heartbeat_ack')) {
-      if (at.socket.readyState !== WebSocket.OPEN) throw new Error(`${node} was closed`)
-      await sleep(1)
-    }
-    const read = at.inbox.splice(0)
+    const session = sessions.get(node)
+    if (session === undefined) return []
+    session.say([...messages, { type: 'node.heartbeat' }])
+    await session.next('node.heartbeat_ack')
+    const read = session.inbox.splice(0)
     heed(node, read)
     return read
   }
   /** Twice: what one node's answer frees may be pushed to the other in the next turn. */
   const settle = async (): Promise<void> => {
-    for (let i = 0; i < 2; i++) for (const node of sockets.keys()) await exchange(node)
+    for (let i = 0; i < 2; i++) for (const node of sessions.keys()) await exchange(node)
   }
   const connect = async (node: string, remembers: boolean): Promise<void> => {
-    sockets.get(node)?.socket.terminate()
-    const socket = new WebSocket(`ws://${service.host}/api/v1/nodes/connect`, 'inference-node.v1')
-    const inbox: ServerMessage[] = []
-    const next = async (type: ServerMessage['type']): Promise<ServerMessage> => {
-      for (;;) {
-        const found = inbox.findIndex((m) => m.type === type)
-        if (found >= 0) return inbox.splice(found, 1)[0] as ServerMessage
-        if (socket.readyState === WebSocket.CLOSED) throw new Error(`closed before ${type}`)
-        await sleep(1)
-      }
-    }
-    socket.on(
-      'message',
-      (d: Buffer) => void inbox.push(...[JSON.parse(d.toString()) as ServerMessage | ServerMessage[]].flat()),
-    )
-    socket.on('error', () => undefined)
-    const challenge = await next('session.challenge')
+    sessions.get(node)?.socket.terminate()
     const running = remembers ? [...(holds.get(node) ?? [])].map(([task_id, attempt]) => ({ task_id, attempt })) : []
-    if (challenge.type === 'session.challenge')
-      socket.send(
-        JSON.stringify(
-          hello(service, node, challenge.nonce, {
-            supported_models: ['llama'],
-            max_concurrent_tasks: 2,
-            running,
-            batch: true,
-          }),
-        ),
-      )
-    const welcome = await next('session.welcome')
-    sockets.set(node, { socket, inbox })
-    if (welcome.type === 'session.welcome') holds.set(node, new Map(welcome.resumed.map((r) => [r.task_id, r.attempt])))
+    const session = await connectNode(service, node, { max_concurrent_tasks: 2, running, batch: true })
+    sessions.set(node, session)
+    holds.set(node, new Map(session.welcome.resumed.map((r) => [r.task_id, r.attempt])))
   }
   const report = async (
     node: string,
     which: number,
     kind: 'complete' | 'fail' | 'failForGood' | 'reject' | 'accept',
   ): Promise<void> => {
-    if (!sockets.has(node)) return
+    if (!sessions.has(node)) return
     const given = [...known].flatMap(([task_id, t]) =>
       [...t.given].filter(([, who]) => who === node).map(([attempt]) => ({ task_id, attempt })),
     )
@@ -242,16 +205,16 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         return connect(NODES[c.node % 2] ?? '', c.remembers)
       case 'vanish': {
         const node = NODES[c.node % 2] ?? ''
-        const at = sockets.get(node)
-        if (at === undefined) return
-        sockets.delete(node)
-        if (c.returned) at.socket.close(1000)
-        else at.socket.terminate()
+        const session = sessions.get(node)
+        if (session === undefined) return
+        sessions.delete(node)
+        if (c.returned) session.close(1000)
+        else session.socket.terminate()
         const entry = async () =>
           ((await service.get('/api/v1/nodes')).body?.data as { node_id: string; status: string }[]).find(
             (x) => x.node_id === node,
           )?.status
-        while ((await entry()) !== 'offline') await sleep(1)
+        await until(async () => (await entry()) === 'offline', `${node} being offline`)
         if (c.returned) holds.get(node)?.clear()
         return
       }
@@ -312,8 +275,8 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         return expect([200, 404]).toContain(status)
       }
       case 'restart':
-        for (const { socket } of sockets.values()) socket.terminate()
-        sockets.clear()
+        for (const { socket } of sessions.values()) socket.terminate()
+        sessions.clear()
         await coordinator.stop()
         await start()
     }
@@ -360,7 +323,7 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
       await check()
     }
   } finally {
-    for (const { socket } of sockets.values()) socket.terminate()
+    for (const { socket } of sessions.values()) socket.terminate()
     await coordinator!.stop()
     rmSync(dir, { recursive: true, force: true })
   }

@@ -5,7 +5,11 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { configFile, serviceChild } from '../support/child.js'
-import { connectNode, startService, task, tempDir, until } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 describe.runIf(process.platform === 'linux')('a full disk', () => {
   /** The largest file the process may write: the kernel refuses what goes beyond, as a full disk does. */

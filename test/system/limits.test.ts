@@ -9,7 +9,9 @@ import { isLoopback } from '../../src/lib/address.js'
 import { systemTime } from '../../src/lib/clock.js'
 import { createRate } from '../../src/lib/rate.js'
 import { createSessionServer } from '../../src/ws/session-server.js'
-import { connectNode, dial, startService, until } from '../support/helpers.js'
+import { connectNode, dial } from '../support/node-session.js'
+import { startService } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 test('loopback is told from every other address', () => {
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '::FFFF:127.0.0.1'])
@@ -130,7 +132,7 @@ test('an output that is larger than what is stored is refused over both doors an
 })
 
 test('a reader that does not accept gets no more than it could have read, and the rest goes to others', async () => {
-  const service = await startService({ accept_timeout: 3600, heartbeat_interval: 3600 })
+  const service = await startService()
   const stuck = await connectNode(service, 'stuck', { max_concurrent_tasks: 64 })
   stuck.socket.pause()
   const prompt = 'p'.repeat(1024 * 1024)

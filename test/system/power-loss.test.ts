@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { runScript } from '../support/crash-script.js'
-import { tempDir } from '../support/helpers.js'
+import { tempDir } from '../support/temp-dir.js'
 
 // The long form is `node test/crash/power-loss.mjs --images 200`.
 test('whatever a power cut leaves of the files, they open and hold everything that was acknowledged', async () => {

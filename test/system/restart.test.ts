@@ -5,8 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { InferenceNode } from '../../src/inference-node/index.js'
 import { configFile, serviceChild } from '../support/child.js'
-import { fakeTime, patient, type FakeTime } from '../support/fake-time.js'
-import { connectNode, inspect, startService, task, tempDir, until, type Service } from '../support/helpers.js'
+import { fakeTime, type FakeTime } from '../support/fake-time.js'
+import { connectNode } from '../support/node-session.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
 
 const NODES = 10
 const SLOTS = 100
@@ -197,7 +200,7 @@ describe('a restart is a non-event', () => {
 
   test('an hour of down time moves every open deadline: leases of sessions and of polls, and the wait in the queue', async () => {
     const file = join(tempDir(), 'inference.db')
-    const settings = { ...patient, database_path: file, shutdown_timeout: 0, max_queue_time: 100, node_timeout: 20 }
+    const settings = { database_path: file, shutdown_timeout: 0, max_queue_time: 100, node_timeout: 20 }
     const time = fakeTime()
     const first = await startService(settings, time)
     const node = await connectNode(first, 'node-1', { supported_models: ['llama'] })
@@ -250,7 +253,7 @@ describe('a process that stood still', () => {
   /** A service whose every deadline is a minute away: a session, a polling node, and what both hold. */
   const busyService = async () => {
     const time = fakeTime()
-    const service = await startService({ ...patient, heartbeat_interval: 20, node_timeout: 60 }, time)
+    const service = await startService({ heartbeat_interval: 20, node_timeout: 60 }, time)
     const node = await connectNode(service, 'node-1')
     await service.register('poller', { supported_models: ['mistral'] })
     await service.submit({ task_id: 'in session', max_infer_time: 60 })

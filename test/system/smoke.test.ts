@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { connectNode, startService } from '../support/helpers.js'
+import { connectNode } from '../support/node-session.js'
+import { startService } from '../support/service.js'
 
 test('a task that is submitted over REST is pushed to a node in session and comes back with its result', async () => {
   const service = await startService()

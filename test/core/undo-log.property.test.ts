@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createUndoLog } from '../src/lib/undo-log.js'
+import { createUndoLog } from '../../src/lib/undo-log.js'
 
 const key = fc.integer({ min: 0, max: 3 })
 const step = fc.oneof(

@@ -4,12 +4,12 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, onTestFinished, test } from 'vitest'
-import { Database } from '../src/store/sqlite.js'
-import { cli, configFile } from './child.js'
-import { tempDir } from './helpers.js'
+import { Database } from '../../src/store/sqlite.js'
+import { cli, configFile } from '../support/child.js'
+import { tempDir } from '../support/temp-dir.js'
 
 const require = createRequire(import.meta.url)
-const CHOICE = new URL('../dist/store/sqlite.js', import.meta.url).href
+const CHOICE = new URL('../../dist/store/sqlite.js', import.meta.url).href
 
 /** A file with three rows, in WAL mode. */
 function threeRows(file = join(tempDir(), 'rows.db')): Database {
@@ -28,7 +28,7 @@ test('better-sqlite3 13 is chosen where Node-API 10 is, 12 elsewhere', () => {
 })
 
 test('npm compiles nothing for better-sqlite3 13: in the lock file it misses what the package itself says', () => {
-  const lock = JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')) as {
+  const lock = JSON.parse(readFileSync(new URL('../../package-lock.json', import.meta.url), 'utf8')) as {
     packages: Record<string, { gypfile?: boolean }>
   }
   const hint = 'npm install drops it: put "gypfile": false back into node_modules/better-sqlite3 of package-lock.json'

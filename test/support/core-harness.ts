@@ -2,21 +2,23 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as v from 'valibot'
 import { coreOptions, inferenceDefaults, type ServiceConfig } from '../../src/config.js'
-import { createCore } from '../../src/core/engine/transaction.js'
+import { createCore } from '../../src/core/engine/core.js'
 import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
 import { createModelTable } from '../../src/rules/models.js'
 import { nodeMessages, type Assignment } from '../../src/wire/node.js'
 import { submitBody } from '../../src/wire/rest.js'
-import { tempDir } from './helpers.js'
+import { fakeTime } from './fake-time.js'
+import { calm } from './service.js'
+import { tempDir } from './temp-dir.js'
 
 /** The core on a real file, turn by turn, with a clock that the test moves. */
-export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
+export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) {
   const database_path = join(tempDir(), 'inference.db')
   const opened = openDatabase(database_path)
   onTestFinished(() => opened.close())
-  let t = 1_700_000_000_000
+  const time = fakeTime()
   const store = createStore(opened.db)
   /** What the next commits do instead of committing. */
   let failing: (() => void) | null = null
@@ -29,8 +31,8 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
       },
     },
     models: createModelTable(),
-    options: coreOptions(inferenceDefaults({ heartbeat_interval: 3600, ...settings, database_path })),
-    time: { wall: () => t, monotonic: () => t },
+    options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path })),
+    time,
     random: () => 0.5,
   })
   const turn = (...operations: Operation[]): TurnResult => core.turn(operations)
@@ -77,7 +79,7 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     passes(ms: number): Effect[] {
       const effects: Effect[] = []
       for (let left = ms; left > 0; left -= 1000) {
-        t += Math.min(1000, left)
+        time.jump(Math.min(1000, left) / 1000)
         effects.push(...turn({ op: 'tick' }).effects)
       }
       return effects
@@ -86,7 +88,7 @@ export function coreWorld(settings: Partial<ServiceConfig['inference']> = {}) {
     wakes(n: number): Effect[] {
       const effects: Effect[] = []
       for (let i = 0; i < n; i++) {
-        t += 20
+        time.jump(0.02)
         effects.push(...turn({ op: 'tick' }).effects)
       }
       return effects

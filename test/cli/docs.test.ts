@@ -4,14 +4,14 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify, stripVTControlCharacters } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { describeServiceConfig, loadServiceConfig } from '../src/config.js'
-import type { SettingDoc } from '../src/lib/settings.js'
-import { describeNodeConfig, loadNodeConfig } from '../src/inference-node/config.js'
-import { errors } from '../src/wire/codes.js'
-import { cli } from './child.js'
-import { startService } from './helpers.js'
+import { describeServiceConfig, loadServiceConfig } from '../../src/config.js'
+import type { SettingDoc } from '../../src/lib/settings.js'
+import { describeNodeConfig, loadNodeConfig } from '../../src/inference-node/config.js'
+import { errors } from '../../src/wire/codes.js'
+import { cli } from '../support/child.js'
+import { startService } from '../support/service.js'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
+const root = fileURLToPath(new URL('../..', import.meta.url))
 const read = (name: string): string => readFileSync(join(root, name), 'utf8')
 const docs = readdirSync(join(root, 'docs'))
   .filter((f) => f.endsWith('.md'))

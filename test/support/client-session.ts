@@ -1,0 +1,37 @@
+import type { ClientServerMessage } from '../../src/wire/client.js'
+import { task, type Service } from './service.js'
+import { openSocket, type TestSocket } from './test-socket.js'
+
+/** A session of a submitter, message by message. */
+export interface TestClient extends TestSocket<ClientServerMessage> {
+  /** Submits one task. */
+  submit(more?: Record<string, unknown>): void
+  /** What the service has sent so far has come when this is over: it answers in order. */
+  settle(): Promise<void>
+}
+
+export const submission = (more: Record<string, unknown> = {}) => ({
+  type: 'task.submit',
+  ref: 'c1',
+  ...task(),
+  ...more,
+})
+
+/** A submitter in session. */
+export async function connectClient(
+  service: Pick<Service, 'host'>,
+  { protocols = ['inference-client.v1'], autoPong = true }: { protocols?: string[]; autoPong?: boolean } = {},
+): Promise<TestClient> {
+  const url = `ws://${service.host}/api/v1/tasks/connect`
+  const session = await openSocket<ClientServerMessage>(url, protocols, { autoPong })
+  const { say, next } = session
+  return {
+    ...session,
+    submit: (more) => say(submission(more)),
+    async settle() {
+      const task_id = crypto.randomUUID()
+      say({ type: 'task.watch', task_id })
+      await next('error', { task_id })
+    },
+  }
+}
