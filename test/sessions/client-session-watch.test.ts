@@ -4,7 +4,7 @@ import { MAX_WATCHES } from '../../src/core/sessions/watches.js'
 import { connectClient, submission, type TestClient } from '../support/client-session.js'
 import { assigned as assignedIn, coreHarness, diskFull } from '../support/core-harness.js'
 import { fakeTime } from '../support/fake-time.js'
-import { connectNode, dial, hello, type TestNode } from '../support/node-session.js'
+import { nextAssign, connectNode, dial, hello, type TestNode } from '../support/node-session.js'
 import { type Service, startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 
@@ -14,7 +14,6 @@ const output = (
   seq: number,
   delta: string,
 ) => node.say({ type: 'task.output', task_id, attempt, seq, delta })
-const assign = (node: TestNode, task_id: string) => node.next('task.assign', { task_id })
 const text = (client: TestClient) =>
   client.inbox.flatMap((m) => (m.type === 'task.output' ? [`${m.attempt}:${m.offset}:${m.delta}`] : []))
 
@@ -24,7 +23,7 @@ async function streamed(service: Service) {
   client.submit({ task_id: 'A', watch: 'output' })
   await client.next('task.submitted')
   const node = await connectNode(service, 'n')
-  const assigned = await assign(node, 'A')
+  const assigned = await nextAssign(node, 'A')
   node.accept(assigned)
   return { client, node, assigned }
 }
@@ -36,7 +35,7 @@ test('a watch is taken up after a reconnect: where the task stands now, then wha
   await first.next('task.submitted')
   first.socket.terminate()
   const node = await connectNode(service, 'n')
-  const assigned = await assign(node, 'A')
+  const assigned = await nextAssign(node, 'A')
   const client = await connectClient(service)
   client.say({ type: 'task.watch', task_id: 'A', watch: 'result' })
   expect(await client.next('task.status')).toEqual({
@@ -48,7 +47,7 @@ test('a watch is taken up after a reconnect: where the task stands now, then wha
   node.say({ type: 'task.fail', task_id: 'A', attempt: 1, error: 'broken', retryable: true })
   // It goes back to the queue and, as no other node serves it, to the same node, in one commit: that is one change.
   expect(await client.next('task.status')).toMatchObject({ status: 'in_progress', attempt: 2 })
-  node.complete(await assign(node, 'A'))
+  node.complete(await nextAssign(node, 'A'))
   expect(await client.next('task.result')).toMatchObject({ status: 'completed' })
   client.say({ type: 'task.watch', task_id: 'A' })
   expect(await client.next('task.result')).toMatchObject({ status: 'completed', result: { output: 'Paris' } })
@@ -64,7 +63,7 @@ test('a watch is taken up after a restart of the service, also of a task that en
     submission({ ref: '1', task_id: 'ended' }),
     submission({ ref: '2', task_id: 'waits', model_name: 'later' }),
   ])
-  node.complete(await assign(node, 'ended'), 'early')
+  node.complete(await nextAssign(node, 'ended'), 'early')
   await client.next('task.result')
   await before.stop()
   const service = await startService({ database_path: file })
@@ -83,7 +82,7 @@ test('a watch is taken up after a restart of the service, also of a task that en
   })
   expect(await again.next('error')).toMatchObject({ code: 'task_not_found', task_id: 'never' })
   const other = await connectNode(service, 'm', { supported_models: ['later'] })
-  other.complete(await assign(other, 'waits'), 'late')
+  other.complete(await nextAssign(other, 'waits'), 'late')
   expect(await again.next('task.result')).toMatchObject({ task_id: 'waits', result: { output: 'late' } })
 })
 
@@ -101,7 +100,7 @@ test('nothing more is said of a task that is not watched any more; watches of ot
   ])
   await client.settle()
   const node = await connectNode(service, 'n')
-  node.complete(await assign(node, 'A'))
+  node.complete(await nextAssign(node, 'A'))
   await other.next('task.result')
   await client.settle()
   expect(client.inbox.map((m) => m.type)).toEqual(['session.welcome'])
@@ -163,7 +162,7 @@ test('a second attempt begins the text anew, whatever was read of the first', as
   output(node, assigned, 0, 'half of')
   await client.next('task.output')
   node.say({ type: 'task.fail', task_id: 'A', attempt: 1, error: 'broken', retryable: true })
-  const second = await assign(node, 'A')
+  const second = await nextAssign(node, 'A')
   expect(second).toMatchObject({ attempt: 2, stream: true })
   const late = await connectClient(service)
   late.say({ type: 'task.watch', task_id: 'A', watch: 'output', attempt: 1, offset: 7 })
@@ -226,7 +225,7 @@ test('text is kept up to max_output_bytes; who asks for text before its first pi
   const service = await startService({ max_output_bytes: 1024 })
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
-  const assigned = await assign(node, 'A')
+  const assigned = await nextAssign(node, 'A')
   expect(assigned.stream).toBe(false)
   const client = await connectClient(service)
   client.say({ type: 'task.watch', task_id: 'A', watch: 'output' })

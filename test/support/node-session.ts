@@ -63,3 +63,73 @@ export async function connectNode(
   const welcome = await node.next('session.welcome')
   return Object.assign(node, { id: nodeId, welcome })
 }
+
+/** A socket that has said nothing, and the challenge it was sent. */
+export const challenged = async (service: Pick<Service, 'host'>, options?: Parameters<typeof dial>[1]) => {
+  const node = await dial(service, options)
+  return { node, challenge: await node.next('session.challenge') }
+}
+
+/** The next assignment of this task. */
+export const nextAssign = (node: TestNode, task_id: string) => node.next('task.assign', { task_id })
+/** The next answer that this task is settled. */
+export const nextSettled = (node: TestNode, task_id: string) => node.next('task.settled', { task_id })
+export const fail = (
+  node: TestNode,
+  a: { task_id: string; attempt: number },
+  retryable = true,
+  error = 'out of memory',
+) => node.say({ type: 'task.fail', task_id: a.task_id, attempt: a.attempt, error, retryable })
+export const reject = (node: TestNode, a: { task_id: string; attempt: number }) =>
+  node.say({ type: 'task.reject', task_id: a.task_id, attempt: a.attempt, reason: 'busy with other things' })
+
+/** Gives a node one task and waits until the coordinator knows that it was accepted. */
+export const beginTask = async (
+  service: Service,
+  node: TestNode,
+  task_id: string,
+  more: Record<string, unknown> = {},
+) => {
+  await service.submit({ task_id, max_infer_time: 100_000, ...more })
+  const a = await nextAssign(node, task_id)
+  node.accept(a)
+  await node.beat()
+  return a
+}
+
+/** Says this hello and waits for the end of the session. */
+export const refusedHello = async (service: Service, build: (nonce: string) => Record<string, unknown>) => {
+  const { node, challenge } = await challenged(service)
+  node.say(build(challenge.nonce))
+  const { code } = await node.closed
+  return {
+    code,
+    errors: node.inbox.filter((m) => m.type === 'error'),
+    welcomed: node.inbox.some((m) => m.type === 'session.welcome'),
+  }
+}
+
+/** What the node was sent so far has come when this is over. */
+export const assignsSoFar = async (node: TestNode): Promise<string[]> => {
+  await node.beat()
+  return node.inbox.filter((m) => m.type === 'task.assign').map((m) => m.task_id)
+}
+
+/** What names an attempt, without the rest of its assignment. */
+export const attemptOf = (a: { task_id: string; attempt: number }) => ({ task_id: a.task_id, attempt: a.attempt })
+
+/** A task that was lost by one node and runs at another: the two, with what each was given. */
+export async function movedTask(service: Service) {
+  const lost = await connectNode(service, 'first')
+  await service.submit({ task_id: 'A' })
+  const old = await nextAssign(lost, 'A')
+  lost.accept(old)
+  await lost.beat()
+  const second = await connectNode(service, 'second')
+  lost.socket.terminate()
+  const first = await connectNode(service, 'first') // and does not name it
+  const now = await nextAssign(second, 'A')
+  second.accept(now)
+  await second.beat()
+  return { first, old, second, now }
+}

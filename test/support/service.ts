@@ -140,3 +140,13 @@ export function inspect<T>(file: string, read: (db: Database) => T): T {
     db.close()
   }
 }
+
+/** Every attempt of a task, as the file has them. */
+export const attemptsOf = (service: Service, taskId: string) =>
+  inspect(service.file, (db) =>
+    db
+      .prepare<[string], { attempt: number; node_id: string; end: string | null }>(
+        'SELECT attempt, node_id, "end" FROM attempts WHERE task_id = ? ORDER BY attempt',
+      )
+      .all(taskId),
+  )

@@ -71,9 +71,12 @@ test('no file imports itself by a detour', () => {
   expect(circles).toEqual([])
 })
 
-test('files are short', () => {
-  const long = files
-    .map((f) => ({ file: f, lines: readFileSync(join(src, f), 'utf8').split('\n').length }))
+test('files are short, tests too', () => {
+  const tests = fileURLToPath(new URL('..', import.meta.url))
+  const long = [src, tests]
+    .flatMap((dir) => readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((f) => join(dir, f)))
+    .filter((f) => /\.(ts|mjs)$/.test(f) && !f.includes('node_modules'))
+    .map((f) => ({ file: f, lines: readFileSync(f, 'utf8').trimEnd().split('\n').length }))
     .filter((f) => f.lines > 400)
   expect(long).toEqual([])
 })

@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import { connectNode } from '../support/node-session.js'
+import { complete, drain, fail, nodeOf, resume } from '../support/rest-calls.js'
+import { startService } from '../support/service.js'
+
+test('a drained node in session finishes what it holds, gets nothing new, and goes on when it is resumed', async () => {
+  const service = await startService()
+  const node = await connectNode(service, 'n', { max_concurrent_tasks: 2 })
+  await service.submit({ task_id: 'a' })
+  const assigned = await node.next('task.assign')
+  expect(await drain(service, 'n')).toMatchObject({ status: 200, body: { data: 'Node drains' } })
+  expect((await drain(service, 'n')).status).toBe(200)
+  expect(await nodeOf(service, 'n')).toMatchObject({ status: 'maintenance', drained: true, in_progress_tasks: 1 })
+  await service.submit({ task_id: 'b' })
+  node.complete(assigned)
+  expect(await node.next('task.settled')).toMatchObject({ task_id: 'a', status: 'completed' })
+  await node.beat('online')
+  expect(node.inbox.filter((m) => m.type === 'task.assign')).toEqual([])
+  expect(await service.status('b')).toMatchObject({ status: 'pending' })
+  expect(await resume(service, 'n')).toMatchObject({ status: 200, body: { data: 'Node resumed' } })
+  expect(await node.next('task.assign')).toMatchObject({ task_id: 'b' })
+  expect(await nodeOf(service, 'n')).toMatchObject({ drained: false })
+  expect((await resume(service, 'n')).status).toBe(200)
+})
+
+test('a drained node that polls is answered what it holds and nothing new', async () => {
+  const service = await startService()
+  await service.register('n', { max_concurrent_tasks: 2 })
+  await service.submit({ task_id: 'a' })
+  await service.poll('n')
+  await service.submit({ task_id: 'b' })
+  await drain(service, 'n')
+  expect(await service.poll('n', [])).toMatchObject({ task_id: 'a' })
+  expect(await service.poll('n', ['a'])).toBeNull()
+  await complete(service, 'n', 'a')
+  expect(await service.poll('n')).toBeNull()
+  await service.register('n') // its own word does not undo the operator's
+  await service.post('/api/v1/nodes/heartbeat', { node_id: 'n', status: 'online' })
+  expect(await service.poll('n')).toBeNull()
+  expect(await nodeOf(service, 'n')).toMatchObject({ status: 'maintenance', drained: true })
+  await resume(service, 'n')
+  expect(await service.poll('n')).toMatchObject({ task_id: 'b' })
+})
+
+test('what a drained node failed goes to it no more, and a task barred from the others goes to them', async () => {
+  const service = await startService()
+  await service.register('other')
+  await service.submit({ task_id: 'a' })
+  await service.poll('other')
+  const node = await connectNode(service, 'n')
+  await fail(service, 'other', 'a')
+  const assigned = await node.next('task.assign')
+  node.say({ type: 'task.fail', task_id: 'a', attempt: assigned.attempt, error: 'x', retryable: true })
+  await node.next('task.settled')
+  await drain(service, 'other')
+  expect((await service.status('a')).status).toMatch(/pending|in_progress/)
+  expect(await node.next('task.assign')).toMatchObject({ task_id: 'a' })
+})
+
+test('a drain holds over a restart of the service and a new hello', async () => {
+  const service = await startService()
+  const node = await connectNode(service, 'n')
+  await drain(service, 'n')
+  node.close()
+  await node.closed
+  await service.stop()
+  const again = await startService({ database_path: service.file })
+  expect(await nodeOf(again, 'n')).toMatchObject({ drained: true })
+  const back = await connectNode(again, 'n')
+  await again.submit({ task_id: 'a' })
+  await back.beat()
+  expect(await nodeOf(again, 'n')).toMatchObject({ drained: true, status: 'maintenance' })
+  expect(back.inbox).toEqual([])
+  await resume(again, 'n')
+  expect(await back.next('task.assign')).toMatchObject({ task_id: 'a' })
+})
