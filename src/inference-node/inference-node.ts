@@ -1,14 +1,14 @@
 import { ConfigError } from '../lib/config-error.js'
-import { never } from '../lib/result.js'
 import type { NodeMessage } from '../wire/node.js'
 import { AGENT } from './agent.js'
 import { createAttempts, type Attempts } from './attempts.js'
 import { createAvailability, type Availability } from './availability.js'
 import { createConnection, type Connection } from './connection.js'
+import { takeMessage } from './coordinator-messages.js'
 import type { DeclaredStatus, NodeEnd, NodeEvent } from './events.js'
 import { resolveOptions, usableModels, type InferenceNodeOptions, type Resolved } from './options.js'
 import { createResults, type Results } from './results.js'
-import type { Welcome, WorkMessage } from './session.js'
+import type { Welcome } from './session.js'
 import { after, pause, within } from './timer.js'
 import { openUnsettledFolder, type UnsettledFolder } from './unsettled.js'
 import { tellError } from './work-error.js'
@@ -57,7 +57,7 @@ export class InferenceNode {
       hello: () => this.#hello(),
       heartbeat: () => this.#heartbeat(),
       onWelcome: (welcome) => this.#onWelcome(welcome),
-      onMessage: (message) => this.#onMessage(message),
+      onMessage: (message) => takeMessage(message, { attempts: this.#attempts, results: this.#results, emit }),
       onWritten: () => this.#results.pump(),
       onWarning: (message) => emit({ type: 'warning', message }),
       onEnd: () => this.#onSessionEnd(),
@@ -223,35 +223,6 @@ export class InferenceNode {
     this.#results.opened()
     if (this.#state === 'draining') this.#connection.say({ type: 'session.drain' })
     this.#drainStep()
-  }
-
-  #onMessage(message: WorkMessage): void {
-    switch (message.type) {
-      case 'task.assign':
-        return this.#attempts.assign(message)
-      case 'task.cancel':
-        return void this.#attempts.stop(message, message.reason)
-      case 'task.settled': {
-        const { task_id, attempt, status } = message
-        if (this.#results.settled(message)) this.#emit({ type: 'settled', task_id, attempt, status })
-        return
-      }
-      case 'session.drain':
-        return this.#emit({ type: 'draining', by: 'coordinator', holds: this.#attempts.size + this.#results.size })
-      case 'error':
-        return this.#onError(message)
-      default:
-        never(message)
-    }
-  }
-
-  #onError({ task_id, attempt, code, message }: Extract<WorkMessage, { type: 'error' }>): void {
-    if (task_id === undefined || attempt === undefined)
-      return this.#emit({ type: 'warning', message: `the coordinator answers ${code}: ${message}` })
-    const ref = { task_id, attempt }
-    const isOver = code === 'stale_attempt' || code === 'not_holder'
-    if (isOver ? this.#attempts.stop(ref, code) : this.#attempts.acceptAgain(ref)) return
-    if (this.#results.refused(ref, code)) this.#emit({ type: 'refused', ...ref, code, message })
   }
 
   async #onStatus(status: DeclaredStatus, reason: string): Promise<void> {
