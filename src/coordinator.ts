@@ -62,13 +62,13 @@ export function createCoordinator({
   commitPoints,
 }: CoordinatorParts): Coordinator {
   const tls = readCertificate(settings)
-  const host = openHost({ settings, log, time, onCommitPoint, commitPoints })
+  const runner = openRunner({ settings, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
-  const turns = createScheduler({ runner: host, deliver: (effects) => sessions.deliver(effects), log: logEvents })
+  const scheduler = createScheduler({ runner, deliver: (effects) => sessions.deliver(effects), log: logEvents })
   const sessions = createSessionServer({
-    send: turns.send,
+    send: scheduler.send,
     time,
     maxMessageBytes: settings.max_message_bytes,
     maxMessagesPerSecond: settings.max_messages_per_second,
@@ -78,7 +78,7 @@ export function createCoordinator({
     publicHosts: settings.public_hosts,
   })
   const app = createApp({
-    call: turns.call,
+    call: scheduler.call,
     maxBodyBytes: settings.max_body_bytes,
     maxRequestsPerSecond: settings.max_requests_per_second,
     monotonic: () => time.monotonic(),
@@ -86,7 +86,7 @@ export function createCoordinator({
     asyncapi: sessionProtocolDocument(),
     wall: () => time.wall(),
   })
-  const server = createServer({ app, tls, log, overloaded: turns.overloaded })
+  const server = createServer({ app, tls, log, overloaded: scheduler.overloaded })
   server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
   const closeServer = trackConnections(server)
   server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
@@ -95,12 +95,12 @@ export function createCoordinator({
 
   const shutDown = async (cut?: AbortSignal): Promise<void> => {
     sessions.refuseNew(RECONNECT_AFTER_SECONDS)
-    await turns.call({ op: 'stop', reconnect_after: RECONNECT_AFTER_SECONDS })
+    await scheduler.call({ op: 'stop', reconnect_after: RECONNECT_AFTER_SECONDS })
     const deadline = time.monotonic() + settings.shutdown_timeout * 1000
     // Each look is a turn of its own, so that it sees what the turns before it have settled.
     for (;;) {
-      await turns.call({ op: 'health' })
-      if (!turns.busy() || time.monotonic() >= deadline || cut?.aborted === true) break
+      await scheduler.call({ op: 'health' })
+      if (!scheduler.busy() || time.monotonic() >= deadline || cut?.aborted === true) break
       await sleep(20)
     }
     sessions.closeAll('stopping', 'the coordinator stops')
@@ -108,14 +108,14 @@ export function createCoordinator({
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)
       await closeServer(1000)
     }
-    turns.end()
-    await host.close()
+    scheduler.end()
+    await runner.close()
     log.info({ event: 'service.stopped' }, 'stopped')
   }
 
   return {
     async listen() {
-      await host.opened
+      await runner.opened
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void => reject(new ListenError(explainListen(settings, error)))
         server.once('error', failed)
@@ -126,7 +126,7 @@ export function createCoordinator({
         })
       })
       listening = true
-      host.startBackups()
+      runner.startBackups()
       const { port } = server.address() as AddressInfo
       const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
@@ -141,7 +141,7 @@ export function createCoordinator({
 }
 
 /** Where the core runs: the one place that decides it. */
-function openHost({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreRunner {
+function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreRunner {
   const core: CoreSettings = {
     database_path: settings.database_path,
     families: familiesOf(settings),

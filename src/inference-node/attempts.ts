@@ -132,14 +132,14 @@ export function createAttempts(parts: AttemptsParts) {
     entry.abort.signal.addEventListener(
       'abort',
       () => {
-        const takeBack = after(ABORT_GRACE_MS, () => {
+        const cancel = after(ABORT_GRACE_MS, () => {
           emit({
             type: 'warning',
             message: `${attemptKey(entry.task)}: the work was told to stop and has not returned; its slot is used again`,
           })
           free()
         })
-        ended.then(takeBack, takeBack)
+        ended.then(cancel, cancel)
       },
       { once: true },
     )

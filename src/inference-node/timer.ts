@@ -16,11 +16,11 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve()
     const end = (): void => {
-      takeBack()
+      cancel()
       signal.removeEventListener('abort', end)
       resolve()
     }
-    const takeBack = after(ms, end)
+    const cancel = after(ms, end)
     signal.addEventListener('abort', end)
   })
 }
@@ -46,13 +46,13 @@ export async function within<T>(
 ): Promise<T> {
   const own = new AbortController()
   const end = (): void => own.abort(parent.reason)
-  const takeBack = after(ms, () => own.abort(new Error(`no answer within ${ms / 1000} s`)))
+  const cancel = after(ms, () => own.abort(new Error(`no answer within ${ms / 1000} s`)))
   parent.addEventListener('abort', end)
   if (parent.aborted) end()
   try {
     return await orAborted(Promise.resolve(run(own.signal)), own.signal)
   } finally {
-    takeBack()
+    cancel()
     parent.removeEventListener('abort', end)
   }
 }

@@ -252,11 +252,11 @@ test('work that outlives max_infer_time is aborted and failed, and its late answ
 
 test('a timer longer than the runtime can hold does not fire at once', async () => {
   let fired = false
-  const takeBack = after(2 ** 40, () => {
+  const cancel = after(2 ** 40, () => {
     fired = true
   })
   await new Promise((resolve) => after(5, () => resolve(null)))
-  takeBack()
+  cancel()
   expect(fired).toBe(false)
 })
 
