@@ -7,6 +7,7 @@ import { refusalEffects } from '../operation-traits.js'
 import type { Operation, Results, TurnResult } from '../operations.js'
 import type { RunOperation } from '../run-operation.js'
 import type { Watches } from '../sessions/watches.js'
+import { createMarks, messageOf, START } from './marks.js'
 import type { WalGuard } from './wal-guard.js'
 
 /** After a commit failed nothing is written for this long, ms: a full disk is not asked again and again. */
@@ -44,36 +45,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
   /** Of this turn. */
   let commitMs = 0
 
-  const here = () => ({
-    undo: ctx.undo.mark(),
-    effects: ctx.effects.length,
-    events: ctx.events.length,
-    figures: ctx.afterCommit.length,
-  })
-  type Mark = ReturnType<typeof here>
-  /** Memory, and what was to be sent, as they were at the mark. */
-  const rollbackTo = (mark: Mark): void => {
-    ctx.effects.length = mark.effects
-    ctx.events.length = mark.events
-    ctx.afterCommit.length = mark.figures
-    ctx.undo.rollback(mark.undo)
-  }
-  const savepoint = (change: () => void): Error | null => {
-    flush() // what was put off before belongs to those who did
-    const mark = here()
-    const error = store.savepoint(change)
-    if (error !== null) rollbackTo(mark)
-    return error
-  }
-  /** Undoes the whole transaction. */
-  const rollback = (mark: Mark): void => {
-    rollbackTo(mark)
-    try {
-      store.rollback()
-    } catch (error) {
-      ctx.log('error', 'undo.failed', { error: messageOf(error) }) // the next BEGIN says the same, and is refused
-    }
-  }
+  const { here, rollbackTo, rollback, savepoint } = createMarks(ctx, flush)
 
   /** Closes drained sessions that hold nothing more: last, so that what settled their tasks goes first. */
   const closeDrained = (): void => {
@@ -198,7 +170,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
   return {
     savepoint,
     /** After a fault of ours in a turn: puts everything back. */
-    abandon: () => rollback({ undo: 0, effects: 0, events: 0, figures: 0 }),
+    abandon: () => rollback(START),
     /** Why nothing can be written now; null while it can. */
     brokenReason: (): string | null => broken?.reason ?? null,
 
@@ -217,5 +189,3 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     },
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

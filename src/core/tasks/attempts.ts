@@ -32,6 +32,9 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
   const unwrittenAccepts = new Set<Open>()
   ctx.undo.onRollback(() => unwrittenAccepts.clear())
 
+  const inconsistent = ({ task_id, attempt }: Open, more: Record<string, string>): void =>
+    ctx.log('error', 'task.inconsistent', { task_id, attempt, ...more })
+
   /** Writes what was accepted in this turn: at its end, and before anything reads attempts. */
   const flush = (): void => {
     for (const attempt of unwrittenAccepts) {
@@ -40,11 +43,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
       } catch (error) {
         // Somebody has changed the file under us: that must not fail a turn in which others have their part.
         if (isStoreFault(error)) throw error
-        ctx.log('error', 'task.inconsistent', {
-          task_id: attempt.task_id,
-          attempt: attempt.attempt,
-          error: String(error),
-        })
+        inconsistent(attempt, { error: String(error) })
       }
     }
     unwrittenAccepts.clear()
@@ -89,12 +88,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
     if (task?.status !== 'in_progress') {
       // Somebody has changed the file under us. The attempt is over; the deadlines of others must not wait for it.
       end(attempt, 'superseded', null, null)
-      ctx.log('error', 'task.inconsistent', {
-        task_id: attempt.task_id,
-        attempt: attempt.attempt,
-        status: task?.status ?? 'missing',
-      })
-      return
+      return inconsistent(attempt, { status: task?.status ?? 'missing' })
     }
     end(attempt, how, fault, error)
     aftermath.moveOn(task, how, error)
@@ -118,12 +112,8 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
   const assigned = (node: Node, attempt: OpenAttempt): void => {
     registry.assign(node, attempt)
     ctx.wake(attempt.lease_ms)
-    ctx.log('debug', 'task.assigned', {
-      task_id: attempt.task_id,
-      attempt: attempt.attempt,
-      node_id: attempt.node_id,
-      polled: attempt.polled === 1,
-    })
+    const { task_id, node_id, polled } = attempt
+    ctx.log('debug', 'task.assigned', { task_id, attempt: attempt.attempt, node_id, polled: polled === 1 })
   }
   const mustGet = (taskId: string): TaskRow => {
     const task = store.tasks.get(taskId)
