@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
+import { fakeTime } from '../support/fake-time.js'
 import { identity } from '../support/identity.js'
 import { connectNode } from '../support/node-session.js'
 import { complete, heartbeat, nodeIs, nodeOf } from '../support/rest-calls.js'
 import { startService } from '../support/service.js'
-import { until } from '../support/wait.js'
 
 test('a heartbeat sets the status of a node', async () => {
   const service = await startService()
@@ -43,7 +43,8 @@ test('a node that declares itself busy is served when it polls all the same', as
 })
 
 test('a node that holds nothing and is silent is offline, and its next call brings it back and is served', async () => {
-  const service = await startService({ node_timeout: 0.3 })
+  const time = fakeTime()
+  const service = await startService({ node_timeout: 10 }, time)
   const calls: Record<string, () => Promise<unknown>> = {
     poll: () => service.poll('node-1'),
     heartbeat: () => heartbeat(service, 'node-1', 'online'),
@@ -55,30 +56,31 @@ test('a node that holds nothing and is silent is offline, and its next call brin
   await service.poll('node-1')
   await complete(service, 'node-1', done)
   for (const [name, call] of Object.entries(calls)) {
-    await nodeIs(service, 'node-1', 'offline')
+    await time.pass(service, 11)
+    expect((await nodeOf(service, 'node-1'))?.status).toBe('offline')
     await call()
-    // It may have been silent again for long by the time we ask, on a busy machine: then the next call shows it.
-    await until(async () => {
-      await call()
-      return (await nodeOf(service, 'node-1'))?.status === 'online'
-    }, `the node being back after ${name}`)
+    expect((await nodeOf(service, 'node-1'))?.status, `after ${name}`).toBe('online')
   }
-  await nodeIs(service, 'node-1', 'offline')
+  await time.pass(service, 11)
+  expect((await nodeOf(service, 'node-1'))?.status).toBe('offline')
   const id = await service.submit()
   expect(await service.poll('node-1')).toMatchObject({ task_id: id })
 })
 
 test('a maintenance that was declared is shown however silent the node is', async () => {
-  const service = await startService({ node_timeout: 0.2 })
+  const time = fakeTime()
+  const service = await startService({ node_timeout: 10 }, time)
   await service.register('quiet')
   await heartbeat(service, 'quiet', 'maintenance')
   await service.register('later')
-  await nodeIs(service, 'later', 'offline')
+  await time.pass(service, 11)
+  expect((await nodeOf(service, 'later'))?.status).toBe('offline')
   expect((await nodeOf(service, 'quiet'))?.status).toBe('maintenance')
 })
 
 test('a polling node that holds a task is busy however silent, until max_infer_time is over', async () => {
-  const service = await startService({ node_timeout: 0.2 })
+  const time = fakeTime()
+  const service = await startService({ node_timeout: 10 }, time)
   await service.register('one', { max_concurrent_tasks: 1 })
   await service.register('two', { max_concurrent_tasks: 2 })
   await service.submit({ max_infer_time: 60 })
@@ -86,7 +88,8 @@ test('a polling node that holds a task is busy however silent, until max_infer_t
   await service.poll('one')
   await service.poll('two')
   await service.register('idle')
-  await nodeIs(service, 'idle', 'offline') // and so the others have been silent for longer
+  await time.pass(service, 11)
+  expect((await nodeOf(service, 'idle'))?.status).toBe('offline')
   expect((await nodeOf(service, 'one'))?.status).toBe('busy')
   expect((await nodeOf(service, 'two'))?.status).toBe('busy')
   expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({
@@ -97,13 +100,13 @@ test('a polling node that holds a task is busy however silent, until max_infer_t
 })
 
 test('a poll counts as a sign of life', async () => {
-  const service = await startService()
+  const time = fakeTime()
+  const service = await startService({}, time)
   await service.register('node-1')
   const first = (await nodeOf(service, 'node-1'))?.last_heartbeat as number
-  await until(async () => {
-    await service.poll('node-1')
-    return ((await nodeOf(service, 'node-1'))?.last_heartbeat as number) > first
-  }, 'a newer last_heartbeat')
+  await time.pass(service, 5)
+  await service.poll('node-1')
+  expect((await nodeOf(service, 'node-1'))?.last_heartbeat).toBe(first + 5)
 })
 
 test('a node in session is listed as such, is busy when its slots are in use, and offline the moment its session ends', async () => {

@@ -1,13 +1,19 @@
 import { expect, test } from 'vitest'
+import { fakeTime } from '../support/fake-time.js'
 import { complete, nodeOf } from '../support/rest-calls.js'
 import { inspect, startService } from '../support/service.js'
 
 test('an attempt that outlives max_infer_time on a node that has been silent for longer than node_timeout is queued again', async () => {
-  const service = await startService({ node_timeout: 0.3 })
+  const time = fakeTime()
+  const service = await startService({ node_timeout: 10 }, time)
   await service.register('node-1')
-  const id = await service.submit({ max_infer_time: 1 })
+  const id = await service.submit({ max_infer_time: 30 })
   await service.poll('node-1')
-  expect(await service.reaches(id, 'pending')).toMatchObject({ attempts: 1, error: null, result: null })
+  expect(await time.until(service, service.reaches(id, 'pending'))).toMatchObject({
+    attempts: 1,
+    error: null,
+    result: null,
+  })
   expect((await nodeOf(service, 'node-1'))?.status).toBe('offline')
   expect(inspect(service.file, (db) => db.prepare('SELECT end FROM attempts WHERE task_id = ?').pluck().get(id))).toBe(
     'lost',
@@ -24,11 +30,12 @@ test('an attempt that outlives max_infer_time on a node that has been silent for
 })
 
 test('an attempt that outlives max_infer_time on a node that is heard of is a timeout', async () => {
-  const service = await startService()
+  const time = fakeTime()
+  const service = await startService({}, time)
   await service.register('node-1')
-  const id = await service.submit({ max_infer_time: 1 })
+  const id = await service.submit({ max_infer_time: 30 })
   await service.poll('node-1')
-  expect(await service.reaches(id, 'timeout')).toMatchObject({
+  expect(await time.until(service, service.reaches(id, 'timeout'))).toMatchObject({
     attempts: 1,
     error: expect.stringMatching(/max_infer_time/),
     result: null,

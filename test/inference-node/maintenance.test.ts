@@ -2,6 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { BackendDown, backends } from '../../src/inference-node/index.js'
 import { createOutput } from '../../src/inference-node/output.js'
 import { createResults, type Channel } from '../../src/inference-node/results.js'
+import { fakeTimers } from '../support/fake-time.js'
 import { startHttp } from '../support/http-server.js'
 import { createInbox } from '../support/inbox.js'
 import { connectedNode, createNode, startNode } from '../support/inference-node.js'
@@ -18,6 +19,7 @@ test('a backend that is found down makes the node say maintenance at once, and o
       return 'fine'
     },
   })
+  const timers = fakeTimers()
   isDown = true
   session.assign()
   expect(await session.expect('task.fail')).toMatchObject({
@@ -29,6 +31,7 @@ test('a backend that is found down makes the node say maintenance at once, and o
   session.assign({ task_id: 't2' })
   expect((await session.expect('task.reject')).reason).toContain('down')
   isDown = false
+  await timers.pass(1)
   expect((await session.expect('node.heartbeat')).status).toBe('online')
   session.assign({ task_id: 't3' })
   expect(await session.expect('task.complete')).toMatchObject({ task_id: 't3', output: 'fine' })
@@ -50,6 +53,7 @@ test('tasks that come in one frame with the one that finds the backend down are 
 
 test('a backend that is down at the start makes the hello say maintenance', async () => {
   let isDown = true
+  const timers = fakeTimers()
   const coordinator = await startCoordinator()
   const { event } = await startNode({
     coordinator: coordinator.url,
@@ -58,7 +62,9 @@ test('a backend that is down at the start makes the hello say maintenance', asyn
   const session = await coordinator.welcomed()
   expect(session.greeting.status).toBe('maintenance')
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason: 'not yet' })
+  await event('connected')
   isDown = false
+  await timers.pass(1)
   expect((await session.expect('node.heartbeat')).status).toBe('online')
 })
 
@@ -67,6 +73,7 @@ test('a node that lists no models serves what its model server lists, also one t
     await server.stop()
     return server.port
   })
+  const timers = fakeTimers()
   const { check, models, work } = backends.openai({ baseUrl: `http://127.0.0.1:${port}/v1` })
   const coordinator = await startCoordinator()
   const { event } = await startNode({
@@ -78,7 +85,10 @@ test('a node that lists no models serves what its model server lists, also one t
   const first = await coordinator.welcomed()
   expect(first.greeting).toMatchObject({ supported_models: [], status: 'maintenance' })
   await startHttp((_, response) => response.end('{"data":[{"id":"llama3:8b"},{"id":"bad\\u0001name"}]}'), port)
+  await timers.pass(1)
   expect(await event('models')).toMatchObject({ models: ['llama3:8b'] })
+  await event('disconnected')
+  await timers.pass(1)
   const second = await coordinator.welcomed()
   expect(second.greeting).toMatchObject({ supported_models: ['llama3:8b'], status: 'online' })
 })

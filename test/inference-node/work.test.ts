@@ -1,8 +1,9 @@
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { createAvailability } from '../../src/inference-node/availability.js'
 import { servesModel, serverModel } from '../../src/inference-node/model-names.js'
 import { after } from '../../src/inference-node/timer.js'
 import type { NodeTask } from '../../src/inference-node/index.js'
+import { fakeTimers } from '../support/fake-time.js'
 import { aborted, connectedNode, endlessWork, startNode } from '../support/inference-node.js'
 import { assignment, startCoordinator } from '../support/scripted-coordinator.js'
 import { deferred } from '../support/wait.js'
@@ -237,10 +238,12 @@ test('an assignment that comes twice is accepted twice and worked on once', asyn
 test('work that outlives max_infer_time is aborted and failed, and its late answer is not sent', async () => {
   const { work, began, stopped } = endlessWork()
   const { session } = await connectedNode({ work })
-  session.assign({ max_infer_time: 1 })
+  const timers = fakeTimers()
+  session.assign({ max_infer_time: 60 })
   await began('t1/1')
+  await timers.pass(60)
   expect(await session.expect('task.fail')).toMatchObject({
-    error: 'not done within max_infer_time, 1 s',
+    error: 'not done within max_infer_time, 60 s',
     retryable: true,
   })
   await stopped('t1/1')
@@ -298,7 +301,11 @@ test('an accept that the coordinator could not take is said again', async () => 
   const { session } = await connectedNode({ work })
   session.assign()
   await session.expect('task.accept')
+  const timers = fakeTimers()
   session.send({ type: 'error', code: 'internal', message: 'disk', task_id: 't1', attempt: 1 })
+  session.assign({ task_id: 't2', model_name: 'of others' })
+  await session.expect('task.reject') // so it has read what came before
+  await timers.pass(1)
   await session.expect('task.accept')
 })
 
@@ -319,7 +326,10 @@ test('work that stops its own node before it begins to wait ends the node and no
   let stop = (): Promise<unknown> => Promise.resolve()
   const { session, node } = await connectedNode({ work: () => stop().then(() => 'never sent') })
   stop = () => node.stop()
+  const timers = fakeTimers()
   session.assign()
+  await session.closed
+  await timers.pass(4) // it waits for work that waits for it
   expect(await node.closed).toMatchObject({ reason: 'stopped' })
 })
 
@@ -344,11 +354,10 @@ test('a listener that drains at the completion it hears of finds its result ther
 })
 
 test('a check that never answers does not keep the node from starting', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  onTestFinished(() => void vi.useRealTimers())
+  const timers = fakeTimers()
   const availability = createAvailability({ check: () => new Promise(() => undefined), onChange: () => undefined })
   const started = availability.start()
-  await vi.advanceTimersByTimeAsync(16_000)
+  await timers.pass(16)
   await started
   expect(availability.status).toBe('maintenance')
   availability.stop()

@@ -1,11 +1,11 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Operation } from '../../src/core/operations.js'
 import { systemTime } from '../../src/lib/clock.js'
 import { createSessionServer } from '../../src/ws/session-server.js'
+import { fakeTimers } from '../support/fake-time.js'
 import { connectClient, submission } from '../support/client-session.js'
 import { connectNode, dial } from '../support/node-session.js'
 import { startService } from '../support/service.js'
@@ -102,19 +102,19 @@ test('a reader that falls behind its buffer is closed with 4429: at once when ve
   await node.next('task.settled')
   const watches = (n: number) => Array.from({ length: n }, () => ({ type: 'task.watch', task_id: 'A' }))
   const [much, stuck, slow] = [await connectClient(service), await connectClient(service), await connectClient(service)]
+  const timers = fakeTimers()
   for (const client of [stuck, slow]) {
     client.socket.pause()
     client.say(watches(8))
   }
   much.say(watches(20))
-  await sleep(1000)
+  expect((await much.closed).code).toBe(4429) // it spoke last: what the others asked for is on its way too
   slow.socket.resume()
-  expect((await much.closed).code).toBe(4429)
-  await sleep(5500)
+  await until(() => slow.inbox.filter((m) => m.type === 'task.result').length === 8, 'everything at the slow one')
+  timers.jump(5)
   stuck.socket.resume()
   expect((await stuck.closed).code).toBe(4429)
   expect(slow.socket.readyState).toBe(WebSocket.OPEN)
-  expect(slow.inbox.filter((m) => m.type === 'task.result')).toHaveLength(8)
   expect((await service.get('/health')).status).toBe(200)
 })
 

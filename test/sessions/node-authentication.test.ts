@@ -1,8 +1,9 @@
 import { createPublicKey, ECDH, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { helloText } from '../../src/wire/keys.js'
+import { fakeTimers } from '../support/fake-time.js'
 import { foreignKey, identity, signText } from '../support/identity.js'
 import { challenged, connectNode, hello, refusedHello } from '../support/node-session.js'
 import { nodeOf } from '../support/rest-calls.js'
@@ -143,23 +144,21 @@ test.each([
 
 test('a socket that says nothing is closed with 4401 after ten seconds and not before', async () => {
   const service = await startService()
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  onTestFinished(() => void vi.useRealTimers())
+  const timers = fakeTimers()
   const { node } = await challenged(service)
-  vi.advanceTimersByTime(9_999)
+  timers.jump(9.999)
   node.socket.ping()
   await once(node.socket, 'pong')
   expect(node.socket.readyState).toBe(WebSocket.OPEN)
-  vi.advanceTimersByTime(1)
+  timers.jump(0.001)
   expect((await node.closed).code).toBe(4401)
 })
 
 test('a node that said hello in time is not closed after ten seconds', async () => {
   const service = await startService()
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  onTestFinished(() => void vi.useRealTimers())
+  const timers = fakeTimers()
   const node = await connectNode(service, 'n')
-  vi.advanceTimersByTime(20_000)
+  timers.jump(20)
   await node.beat()
 })
 

@@ -59,8 +59,12 @@ export function configFile(inference = '', dir = tempDir(), head = signer): stri
 export type ServiceChild = Child & Omit<Service, 'coordinator' | 'stop' | 'file'>
 
 /** A service in a process of its own, on a free port. */
-export async function serviceChild(config: string, more: string[] = []): Promise<ServiceChild> {
-  const child = cli(['run-inference-service', '--config', config, '--api-port', '0', ...more])
+export async function serviceChild(
+  config: string,
+  more: string[] = [],
+  env: Record<string, string> = {},
+): Promise<ServiceChild> {
+  const child = cli(['run-inference-service', '--config', config, '--api-port', '0', ...more], { env })
   const url = await until(() => {
     if (child.process.exitCode !== null) throw new Error(`the service ended: ${child.err.join('\n')}`)
     const line = child.out.find((l) => l.includes('service.listening'))

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { onTestFinished, vi } from 'vitest'
 import type { TimeSource } from '../../src/lib/clock.js'
 import type { Service } from './service.js'
 
@@ -41,5 +42,21 @@ export function fakeTime(): FakeTime {
     jump(seconds) {
       passed += Math.round(seconds * 1000)
     },
+  }
+}
+
+/**
+ * The timers of this process stand still until the test lets time pass, or ends. For what keeps time by itself: sockets, and
+ * the inference node.
+ * @param what may be `performance` instead: then its clock stands still, and timers go off by the real one
+ */
+export function fakeTimers(...what: ('setTimeout' | 'clearTimeout' | 'performance')[]) {
+  vi.useFakeTimers({ toFake: what.length > 0 ? what : ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  return {
+    /** Lets time pass at once; what goes off meanwhile runs. */
+    jump: (seconds: number) => void vi.advanceTimersByTime(seconds * 1000),
+    /** The same, and waits in between for what it has begun. */
+    pass: async (seconds: number) => void (await vi.advanceTimersByTimeAsync(seconds * 1000)),
   }
 }

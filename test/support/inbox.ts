@@ -1,4 +1,4 @@
-import { deferred, PATIENCE } from './wait.js'
+import { clearRealTimeout, deferred, PATIENCE, realTimeout } from './wait.js'
 
 /** Values that come; each is taken once, by the first one that asks for its like. */
 export function createInbox<T>() {
@@ -36,10 +36,10 @@ export function createInbox<T>() {
       promise.catch(() => undefined) // nobody may be waiting for it any more
       const one = {
         fits,
-        resolve: (value: T) => (clearTimeout(timer), resolve(value as U)),
-        reject: (why: Error) => (clearTimeout(timer), reject(failure(why.message))),
+        resolve: (value: T) => (clearRealTimeout(timer), resolve(value as U)),
+        reject: (why: Error) => (clearRealTimeout(timer), reject(failure(why.message))),
       }
-      const timer = setTimeout(() => {
+      const timer = realTimeout(() => {
         waiting.delete(one)
         reject(failure(`it took more than ${PATIENCE} ms`))
       }, PATIENCE)

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** Of the real clock, also while a test has its timers stand still. */
+export const { setTimeout: realTimeout, clearTimeout: clearRealTimeout } = globalThis
+
 /** How long a test waits for something that must come, ms. Generous: the machine is shared. */
 export const PATIENCE = 15_000
 
