@@ -81,11 +81,19 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     return true
   }
 
+  /** An open attempt that only the file knows, because somebody has changed it under us: from here on memory knows it too. */
+  const adopt = (taskId: string, number: number): OpenAttempt => {
+    const row = store.attempts.get(taskId, number)
+    if (row === undefined) throw new Error(`task ${taskId} has a lease but no attempt ${number}`)
+    registry.assign(registry.nodes.get(row.node_id), row)
+    ctx.log('error', 'task.inconsistent', { task_id: taskId, attempt: number, error: 'memory did not know of it' })
+    return row
+  }
+
   const expireLeases = (): void => {
     const due = store.attempts.leasesDue(ctx.now)
-    for (const { task_id } of due) {
-      const attempt = registry.open.get(task_id)
-      if (attempt === undefined) throw new Error(`task ${task_id} has an open attempt that memory does not know`)
+    for (const { task_id, attempt: number } of due) {
+      const attempt = registry.open.get(task_id) ?? adopt(task_id, number)
       if (attempt.accepted_ms === null) {
         unaccepted(attempt) // its lease was shorter than accept_timeout
         continue

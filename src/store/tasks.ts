@@ -233,7 +233,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
     },
     /** Up to 100 tasks that were stored after the one with this `seq`, in the order they were stored. */
     storedAfter: (seq: number): AgedTask[] => storedAfter.all({ seq }),
-    /** Reads the counters from the file: at start, and when a transaction was undone. */
+    /** Reads the counters from the file, at start. */
     loadCounts: load,
     /** Writes the counters that changed; belongs at the end of every transaction that moves tasks. */
     saveCounts: save,

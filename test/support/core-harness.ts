@@ -22,9 +22,16 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) 
   const store = createStore(opened.db)
   /** What the next commits do instead of committing. */
   let failing: (() => void) | null = null
+  /** What looking at the write-ahead log does instead. */
+  let walFailing: (() => never) | null = null
   const core = createCore({
     store: {
       ...store,
+      wal: {
+        ...store.wal,
+        bytes: () => (walFailing === null ? store.wal.bytes() : Number.MAX_SAFE_INTEGER),
+        empty: () => (walFailing === null ? store.wal.empty() : walFailing()),
+      },
       commit() {
         if (failing !== null) failing()
         return store.commit()
@@ -92,6 +99,9 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) 
         effects.push(...turn({ op: 'tick' }).effects)
       }
       return effects
+    },
+    walFails(how: (() => never) | null) {
+      walFailing = how
     },
     commitsFail(how: (() => void) | null) {
       failing = how

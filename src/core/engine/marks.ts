@@ -55,4 +55,6 @@ export function createMarks(ctx: Context, flush: () => void) {
   }
 }
 
+export const stackOf = (error: unknown): string | null => (error instanceof Error ? (error.stack ?? null) : null)
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -7,7 +7,7 @@ import { refusalEffects } from '../operation-traits.js'
 import type { Operation, Results, TurnResult } from '../operations.js'
 import type { RunOperation } from '../run-operation.js'
 import type { Watches } from '../sessions/watches.js'
-import { createMarks, messageOf, START } from './marks.js'
+import { createMarks, messageOf, stackOf, START } from './marks.js'
 import type { WalGuard } from './wal-guard.js'
 
 /** After a commit failed nothing is written for this long, ms: a full disk is not asked again and again. */
@@ -80,8 +80,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
   }
 
   const refuseOperation = (o: Operation, error: unknown): AnyOutcome => {
-    const stack = error instanceof Error ? (error.stack ?? null) : null
-    ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error), stack })
+    ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error), stack: stackOf(error) })
     ctx.effects.push(
       ...refusalEffects(o, 'internal', 'the coordinator could not do this; its operator finds the cause in the log'),
     )
@@ -104,7 +103,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
       if (error === null) return
       if (isStoreFault(error)) throw error
       if (!(error instanceof UndispatchableTask)) {
-        return ctx.log('error', 'dispatch.failed', { error: error.message, stack: error.stack ?? null })
+        return ctx.log('error', 'dispatch.failed', { error: error.message, stack: stackOf(error) })
       }
       logUndispatchable(error)
     }
@@ -121,7 +120,11 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     }
   }
   const write = (operations: readonly Operation[]): Outcomes => {
-    walGuard.check()
+    try {
+      walGuard.check()
+    } catch (error) {
+      return refuseAll(operations, messageOf(error)) // the log cannot be emptied: nothing was begun
+    }
     const full = walGuard.refusal()
     if (full !== null) return refuseAll(operations, full)
     const fast = tryOut(() => commitAll(operations, run, finish))
@@ -129,6 +132,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     if (isStoreFault(fast.error)) return refuseAll(operations, messageOf(fast.error))
     const careful = tryOut(() => commitAll(operations, runAlone, finishCarefully))
     if (fast.error instanceof UndispatchableTask) logUndispatchable(fast.error)
+    else ctx.log('error', 'turn.retried', { error: messageOf(fast.error), stack: stackOf(fast.error) })
     return 'outcomes' in careful ? careful.outcomes : refuseAll(operations, messageOf(careful.error))
   }
 

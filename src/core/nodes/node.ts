@@ -15,8 +15,8 @@ export interface LiveSession {
 }
 
 /**
- * What is known of a registered node. Changed by `change` of the registry only: rows, sessions and attempts in it are values,
- * which are replaced and not changed in place.
+ * What is known of a registered node. Changed by `change` of the registry only: rows and sessions in it are values, which are
+ * replaced and not changed in place; attempts are changed by open-attempts.
  */
 export interface NodeState {
   row: Readonly<NodeRow>

@@ -53,7 +53,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
         writeBehind.forget(node)
         continue
       }
-      if (node.indexedRow === null) status.reinsertBySeen(node)
+      if (node.indexedRow?.transport !== node.row.transport) status.reinsertBySeen(node)
       index.update(node)
       lanes.mark(node) // what dispatch did with it is undone
       writeBehind.writeUndone(node)
@@ -173,6 +173,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
 
     /** Counts an attempt that ended: a figure, counted after the commit. @param seconds it took; null: it failed */
     countAttempt(node: Node, seconds: number | null) {
+      if (!node.registered) return // forgotten in the turn that ended the attempt
       addEvidence(node.row, seconds)
       writeBehind.changed(node)
     },

@@ -22,7 +22,7 @@ export interface AttemptParts {
 export type Attempts = ReturnType<typeof createAttempts>
 
 /**
- * The life of an attempt: assigned, accepted, and its end. Every function runs inside the turn's transaction; what comes from
+ * The life of an attempt, all of it: assigned, accepted, and its end. Every function runs inside the turn's transaction; what comes from
  * a node names its attempt, and one that does not count is a named result.
  */
 export function createAttempts(ctx: Context, { pending, transitions, aftermath }: AttemptParts) {
@@ -56,12 +56,17 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
     fault: Fault | null,
     error: string | null,
   ): void => {
-    if (unwrittenAccepts.delete(attempt)) store.attempts.accept(attempt, ctx)
-    store.attempts.end(attempt, how, fault, error, ctx)
+    try {
+      if (unwrittenAccepts.delete(attempt)) store.attempts.accept(attempt, ctx)
+      store.attempts.end(attempt, how, fault, error, ctx)
+    } catch (changed) {
+      // Somebody has changed the file under us. It is over all the same: its node must not hold it for ever.
+      if (isStoreFault(changed)) throw changed
+      inconsistent(attempt, { error: String(changed) })
+    }
     const node = registry.release(attempt)
-    if (node === undefined) return
-    if (fault === 'node') aftermath.blame(node)
-    ctx.releasedNodes.add(node)
+    if (node !== undefined && fault === 'node') aftermath.blame(node)
+    if (node !== undefined) ctx.releasedNodes.add(node)
   }
 
   /** The task has its result: ends the attempt that it came from, also one that had ended before. */
