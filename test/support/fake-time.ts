@@ -7,10 +7,13 @@ import type { Service } from './service.js'
 const STEP = 1000
 
 export interface FakeTime extends TimeSource {
-  /** Lets time pass in steps that the service follows: it reads the clock with every call. */
-  pass(service: Pick<Service, 'get'>, seconds: number): Promise<void>
+  /**
+   * Lets time pass in steps that the service follows: it reads the clock with every call. What became due meanwhile is done
+   * when this is over.
+   */
+  pass(service: Pick<Service, 'get' | 'send'>, seconds: number): Promise<void>
   /** Lets time pass in such steps until this comes. */
-  until<T>(service: Pick<Service, 'get'>, coming: Promise<T>): Promise<T>
+  until<T>(service: Pick<Service, 'get' | 'send'>, coming: Promise<T>): Promise<T>
   /** Lets time pass at once: nobody reads the clock meanwhile, as when the service is down or the machine suspended. */
   jump(seconds: number): void
 }
@@ -19,7 +22,7 @@ export interface FakeTime extends TimeSource {
 export function fakeTime(): FakeTime {
   const start = Date.now()
   let passed = 0
-  const step = async (service: Pick<Service, 'get'>, ms: number): Promise<void> => {
+  const step = async (service: Pick<Service, 'get' | 'send'>, ms: number): Promise<void> => {
     passed += ms
     await service.get('/health')
   }
@@ -28,6 +31,8 @@ export function fakeTime(): FakeTime {
     monotonic: () => passed,
     async pass(service, seconds) {
       for (let left = seconds * 1000; left > 0; left -= STEP) await step(service, Math.min(STEP, left))
+      await sleep(2) // its timer for what is due, set with its last answer, has gone off
+      await service.send('POST', '/api/v1/tasks/none/cancel') // waits for the same commit
     },
     async until(service, coming) {
       let came = false
