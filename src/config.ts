@@ -38,6 +38,17 @@ const days = (max: number, fallback: number, description: string) => {
 const path = (description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
 
+const ORIGIN = 'must be the origin of web pages: scheme, host and port, such as "https://dashboard.example.org"'
+const isOrigin = (text: string): boolean => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
+const origin = v.pipe(
+  v.string(ORIGIN),
+  v.check(
+    (text) => text !== '*',
+    'must name each origin: "*" would let every web page read all tasks, and cancel them',
+  ),
+  v.check(isOrigin, ORIGIN),
+)
+
 const DAY_SECONDS = 86_400
 const MIB = 1024 * 1024
 
@@ -163,10 +174,14 @@ export const inferenceSettings = v.strictObject({
       ),
       [],
     ),
-    'The hosts under which nodes reach the service: a hello must be signed for one of them. Set it on the public internet and behind a proxy. Empty: a hello must be signed for the Host header it came with.',
+    'The hosts under which the service is reached: a hello must be signed for one of them, and a Host header with another name is answered 421 (an IP address, localhost and api_host always pass). Set it on the public internet and behind a proxy. Empty: a hello must be signed for the Host header it came with.',
   ),
   tls_cert: path('A certificate chain in PEM: REST and sessions are then https and wss.'),
   tls_key: path('The private key of tls_cert, in PEM.'),
+  cors_origins: described(
+    v.optional(v.array(origin, 'must be a list of origins'), []),
+    'The origins of web pages elsewhere that may use the service from a browser, such as "https://dashboard.example.org"; pages of all others are answered 403. Programs send no origin and need not be here.',
+  ),
 })
 
 const families = v.record(

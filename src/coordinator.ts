@@ -7,10 +7,12 @@ import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createApp } from './http/app.js'
+import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
+import { answerRaw } from './lib/raw-answer.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
@@ -86,10 +88,20 @@ export function createCoordinator({
     asyncapi: sessionProtocolDocument(),
     wall: () => time.wall(),
   })
-  const server = createServer({ app, tls, log, overloaded: scheduler.overloaded })
+  const guard = createOriginGuard({
+    apiHost: settings.api_host,
+    publicHosts: settings.public_hosts,
+    corsOrigins: settings.cors_origins,
+    secure: tls !== null,
+  })
+  const server = createServer({ app, tls, guard, log, overloaded: scheduler.overloaded })
   server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
   const closeServer = trackConnections(server)
-  server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
+  server.on('upgrade', (request, socket, head) => {
+    const refusal = guard.judge(request.headers)
+    if (refusal === null) sessions.upgrade(request, socket, head)
+    else answerRaw(socket, refusal.code, refusal.message)
+  })
   let listening = false
   let stopped: Promise<void> | undefined
 

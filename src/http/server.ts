@@ -9,6 +9,8 @@ import { OVERLOADED } from '../core/engine/overload.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { errors } from '../wire/codes.js'
 import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import { answersOrigin } from './cors.js'
+import type { OriginGuard } from './origin-guard.js'
 
 /** How long a request may take to arrive, ms; its headers half of that. */
 const REQUEST_TIMEOUT_MS = 60_000
@@ -23,6 +25,7 @@ const httpOptions: ServerOptions = {
 export interface ServerParts {
   app: Hono
   tls: { cert: Buffer; key: Buffer } | null
+  guard: OriginGuard
   log: Pick<Logger, 'error'>
   /** Whether submissions are refused now. */
   overloaded: () => boolean
@@ -38,7 +41,7 @@ const REFUSAL_HEADERS = {
 }
 
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
-export function createServer({ app, tls, log, overloaded }: ServerParts): Server {
+export function createServer({ app, tls, guard, log, overloaded }: ServerParts): Server {
   const listen = getRequestListener(app.fetch, {
     errorHandler(error) {
       // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
@@ -57,6 +60,7 @@ export function createServer({ app, tls, log, overloaded }: ServerParts): Server
   })
   // It answers its own failures; the promise it gives is always kept.
   const listener: RequestListener = (request, response) => {
+    if (answersOrigin(guard, request, response)) return
     // Before anything is read or parsed: to refuse must cost a fraction of what it saves.
     if (request.method === 'POST' && overloaded() && SUBMISSION.test(request.url ?? '')) {
       response

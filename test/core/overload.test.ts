@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Operation, TurnResult } from '../../src/core/operations.js'
 import { createBatchSize, MIN_BATCH, MAX_BATCH } from '../../src/core/engine/batch-size.js'
 import { createScheduler } from '../../src/core/engine/scheduler.js'
+import { createOriginGuard } from '../../src/http/origin-guard.js'
 import { createServer } from '../../src/http/server.js'
 import { done } from '../../src/lib/result.js'
 import { silentLog } from '../../src/lib/log.js'
@@ -116,7 +117,8 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
     reached++
     return c.text(String((await c.req.text()).length))
   })
-  const server = createServer({ app, tls: null, log: silentLog(), overloaded: () => overloaded })
+  const guard = createOriginGuard({ apiHost: '127.0.0.1', publicHosts: [], corsOrigins: [], secure: false })
+  const server = createServer({ app, tls: null, guard, log: silentLog(), overloaded: () => overloaded })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   onTestFinished(() => {

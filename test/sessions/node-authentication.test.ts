@@ -86,14 +86,14 @@ test.each([
 
 test('the host is compared in lower case', async () => {
   const service = await startService()
-  const { node, challenge } = await challenged(service, { headers: { host: 'Pool.Example.ORG' } })
-  node.say(hello({ host: 'pool.example.org' }, 'n', challenge.nonce))
+  const { node, challenge } = await challenged(service, { headers: { host: 'LocalHost' } })
+  node.say(hello({ host: 'localhost' }, 'n', challenge.nonce))
   await node.next('session.welcome')
 })
 
 test('the host is the one of the Host header, not the address of the socket', async () => {
   const service = await startService()
-  const { node, challenge } = await challenged(service, { headers: { host: 'pool.example.org' } })
+  const { node, challenge } = await challenged(service, { headers: { host: 'localhost' } })
   node.say(hello(service, 'n', challenge.nonce))
   expect((await node.closed).code).toBe(4401)
 })

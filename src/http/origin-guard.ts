@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { isIP } from 'node:net'
+import { refuse, type Refusal } from '../lib/result.js'
+
+export interface OriginGuardParts {
+  /** The address or name that is listened on. */
+  apiHost: string
+  /** Names under which the service is reached, each with or without a port. */
+  publicHosts: readonly string[]
+  /** Origins of web pages that may use the service. */
+  corsOrigins: readonly string[]
+  /** Whether connections are TLS. */
+  secure: boolean
+}
+
+export type OriginGuard = ReturnType<typeof createOriginGuard>
+
+/** How much of a stranger's header an answer repeats. */
+const MAX_SHOWN = 100
+
+/**
+ * Keeps web pages out that are not the service's own: a browser lets any page send requests to any address its user can
+ * reach, also to loopback. A browser says which page asks in `Origin` or `Sec-Fetch-Site`; programs send neither, and are not
+ * asked for them. `Host` has to be ours, for a page can make its own name point to this machine (DNS rebinding) and is then of
+ * the same origin. An IP address cannot be rebound, so it always passes.
+ */
+export function createOriginGuard({ apiHost, publicHosts, corsOrigins, secure }: OriginGuardParts) {
+  const names = new Set(['localhost', apiHost.toLowerCase(), ...publicHosts.map((host) => nameOf(host.toLowerCase()))])
+  const listed = new Set(corsOrigins)
+  const scheme = secure ? 'https' : 'http'
+  const isForeign = (
+    origin: string | undefined,
+    site: string | string[] | undefined,
+    host: string | undefined,
+  ): boolean => {
+    if (site === 'same-origin') return false
+    if (origin === undefined) return site !== undefined && site !== 'none'
+    return !listed.has(origin) && origin !== `${scheme}://${host?.toLowerCase() ?? ''}`
+  }
+  return {
+    /** Why a request or an upgrade is refused, as a sentence that names the setting; null when it is not. */
+    judge(headers: IncomingHttpHeaders): Refusal | null {
+      const { origin, host } = headers
+      const site = headers['sec-fetch-site']
+      // A request without a Host is no HTTP/1.1, and no browser's: the listener answers it.
+      if (host !== undefined && !isOwnName(nameOf(host.toLowerCase()), names)) {
+        return refuse(
+          'wrong_host',
+          `this service is not known as ${shown(host)}; if it should be, put ${shown(host)} into inference.public_hosts`,
+        )
+      }
+      if (!isForeign(origin, site, host)) return null
+      return refuse(
+        'forbidden_origin',
+        origin === undefined || origin === 'null'
+          ? 'a web page of another origin may not ask this service; put its origin, such as "https://dashboard.example.org", into inference.cors_origins, and ask with fetch in mode "cors"'
+          : `web pages of ${shown(origin)} may not ask this service; if they should, put ${shown(origin)} into inference.cors_origins`,
+      )
+    },
+    /** Whether pages of this origin may read the answers. */
+    isListed: (origin: string | undefined): origin is string => origin !== undefined && listed.has(origin),
+    /** Whether answers differ by the origin that asks. */
+    varies: listed.size > 0,
+  }
+}
+
+const shown = (text: string): string => JSON.stringify(text.slice(0, MAX_SHOWN))
+
+/** A Host without its port, and an IPv6 address without its brackets. */
+const nameOf = (host: string): string => {
+  const name = host.replace(/:\d*$/, '')
+  return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name
+}
+const isOwnName = (name: string, names: ReadonlySet<string>): boolean => names.has(name) || isIP(name) !== 0
