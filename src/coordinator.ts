@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
@@ -7,9 +6,9 @@ import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createApp } from './http/app.js'
+import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
 import { createOriginGuard } from './http/origin-guard.js'
-import { createServer, trackConnections } from './http/server.js'
-import { ConfigError } from './lib/config-error.js'
+import { createServer, setCertificate, trackConnections } from './http/server.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
 import { answerRaw } from './lib/raw-answer.js'
@@ -40,6 +39,8 @@ export interface CoordinatorParts {
   onCommitPoint?: ((point: CommitPoint) => void) | undefined
   /** The same for a core in a thread, which no function can be given to. */
   commitPoints?: { module: string; argument: unknown } | undefined
+  /** How often it is looked whether the certificate has changed, ms. */
+  certificateInterval?: number
 }
 
 /** The most connections beside those of sessions. */
@@ -54,7 +55,7 @@ const RECONNECT_AFTER_SECONDS = 5
 /**
  * Builds a coordinator on its database; it does not listen yet.
  * @throws StoreError when the database cannot be opened; where the core has a thread of its own, listen() throws it
- * @throws ConfigError when a certificate cannot be read
+ * @throws ConfigError when the certificate cannot be used; before the database is opened
  */
 export function createCoordinator({
   settings,
@@ -62,8 +63,10 @@ export function createCoordinator({
   time = systemTime,
   onCommitPoint,
   commitPoints,
+  certificateInterval,
 }: CoordinatorParts): Coordinator {
-  const tls = readCertificate(settings)
+  const files = certificateFiles(settings)
+  const tls = files === null ? null : readCertificate(files)
   const runner = openRunner({ settings, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
@@ -87,6 +90,7 @@ export function createCoordinator({
     log,
     asyncapi: sessionProtocolDocument(),
     wall: () => time.wall(),
+    warning: () => certificate?.warning() ?? null,
   })
   const guard = createOriginGuard({
     apiHost: settings.api_host,
@@ -97,6 +101,17 @@ export function createCoordinator({
   const server = createServer({ app, tls, guard, log, overloaded: scheduler.overloaded })
   server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
   const closeServer = trackConnections(server)
+  const certificate =
+    files === null || tls === null
+      ? null
+      : watchCertificate({
+          files,
+          first: tls,
+          apply: (next) => setCertificate(server, next),
+          log,
+          wall: () => time.wall(),
+          interval: certificateInterval,
+        })
   server.on('upgrade', (request, socket, head) => {
     const refusal = guard.judge(request.headers)
     if (refusal === null) sessions.upgrade(request, socket, head)
@@ -120,6 +135,7 @@ export function createCoordinator({
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)
       await closeServer(1000)
     }
+    certificate?.stop()
     scheduler.end()
     await runner.close()
     log.info({ event: 'service.stopped' }, 'stopped')
@@ -179,19 +195,9 @@ function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoi
   })
 }
 
-function readCertificate(settings: ServiceConfig['inference']): { cert: Buffer; key: Buffer } | null {
-  if (settings.tls_cert === undefined || settings.tls_key === undefined) return null
-  const read = (key: 'tls_cert' | 'tls_key', file: string): Buffer => {
-    try {
-      return readFileSync(file)
-    } catch (error) {
-      throw new ConfigError(
-        `inference.${key}: ${file} cannot be read (${error instanceof Error ? error.message : String(error)})`,
-      )
-    }
-  }
-  return { cert: read('tls_cert', settings.tls_cert), key: read('tls_key', settings.tls_key) }
-}
+/** Null where connections are not TLS. */
+const certificateFiles = ({ tls_cert, tls_key }: ServiceConfig['inference']): CertificateFiles | null =>
+  tls_cert === undefined || tls_key === undefined ? null : { cert: tls_cert, key: tls_key }
 
 function explainListen({ api_host, api_port }: ServiceConfig['inference'], error: NodeJS.ErrnoException): string {
   const where = `${api_host}:${api_port}`

@@ -35,6 +35,8 @@ export interface AppParts {
   /** What is published about the session protocol. */
   asyncapi: object
   wall: () => number
+  /** What an operator should look at, beside what the core says, as a sentence. */
+  warning?: () => string | null
 }
 
 /** The path of a URL that the server has put together, as it came: to parse it again costs as much as the rest of the route. */
@@ -55,6 +57,7 @@ export function createApp({
   log,
   asyncapi,
   wall,
+  warning = () => null,
 }: AppParts): Hono {
   const app = new Hono()
   const boot = randomBytes(6).toString('hex')
@@ -264,7 +267,8 @@ export function createApp({
     const health = await call({ op: 'health' })
     const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
     if (!health.ok) return fail(c, health, view)
-    return ok(c, health.value.warning === null ? view : { ...view, warning: health.value.warning })
+    const warnings = [health.value.warning, warning()].filter((w) => w !== null)
+    return ok(c, warnings.length === 0 ? view : { ...view, warning: warnings.join('. ') })
   })
 
   for (const [path, methods] of routes) {

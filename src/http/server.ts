@@ -2,7 +2,7 @@ import { getRequestListener, RequestError } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
 import { OVERLOADED } from '../core/engine/overload.js'
@@ -22,9 +22,15 @@ const httpOptions: ServerOptions = {
   requireHostHeader: false,
 }
 
+/** PEM. */
+interface KeyPair {
+  cert: Buffer
+  key: Buffer
+}
+
 export interface ServerParts {
   app: Hono
-  tls: { cert: Buffer; key: Buffer } | null
+  tls: KeyPair | null
   guard: OriginGuard
   log: Pick<Logger, 'error'>
   /** Whether submissions are refused now. */
@@ -69,7 +75,9 @@ export function createServer({ app, tls, guard, log, overloaded }: ServerParts):
     } else void listen(request, response)
   }
   const server =
-    tls === null ? createHttpServer(httpOptions, listener) : createHttpsServer({ ...httpOptions, ...tls }, listener)
+    tls === null
+      ? createHttpServer(httpOptions, listener)
+      : createHttpsServer({ ...httpOptions, cert: tls.cert, key: tls.key }, listener)
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT_MS)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -85,6 +93,11 @@ export function createServer({ app, tls, guard, log, overloaded }: ServerParts):
     answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
   })
   return server
+}
+
+/** Makes a server with TLS use another certificate, from the next connection on. */
+export function setCertificate(server: Server, { cert, key }: KeyPair): void {
+  if (server instanceof HttpsServer) server.setSecureContext({ cert, key })
 }
 
 /** Ends a server within `patience` ms, whatever its clients do: also connections that were upgraded, which it does not know. */

@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { createCoordinator, inferenceDefaults, type Coordinator, type ServiceConfig } from '../../src/coordinator.js'
+import {
+  createCoordinator,
+  inferenceDefaults,
+  type Coordinator,
+  type CoordinatorParts,
+  type ServiceConfig,
+} from '../../src/coordinator.js'
 import { systemTime, type TimeSource } from '../../src/lib/clock.js'
 import { silentLog } from '../../src/lib/log.js'
 import { tempDir } from './temp-dir.js'
@@ -51,11 +57,13 @@ export const calm = {
 export async function startService(
   settings: Partial<ServiceConfig['inference']> = {},
   time: TimeSource = systemTime,
+  parts: Partial<Omit<CoordinatorParts, 'settings' | 'time'>> = {},
 ): Promise<Service> {
   const database_path = settings.database_path ?? join(tempDir(), 'inference.db')
   const coordinator = createCoordinator({
     settings: inferenceDefaults({ ...calm, ...settings, database_path, api_port: 0 }),
     log: silentLog(),
+    ...parts,
     time,
   })
   const { url, port } = await coordinator.listen()
