@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
+import { keepFilesPrivate } from '../lib/permissions.js'
 import { backUp } from '../store/maintenance/backup.js'
 
 export default defineCommand({
@@ -19,6 +20,7 @@ export default defineCommand({
     force: { type: 'boolean', description: 'Overwrite the file' },
   },
   async run({ args }) {
+    keepFilesPrivate()
     const { inference } = loadServiceConfig(args.config, { database: args.database })
     const bytes = await backUp(inference.database_path, args.file, {
       replace: args.force === true,

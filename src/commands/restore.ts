@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
+import { keepFilesPrivate } from '../lib/permissions.js'
 import { restoreBackup } from '../store/maintenance/restore.js'
 
 export default defineCommand({
@@ -18,6 +19,7 @@ export default defineCommand({
     database: { type: 'string', description: 'The SQLite file that is replaced', valueHint: './data/inference.db' },
   },
   async run({ args }) {
+    keepFilesPrivate()
     const { database_path } = loadServiceConfig(args.config, { database: args.database }).inference
     const { bytes, tasks, kept } = await restoreBackup(args.file, database_path, Date.now())
     console.log(`${database_path}: restored from ${args.file}, ${tasks} tasks, ${bytes} bytes`)

@@ -1,5 +1,6 @@
 import { defineCommand } from 'citty'
 import { createLog } from '../lib/log.js'
+import { keepFilesPrivate } from '../lib/permissions.js'
 import { loadNodeConfig } from '../inference-node/config.js'
 import { createBackend } from '../inference-node/create-backend.js'
 import { logEvents } from '../inference-node/event-log.js'
@@ -49,6 +50,7 @@ export default defineCommand({
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
   async run({ args }) {
+    keepFilesPrivate()
     const config = loadNodeConfig(
       args.config,
       {

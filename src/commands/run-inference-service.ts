@@ -2,6 +2,8 @@ import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
 import { createCoordinator } from '../coordinator.js'
 import { createLog } from '../lib/log.js'
+import { keepFilesPrivate } from '../lib/permissions.js'
+import { checkSecrets, openDatabaseWarning } from './secrets.js'
 
 export default defineCommand({
   meta: {
@@ -18,15 +20,22 @@ export default defineCommand({
     database: { type: 'string', description: 'The SQLite file', valueHint: './data/inference.db' },
     'api-port': { type: 'string', description: 'The port of REST and sessions', valueHint: '8080' },
     'api-host': { type: 'string', description: 'The address to listen on', valueHint: '127.0.0.1' },
+    'insecure-permissions': {
+      type: 'boolean',
+      description: 'Take keys from files that other users of this machine can read',
+    },
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
   async run({ args }) {
+    keepFilesPrivate()
     const config = loadServiceConfig(args.config, {
       database: args.database,
       apiPort: args['api-port'],
       apiHost: args['api-host'],
     })
+    const warnings = checkSecrets(args.config, config, args['insecure-permissions'] === true)
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
+    for (const warning of warnings) log.warn({ event: 'secrets.open' }, warning)
     const coordinator = createCoordinator({ settings: config.inference, log })
     // Before the service says that it listens: who waits for that may stop it at once.
     const stop = stopSignals((signal) =>
@@ -34,6 +43,8 @@ export default defineCommand({
     )
     try {
       await coordinator.listen()
+      const open = openDatabaseWarning(config.inference.database_path)
+      if (open !== null) log.warn({ event: 'database.open' }, open)
     } catch (error) {
       await coordinator.stop()
       throw error

@@ -78,7 +78,7 @@ export function openDatabase(file: string): OpenedDatabase {
 export function acquireLock(file: string): Database {
   let lock: Database | undefined
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     // One lock however the file is reached: by its name or through a link.
     const real = existsSync(file) ? realpathSync(file) : join(realpathSync(dirname(file)), basename(file))
     lock = new Database(`${real}.lock`, { timeout: 0 })

@@ -52,7 +52,7 @@ network = "testnet"
 /** A configuration file in a folder of its own. */
 export function configFile(inference = '', dir = tempDir(), head = signer): string {
   const file = join(dir, 'signer.toml')
-  writeFileSync(file, `${head}\n[inference]\n${inference}\n`)
+  writeFileSync(file, `${head}\n[inference]\n${inference}\n`, { mode: 0o600 })
   return file
 }
 

@@ -64,7 +64,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
 
   const make = async (): Promise<void> => {
     const began = time.monotonic()
-    mkdirSync(dir, { recursive: true })
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
     found()
     await refuseFullDisk()
     const file = join(dir, `${stem}-${stampOf(time.wall())}.db`)
@@ -117,7 +117,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
 
   /** How long until the next one is due, ms. */
   const untilDue = (): number => {
-    mkdirSync(dir, { recursive: true })
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
     const newest = found()
       .at(-1)
       ?.slice(stem.length + 1, -'.db'.length)
