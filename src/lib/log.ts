@@ -12,17 +12,27 @@ export function createLog({ name, debug }: { name: string; debug: boolean }): Lo
   const level = debug ? 'debug' : 'info'
   // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
   if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
-  return pino(
-    { name, level },
-    PinoPretty({
-      sync: true,
-      ignore: 'pid,hostname,name,event',
-      errorLikeObjectKeys: ['err'],
-      translateTime: 'SYS:HH:MM:ss',
-      singleLine: true,
-    }),
-  )
+  const pretty = PinoPretty({
+    sync: true,
+    ignore: 'pid,hostname,name,event',
+    errorLikeObjectKeys: ['err'],
+    translateTime: 'SYS:HH:MM:ss',
+    singleLine: true,
+  })
+  return pino({ name, level }, { write: (line: string) => void pretty.write(visible(line)) })
 }
+
+/**
+ * A line of the log, in which what moves the cursor of a terminal, or turns the direction of writing, is shown and not sent: it
+ * may hold what a stranger wrote. Ends of lines stay, which stack traces have.
+ * @param line JSON
+ */
+export const visible = (line: string): string =>
+  // A backslash that is written as two begins no escape.
+  line.replace(/\\\\|\\u00[01][0-9a-f]|\\[bfr]|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => {
+    if (c === '\\\\' || c === '\n') return c
+    return c.startsWith('\\') ? `\\${c}` : `\\\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`
+  })
 
 /** For tests and embedding: says nothing. */
 export const silentLog = (): Logger => pino({ level: 'silent' })

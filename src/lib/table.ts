@@ -19,11 +19,16 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
   ]
 }
 
-/** The text without anything that moves the cursor or ends the line. */
-export const oneLine = (text: string): string => text.replace(/\p{Cc}/gu, escaped)
+/** The text without anything that moves the cursor, turns the direction of writing, hides, or ends the line. */
+export const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)
 
-/** The text without anything that moves the cursor but the ends of its lines. */
-export const harmless = (text: string): string => text.replace(/[^\P{Cc}\n]/gu, escaped)
+/** The same, but for the ends of its lines. */
+export const harmless = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => (c === '\n' ? c : escaped(c)))
 
-const escaped = (c: string): string =>
-  c === '\n' ? '\\n' : c === '\t' ? '\\t' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
+function escaped(c: string): string {
+  if (c === '\n') return '\\n'
+  if (c === '\t') return '\\t'
+  const hex = (c.codePointAt(0) ?? 0).toString(16)
+  return hex.length <= 2 ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex}}`
+}

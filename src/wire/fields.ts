@@ -29,6 +29,29 @@ export const id = v.pipe(
 
 const AMOUNT = 'must be an integer from 0 to 9007199254740991, as a number or a decimal string'
 
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
+
+/**
+ * Why ids and addresses cannot be those of something new, as a sentence that names the field; null when they can. Characters
+ * that are not seen forge logs and tables, and let two names look the same. What has them already goes on working.
+ */
+export function namesProblem(names: Record<string, string | null | undefined>): string | null {
+  const field = Object.keys(names).find((key) => INVISIBLE.test(names[key] ?? ''))
+  return field === undefined ? null : `${field}: must have no control characters and no invisible ones`
+}
+
+/** The same for a node. Its id is signed in a text whose parts are divided by ":". */
+export function newNodeProblem(
+  node: Record<'node_id' | 'endpoint', string> & {
+    node_address?: string | null | undefined
+    agent?: string | null | undefined
+  },
+): string | null {
+  const { node_id, endpoint, node_address, agent } = node
+  if (node_id.includes(':')) return 'node_id: a new one must have no ":"; choose another name, such as with "-" instead'
+  return namesProblem({ node_id, endpoint, node_address, agent })
+}
+
 /** A fee (micro-STX) or nonce: a JSON number or a decimal string in, always a number inside. Never rounded. */
 export const amount = v.pipe(
   v.union(

@@ -96,4 +96,5 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
 const codes: ReadonlySet<string> = new Set(clientErrorCode.options)
 const isClientCode = (code: string): code is ClientErrorCode => codes.has(code)
 /** The code as sessions know it; one that only REST has never comes from a submission. */
-const clientCode = (code: ErrorCode): ClientErrorCode => (isClientCode(code) ? code : 'internal')
+const clientCode = (code: ErrorCode): ClientErrorCode =>
+  code === 'invalid_request' ? 'invalid_message' : isClientCode(code) ? code : 'internal'

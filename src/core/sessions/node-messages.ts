@@ -3,6 +3,7 @@ import { never } from '../../lib/result.js'
 import { NO_HISTORY, type LiveSession, type Node } from '../nodes/node.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { Fault } from '../../rules/lifecycle.js'
+import { newNodeProblem } from '../../wire/fields.js'
 import { normalizeKey } from '../../wire/keys.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
 import type { Context } from '../context.js'
@@ -137,6 +138,8 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
           'tooMany',
         )
       }
+      const problem = known === undefined ? newNodeProblem(hello) : null
+      if (problem !== null) return refuseHello(sessionId, 'invalid_message', problem, 'unauthorized')
       const past = known?.row ?? NO_HISTORY
       // Column by column: an object that is spread together has a hidden class of its own, half a kilobyte for each node.
       const row: NodeRow = {
@@ -182,12 +185,13 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
       ctx.log('info', 'session.opened', {
         session: sessionId,
         node_id: hello.node_id,
-        models: hello.supported_models.join(','),
+        models: hello.supported_models.join(',').slice(0, 200),
         slots: hello.max_concurrent_tasks,
         resumed: resumed.length,
         dropped: dropped.length,
-        agent: hello.agent ?? null,
       })
+      if (hello.agent != null)
+        ctx.log('debug', 'session.agent', { session: sessionId, agent: hello.agent.slice(0, 200) })
     },
 
     /** A message of the session that a node has now; those of one that was replaced are not read. */

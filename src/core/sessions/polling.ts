@@ -3,7 +3,7 @@ import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
 import { inCooldown, NO_HISTORY, type Node } from '../nodes/node.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { OpenAttempt } from '../../store/attempts.js'
-import type { NodeStatus } from '../../wire/fields.js'
+import { newNodeProblem, type NodeStatus } from '../../wire/fields.js'
 import { normalizeKey } from '../../wire/keys.js'
 import type { RegisterBody } from '../../wire/rest.js'
 import type { Context } from '../context.js'
@@ -105,6 +105,8 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
           `the service has ${ctx.options.maxNodes} nodes, the most it takes; ask its operator`,
         )
       }
+      const problem = known === undefined ? newNodeProblem(body) : null
+      if (problem !== null) return refuse('invalid_request', problem)
       if (known !== undefined && !sameKey(known.row.public_key, body.public_key)) {
         return refuse(
           'conflict',
@@ -132,7 +134,7 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
       registry.markLanes(registry.save(row, ctx.now))
       ctx.log('info', 'node.registered', {
         node_id: body.node_id,
-        models: body.supported_models.join(','),
+        models: body.supported_models.join(',').slice(0, 200),
         transport: 'rest',
       })
       if (body.supported_models.length === 0) ctx.log('warn', 'node.serves_nothing', { node_id: body.node_id })

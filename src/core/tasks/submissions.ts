@@ -4,6 +4,7 @@ import { done, refuse, type Outcome } from '../../lib/result.js'
 import { textLength, type NewTask } from '../../store/tasks.js'
 import type { TaskRow } from '../../store/schema.js'
 import { modelKey } from '../../rules/models.js'
+import { namesProblem } from '../../wire/fields.js'
 import type { Submission } from '../../wire/rest.js'
 import type { OpenAttempt } from '../../store/attempts.js'
 import type { Context } from '../context.js'
@@ -42,6 +43,8 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
+    const problem = namesProblem({ task_id: s.task_id, user_address: s.user_address })
+    if (problem !== null) return refuse('invalid_request', problem)
     if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
     if (store.tasks.counts.pending + unwritten.size >= options.maxPendingTasks)
       return refuse('queue_full', 'the queue is full; submit again later')

@@ -17,17 +17,22 @@ export function createTransitions(ctx: Context, pending: Pending) {
     const user = 'user_address' in task ? task.user_address : store.tasks.get(task.task_id)?.user_address
     if (user !== undefined) pending.countFor(user, change.to === 'pending' ? 1 : -1)
   }
+  /** The error may be a node's words, and a prompt be in them: they are in the database, and in the log only at debug. */
+  const tell = (event: string, { task_id }: TaskRow, error: string): void => {
+    ctx.log('warn', event, { task_id, error_length: error.length })
+    ctx.log('debug', 'task.error', { task_id, error: error.slice(0, 200) })
+  }
   return {
     move,
 
     fail(task: TaskRow, error: string): void {
       move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
-      ctx.log('warn', 'task.failed', { task_id: task.task_id, error })
+      tell('task.failed', task, error)
     },
 
     timeOut(task: TaskRow, error: string): void {
       move(task, { to: 'timeout', error, at: toSeconds(ctx.wall) })
-      ctx.log('warn', 'task.timeout', { task_id: task.task_id, error })
+      tell('task.timeout', task, error)
     },
   }
 }
