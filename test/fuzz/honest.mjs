@@ -8,9 +8,18 @@ const compressed = (key) => {
   return Buffer.concat([Buffer.from([odd ? 3 : 2]), Buffer.from(x, 'base64url')]).toString('hex')
 }
 
+/** A key on secp256k1, made anew. */
+export function createIdentity() {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp256k1' })
+  return {
+    publicKey: compressed(publicKey),
+    sign: (text) => sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('hex'),
+  }
+}
+
 /** A node that keeps to the protocol: in session, with what the test makes it say. */
 export async function honestNode(url, nodeId, models) {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp256k1' })
+  const identity = createIdentity()
   const { host } = new URL(url)
   const inbox = []
   let wake = () => undefined
@@ -37,8 +46,8 @@ export async function honestNode(url, nodeId, models) {
       JSON.stringify({
         type: 'session.hello',
         node_id: nodeId,
-        public_key: compressed(publicKey),
-        signature: sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('hex'),
+        public_key: identity.publicKey,
+        signature: identity.sign(text),
         supported_models: models,
         take_over: true,
       }),
@@ -52,13 +61,15 @@ export async function honestNode(url, nodeId, models) {
 
 /** What may not change: every row of tasks, attempts and nodes, but for when a node was heard of last. */
 export function hashOf(db) {
+  const nodes = db.prepare('SELECT * FROM inference_nodes ORDER BY node_id').all()
+  for (const row of nodes) {
+    delete row.last_heartbeat
+    delete row.last_seen_ms
+  }
   const rows = [
     db.prepare('SELECT * FROM inference_tasks ORDER BY task_id').all(),
     db.prepare('SELECT * FROM attempts ORDER BY task_id, attempt').all(),
-    db
-      .prepare('SELECT * FROM inference_nodes ORDER BY node_id')
-      .all()
-      .map(({ last_heartbeat: _h, last_seen_ms: _s, ...row }) => row),
+    nodes,
   ]
   return createHash('sha256').update(JSON.stringify(rows)).digest('hex')
 }

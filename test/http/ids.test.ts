@@ -93,8 +93,6 @@ test('an id is 1 to 128 characters without slash and control characters and not 
     "'; DROP TABLE inference_tasks;--",
     '__proto__',
     'constructor',
-    '\u2028',
-    '\ufeff',
     'é',
     'e\u0301',
   ]) {
