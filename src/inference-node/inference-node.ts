@@ -43,6 +43,7 @@ export class InferenceNode {
   constructor(options: InferenceNodeOptions) {
     const resolved = resolveOptions(options)
     this.#options = resolved
+    if (typeof resolved.models !== 'function') this.#models = resolved.models
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
@@ -234,10 +235,7 @@ export class InferenceNode {
   /** Asks for the models where the options say so; a hello names them, so other ones need another session. Never rejects. */
   async #refreshModels(): Promise<void> {
     const { models } = this.#options
-    if (typeof models !== 'function') {
-      this.#models = models
-      return
-    }
+    if (typeof models !== 'function') return
     try {
       const list = usableModels(await within(MODELS_TIMEOUT_MS, this.#halt.signal, models))
       if (list.length === 0) return this.#availability.down('the model server has no models')

@@ -61,6 +61,8 @@ test('a backend that is down at the start makes the hello say maintenance', asyn
   })
   const session = await coordinator.welcomed()
   expect(session.greeting.status).toBe('maintenance')
+  // Its models are its own to say: no other hello follows when the backend is there.
+  expect(session.greeting.supported_models).toEqual(['llama-3-8b'])
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason: 'not yet' })
   await event('connected')
   isDown = false
