@@ -121,6 +121,46 @@ export const inferenceSettings = v.strictObject({
     1000,
     'The most REST requests a second from one address, averaged over ten seconds; more are answered 429; 0 = no limit. Loopback is not limited.',
   ),
+  max_request_bytes_per_second: integer(
+    0,
+    1024 * MIB,
+    8 * MIB,
+    'The most bytes of REST bodies a second from one address, averaged over ten seconds; more are answered 429; 0 = no limit. Loopback is not limited.',
+  ),
+  max_connections_per_address: integer(
+    1,
+    1_000_000,
+    200,
+    'The most connections from one address at once that have proven nothing: REST, and sessions before their hello; more are closed before anything is read. Loopback is not limited.',
+  ),
+  max_receiving_bytes: integer(
+    MIB,
+    64 * 1024 * MIB,
+    256 * MIB,
+    'The most bytes that may be half received at once, of REST bodies and of messages; what would be more is answered 503. At least one body or message of the largest size is always taken.',
+  ),
+  max_receiving_bytes_per_address: integer(
+    MIB,
+    64 * 1024 * MIB,
+    64 * MIB,
+    'The same of one address, answered 429. Loopback is not limited.',
+  ),
+  max_unsent_bytes: integer(
+    MIB,
+    64 * 1024 * MIB,
+    256 * MIB,
+    'The most bytes of answers that may wait for their readers at once; what would be more is answered 503.',
+  ),
+  max_unsent_bytes_per_address: integer(
+    MIB,
+    64 * 1024 * MIB,
+    32 * MIB,
+    'The same of one address, answered 429. Loopback is not limited.',
+  ),
+  count_loopback: described(
+    v.optional(v.boolean('must be true or false'), false),
+    'Whether limits of one address hold for this machine too, each address of 127.0.0.0/8 for itself.',
+  ),
   max_sessions: integer(1, 1_000_000, 20_000, 'The most sessions at once; more are answered 503.'),
   max_sessions_per_address: integer(
     1,
@@ -147,7 +187,20 @@ export const inferenceSettings = v.strictObject({
     1,
     1_000_000,
     1000,
-    'The most sessions that may wait for their hello at once; more are answered 503.',
+    'The most sessions that may wait for their hello at once; for one more the oldest of the address with most of them is dropped.',
+  ),
+  max_handshakes_per_address: integer(1, 1_000_000, 32, 'The same of one address. Loopback is not limited.'),
+  max_upgrades_per_second: integer(
+    1,
+    1_000_000,
+    10,
+    'The most sessions that one address may open in a second, averaged over ten seconds; more are answered 429. Loopback is not limited.',
+  ),
+  max_new_nodes_per_hour: integer(
+    1,
+    1_000_000,
+    60,
+    'The most new nodes that one address may register in an hour. Loopback is not limited.',
   ),
   retention_days: days(
     36_500,

@@ -1,28 +1,67 @@
-/** How many seconds of messages may come at once. */
-const BURST_SECONDS = 10
+import type { AddressKeys } from './address.js'
 
-/** Counts messages: no more than so many a second on average, over BURST_SECONDS (a token bucket). */
+/** How many seconds of a rate may come at once. */
+const BURST_SECONDS = 10
+/** Addresses that are remembered at once. */
+const MAX_KEYS = 50_000
+
+/** No more than so many a second on average, over BURST_SECONDS (a token bucket). What is refused is not counted. */
 export class Rate {
   #tokens: number
   #last: number
 
   /** @param now ms, monotonic */
-  constructor(perSecond: number, now: number) {
-    this.#tokens = perSecond * BURST_SECONDS
+  constructor(perSecond: number, now: number, burst = perSecond * BURST_SECONDS) {
+    this.#tokens = burst
     this.#last = now
   }
 
-  /** Counts one message: whether it is within the rate. Takes the same `perSecond` every time. */
-  take(perSecond: number, now: number): boolean {
-    this.#tokens = Math.min(perSecond * BURST_SECONDS, this.#tokens + ((now - this.#last) / 1000) * perSecond)
+  /**
+   * Counts `n` (1 message, so many bytes): whether that is within the rate. Takes the same `perSecond` and `burst` every time. What
+   * is more than the whole burst takes all of it.
+   */
+  take(perSecond: number, now: number, n = 1, burst = perSecond * BURST_SECONDS): boolean {
+    this.#tokens = Math.min(burst, this.#tokens + ((now - this.#last) / 1000) * perSecond)
     this.#last = now
-    this.#tokens -= 1
-    return this.#tokens >= 0
+    const taken = Math.min(n, burst)
+    if (this.#tokens < taken) return false
+    this.#tokens -= taken
+    return true
   }
 }
 
 /** The same as a function. @param now ms, monotonic */
-export function createRate(perSecond: number, now: () => number): () => boolean {
+export function createRate(perSecond: number, now: () => number): (n?: number) => boolean {
   const rate = new Rate(perSecond, now())
-  return () => rate.take(perSecond, now())
+  return (n) => rate.take(perSecond, now(), n)
+}
+
+/** A rate for each address: whether `n` more are within it. Counts nothing for an address that no limit holds for. */
+export type AddressRate = (keys: AddressKeys, n?: number) => boolean
+
+/**
+ * A rate for each address.
+ * @param perSecond 0 = no limit
+ * @param now ms, monotonic
+ * @param burst what may come at once
+ */
+export function createAddressRate(
+  perSecond: number,
+  now: () => number,
+  burst = perSecond * BURST_SECONDS,
+  maxKeys = MAX_KEYS,
+): AddressRate {
+  /** The longest unused first: it has the most of its rate back, so it is the one to forget. */
+  const rates = new Map<string, Rate>()
+  const rateOf = (key: string, times: number): Rate => {
+    const rate = rates.get(key) ?? new Rate(perSecond * times, now(), burst * times)
+    rates.delete(key)
+    const [longestUnused] = rates.size >= maxKeys ? rates.keys() : []
+    if (longestUnused !== undefined) rates.delete(longestUnused)
+    rates.set(key, rate)
+    return rate
+  }
+  return (keys, n = 1) =>
+    perSecond === 0 ||
+    keys.every(({ key, times }) => rateOf(key, times).take(perSecond * times, now(), n, burst * times))
 }
