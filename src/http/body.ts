@@ -2,8 +2,8 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { done, refuse, type Outcome } from '../lib/result.js'
-import { keepLongAmounts } from '../wire/amounts.js'
 import { explain } from '../wire/fields.js'
+import { parseJson } from '../wire/json.js'
 import { fail } from './answers.js'
 
 // Fatal: an invalid byte is refused, never replaced.
@@ -40,16 +40,9 @@ export async function readBody<S extends v.GenericSchema>(c: Context, schema: S)
     if (error instanceof TypeError) return refuse('invalid_request', 'the body is not valid UTF-8')
     throw error
   }
-  let value: unknown
-  try {
-    value = JSON.parse(keepLongAmounts(source))
-  } catch (error) {
-    return refuse(
-      'invalid_request',
-      `the body is not valid JSON: ${error instanceof Error ? error.message.slice(0, 200) : ''}`,
-    )
-  }
-  return parse(schema, value)
+  const json = parseJson(source)
+  if (!json.ok) return refuse(json.code === 'too_large' ? 'too_large' : 'invalid_request', `the body ${json.problem}`)
+  return parse(schema, json.value)
 }
 
 /** A value from outside that fits the schema, or a sentence that names the field and what is wrong with it. */

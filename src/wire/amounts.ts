@@ -1,8 +1,18 @@
-/**
- * Amounts that JSON.parse might round to what a double can hold (9007199254740990.5, 1e-400): made strings, so that the
- * schema takes or refuses them digit by digit. Inside a string the quotes would be escaped, so only keys match.
- */
-const LONG_AMOUNT = /"(fee|nonce|infer_fee)"(\s*:\s*)(-?(?!0\d)\d(?:[\d.eE+-]{15,}|[\d.]*[eE]-\d+))(?=\s*[,}])/g
+import { scanJson, type JsonScan } from './json-scan.js'
 
-/** JSON text in which no amount is lost when it is parsed; everything else is as it was. */
-export const keepLongAmounts = (json: string): string => json.replace(LONG_AMOUNT, '"$1"$2"$3"')
+/**
+ * JSON text in which no fee or nonce is rounded when it is parsed: one that a double may not hold (9007199254740990.5, 1e-400)
+ * becomes a string, so that the schema takes or refuses it digit by digit. Everything else is as it was.
+ * @param scan what scanJson found in it
+ */
+export function keepLongAmounts(json: string, { longAmounts }: Pick<JsonScan, 'longAmounts'> = scanJson(json)): string {
+  if (longAmounts.length === 0) return json
+  const parts: string[] = []
+  let done = 0
+  for (const at of longAmounts) {
+    parts.push(json.slice(done, at))
+    done = at
+  }
+  parts.push(json.slice(done))
+  return parts.join('"') // each begins or ends a part
+}
