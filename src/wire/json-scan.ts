@@ -84,24 +84,30 @@ export function boundsProblem(found: typeof JSON_BOUNDS): string | null {
   return null
 }
 
-const [SPACE, QUOTE, COMMA, COLON, BACKSLASH] = [0x20, 0x22, 0x2c, 0x3a, 0x5c]
-const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
+// Character codes.
+export const [SPACE, QUOTE, COMMA, COLON, BACKSLASH] = [0x20, 0x22, 0x2c, 0x3a, 0x5c]
+export const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
 /** A word below it is a number; true, false and null are above. */
 const LETTERS = 0x41
 
 /** After an escaped quote the next is often near: so far it is cheaper to look at each character. */
 const NEAR = 64
 
-/** Where the text that begins here ends. */
-function endOfText(json: string, begin: number): number {
+/**
+ * Where the text ends that begins here.
+ * @param most looks no further than about this far
+ * @returns the place of its closing quote, or the end of `json`; negative when it is further: minus the place to go on from
+ */
+export function endOfText(json: string, begin: number, most = Infinity): number {
   for (let i = begin; ;) {
+    if (i > most) return -i
     const quote = json.indexOf('"', i)
     if (quote < 0) return json.length
     let backslashes = 0
     while (quote - backslashes > i && json.charCodeAt(quote - backslashes - 1) === BACKSLASH) backslashes++
     if (backslashes % 2 === 0) return quote
     i = quote + 1
-    for (const near = i + NEAR; i < near; i++) {
+    for (const near = Math.min(i + NEAR, json.length); i < near; i++) {
       const c = json.charCodeAt(i)
       if (c === QUOTE) return i
       if (c === BACKSLASH) i++
@@ -109,12 +115,15 @@ function endOfText(json: string, begin: number): number {
   }
 }
 
-const endsWord = (c: number): boolean => c <= SPACE || c === COMMA || c === CLOSE_ARRAY || c === CLOSE_OBJECT
+/** Whether this character code ends a number, true, false or null. */
+export const endsWord = (c: number): boolean => c <= SPACE || c === COMMA || c === CLOSE_ARRAY || c === CLOSE_OBJECT
 
-const AMOUNTS = ['fee', 'nonce', 'infer_fee']
+/** The names of amounts. */
+export const AMOUNTS = ['fee', 'nonce', 'infer_fee']
 /** The longest name of an amount with every character escaped. */
 const MAX_ESCAPED_NAME = 'infer_fee'.length * '\\u0066'.length
 
+/** Whether the name between these places, without its quotes, is that of an amount. @param escapes whether it may have any */
 function isAmountName(json: string, begin: number, end: number, escapes: boolean): boolean {
   const length = end - begin
   const name = length === 3 ? 'fee' : length === 5 ? 'nonce' : 'infer_fee'
@@ -131,7 +140,7 @@ function isAmountName(json: string, begin: number, end: number, escapes: boolean
 const EXACT_DIGITS = 15
 
 /** Whether a word is a number that may be another one as a double (9007199254740990.5), or zero (1e-400). */
-function mayBeRounded(json: string, begin: number, end: number): boolean {
+export function mayBeRounded(json: string, begin: number, end: number): boolean {
   const first = json[begin] === '-' ? begin + 1 : begin
   const whole = json[first] === '0' ? first + 1 : skipDigits(json, first)
   if (whole === first) return false

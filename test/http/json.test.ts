@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { keepLongAmounts } from '../../src/wire/amounts.js'
 import { parseJson } from '../../src/wire/json.js'
 import { JSON_BOUNDS, scanJson } from '../../src/wire/json-scan.js'
+import { anyJson, jsonPieces } from '../support/any-json.js'
 
 const MIB = 1024 * 1024
 
@@ -32,52 +33,6 @@ const isJson = (text: string): boolean => {
   }
 }
 
-const space = fc.stringMatching(/^[ \t\n\r]{0,3}$/)
-const escapedName = fc
-  .tuple(fc.constantFrom('fee', 'nonce', 'infer_fee', 'fees'), fc.array(fc.boolean(), { maxLength: 9 }))
-  .map(([name, marks]) =>
-    [...name].map((c, i) => (marks[i] === true ? `\\u00${c.charCodeAt(0).toString(16)}` : c)).join(''),
-  )
-  .map((name) => `"${name}"`)
-const name = fc.oneof(
-  escapedName,
-  fc.string({ maxLength: 6 }).map((s) => JSON.stringify(s)),
-  fc.constantFrom('"\\"fee"', '"fee\\\\"', '"\\\\\\"fee\\": 1234567890123456"', '"FEE"'),
-)
-const number = fc.oneof(
-  fc.stringMatching(/^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?$/),
-  fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => JSON.stringify(n)),
-)
-const text = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 8 }).map((s) => JSON.stringify(s)),
-  fc.constantFrom('"\\"fee\\": 1234567890123456"', '"\\\\"', '"{\\"nonce\\":[1e-400,"'),
-)
-const { value: anyJson } = fc.letrec<{ value: string }>((tie) => {
-  const pad = (arbitrary: fc.Arbitrary<string>) => fc.tuple(space, arbitrary, space).map((parts) => parts.join(''))
-  const list = (open: string, close: string, item: fc.Arbitrary<string>) =>
-    fc.oneof(
-      { maxDepth: 6 },
-      fc.constant(open + close),
-      fc.array(item, { maxLength: 5 }).map((items) => open + items.join(',') + close),
-    )
-  return {
-    value: pad(
-      fc.oneof(
-        { maxDepth: 6, depthSize: 'medium' },
-        number,
-        text,
-        fc.constantFrom('true', 'false', 'null'),
-        list('[', ']', tie('value')),
-        list(
-          '{',
-          '}',
-          fc.tuple(pad(name), tie('value')).map(([key, value]) => `${key}:${value}`),
-        ),
-      ),
-    ),
-  }
-})
-
 describe('amounts in JSON text', () => {
   test('become strings where a double may not hold them, and nothing else changes, in whatever JSON.parse takes', () => {
     fc.assert(
@@ -91,15 +46,8 @@ describe('amounts in JSON text', () => {
   })
 
   test('make no text JSON that is none, and none of what is', () => {
-    const piece = fc.oneof(
-      name,
-      number,
-      space,
-      fc.constantFrom('"', '\\', '{', '}', '[', ']', ':', ',', '-', '01', '1.', 'e', '1e', 'true', '"fee":', '\u00a0'),
-    )
     fc.assert(
-      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
-        const json = pieces.join('')
+      fc.property(jsonPieces, (json) => {
         expect(isJson(keepLongAmounts(json))).toBe(isJson(json))
       }),
       { numRuns: 5000 },
