@@ -7,11 +7,12 @@ import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
+import { createConnections } from './http/connections.js'
+import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, setCertificate, trackConnections } from './http/server.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
-import { answerRaw } from './lib/raw-answer.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
@@ -72,6 +73,10 @@ export function createCoordinator({
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
   const scheduler = createScheduler({ runner, deliver: (effects) => sessions.deliver(effects), log: logEvents })
+  const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
+    time.monotonic(),
+  )
+  const connections = createConnections({ limits, log })
   const sessions = createSessionServer({
     send: scheduler.send,
     time,
@@ -85,8 +90,8 @@ export function createCoordinator({
   const app = createApp({
     call: scheduler.call,
     maxBodyBytes: settings.max_body_bytes,
-    maxRequestsPerSecond: settings.max_requests_per_second,
-    monotonic: () => time.monotonic(),
+    maxMessageBytes: settings.max_message_bytes,
+    maxOutputBytes: settings.max_output_bytes,
     log,
     asyncapi: sessionProtocolDocument(),
     wall: () => time.wall(),
@@ -98,7 +103,16 @@ export function createCoordinator({
     corsOrigins: settings.cors_origins,
     secure: tls !== null,
   })
-  const server = createServer({ app, tls, guard, log, overloaded: scheduler.overloaded })
+  const server = createServer({
+    app,
+    tls,
+    guard,
+    limits,
+    log,
+    overloaded: scheduler.overloaded,
+    upgrade: (request, socket, head) => sessions.upgrade(request, socket, head),
+  })
+  connections.watch(server)
   server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
   const closeServer = trackConnections(server)
   const certificate =
@@ -112,11 +126,6 @@ export function createCoordinator({
           wall: () => time.wall(),
           interval: certificateInterval,
         })
-  server.on('upgrade', (request, socket, head) => {
-    const refusal = guard.judge(request.headers)
-    if (refusal === null) sessions.upgrade(request, socket, head)
-    else answerRaw(socket, refusal.code, refusal.message)
-  })
   let listening = false
   let stopped: Promise<void> | undefined
 

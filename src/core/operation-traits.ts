@@ -62,7 +62,7 @@ export const operationTraits = {
   list: { ...read, weight: () => LIST_WEIGHT },
   cancel: call,
   retry: call,
-  nodes: read,
+  nodes: { ...read, weight: () => LIST_WEIGHT },
   drain: call,
   forget: call,
   stats: { ...read, readsRows: false },

@@ -26,7 +26,8 @@ export type Operation =
   | { op: 'list'; filter: TaskFilter; before: number | null; limit: number }
   | { op: 'cancel'; task_id: string }
   | { op: 'retry'; task_id: string }
-  | { op: 'nodes' }
+  /** `after`: the `next` of the page before. */
+  | { op: 'nodes'; after: string | null; limit: number }
   | { op: 'drain'; node_id: string; drained: boolean }
   | { op: 'forget'; node_id: string }
   | { op: 'stats' }
@@ -63,7 +64,7 @@ export interface Results {
   list: Page
   cancel: null
   retry: null
-  nodes: NodeView[]
+  nodes: NodePage
   drain: null
   forget: null
   stats: Stats
@@ -132,6 +133,13 @@ export interface Waiting {
   explanation: string
   /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
   position: number | string
+}
+
+/** Nodes by their ids, in the order of UTF-16 units. */
+export interface NodePage {
+  nodes: NodeView[]
+  /** After which id the rest comes; null at the end. */
+  next: string | null
 }
 
 export interface NodeView {

@@ -1,12 +1,13 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, never, refuse, type Outcome } from '../lib/result.js'
+import { smallest } from '../lib/smallest.js'
 import type { Context } from './context.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
 import { createEligibility } from './dispatch/eligibility.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import { traitsOf } from './operation-traits.js'
-import type { NodeView, Operation, Results, Stats } from './operations.js'
+import type { NodePage, NodeView, Operation, Results, Stats } from './operations.js'
 import { createOperator } from './operator.js'
 import { createClientRequests } from './sessions/client-requests.js'
 import { createNodeMessages } from './sessions/node-messages.js'
@@ -64,6 +65,12 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
+  const nodePage = (after: string | null, limit: number): NodePage => {
+    const ids = smallest(registry.nodes.keys(), after, limit + 1)
+    const nodes = ids.slice(0, limit).flatMap((id) => registry.nodes.get(id) ?? [])
+    return { nodes: nodes.map(viewNode), next: ids.length > limit ? (ids[limit - 1] ?? null) : null }
+  }
+
   const stop = (reconnectAfter: number): void => {
     ctx.stopping = true
     for (const id of registry.sessions.keys())
@@ -110,7 +117,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'forget':
         return operator.forget(o.node_id)
       case 'nodes':
-        return done([...registry.nodes.values()].map(viewNode))
+        return done(nodePage(o.after, o.limit))
       case 'stats':
         return done(stats())
       case 'health':

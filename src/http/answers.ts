@@ -1,21 +1,56 @@
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Context } from 'hono'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Refusal } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
-import { envelope, envelopeText, errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import { envelopeText, errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import { refuseEarly, type Exchange } from './exchange.js'
+import { holdUnsent } from './unsent.js'
 
-export const ok = (c: Context, data: unknown): Response => c.json(envelope(data))
+/** What a route is given: the request, and the exchange it belongs to. */
+export type RouteContext = Context<{ Bindings: Exchange }>
+
+/**
+ * An answer, whatever it is. Not by the functions of the context: headers that they set are copied twice, and what is given here
+ * is written as it is.
+ */
+export const respond = (
+  c: RouteContext,
+  body: string | ReadableStream,
+  status = 200,
+  more?: Record<string, string>,
+): Response =>
+  new Response(body, { status, headers: more === undefined ? c.env.headers : { ...c.env.headers, ...more } })
+
+export const ok = (c: RouteContext, data: unknown): Response => okText(c, JSON.stringify(data))
 
 /** @param data JSON already */
-export const okText = (c: Context, data: string): Response =>
-  c.body(envelopeText(data), 200, { 'Content-Type': 'application/json' })
+export const okText = (c: RouteContext, data: string): Response => text(c, envelopeText(data))
 
-/** A refusal as HTTP; `data` only where an error still says something. */
-export function fail(c: Context, { code, message }: Pick<Refusal, 'code' | 'message'>, data: unknown = null): Response {
+/** An answer outside of the envelope. @param json text */
+export function text(c: RouteContext, json: string): Response {
+  const refusal = holdUnsent(c.env, json)
+  return refusal === null ? respond(c, json) : cut(c, refusal)
+}
+
+/** An answer that says nothing more. */
+export function noContent(c: RouteContext): Response {
+  const { 'Content-Type': _, ...headers } = c.env.headers
+  return new Response(null, { status: 204, headers })
+}
+
+/** A refusal as HTTP. @param data only where an error still says something */
+export function fail(
+  c: RouteContext,
+  { code, message }: Pick<Refusal, 'code' | 'message'>,
+  { data = null, headers }: { data?: unknown; headers?: Record<string, string> } = {},
+): Response {
   const { status, retry } = errors[code]
-  return c.json(
-    errorEnvelope(code, message, data),
-    status as ContentfulStatusCode,
-    retry ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : undefined,
-  )
+  const more = retry ? { 'Retry-After': String(RETRY_AFTER_SECONDS), ...headers } : headers
+  return respond(c, JSON.stringify(errorEnvelope(code, message, data)), status, more)
+}
+
+/** A refusal that ends the connection, with what is still to come over it. */
+export function cut({ env }: RouteContext, refusal: Refusal): Response {
+  refuseEarly(env, refusal, true)
+  return RESPONSE_ALREADY_SENT
 }

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto'
-import { Hono, type Context, type Handler } from 'hono'
+import { Hono, type Handler } from 'hono'
 import type * as v from 'valibot'
 import type { Operation, Submitted } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
@@ -7,7 +6,6 @@ import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { CLIENT_PATH } from '../wire/client.js'
-import { id } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
 import {
   batchBody,
@@ -15,22 +13,25 @@ import {
   failBody,
   heartbeatBody,
   listQuery,
+  nodesQuery,
   registerBody,
   submitBody,
   type Submission,
 } from '../wire/rest.js'
-import { fail, ok, okText } from './answers.js'
-import { decode, limitBody, parse, readBody } from './body.js'
-import { limitRate } from './rate-limit.js'
-import { nodeEntry, polledTask, statsView, taskDetail, taskPage, taskStatus } from './views.js'
+import { cut, fail, noContent, ok, okText, text, type RouteContext } from './answers.js'
+import { parse, parseBody } from './body.js'
+import { bodyLimits, type BodyLimitParts } from './body-limits.js'
+import type { Exchange } from './exchange.js'
+import { TOO_FAST } from './limits.js'
+import { createNodeList } from './node-list.js'
+import { pathId, runningIds } from './paths.js'
+import { createReadGate } from './read-gate.js'
+import { receiveBody } from './receive.js'
+import { inTurns } from './turns.js'
+import { polledTask, statsView, taskDetail, taskPage, taskStatus } from './views.js'
 
-export interface AppParts {
+export interface AppParts extends BodyLimitParts {
   call: Scheduler['call']
-  maxBodyBytes: number
-  /** Of one address; 0 = no limit. */
-  maxRequestsPerSecond: number
-  /** ms, for rates. */
-  monotonic: () => number
   log: Pick<Logger, 'error'>
   /** What is published about the session protocol. */
   asyncapi: object
@@ -39,110 +40,108 @@ export interface AppParts {
   warning?: () => string | null
 }
 
-/** The path of a URL that the server has put together, as it came: to parse it again costs as much as the rest of the route. */
-const pathOf = (url: string): string => {
-  const begin = url.indexOf('/', url.indexOf('://') + 3)
-  const end = url.slice(begin).search(/[?#]/)
-  return begin < 0 ? '/' : end < 0 ? url.slice(begin) : url.slice(begin, begin + end)
-}
+/** The routes as hono has them: what they are given is an exchange. */
+export type App = Hono<{ Bindings: Exchange }>
+type RouteHandler = Handler<{ Bindings: Exchange }>
 
 const POLL = '/api/v1/nodes/:node_id/tasks'
+/** What these count as among the requests of an address. */
+const COSTS = { nodes: 10, list: 5 }
+/** Nodes of a page, unless the request says how many. */
+const DEFAULT_PAGE = 50
 
 /** The REST contract. Every route parses its input once and calls the core; only here outcomes become HTTP. */
-export function createApp({
-  call,
-  maxBodyBytes,
-  maxRequestsPerSecond,
-  monotonic,
-  log,
-  asyncapi,
-  wall,
-  warning = () => null,
-}: AppParts): Hono {
-  const app = new Hono()
-  const boot = randomBytes(6).toString('hex')
-  let requests = 0
-
-  // Before next(): a header that is set on a finished answer makes hono build it anew.
-  app.use(async (c, next) => {
-    c.header('X-Request-Id', `${boot}-${(++requests).toString(36)}`)
-    await next()
-  })
-
-  if (maxRequestsPerSecond > 0) app.use(limitRate(maxRequestsPerSecond, monotonic))
-  const limit = limitBody(maxBodyBytes)
+export function createApp({ call, log, asyncapi, wall, warning = () => null, ...sizes }: AppParts): App {
+  const app: App = new Hono()
+  const limits = bodyLimits(sizes)
+  const gate = createReadGate()
+  const nodeList = createNodeList(call, gate)
   const routes = new Map<string, string[]>()
   const allow = (path: string, methods: string[]): void => {
     routes.set(path, [...(routes.get(path) ?? []), ...methods])
   }
-  const get = (path: string, handler: Handler): void => {
+  const get = (path: string, handler: RouteHandler): void => {
     allow(path, ['GET', 'HEAD'])
     app.get(path, handler)
   }
   /** A route with a body: what it answers is the core's word, or its own. */
   const post = <S extends v.GenericSchema>(
     path: string,
+    most: number,
     schema: S,
-    handle: (body: v.InferOutput<S>) => Promise<Outcome<unknown>>,
+    handle: (body: v.InferOutput<S>, exchange: Exchange) => Promise<Outcome<unknown>>,
   ): void => {
     allow(path, ['POST'])
-    app.post(path, limit, async (c) => {
-      const body = await readBody(c, schema)
-      return answer(c, body.ok ? await handle(body.value) : body)
+    app.post(path, async (c) => {
+      const pieces = await receiveBody(c.env, most)
+      if (!pieces.ok) return cut(c, pieces)
+      const json = await parseBody(c.env.request.headers['content-type'], pieces.value)
+      const body = json.ok ? parse(schema, json.value) : json
+      return answer(c, body.ok ? await handle(body.value, c.env) : body)
     })
   }
-  const refused = (c: Context, refusal: Refusal): Response => {
+  const refused = (c: RouteContext, refusal: Refusal): Response => {
     // Our own fault: onError says so with the request id, in the answer and in the log.
     if (refusal.code === 'internal') throw new Error(refusal.message)
     return fail(c, refusal)
   }
-  const answer = (c: Context, outcome: Outcome<unknown>): Response =>
+  const answer = (c: RouteContext, outcome: Outcome<unknown>): Response =>
     outcome.ok ? ok(c, outcome.value) : refused(c, outcome)
-  /** The id that is a segment of the path: the one before the last, unless told. Not c.req.param(): that leaves what it cannot decode as it is. */
-  const pathId = (c: Context, name: string, place = -2): Outcome<string> => {
-    const segment = decode(pathOf(c.req.url).split('/').at(place) ?? '')
-    const parsed = segment.ok ? parse(id, segment.value) : segment
-    return parsed.ok ? parsed : refuse('invalid_request', `${name}: ${parsed.message}`)
+  /** A read: few at once while their answers are large. @param ask gives JSON */
+  const read = async (c: RouteContext, ask: () => Promise<Outcome<string>>): Promise<Response> => {
+    await gate.enter()
+    let size = 0
+    try {
+      const json = await ask()
+      if (!json.ok) return refused(c, json)
+      size = json.value.length
+      return okText(c, json.value)
+    } finally {
+      gate.leave(size)
+    }
   }
-  /** The ids of `?running=id,id`: split before they are decoded, for an id may hold a comma. Null when it is not there. */
-  const runningIds = (c: Context): Outcome<string[] | null> => {
-    const list = /[?&]running=([^&#]*)/.exec(c.req.url)?.[1]
-    if (list === undefined) return done(null)
-    const decoded = list
-      .split(',')
-      .filter((s) => s !== '')
-      .map((s) => decode(s.replaceAll('+', ' ')))
-    const bad = decoded.find((d) => !d.ok)
-    return bad?.ok === false
-      ? refuse('invalid_request', `running: ${bad.message}`)
-      : done(decoded.flatMap((d) => (d.ok ? [d.value] : [])))
+  const withJson = async <T>(outcome: Promise<Outcome<T>>, view: (value: T) => unknown): Promise<Outcome<string>> => {
+    const o = await outcome
+    return o.ok ? done(JSON.stringify(view(o.value))) : o
   }
+  /** Counts as so many requests, the one that it is included. */
+  const costs = ({ env }: RouteContext, n: number): boolean => n <= 1 || env.limits.requests(env.keys, n - 1)
   const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<unknown>> => {
     const o = await outcome
     return o.ok ? done(text) : o
   }
 
-  post('/api/v1/nodes/register', registerBody, (node) =>
+  post('/api/v1/nodes/register', limits.other, registerBody, (node) =>
     said(call({ op: 'register', node }), 'Node registered successfully'),
   )
-  post('/api/v1/nodes/heartbeat', heartbeatBody, (b) => said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'))
+  post('/api/v1/nodes/heartbeat', limits.other, heartbeatBody, (b) =>
+    said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'),
+  )
 
   allow(POLL, ['GET'])
   app.get(POLL, async (c, next) => {
     // A poll takes a lease: asking for its headers only must not.
     if (c.req.method === 'HEAD') return next()
-    const nodeId = pathId(c, 'node_id')
+    const nodeId = pathId(c.req.url, 'node_id')
     if (!nodeId.ok) return fail(c, nodeId)
-    const running = runningIds(c)
+    const running = runningIds(c.req.url)
     if (!running.ok) return fail(c, running)
     const outcome = await call({ op: 'poll', node_id: nodeId.value, running: running.value })
     if (!outcome.ok) return refused(c, outcome)
-    return outcome.value === null ? c.body(null, 204) : ok(c, polledTask(outcome.value))
+    return outcome.value === null ? noContent(c) : ok(c, polledTask(outcome.value))
   })
 
   get('/api/v1/nodes', async (c) => {
-    const nodes = await call({ op: 'nodes' })
-    return nodes.ok ? ok(c, nodes.value.map(nodeEntry)) : refused(c, nodes)
+    if (!costs(c, COSTS.nodes)) return cut(c, TOO_FAST)
+    const query = parse(nodesQuery, c.req.query())
+    if (!query.ok) return fail(c, query)
+    const { cursor, limit } = query.value
+    if (cursor == null && limit == null) {
+      const all = await nodeList.all(c)
+      return all.ok ? all.value : refused(c, all)
+    }
+    const page = await nodeList.page(cursor ?? null, limit ?? DEFAULT_PAGE)
+    return page.ok ? okText(c, page.value) : refused(c, page)
   })
 
   for (const [path, whose] of [
@@ -150,14 +149,11 @@ export function createApp({
     [CLIENT_PATH, 'submitter'],
   ] as const) {
     get(path, (c) => {
-      c.header('Upgrade', 'websocket')
-      return fail(
-        c,
-        refuse(
-          'upgrade_required',
-          `this is the WebSocket endpoint of ${whose} sessions; connect with a WebSocket client`,
-        ),
+      const refusal = refuse(
+        'upgrade_required',
+        `this is the WebSocket endpoint of ${whose} sessions; connect with a WebSocket client`,
       )
+      return fail(c, refusal, { headers: { Upgrade: 'websocket' } })
     })
   }
 
@@ -168,11 +164,12 @@ export function createApp({
     const outcome = await call({ op: 'submit', tasks: [submission] })
     return outcome.ok ? submitted(outcome.value[0]) : outcome
   }
-  post('/api/v1/tasks/submit', submitBody, submit)
-  post('/api/v1/tasks', submitBody, submit)
+  post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
+  post('/api/v1/tasks', limits.submission, submitBody, submit)
 
-  post('/api/v1/tasks/batch', batchBody, async ({ tasks }) => {
-    const parsed = tasks.map((task) => parse(submitBody, task))
+  post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, { limits: { requests }, keys }) => {
+    if (tasks.length > 1 && !requests(keys, tasks.length - 1)) return TOO_FAST
+    const parsed = await inTurns(parseEntries(tasks))
     const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
     const outcome = await call({ op: 'submit', tasks: good })
     if (!outcome.ok) return outcome
@@ -184,10 +181,10 @@ export function createApp({
     return done({ results })
   })
 
-  post('/api/v1/tasks/complete', completeBody, ({ inference_node_id, ...b }) =>
+  post('/api/v1/tasks/complete', limits.output, completeBody, ({ inference_node_id, ...b }) =>
     said(call({ op: 'complete', node_id: inference_node_id, ...b }), 'Task completed'),
   )
-  post('/api/v1/tasks/fail', failBody, ({ inference_node_id, ...b }) =>
+  post('/api/v1/tasks/fail', limits.other, failBody, ({ inference_node_id, ...b }) =>
     said(call({ op: 'fail', node_id: inference_node_id, ...b }), 'Task failed'),
   )
 
@@ -201,7 +198,7 @@ export function createApp({
   ): void => {
     allow(path, [method])
     app.on(method, path, async (c) => {
-      const subject = pathId(c, name, method === 'DELETE' ? -1 : -2)
+      const subject = pathId(c.req.url, name, method === 'DELETE' ? -1 : -2)
       if (!subject.ok) return fail(c, subject)
       return answer(c, await said(call(operation(subject.value)), text))
     })
@@ -234,26 +231,24 @@ export function createApp({
   )
 
   get('/api/v1/tasks', async (c) => {
+    if (!costs(c, COSTS.list)) return cut(c, TOO_FAST)
     const query = parse(listQuery, c.req.query())
     if (!query.ok) return fail(c, query)
     const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
-    const page = await call({ op: 'list', filter: { status, model, user, node }, before: cursor, limit })
-    if (!page.ok) return refused(c, page)
-    return okText(c, taskPage(page.value))
+    return read(c, async () => {
+      const page = await call({ op: 'list', filter: { status, model, user, node }, before: cursor, limit })
+      return page.ok ? done(taskPage(page.value)) : page
+    })
   })
 
   get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
-    const taskId = pathId(c, 'task_id', -1)
-    if (!taskId.ok) return fail(c, taskId)
-    const detail = await call({ op: 'taskDetail', task_id: taskId.value })
-    return detail.ok ? ok(c, taskDetail(detail.value)) : refused(c, detail)
+    const id = pathId(c.req.url, 'task_id', -1)
+    return id.ok ? read(c, () => withJson(call({ op: 'taskDetail', task_id: id.value }), taskDetail)) : fail(c, id)
   })
 
   get('/api/v1/tasks/:task_id/status', async (c) => {
-    const taskId = pathId(c, 'task_id')
-    if (!taskId.ok) return fail(c, taskId)
-    const view = await call({ op: 'task', task_id: taskId.value })
-    return view.ok ? ok(c, taskStatus(view.value)) : refused(c, view)
+    const id = pathId(c.req.url, 'task_id')
+    return id.ok ? read(c, () => withJson(call({ op: 'task', task_id: id.value }), taskStatus)) : fail(c, id)
   })
 
   get('/api/v1/stats', async (c) => {
@@ -261,30 +256,41 @@ export function createApp({
     return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
   })
 
-  get('/api/v1/asyncapi.json', (c) => c.json(asyncapi))
+  const published = JSON.stringify(asyncapi)
+  get('/api/v1/asyncapi.json', (c) => text(c, published))
 
   get('/health', async (c) => {
     const health = await call({ op: 'health' })
     const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
-    if (!health.ok) return fail(c, health, view)
+    if (!health.ok) return fail(c, health, { data: view })
     const warnings = [health.value.warning, warning()].filter((w) => w !== null)
     return ok(c, warnings.length === 0 ? view : { ...view, warning: warnings.join('. ') })
   })
 
   for (const [path, methods] of routes) {
-    app.all(path, (c) => {
-      c.header('Allow', methods.join(', '))
-      return fail(c, refuse('method_not_allowed', `${c.req.method} is not allowed here; use ${methods.join(' or ')}`))
-    })
+    app.all(path, (c) =>
+      fail(c, refuse('method_not_allowed', `${c.req.method} is not allowed here; use ${methods.join(' or ')}`), {
+        headers: { Allow: methods.join(', ') },
+      }),
+    )
   }
   app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; docs/rest.md lists every route`)))
   app.onError((error, c) => {
-    const requestId = c.res.headers.get('X-Request-Id')
-    log.error({ err: error, request_id: requestId, method: c.req.method, path: c.req.path }, 'request failed')
+    const { id } = c.env
+    log.error({ err: error, request_id: id, method: c.req.method, path: c.req.path }, 'request failed')
     return fail(
       c,
-      refuse('internal', `the service failed; its operator finds the cause in the log under request ${requestId}`),
+      refuse('internal', `the service failed; its operator finds the cause in the log under request ${id}`),
     )
   })
   return app
+}
+
+function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcome<Submission>[]> {
+  const parsed: Outcome<Submission>[] = []
+  for (const task of tasks) {
+    parsed.push(parse(submitBody, task))
+    yield
+  }
+  return parsed
 }

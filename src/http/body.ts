@@ -1,61 +1,73 @@
-import type { Context, MiddlewareHandler } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
+import { TextDecoder } from 'node:util'
 import * as v from 'valibot'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { explain } from '../wire/fields.js'
-import { parseJson } from '../wire/json.js'
-import { fail } from './answers.js'
+import { parseJson, type Json } from '../wire/json.js'
+import { parseJsonInSteps } from '../wire/json-steps.js'
+import { inTurns } from './turns.js'
+
+/** A larger body is parsed in steps, in bytes: what is smaller takes a few milliseconds at most. */
+const LARGE_BYTES = 128 * 1024
 
 // Fatal: an invalid byte is refused, never replaced.
 const utf8 = new TextDecoder('utf-8', { fatal: true })
+const NO_UTF8 = refuse('invalid_request', 'the body is not valid UTF-8')
 
-/** Refuses bodies over `max` bytes, also those that do not say how long they are. */
-export function limitBody(max: number): MiddlewareHandler {
-  const tooLarge = (c: Context): Response => {
-    c.header('Connection', 'close') // the rest of the body is not read
-    return fail(c, refuse('too_large', `the body is larger than ${max} bytes, the most this service takes`))
-  }
-  const counted = bodyLimit({ maxSize: max, onError: tooLarge })
-  return async (c, next) => {
-    const length = c.req.header('content-length')
-    // What says how long it is is no longer. To look at its stream would cost more than all the rest of the request.
-    if (length === undefined || c.req.header('transfer-encoding') !== undefined) return counted(c, next)
-    return Number(length) > max ? tooLarge(c) : next()
-  }
-}
-
-/** The JSON body of a request, parsed once, or why it is refused. */
-export async function readBody<S extends v.GenericSchema>(c: Context, schema: S): Promise<Outcome<v.InferOutput<S>>> {
-  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (type !== 'application/json') {
+/** The value of a JSON body, or why it is refused. @param pieces all of it, in order; emptied where it is large */
+export async function parseBody(type: string | undefined, pieces: Buffer[]): Promise<Outcome<unknown>> {
+  const media = type?.split(';')[0]?.trim().toLowerCase()
+  if (media !== 'application/json') {
     return refuse(
       'unsupported_media_type',
-      `Content-Type: must be application/json, not ${type === undefined ? 'missing' : JSON.stringify(type.slice(0, 100))}`,
+      `Content-Type: must be application/json, not ${media === undefined ? 'missing' : JSON.stringify(media.slice(0, 100))}`,
     )
   }
-  let source: string
-  try {
-    source = utf8.decode(await c.req.arrayBuffer())
-  } catch (error) {
-    if (error instanceof TypeError) return refuse('invalid_request', 'the body is not valid UTF-8')
-    throw error
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  if (length > LARGE_BYTES) return parseInTurn(pieces)
+  const [first, ...rest] = pieces
+  const text = decode(utf8, rest.length === 0 ? first : Buffer.concat(pieces))
+  return text === null ? NO_UTF8 : outcomeOf(parseJson(text))
+}
+
+const outcomeOf = (json: Json): Outcome<unknown> =>
+  json.ok
+    ? done(json.value)
+    : refuse(json.code === 'too_large' ? 'too_large' : 'invalid_request', `the body ${json.problem}`)
+
+/** Large bodies one after another, in the whole process: each is in memory several times while it is parsed. */
+let lastLarge: Promise<unknown> = Promise.resolve()
+function parseInTurn(pieces: Buffer[]): Promise<Outcome<unknown>> {
+  const parsed = lastLarge.then(() => inTurns(parseLarge(pieces)))
+  lastLarge = parsed.catch(() => undefined)
+  return parsed
+}
+
+function* parseLarge(pieces: Buffer[]): Generator<void, Outcome<unknown>> {
+  // One of its own: it keeps the part of a character that a piece ends with.
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const parts: string[] = []
+  for (const piece of [...pieces, undefined]) {
+    const part = decode(decoder, piece, { stream: piece !== undefined })
+    if (part === null) return NO_UTF8
+    parts.push(part)
+    yield
   }
-  const json = parseJson(source)
-  if (!json.ok) return refuse(json.code === 'too_large' ? 'too_large' : 'invalid_request', `the body ${json.problem}`)
-  return parse(schema, json.value)
+  pieces.length = 0
+  const text = parts.splice(0).join('')
+  yield
+  return outcomeOf(yield* parseJsonInSteps(text))
+}
+
+function decode(decoder: TextDecoder, bytes: Buffer | undefined, options?: { stream: boolean }): string | null {
+  try {
+    return decoder.decode(bytes, options)
+  } catch {
+    return null // it is fatal to it only when it is not valid
+  }
 }
 
 /** A value from outside that fits the schema, or a sentence that names the field and what is wrong with it. */
 export function parse<S extends v.GenericSchema>(schema: S, value: unknown): Outcome<v.InferOutput<S>> {
   const result = v.safeParse(schema, value, { abortEarly: true })
   return result.success ? done(result.output) : refuse('invalid_request', explain(result.issues))
-}
-
-/** A percent-encoded part of a URL; what is not valid UTF-8 is refused, never replaced. */
-export function decode(part: string): Outcome<string> {
-  try {
-    return done(decodeURIComponent(part))
-  } catch {
-    return refuse('invalid_request', 'is not valid percent-encoded UTF-8')
-  }
 }

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { refuse, type Refusal } from '../lib/result.js'
 
@@ -13,6 +13,8 @@ export interface OriginGuardParts {
   secure: boolean
 }
 
+/** What of a request is looked at. */
+export type GuardedRequest = Pick<IncomingMessage, 'headers' | 'rawHeaders' | 'url'>
 export type OriginGuard = ReturnType<typeof createOriginGuard>
 
 /** How much of a stranger's header an answer repeats. */
@@ -39,9 +41,12 @@ export function createOriginGuard({ apiHost, publicHosts, corsOrigins, secure }:
   }
   return {
     /** Why a request or an upgrade is refused, as a sentence that names the setting; null when it is not. */
-    judge(headers: IncomingHttpHeaders): Refusal | null {
+    judge(request: GuardedRequest): Refusal | null {
+      const { headers } = request
       const { origin, host } = headers
       const site = headers['sec-fetch-site']
+      const ambiguity = ambiguityOf(request)
+      if (ambiguity !== null) return refuse('invalid_request', ambiguity)
       // A request without a Host is no HTTP/1.1, and no browser's: the listener answers it.
       if (host !== undefined && !isOwnName(nameOf(host.toLowerCase()), names)) {
         return refuse(
@@ -62,6 +67,33 @@ export function createOriginGuard({ apiHost, publicHosts, corsOrigins, secure }:
     /** Whether answers differ by the origin that asks. */
     varies: listed.size > 0,
   }
+}
+
+const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?=\/|$)/i
+const ABSOLUTE = /^https?:\/\/([^/?#]*)/i
+
+/**
+ * Why a request says two things at once, as a sentence; null when it does not. A proxy that takes the one and a service that takes the
+ * other are how rules about hosts and paths are got round.
+ */
+function ambiguityOf({ headers, rawHeaders, url = '' }: GuardedRequest): string | null {
+  const { host } = headers
+  if (host?.includes(',') === true || countHosts(rawHeaders) > 1) return 'Host: must be one host'
+  const authority = url.startsWith('/') ? undefined : ABSOLUTE.exec(url)?.[1]
+  if (authority !== undefined && authority.toLowerCase() !== host?.toLowerCase())
+    return 'Host: must be the host of the URL that is asked for'
+  const path = /^[^?#]*/.exec(url)?.[0] ?? ''
+  return DOT_SEGMENT.test(path) ? 'the path must have no segments "." and ".."' : null
+}
+
+/** node:http passes over all but the first. */
+function countHosts(rawHeaders: readonly string[]): number {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts
 }
 
 const shown = (text: string): string => JSON.stringify(text.slice(0, MAX_SHOWN))

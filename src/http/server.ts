@@ -1,26 +1,40 @@
-import { getRequestListener, RequestError } from '@hono/node-server'
-import type { Hono } from 'hono'
 import { once } from 'node:events'
-import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Logger } from '../lib/log.js'
-import { OVERLOADED } from '../core/engine/overload.js'
 import { answerRaw } from '../lib/raw-answer.js'
-import { errors } from '../wire/codes.js'
-import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
-import { answersOrigin } from './cors.js'
+import type { App } from './app.js'
+import { createExchanges } from './exchange.js'
+import { withoutFault } from './faults.js'
+import type { Limits } from './limits.js'
+import { createListener } from './listener.js'
 import type { OriginGuard } from './origin-guard.js'
+import { asksForSession, serveAsRequest } from './upgrades.js'
 
-/** How long a request may take to arrive, ms; its headers half of that. */
+/** How long a request may take to arrive, its headers, and a TLS handshake, ms. */
 const REQUEST_TIMEOUT_MS = 60_000
+const HEADERS_TIMEOUT_MS = 10_000
+const HANDSHAKE_TIMEOUT_MS = 10_000
 
-const httpOptions: ServerOptions = {
+const httpOptions: ServerOptions & { shouldUpgradeCallback: typeof asksForSession } = {
   requestTimeout: REQUEST_TIMEOUT_MS,
-  headersTimeout: REQUEST_TIMEOUT_MS / 2,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: 2000,
   // Its absence is refused by the listener, with an answer like every other.
   requireHostHeader: false,
+  shouldUpgradeCallback: asksForSession, // from Node 24.9 on
 }
+
+/** What every answer has. It is data, is for nobody else, and is new each time. */
+const answerHeaders = (secure: boolean): Record<string, string> => ({
+  'Content-Type': 'application/json',
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  ...(secure ? { 'Strict-Transport-Security': 'max-age=31536000' } : {}),
+})
 
 /** PEM. */
 interface KeyPair {
@@ -29,70 +43,70 @@ interface KeyPair {
 }
 
 export interface ServerParts {
-  app: Hono
+  app: App
   tls: KeyPair | null
   guard: OriginGuard
+  limits: Limits
   log: Pick<Logger, 'error'>
   /** Whether submissions are refused now. */
   overloaded: () => boolean
+  /** Takes an upgrade to a session that the guard has let pass. */
+  upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 }
 
-/** What takes work on, and so is refused under too much load. */
-const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
-const REFUSAL = JSON.stringify(errorEnvelope('unavailable', OVERLOADED))
-const REFUSAL_HEADERS = {
-  'Content-Type': 'application/json',
-  'Content-Length': Buffer.byteLength(REFUSAL),
-  'Retry-After': RETRY_AFTER_SECONDS,
-}
-
-/** The server of REST and of upgrades, with or without TLS; it does not listen yet. */
-export function createServer({ app, tls, guard, log, overloaded }: ServerParts): Server {
-  const listen = getRequestListener(app.fetch, {
-    errorHandler(error) {
-      // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
-      const wrong = error instanceof RequestError
-      if (!wrong) log.error({ err: error }, 'request failed')
-      const code = wrong ? 'invalid_request' : 'internal'
-      const message =
-        error instanceof RequestError
-          ? `the request cannot be read: ${error.message}`
-          : 'the service failed; its operator finds the cause in the log'
-      return Response.json(errorEnvelope(code, message), {
-        status: errors[code].status,
-        headers: { 'X-Request-Id': crypto.randomUUID() },
-      })
-    },
-  })
-  // It answers its own failures; the promise it gives is always kept.
-  const listener: RequestListener = (request, response) => {
-    if (answersOrigin(guard, request, response)) return
-    // Before anything is read or parsed: to refuse must cost a fraction of what it saves.
-    if (request.method === 'POST' && overloaded() && SUBMISSION.test(request.url ?? '')) {
-      response
-        .writeHead(errors.unavailable.status, { ...REFUSAL_HEADERS, 'X-Request-Id': crypto.randomUUID() })
-        .end(REFUSAL)
-    } else void listen(request, response)
-  }
+/** The server of REST and of upgrades, with or without TLS; it does not listen yet. No fault in it ends more than a connection. */
+export function createServer({ app, tls, guard, limits, log, overloaded, upgrade }: ServerParts): Server {
+  const headers = answerHeaders(tls !== null)
+  const exchanges = createExchanges({ limits, headers })
+  const listener = createListener({ app, guard, limits, exchanges, headers, log, overloaded })
   const server =
     tls === null
       ? createHttpServer(httpOptions, listener)
-      : createHttpsServer({ ...httpOptions, cert: tls.cert, key: tls.key }, listener)
+      : createHttpsServer(
+          { ...httpOptions, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, cert: tls.cert, key: tls.key },
+          listener,
+        )
+  const serve = withoutFault(log, serveAsRequest, (_, { socket }) => drop(socket))
+  const takeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (!asksForSession(request)) {
+      const fails = (): void => drop(socket)
+      socket.on('error', fails) // until it is served nobody else looks after it
+      return exchanges.whenIdle(request.socket, () => {
+        socket.off('error', fails)
+        serve(server, request, head)
+      })
+    }
+    const refusal = guard.judge(request)
+    if (refusal === null) upgrade(request, socket, head)
+    else answerRaw(socket, refusal.code, refusal.message)
+  }
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT_MS)
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-    if (error.code === 'HPE_HEADER_OVERFLOW')
-      return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
-    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
-      return answerRaw(
-        socket,
-        'request_timeout',
-        `the request took longer than ${REQUEST_TIMEOUT_MS / 1000} s to arrive`,
-      )
-    answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
-  })
+  // A body that is waited for is asked for when it is read: one that is refused does not come.
+  server.on('checkContinue', listener)
+  server.on(
+    'upgrade',
+    withoutFault(log, takeUpgrade, (_, socket) => drop(socket)),
+  )
+  server.on(
+    'clientError',
+    withoutFault(log, answerClientError, (_, socket) => drop(socket)),
+  )
   return server
+}
+const drop = (socket: Duplex): void => void socket.destroy()
+
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return answerRaw(
+      socket,
+      'request_timeout',
+      `the request took too long to arrive: its headers may take ${HEADERS_TIMEOUT_MS / 1000} s, and all of it ${REQUEST_TIMEOUT_MS / 1000} s`,
+    )
+  answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
 }
 
 /** Makes a server with TLS use another certificate, from the next connection on. */
@@ -104,6 +118,7 @@ export function setCertificate(server: Server, { cert, key }: KeyPair): void {
 export function trackConnections(server: Server): (patience: number) => Promise<void> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
+    if (sockets.has(socket)) return // it is served as a request once more
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })

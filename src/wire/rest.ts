@@ -91,8 +91,17 @@ export const batchBody = body({
   ),
 })
 
-/** The most tasks a page of the list may hold. */
+/** The most tasks or nodes that a page of a list may hold. */
 export const MAX_PAGE = 1000
+
+const PAGE_SIZE = `must be an integer from 1 to ${MAX_PAGE}`
+const pageSize = v.pipe(
+  v.string(),
+  v.regex(/^[0-9]{1,4}$/, PAGE_SIZE),
+  v.transform(Number),
+  v.minValue(1, PAGE_SIZE),
+  v.maxValue(MAX_PAGE, PAGE_SIZE),
+)
 
 /** The query of `GET /api/v1/tasks`. `cursor` is what the page before gave as `next_cursor`. */
 export const listQuery = v.object({
@@ -108,17 +117,11 @@ export const listQuery = v.object({
   cursor: maybe(
     v.pipe(v.string(), v.regex(/^[0-9]{1,15}$/, 'must be a next_cursor of an earlier page'), v.transform(Number)),
   ),
-  limit: v.optional(
-    v.pipe(
-      v.string(),
-      v.regex(/^[0-9]{1,4}$/, `must be an integer from 1 to ${MAX_PAGE}`),
-      v.transform(Number),
-      v.minValue(1, `must be an integer from 1 to ${MAX_PAGE}`),
-      v.maxValue(MAX_PAGE, `must be an integer from 1 to ${MAX_PAGE}`),
-    ),
-    '50',
-  ),
+  limit: v.optional(pageSize, '50'),
 })
+
+/** The query of `GET /api/v1/nodes`. `cursor` is what the page before gave as `next_cursor`. Without both: all of them. */
+export const nodesQuery = v.object({ cursor: maybe(id), limit: maybe(pageSize) })
 
 /** `POST /api/v1/tasks/complete`. */
 export const completeBody = body({ task_id: id, output: text, confidence: share, inference_node_id: id })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { NodeView, Operation, Stats } from '../../src/core/operations.js'
+import type { NodePage, Operation, Stats } from '../../src/core/operations.js'
 import { coreHarness, diskFull } from '../support/core-harness.js'
 
 /** Numbers from 0 to below 1 that a seed decides (mulberry32). */
@@ -98,9 +98,9 @@ test.each([820861973, ...[1, 2].map(() => Math.floor(Math.random() * 1e9))])(
       for (const e of effects)
         if ('message' in e && e.message.type === 'task.assign')
           held.push({ session: e.session, task_id: e.message.task_id, attempt: e.message.attempt })
-      const [stats, nodes] = world
-        .turn({ op: 'stats' }, { op: 'nodes' })
-        .outcomes.map((o) => (o as { value: unknown }).value) as [Stats, NodeView[]]
+      const [stats, { nodes }] = world
+        .turn({ op: 'stats' }, { op: 'nodes', after: null, limit: 1000 })
+        .outcomes.map((o) => (o as { value: unknown }).value) as [Stats, NodePage]
       const by = (status: string): number => nodes.filter((n) => n.status === status).length
       expect(stats.nodes, `step ${step}`).toEqual({
         total_nodes: nodes.length,

@@ -296,10 +296,10 @@ function createWorld(dir: string) {
       expect(r.output !== null).toBe(r.status === 'completed')
     }
     // Slots are never exceeded, and none is idle that could serve a task nobody has tried.
-    const nodes = core.turn([{ op: 'nodes' }]).outcomes[0]
-    if (nodes?.ok !== true || !Array.isArray(nodes.value)) throw new Error('no nodes')
-    for (const n of nodes.value) {
-      if (!('row' in n)) continue
+    const nodes = core.turn([{ op: 'nodes', after: null, limit: 1000 }]).outcomes[0]
+    if (nodes?.ok !== true || nodes.value === null || !('next' in nodes.value) || !('nodes' in nodes.value))
+      throw new Error('no nodes')
+    for (const n of nodes.value.nodes) {
       const held = attempts.filter((a) => a.node_id === n.row.node_id && a.ended_ms === null).length
       expect(n.in_progress_tasks).toBe(held)
       // A hello may lower the slots under what is held; then nothing is added.

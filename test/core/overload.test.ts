@@ -2,10 +2,13 @@ import { Hono } from 'hono'
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { inferenceDefaults } from '../../src/config.js'
 import type { Operation, TurnResult } from '../../src/core/operations.js'
 import { createBatchSize, MIN_BATCH, MAX_BATCH } from '../../src/core/engine/batch-size.js'
 import { createScheduler } from '../../src/core/engine/scheduler.js'
 import { createOriginGuard } from '../../src/http/origin-guard.js'
+import type { App } from '../../src/http/app.js'
+import { createLimits } from '../../src/http/limits.js'
 import { createServer } from '../../src/http/server.js'
 import { done } from '../../src/lib/result.js'
 import { silentLog } from '../../src/lib/log.js'
@@ -112,13 +115,21 @@ test('under more load than is served, submissions are refused at once and everyt
 test('a refusal over REST is a 503 with Retry-After, before the body is read, and the connection goes on', async () => {
   let overloaded = true
   let reached = 0
-  const app = new Hono()
+  const app: App = new Hono()
   app.all('*', async (c) => {
     reached++
     return c.text(String((await c.req.text()).length))
   })
   const guard = createOriginGuard({ apiHost: '127.0.0.1', publicHosts: [], corsOrigins: [], secure: false })
-  const server = createServer({ app, tls: null, guard, log: silentLog(), overloaded: () => overloaded })
+  const server = createServer({
+    app,
+    tls: null,
+    guard,
+    limits: createLimits(inferenceDefaults({ database_path: 'none.db' }), 0, () => 0),
+    log: silentLog(),
+    overloaded: () => overloaded,
+    upgrade: () => undefined,
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   onTestFinished(() => {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { JSON_TYPE } from '../support/raw-http.js'
+import { expectRefusal, JSON_TYPE } from '../support/raw-http.js'
 import { startService, task } from '../support/service.js'
 
-test('unknown extra fields are ignored, however deep', async () => {
+test('unknown extra fields are ignored, as deep as JSON may be nested', async () => {
   const service = await startService()
   const extra = {
     extra: { a: [1, { b: null }] },
@@ -21,9 +21,10 @@ test('unknown extra fields are ignored, however deep', async () => {
   expect(await service.status(id)).toMatchObject({ status: 'pending', attempts: 0, result: null })
   // The same content with other extras is the same submission.
   expect((await service.post('/api/v1/tasks', task({ task_id: id, other: 1 }))).body?.data).toEqual({ task_id: id })
-  const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
-  const body = JSON.stringify(task({ task_id: 'deep', more: 'X' })).replace('"X"', deep)
-  expect((await service.send('POST', '/api/v1/tasks', body, JSON_TYPE)).status).toBe(200)
+  const deep = (levels: number) =>
+    JSON.stringify(task({ task_id: 'deep', more: 'X' })).replace('"X"', '['.repeat(levels) + ']'.repeat(levels))
+  expect((await service.send('POST', '/api/v1/tasks', deep(31), JSON_TYPE)).status).toBe(200)
+  expectRefusal(await service.send('POST', '/api/v1/tasks', deep(32), JSON_TYPE), 413, 'too_large', /32 levels/)
   await service.poll('node-1')
   expect(
     (

@@ -142,12 +142,13 @@ test('a Host that is not ours is answered 421 and told the setting, also with an
 
 test('the name that is listened on is a good Host', () => {
   const guard = createOriginGuard({ apiHost: 'Box.lan', publicHosts: [], corsOrigins: [], secure: true })
-  expect(guard.judge({ host: 'box.lan:8080' })).toBeNull()
-  expect(guard.judge({ host: 'box.lan:8080', origin: 'https://box.lan:8080' })).toBeNull()
-  expect(guard.judge({ host: 'box.lan:8080', origin: 'http://box.lan:8080' })).toMatchObject({
+  const judge = (headers: Record<string, string>) => guard.judge({ headers, rawHeaders: [], url: '/' })
+  expect(judge({ host: 'box.lan:8080' })).toBeNull()
+  expect(judge({ host: 'box.lan:8080', origin: 'https://box.lan:8080' })).toBeNull()
+  expect(judge({ host: 'box.lan:8080', origin: 'http://box.lan:8080' })).toMatchObject({
     code: 'forbidden_origin',
   })
-  expect(guard.judge({ host: 'fox.lan:8080' })).toMatchObject({ code: 'wrong_host' })
+  expect(judge({ host: 'fox.lan:8080' })).toMatchObject({ code: 'wrong_host' })
 })
 
 test('no session opens for a page of another origin or under a Host that is not ours', async () => {

@@ -1,0 +1,80 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Logger } from '../lib/log.js'
+import type { Limits } from './limits.js'
+
+/** The log tells of refused connections no more often, ms. */
+const TELL_EVERY_MS = 60_000
+
+export interface ConnectionsParts {
+  limits: Pick<Limits, 'keysOf' | 'connections'>
+  log: Pick<Logger, 'warn'>
+}
+
+/** The connections of a server, and how many one address may have of those that have proven nothing. */
+export type Connections = ReturnType<typeof createConnections>
+
+export function createConnections({ limits: { keysOf, connections }, log }: ConnectionsParts) {
+  /** What gives the place of a connection back, by its other end: that is the same for a socket and for the TLS over it. */
+  const counted = new Map<string, () => void>()
+  const tellRefused = createTally((count) =>
+    log.warn(
+      { event: 'connections.refused', count },
+      'connections were closed: their addresses have as many as max_connections_per_address',
+    ),
+  )
+  const tellDropped = createTally((count) =>
+    log.warn({ event: 'connections.dropped', count }, 'connections were closed: the service has as many as it takes'),
+  )
+  const seen = new WeakSet<Socket>()
+  const count = (socket: Socket): void => {
+    if (seen.has(socket)) return // one that is served as a request once more
+    seen.add(socket)
+    const end = otherEnd(socket)
+    const keys = keysOf(socket.remoteAddress)
+    if (keys.length === 0) return
+    if (connections.take(keys, 1) !== null) {
+      tellRefused()
+      socket.destroy()
+      return
+    }
+    let taken = true
+    const giveBack = (): void => {
+      if (taken) connections.give(keys, 1)
+      taken = false
+      if (counted.get(end) === giveBack) counted.delete(end)
+    }
+    counted.set(end, giveBack)
+    socket.once('close', giveBack)
+  }
+  return {
+    /** Counts the connections of a server from now on. */
+    watch(server: Server): void {
+      server.prependListener('connection', count)
+      server.on('drop', tellDropped)
+    },
+    /** Counts this connection no longer: it belongs to a session that has proven its key. */
+    release(socket: Socket): void {
+      counted.get(otherEnd(socket))?.()
+    },
+  }
+}
+
+const otherEnd = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
+/** Tells how often something has happened: at once, and then once in a while. */
+function createTally(tell: (count: number) => void): () => void {
+  let count = 0
+  let timer: NodeJS.Timeout | undefined
+  const flush = (): void => {
+    timer = undefined
+    if (count === 0) return
+    tell(count)
+    count = 0
+    timer = setTimeout(flush, TELL_EVERY_MS).unref()
+  }
+  return () => {
+    count++
+    if (timer === undefined) flush()
+  }
+}

@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { AddressKeys } from '../lib/address.js'
+import type { Budget } from '../lib/budget.js'
+import type { Refusal } from '../lib/result.js'
+import { errors } from '../wire/codes.js'
+import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import type { Limits } from './limits.js'
+
+/** The most requests of one connection that may wait for their answers: who does not wait for them may send so many ahead. */
+const MAX_UNANSWERED = 8
+/** So many more are passed over, until the connection is cut. */
+const MAX_PASSED_OVER = 64
+/** A refused body up to this size is read and dropped, in bytes; what is larger ends its connection. */
+const DROPPED_BYTES = 1024 * 1024
+/** How long what is left of a refused body is read and dropped, so that its sender reads the answer, ms. */
+const LINGER_MS = 500
+
+/** A request and its answer. */
+export interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly limits: Limits
+  /** Who they count it as. */
+  readonly keys: AddressKeys
+  /** The `X-Request-Id`. */
+  readonly id: string
+  /** What every answer has; with JSON as its type. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Whether there are more of its connection than may wait for their answers. */
+  readonly isOneTooMany: boolean
+  /** Counts as so much of a budget until the exchange has ended. */
+  hold(budget: Budget, n: number): void
+  /** Calls back when the answer has left, or can no more. */
+  onEnd(then: () => void): void
+  /** Calls back as soon as all earlier answers of the connection have left; not at all when it breaks before. */
+  whenFirst(then: () => void): void
+}
+
+/** One connection: its exchanges that have not ended, in order. */
+interface Line {
+  keys: AddressKeys
+  open: OpenExchange[]
+  /** Requests that were not answered because there were too many. */
+  passedOver: number
+  refuses: boolean
+}
+
+export interface ExchangesParts {
+  limits: Limits
+  /** The headers of every answer beside its id. */
+  headers: Readonly<Record<string, string>>
+}
+
+/** Tells the requests of each connection apart from those of others, and gives back what they hold when they end or it breaks. */
+export function createExchanges({ limits, headers }: ExchangesParts) {
+  const lines = new WeakMap<Socket, Line>()
+  const lineOf = (socket: Socket): Line => {
+    const known = lines.get(socket)
+    if (known !== undefined) return known
+    const line: Line = { keys: limits.keysOf(socket.remoteAddress), open: [], passedOver: 0, refuses: false }
+    lines.set(socket, line)
+    // Answers that wait for others are not told that their connection has broken.
+    socket.once('close', () => {
+      line.refuses = true
+      for (const exchange of line.open.splice(0)) exchange.end()
+    })
+    return line
+  }
+  return {
+    /** @returns null when the request is to be passed over: its connection is about to be closed */
+    open(request: IncomingMessage, response: ServerResponse): Exchange | null {
+      const { socket } = request
+      const line = lineOf(socket)
+      if (line.refuses) {
+        if (++line.passedOver > MAX_PASSED_OVER) socket.destroy()
+        return null
+      }
+      const exchange = new OpenExchange(request, response, line, limits, headers)
+      line.refuses = exchange.isOneTooMany
+      return exchange
+    },
+    /** Calls back when no request of the connection waits for its answer. */
+    whenIdle(socket: Socket, then: () => void): void {
+      const last = lineOf(socket).open.at(-1)
+      if (last === undefined) then()
+      else last.onEnd(() => !socket.destroyed && then())
+    },
+  }
+}
+export type Exchanges = ReturnType<typeof createExchanges>
+
+/** A class, for each request makes one. */
+class OpenExchange implements Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly limits: Limits
+  readonly id = randomUUID()
+  readonly headers: Readonly<Record<string, string>>
+  readonly isOneTooMany: boolean
+  readonly #line: Line
+  #then: (() => void)[] | null = null
+  #start: (() => void) | null = null
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    line: Line,
+    limits: Limits,
+    headers: Readonly<Record<string, string>>,
+  ) {
+    this.request = request
+    this.response = response
+    this.limits = limits
+    this.headers = { ...headers, 'X-Request-Id': this.id }
+    this.#line = line
+    this.isOneTooMany = line.open.length >= MAX_UNANSWERED
+    line.open.push(this)
+    response.once('close', () => this.end())
+  }
+
+  get keys(): AddressKeys {
+    return this.#line.keys
+  }
+
+  hold(budget: Budget, n: number): void {
+    const { keys } = this
+    budget.add(keys, n)
+    this.onEnd(() => budget.give(keys, n))
+  }
+
+  onEnd(then: () => void): void {
+    if (this.#then === null) this.#then = [then]
+    else this.#then.push(then)
+  }
+
+  whenFirst(then: () => void): void {
+    if (this.#line.open[0] === this) then()
+    else this.#start = then
+  }
+
+  end(): void {
+    const { open } = this.#line
+    const at = open.indexOf(this)
+    if (at >= 0) open.splice(at, 1)
+    const ended = this.#then
+    this.#then = null
+    if (ended !== null) for (const then of ended) then()
+    const next = open[0]
+    if (at === 0 && next !== undefined) next.#run()
+  }
+
+  #run(): void {
+    const start = this.#start
+    this.#start = null
+    start?.()
+  }
+}
+
+/** Whether a request has a body that is more than node:http should read and drop, so that the connection can go on. */
+const hasLargeBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? '0') > DROPPED_BYTES
+
+/**
+ * Refuses at once, as cheaply as can be: nothing more of the request is looked at.
+ * @param close whether the connection ends with it: always where a large body is not read
+ */
+export function refuseEarly(
+  exchange: Exchange,
+  { code, message }: Pick<Refusal, 'code' | 'message'>,
+  close = false,
+): void {
+  const { request, response } = exchange
+  const { status, retry } = errors[code]
+  const body = JSON.stringify(errorEnvelope(code, message))
+  const unread = !request.complete && hasLargeBody(request)
+  const headers: OutgoingHttpHeaders = { ...exchange.headers, 'Content-Length': Buffer.byteLength(body) }
+  if (retry) headers['Retry-After'] = RETRY_AFTER_SECONDS
+  if (close || unread) headers.Connection = 'close'
+  response.writeHead(status, headers)
+  if (!unread) return void response.end(body)
+  response.write(body)
+  const end = (): void => void response.end()
+  const late = setTimeout(end, LINGER_MS)
+  exchange.onEnd(() => clearTimeout(late))
+  request.once('end', end).resume()
+}

@@ -1,0 +1,77 @@
+import { createKeysOf, type KeysOf } from '../lib/address.js'
+import { createBudget, type Budget, type BudgetHolder } from '../lib/budget.js'
+import { createAddressRate, type AddressRate } from '../lib/rate.js'
+import { refuse, type Refusal } from '../lib/result.js'
+
+/** The settings of limits by address and for the whole service; numbers of bytes unless named otherwise. */
+export interface LimitSettings {
+  count_loopback: boolean
+  max_requests_per_second: number
+  max_request_bytes_per_second: number
+  max_connections_per_address: number
+  max_receiving_bytes: number
+  max_receiving_bytes_per_address: number
+  max_unsent_bytes: number
+  max_unsent_bytes_per_address: number
+}
+
+/** What is scarce, and counted for each address and for the whole service: shared by REST and sessions. */
+export interface Limits {
+  keysOf: KeysOf
+  requests: AddressRate
+  /** Bytes of bodies. */
+  requestBytes: AddressRate
+  /** Connections that have proven nothing; of the whole service the server counts them. */
+  connections: Budget
+  /** Bytes of bodies and of messages that are not whole yet. */
+  receiving: Budget
+  /** Bytes of answers that wait for their readers. */
+  unsent: Budget
+}
+
+/**
+ * @param largest the largest body or message that may come: one of it is always taken, if it is the only one
+ * @param now ms, monotonic
+ */
+export function createLimits(s: LimitSettings, largest: number, now: () => number): Limits {
+  return {
+    keysOf: createKeysOf(s.count_loopback),
+    requests: createAddressRate(s.max_requests_per_second, now),
+    requestBytes: createAddressRate(s.max_request_bytes_per_second, now),
+    connections: createBudget({ address: s.max_connections_per_address, service: Infinity }),
+    receiving: createBudget({
+      address: Math.max(s.max_receiving_bytes_per_address, largest),
+      service: Math.max(s.max_receiving_bytes, largest),
+    }),
+    unsent: createBudget({ address: s.max_unsent_bytes_per_address, service: s.max_unsent_bytes }),
+  }
+}
+
+export const TOO_FAST = refuse(
+  'rate_limited',
+  'too many requests from this address; send fewer, or many submissions in one batch (max_requests_per_second)',
+)
+export const TOO_MANY_UNANSWERED = refuse(
+  'rate_limited',
+  'too many requests on one connection before their answers; wait for some, or use more connections',
+)
+export const TOO_MANY_BYTES = refuse(
+  'rate_limited',
+  'too many bytes from this address in too short a time; send slower (max_request_bytes_per_second)',
+)
+/** A request that would take more of what is being received than there is. */
+export const cannotReceive = (holder: BudgetHolder): Refusal =>
+  holder === 'address'
+    ? refuse(
+        'rate_limited',
+        'too many bytes are on their way from this address; send fewer requests at once (max_receiving_bytes_per_address)',
+      )
+    : refuse('unavailable', 'too many bytes are on their way to this service; send again in a few seconds')
+/** A request whose answer would wait behind too many others. */
+export const cannotAnswer = (holder: BudgetHolder): Refusal =>
+  holder === 'address'
+    ? refuse(
+        'rate_limited',
+        'too many answers wait to be read by this address; read them first (max_unsent_bytes_per_address)',
+      )
+    : refuse('unavailable', 'too many answers wait for their readers; ask again in a few seconds')

@@ -1,0 +1,91 @@
+import { getRequestListener, RequestError } from '@hono/node-server'
+import { randomUUID } from 'node:crypto'
+import type { RequestListener, ServerResponse } from 'node:http'
+import { OVERLOADED } from '../core/engine/overload.js'
+import type { Logger } from '../lib/log.js'
+import { refuse } from '../lib/result.js'
+import { errors } from '../wire/codes.js'
+import { errorEnvelope } from '../wire/envelope.js'
+import type { App } from './app.js'
+import { answersOrigin } from './cors.js'
+import { refuseEarly, type Exchange, type Exchanges } from './exchange.js'
+import { withoutFault } from './faults.js'
+import { TOO_FAST, TOO_MANY_UNANSWERED, type Limits } from './limits.js'
+import type { OriginGuard } from './origin-guard.js'
+import { unsentRefusal } from './unsent.js'
+
+export interface ListenerParts {
+  app: App
+  guard: OriginGuard
+  limits: Limits
+  exchanges: Exchanges
+  /** Of every answer. */
+  headers: Readonly<Record<string, string>>
+  log: Pick<Logger, 'error'>
+  /** Whether submissions are refused now. */
+  overloaded: () => boolean
+}
+
+/** What takes work on, and so is refused under too much load. */
+const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
+const IS_OVERLOADED = refuse('unavailable', OVERLOADED)
+const FAILED = refuse('internal', 'the service failed; its operator finds the cause in the log')
+
+/** What is done with a request before a route sees it: who may ask, and how much. To refuse must cost a fraction of what it saves. */
+export function createListener({
+  app,
+  guard,
+  limits,
+  exchanges,
+  headers,
+  log,
+  overloaded,
+}: ListenerParts): RequestListener {
+  const errorHandler = (error: unknown): Response => {
+    // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
+    const wrong = error instanceof RequestError
+    if (!wrong) log.error({ err: error }, 'request failed')
+    const { code, message } = wrong ? refuse('invalid_request', `the request cannot be read: ${error.message}`) : FAILED
+    return new Response(JSON.stringify(errorEnvelope(code, message)), {
+      status: errors[code].status,
+      headers: { ...headers, 'X-Request-Id': randomUUID() },
+    })
+  }
+  const run = (exchange: Exchange): void => {
+    // A listener for each request costs nothing, and knows its exchange.
+    const route = getRequestListener((request) => app.fetch(request, exchange), { errorHandler })
+    route(exchange.request, exchange.response).catch((error: unknown) => {
+      log.error({ err: error, request_id: exchange.id }, 'request failed')
+      exchange.request.socket.destroy()
+    })
+  }
+  const begin: RequestListener = (request, response) => {
+    const exchange = exchanges.open(request, response)
+    if (exchange === null) return
+    if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
+    if (answersOrigin(guard, exchange)) return
+    if (!limits.requests(exchange.keys)) return refuseEarly(exchange, TOO_FAST)
+    const unread = unsentRefusal(exchange)
+    if (unread !== null) return refuseEarly(exchange, unread, true)
+    if (request.method === 'POST') {
+      if (overloaded() && SUBMISSION.test(request.url ?? '')) return refuseEarly(exchange, IS_OVERLOADED)
+      return run(exchange)
+    }
+    // Answers to reads may be large: none is made while another waits for the reader.
+    exchange.whenFirst(() => run(exchange))
+  }
+  return withoutFault(log, begin, (_, response) => answerFault(response, headers))
+}
+
+function answerFault(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
+  if (response.headersSent) return void response.destroy()
+  const body = JSON.stringify(errorEnvelope(FAILED.code, FAILED.message))
+  response
+    .writeHead(errors[FAILED.code].status, {
+      ...headers,
+      'X-Request-Id': randomUUID(),
+      'Content-Length': Buffer.byteLength(body),
+      Connection: 'close',
+    })
+    .end(body)
+}
