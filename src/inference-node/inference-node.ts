@@ -204,6 +204,7 @@ export class InferenceNode {
       ...(nodeAddress === undefined ? {} : { node_address: nodeAddress }),
       status: this.#status(),
       running: [...this.#attempts.list(), ...this.#results.list()],
+      take_over: false,
       agent: AGENT,
     }
   }

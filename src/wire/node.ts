@@ -46,11 +46,13 @@ export const nodeMessages = {
     status: v.optional(sessionStatus, 'online'),
     running: v.optional(v.pipe(v.array(held), v.maxLength(65_536, 'must name at most 65536 attempts')), []),
     batch: v.optional(v.boolean('must be a boolean'), false),
+    take_over: v.optional(v.boolean('must be a boolean'), false),
     agent: maybe(shortText(0, 256)),
   }),
   'node.heartbeat': v.object({
     type: v.literal('node.heartbeat'),
     status: maybe(sessionStatus),
+    reason: maybe(shortText(0, 256)),
     running: maybe(v.array(id)),
   }),
   'task.accept': v.object({ type: v.literal('task.accept'), task_id: id, attempt }),
