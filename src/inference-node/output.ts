@@ -12,20 +12,21 @@ export interface Output {
 }
 
 /**
- * Sends on what an attempt has made so far, in pieces at most every `interval` ms. `seq` counts pieces from 0; a piece that
- * could not be sent leaves a gap, so that a reader knows.
+ * Sends on what an attempt has made so far. The first text goes at once; what comes within `interval` ms after a piece is
+ * gathered into the next. `seq` counts pieces from 0; a piece that could not be sent leaves a gap, so that a reader knows.
  */
 export function createOutput(ref: AttemptRef, channel: Channel, interval: number): Output {
   let waiting = ''
   let seq = 0
-  let timer: NodeJS.Timeout | undefined
+  let gathering: NodeJS.Timeout | undefined
 
   const send = (): void => {
-    timer = undefined
+    gathering = undefined
     // Half of a surrogate pair waits for its other half.
     const whole = /[\ud800-\udbff]$/.test(waiting) ? waiting.slice(0, -1) : waiting
     waiting = waiting.slice(whole.length)
     if (whole === '') return
+    gathering = setTimeout(send, interval)
     const number = seq++
     if (!channel.isOpen() || channel.buffered() > HIGH_WATER_BYTES) return
     const message = encode({
@@ -40,10 +41,10 @@ export function createOutput(ref: AttemptRef, channel: Channel, interval: number
   return {
     push(chunk) {
       waiting += chunk
-      timer ??= setTimeout(send, interval)
+      if (gathering === undefined) send()
     },
     end() {
-      clearTimeout(timer)
+      clearTimeout(gathering)
     },
   }
 }

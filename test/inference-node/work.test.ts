@@ -55,24 +55,25 @@ test('an answer may carry a confidence and the usage', async () => {
   })
 })
 
-test('a stream is sent on in numbered pieces, and whole at the end', async () => {
+test('the first piece of a stream is sent on at once, the rest is gathered, and all of it is whole at the end', async () => {
   const more = deferred()
   const { session } = await connectedNode({
     outputInterval: 1,
     work: async function* () {
       yield 'one '
       yield 'two '
+      yield 'three '
       await more.promise
-      yield 'three'
+      yield 'four'
       return { confidence: 0.9, usage: { prompt_tokens: 3, completion_tokens: 4 } }
     },
   })
   session.assign()
-  const first = await session.expect('task.output')
-  expect(first).toMatchObject({ seq: 0, delta: 'one two ' })
+  expect(await session.expect('task.output')).toMatchObject({ seq: 0, delta: 'one ' })
+  expect(await session.expect('task.output')).toMatchObject({ seq: 1, delta: 'two three ' })
   more.resolve()
   expect(await session.expect('task.complete')).toMatchObject({
-    output: 'one two three',
+    output: 'one two three four',
     confidence: 0.9,
     usage: { completion_tokens: 4 },
   })
