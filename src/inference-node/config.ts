@@ -14,6 +14,8 @@ const HTTP_URL = 'must be an http or https URL'
 const isHttp = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 const httpUrl = v.pipe(v.string(HTTP_URL), v.check(isHttp, HTTP_URL))
 const VARIABLE = 'must be the name of an environment variable'
+const VARIABLES = 'must be a list of names of environment variables'
+const variable = v.pipe(v.string(VARIABLE), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, VARIABLE))
 const PROGRAM = 'must be a program: a path, or a name in PATH'
 const DEFAULT_KEY_VARIABLE = 'OPENAI_API_KEY'
 const mapping = v.record(
@@ -75,8 +77,12 @@ export const backendSettings = v.strictObject({
     v.optional(v.array(v.string('must be a text'), 'must be a list of texts'), []),
     'command: its arguments.',
   ),
+  env: described(
+    v.optional(v.pipe(v.array(variable, VARIABLES), v.maxLength(256, 'must name at most 256 variables')), []),
+    'command: the environment variables of the node that it gets beside PATH, HOME and LANG.',
+  ),
   api_key_env: described(
-    v.optional(v.pipe(v.string(VARIABLE), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, VARIABLE)), DEFAULT_KEY_VARIABLE),
+    v.optional(variable, DEFAULT_KEY_VARIABLE),
     'openai: the environment variable that holds the API key.',
   ),
   stall_timeout: seconds(
@@ -153,6 +159,12 @@ export function loadNodeConfig(
   if (backend.type === 'openai' && backend.api_key_env !== DEFAULT_KEY_VARIABLE && !apiKey) {
     throw new ConfigError(
       `${file ?? 'command line'}: backend.api_key_env names ${backend.api_key_env}, but that environment variable is not set`,
+    )
+  }
+  const unset = backend.type === 'command' ? backend.env.find((name) => env[name] === undefined) : undefined
+  if (unset !== undefined) {
+    throw new ConfigError(
+      `${file ?? 'command line'}: backend.env names ${unset}, but that environment variable is not set; set it, or leave it out`,
     )
   }
   const listed =

@@ -3,13 +3,23 @@ import { command, echo, generate, openai, type Backend } from './backends/index.
 import { shownUrl } from './backends/model-server.js'
 import type { NodeConfig } from './config.js'
 
+/** What every program gets of the node's environment. The rest may hold keys, and is no business of a program. */
+const PROGRAM_VARIABLES = ['PATH', 'HOME', 'LANG']
+/** Without these no program starts on Windows. */
+const WINDOWS_VARIABLES = ['SystemRoot', 'PATHEXT', 'TEMP', 'USERPROFILE']
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+const pick = (env: Environment, names: readonly string[]): Environment =>
+  Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])))
+
 /**
  * The backend of a configuration, and how it is called in logs.
- * @param env what programs get as their environment
+ * @param env the node's environment; programs get what they need of it, and what `backend.env` names
  */
 export function createBackend(
   { node, backend, apiKey }: NodeConfig,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): { backend: Backend; shown: string } {
   const { type, stall_timeout: stallTimeout } = backend
   switch (type) {
@@ -31,7 +41,15 @@ export function createBackend(
       }
     case 'command':
       return {
-        backend: command({ command: backend.command ?? '', args: backend.args, env }),
+        backend: command({
+          command: backend.command ?? '',
+          args: backend.args,
+          env: pick(env, [
+            ...PROGRAM_VARIABLES,
+            ...(process.platform === 'win32' ? WINDOWS_VARIABLES : []),
+            ...backend.env,
+          ]),
+        }),
         shown: `command ${backend.command ?? ''}`,
       }
     case 'echo':

@@ -2,6 +2,8 @@ import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { command, echo, generate, type Backend } from '../../src/inference-node/backends/index.js'
+import { loadNodeConfig } from '../../src/inference-node/config.js'
+import { createBackend } from '../../src/inference-node/create-backend.js'
 import { runWork } from '../../src/inference-node/run-work.js'
 import { BackendDown, type NodeTask } from '../../src/inference-node/index.js'
 import { startHttp } from '../support/http-server.js'
@@ -80,6 +82,21 @@ test('command: the prompt is on its input, the answer on its output, the model a
     output: 'brief\n\nwhy not?|llama-3-8b|t1|2|undefined\n',
   })
   expect(chunks.length).toBeGreaterThan(0)
+})
+
+test("command: of the node's environment a program gets what it needs and what is named, and nothing else", async () => {
+  const file = join(tempDir(), 'node.toml')
+  const script = 'console.log(JSON.stringify(process.env))'
+  await writeFile(
+    file,
+    `[node]\ncoordinator = "ws://x"\nmodels = ["a"]\n[backend]\ntype = "command"\ncommand = ${JSON.stringify(process.execPath)}\nargs = ["-e", "${script}"]\nenv = ["CUDA_VISIBLE_DEVICES"]`,
+  )
+  const env = { PATH: '/bin', HOME: '/h', LANG: 'C', CUDA_VISIBLE_DEVICES: '1', OPENAI_API_KEY: 'secret', USER: 'me' }
+  const { backend } = createBackend(loadNodeConfig(file, {}, env), env)
+  const result = await run(backend)
+  const { OPENAI_API_KEY, USER, ...seen } = JSON.parse('output' in result ? result.output : '') as typeof env
+  expect({ OPENAI_API_KEY, USER }).toEqual({})
+  expect(seen).toMatchObject({ PATH: '/bin', HOME: '/h', LANG: 'C', CUDA_VISIBLE_DEVICES: '1', TASK_ID: 't1' })
 })
 
 test('command: a program that does not read its input is no fault', async () => {

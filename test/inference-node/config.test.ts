@@ -92,6 +92,12 @@ test.each([
   ['[backend]\nbase_url = "ftp://x"', /backend\.base_url must be an http or https URL/],
   ['[backend]\nstall_timeout = 0', /backend\.stall_timeout must be a number of seconds from 1/],
   ['[backend.models]\na = 7', /backend\.models\.a must be/],
+  ['[backend]\nenv = "PATH"', /backend\.env must be a list of names of environment variables/],
+  ['[backend]\nenv = ["A=b"]', /backend\.env\.0 must be the name of an environment variable/],
+  [
+    `[node]\ncoordinator = "${coordinator}"\n[backend]\ntype = "command"\ncommand = "x"\nenv = ["NOT_SET_HERE"]`,
+    /backend\.env names NOT_SET_HERE, but that environment variable is not set/,
+  ],
   ['[node\n', /is not valid TOML/],
   ['[node]\nnode_id = "a"', /node\.coordinator is missing; .*--coordinator/],
   [`[node]\ncoordinator = "${coordinator}"\n[backend]\ntype = "generate"`, /backend\.url is missing; .*--url/],
