@@ -1,10 +1,11 @@
 import { defineCommand } from 'citty'
-import { createLog } from '../lib/log.js'
+import { createLog, type Logger } from '../lib/log.js'
 import { keepFilesPrivate } from '../lib/permissions.js'
-import { loadNodeConfig } from '../inference-node/config.js'
+import { loadNodeConfig, type NodeConfig } from '../inference-node/config.js'
 import { createBackend } from '../inference-node/create-backend.js'
 import { logEvents } from '../inference-node/event-log.js'
 import { InferenceNode } from '../inference-node/index.js'
+import { lockStateDir } from '../inference-node/state-lock.js'
 
 export default defineCommand({
   meta: {
@@ -46,6 +47,15 @@ export default defineCommand({
       description: 'The private key of the node; made on first use',
       valueHint: './data/node.key',
     },
+    'state-dir': {
+      type: 'string',
+      description: 'Where results are kept until they are settled; one for each node',
+      valueHint: './data/node',
+    },
+    'take-over': {
+      type: 'boolean',
+      description: 'End the session that another process holds with the same key',
+    },
     'max-concurrent-tasks': { type: 'string', description: 'How many tasks it works on at once', valueHint: '1' },
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
@@ -62,71 +72,70 @@ export default defineCommand({
         command: args.command,
         nodeId: args['node-id'],
         keyFile: args['key-file'],
+        stateDir: args['state-dir'],
+        takeOver: args['take-over'],
         maxConcurrentTasks: args['max-concurrent-tasks'],
       },
       process.env,
     )
     const log = createLog({ name: 'node', debug: args.debug === true })
-    const { backend, shown } = createBackend(config, process.env)
-    const {
-      coordinator,
-      models,
-      key_file,
-      node_id,
-      max_concurrent_tasks,
-      performance_score,
-      endpoint,
-      node_address,
-      connect_timeout,
-      drain_timeout,
-    } = config.node
-    const { models: listModels } = backend
-    const node = new InferenceNode({
-      coordinator,
-      models: models.length > 0 || listModels === undefined ? models : listModels,
-      keyFile: key_file,
-      nodeId: node_id,
-      maxConcurrentTasks: max_concurrent_tasks,
-      performanceScore: performance_score,
-      endpoint,
-      nodeAddress: node_address,
-      connectTimeout: connect_timeout,
-      drainTimeout: drain_timeout,
-      unsettledFolder: config.unsettledFolder,
-      work: backend.work,
-      check: backend.check,
-      onEvent: logEvents(log),
-    })
-    const named = models.length > 0 ? models.join(', ') : 'what the model server lists'
-    log.info(
-      {
-        event: 'node.starting',
-        node_id: node.nodeId,
-        public_key: node.publicKey,
-        models,
-        backend: shown,
-        coordinator: node.coordinator,
-      },
-      `node ${node.nodeId} (key ${node.publicKey}) serves ${named} by ${shown}, for ${node.coordinator}`,
-    )
-
-    let isStopping = false
-    const onSignal = (signal: NodeJS.Signals): void => {
-      log.info(
-        { event: 'node.signal', signal },
-        isStopping ? 'stopping at once' : 'finishing what is there; a second signal stops at once',
-      )
-      void (isStopping ? node.stop() : node.drain())
-      isStopping = true
-    }
-    // SIGHUP too: the terminal it was started in has gone, and paid work with it if nobody finishes it.
-    process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('SIGHUP', onSignal)
+    const unlock = lockStateDir(config.node.state_dir)
     try {
-      await node.start()
-      const end = await node.closed
-      if (end.reason === 'fatal') throw end.error
+      await runUntilEnd(createNode(config, log), log)
     } finally {
-      process.off('SIGTERM', onSignal).off('SIGINT', onSignal).off('SIGHUP', onSignal)
+      unlock()
     }
   },
 })
+
+function createNode(config: NodeConfig, log: Logger): InferenceNode {
+  const { backend, shown } = createBackend(config, process.env)
+  const { node: settings, unsettledFolder } = config
+  const { models } = settings
+  const node = new InferenceNode({
+    coordinator: settings.coordinator,
+    models: models.length > 0 || backend.models === undefined ? models : backend.models,
+    keyFile: settings.key_file,
+    nodeId: settings.node_id,
+    takeOver: settings.take_over,
+    maxConcurrentTasks: settings.max_concurrent_tasks,
+    performanceScore: settings.performance_score,
+    endpoint: settings.endpoint,
+    nodeAddress: settings.node_address,
+    connectTimeout: settings.connect_timeout,
+    drainTimeout: settings.drain_timeout,
+    unsettledFolder,
+    work: backend.work,
+    check: backend.check,
+    onEvent: logEvents(log),
+  })
+  const { nodeId: node_id, publicKey: public_key, coordinator } = node
+  const named = models.length > 0 ? models.join(', ') : 'what the model server lists'
+  log.info(
+    { event: 'node.starting', node_id, public_key, models, backend: shown, coordinator },
+    `node ${node_id} (key ${public_key}) serves ${named} by ${shown}, for ${coordinator}`,
+  )
+  return node
+}
+
+/** Ends with the node: after a drain at the first signal, at once at the second, with an error when there can be no session. */
+async function runUntilEnd(node: InferenceNode, log: Logger): Promise<void> {
+  let isStopping = false
+  const onSignal = (signal: NodeJS.Signals): void => {
+    log.info(
+      { event: 'node.signal', signal },
+      isStopping ? 'stopping at once' : 'finishing what is there; a second signal stops at once',
+    )
+    void (isStopping ? node.stop() : node.drain())
+    isStopping = true
+  }
+  // SIGHUP too: the terminal it was started in has gone, and paid work with it if nobody finishes it.
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('SIGHUP', onSignal)
+  try {
+    await node.start()
+    const end = await node.closed
+    if (end.reason === 'fatal') throw end.error
+  } finally {
+    process.off('SIGTERM', onSignal).off('SIGINT', onSignal).off('SIGHUP', onSignal)
+  }
+}

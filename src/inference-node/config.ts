@@ -44,7 +44,14 @@ export const nodeSettings = v.strictObject({
     './data/node.key',
     'The private key of the node, PEM; made on first use. Keep it: whoever has it owns the node_id.',
   ),
-  state_dir: path('./data/node', 'Where results are kept until the coordinator has settled them.'),
+  state_dir: path(
+    './data/node',
+    'Where results are kept until the coordinator has settled them. One running node has it for itself.',
+  ),
+  take_over: described(
+    v.optional(v.boolean('must be true or false'), false),
+    "Whether the node's first session ends the one that another process holds with the same key. Without it the coordinator refuses the newcomer while the other lives.",
+  ),
   models: described(
     v.optional(models, []),
     'The models it serves: full names, or a family ("llama") for every model of it. Empty: those of [backend.models], else what the model server lists.',
@@ -128,6 +135,8 @@ export interface NodeFlags {
   command?: string | undefined
   nodeId?: string | undefined
   keyFile?: string | undefined
+  stateDir?: string | undefined
+  takeOver?: boolean | undefined
   maxConcurrentTasks?: string | undefined
 }
 
@@ -205,6 +214,8 @@ function readFlags(flags: NodeFlags) {
       models: optional(models),
       node_id: optional(n.node_id),
       key_file: optional(n.key_file),
+      state_dir: optional(n.state_dir),
+      take_over: optional(n.take_over),
       max_concurrent_tasks: optional(slots),
     }),
     backend: v.object({
@@ -224,6 +235,8 @@ function readFlags(flags: NodeFlags) {
         models: pairs.length > 0 ? pairs.map(([name]) => name) : undefined,
         node_id: flags.nodeId,
         key_file: flags.keyFile,
+        state_dir: flags.stateDir,
+        take_over: flags.takeOver,
         max_concurrent_tasks: toNumber(flags.maxConcurrentTasks),
       }),
       backend: given({

@@ -1,6 +1,6 @@
 import type { NodeMessage } from '../wire/node.js'
 import { encode } from './frames.js'
-import { planReconnect, SHORT_SESSION_MS } from './reconnect.js'
+import { createReconnects } from './reconnect.js'
 import type { Channel } from './results.js'
 import { DEFAULT_MAX_MESSAGE_BYTES, openSession, type Session, type SessionEnd, type SessionParts } from './session.js'
 import { pause } from './timer.js'
@@ -26,7 +26,8 @@ export interface Connection {
 
 /** The connection to a coordinator: a session, and after its end the next, as the table of close codes says. */
 export function createConnection(parts: ConnectionParts): Connection {
-  const { halted, random } = parts
+  const { halted } = parts
+  const reconnects = createReconnects(parts.random)
   let session: Session | null = null
   let maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES
 
@@ -36,6 +37,7 @@ export function createConnection(parts: ConnectionParts): Connection {
         ...parts,
         onWelcome(welcome) {
           maxMessageBytes = welcome.max_message_bytes
+          reconnects.welcomed(welcome.heartbeat_interval)
           parts.onWelcome(welcome)
         },
         onEnd(end) {
@@ -56,12 +58,10 @@ export function createConnection(parts: ConnectionParts): Connection {
     say: (message) => channel.send(encode(message)),
     close: (code, reason) => session?.close(code, reason),
     async run() {
-      let failures = 0
       while (!halted.aborted) {
         const end = await hold()
         if (!parts.onEnd() || halted.aborted) return null
-        if (end.welcomed && end.lasted >= SHORT_SESSION_MS) failures = 0
-        const plan = planReconnect(end, failures++, random)
+        const plan = reconnects.after(end)
         parts.onDisconnected(end, 'stop' in plan ? null : plan.wait)
         if ('stop' in plan) return plan.stop
         await pause(plan.wait, halted)

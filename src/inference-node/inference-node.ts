@@ -35,6 +35,7 @@ export class InferenceNode {
   #resolveClosed = (_end: NodeEnd): void => undefined
   #state: 'new' | 'running' | 'draining' | 'ended' = 'new'
   #models: readonly string[] = []
+  #wasWelcomed = false
   #loop: Promise<void> = Promise.resolve()
   #cancelDrain = (): void => undefined
   #cancelClose = (): void => undefined
@@ -204,7 +205,7 @@ export class InferenceNode {
       ...(nodeAddress === undefined ? {} : { node_address: nodeAddress }),
       status: this.#status(),
       running: [...this.#attempts.list(), ...this.#results.list()],
-      take_over: false,
+      take_over: this.#options.takeOver && !this.#wasWelcomed,
       agent: AGENT,
     }
   }
@@ -220,6 +221,7 @@ export class InferenceNode {
 
   #onWelcome(welcome: Welcome): void {
     const { session_id, heartbeat_interval, resumed, dropped } = welcome
+    this.#wasWelcomed = true
     this.#emit({ type: 'connected', session_id, heartbeat_interval, resumed: resumed.length, dropped: dropped.length })
     for (const ref of dropped) this.#attempts.stop(ref, 'dropped')
     this.#results.opened()

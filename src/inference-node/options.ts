@@ -19,6 +19,8 @@ export interface InferenceNodeOptions {
   keyFile?: string | undefined
   /** Default: follows from the key. */
   nodeId?: string | undefined
+  /** Whether its first session ends the one that another process holds with the same key. Default false: it is refused then. */
+  takeOver?: boolean | undefined
   /** How many tasks it works on at once, 1 to 1024. Default 1. */
   maxConcurrentTasks?: number | undefined
   /** 0 to 1. Default 1. */
@@ -31,7 +33,7 @@ export interface InferenceNodeOptions {
   check?: ((signal: AbortSignal) => void | Promise<void>) | undefined
   /** Where completions are kept until they are settled, to outlive a crash. Default: in memory only. */
   unsettledFolder?: string | undefined
-  /** For everything up to the welcome, seconds. Default 15. */
+  /** For everything up to the welcome, seconds; of that at least 5 for the answer to the hello. Default 15. */
   connectTimeout?: number | undefined
   /** The longest a drain takes, seconds. Default 600. */
   drainTimeout?: number | undefined
@@ -49,6 +51,7 @@ export interface Resolved {
   address: Address
   identity: Identity
   nodeId: string
+  takeOver: boolean
   work: Work
   models: InferenceNodeOptions['models']
   slots: number
@@ -101,6 +104,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     address,
     identity,
     nodeId: given.nodeId ?? defaultNodeId(identity),
+    takeOver: options.takeOver ?? false,
     work: options.work,
     models: list,
     slots: given.maxConcurrentTasks,

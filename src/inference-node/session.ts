@@ -28,7 +28,7 @@ export interface SessionEnd {
 export interface SessionParts {
   address: Address
   identity: Identity
-  /** For everything up to the welcome, ms. */
+  /** For everything up to the welcome, ms; of that at least 5 s for the answer to the hello. */
   connectTimeout: number
   /** What the hello says; asked when it is sent. */
   hello(): HelloBody
@@ -59,6 +59,8 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 const MAX_FRAME_BYTES = 256 * 1024 * 1024
 const MAX_MISTAKES = 10
 const SILENT_HEARTBEATS = 3
+/** The least: before it answers, the coordinator asks for up to 2 s whether a session that it has of this node still lives. */
+const HELLO_TIMEOUT_MS = 5000
 const CLOSE_TIMEOUT_MS = 2000
 const LOST_CODE = 1006
 
@@ -85,7 +87,8 @@ export function openSession(parts: SessionParts): Session {
     if (given === '') given = why
     socket.terminate()
   }
-  const opening = setTimeout(() => giveUp(`no welcome within ${parts.connectTimeout / 1000} s`), parts.connectTimeout)
+  const dialledAt = performance.now()
+  let opening = setTimeout(() => giveUp(`no welcome within ${parts.connectTimeout / 1000} s`), parts.connectTimeout)
 
   const mistake = (problem: string): void => {
     parts.onWarning(`the coordinator sent what does not fit the protocol: ${problem}`)
@@ -102,6 +105,9 @@ export function openSession(parts: SessionParts): Session {
   const greet = (nonce: string): void => {
     if (state !== 'dialling') return mistake('a second challenge')
     state = 'greeted'
+    clearTimeout(opening)
+    const left = parts.connectTimeout - (performance.now() - dialledAt)
+    opening = setTimeout(() => giveUp('no answer to the hello'), Math.max(left, HELLO_TIMEOUT_MS))
     const hello = parts.hello()
     const signature = identity.sign(helloText(hello.node_id, address.host, nonce))
     const message: NodeMessage = {

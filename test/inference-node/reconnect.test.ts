@@ -6,7 +6,7 @@ import type { SessionEnd } from '../../src/inference-node/session.js'
 import { closeCodes } from '../../src/wire/codes.js'
 import { fakeTimers } from '../support/fake-time.js'
 import { startHttp } from '../support/http-server.js'
-import { connectedNode, endlessWork, startNode } from '../support/inference-node.js'
+import { connectedNode, startNode } from '../support/inference-node.js'
 import { startCoordinator } from '../support/scripted-coordinator.js'
 
 const failures = fc.nat()
@@ -46,6 +46,7 @@ const plan = (given: Partial<SessionEnd>, n = 0) => planReconnect(end(given), n,
 test('the table of close codes decides whether and when a node comes back', () => {
   for (const { code, reconnect } of Object.values(closeCodes)) {
     if (code === 1000) expect(plan({ code })).toEqual({ wait: 250 })
+    else if (code === 4409) expect(plan({ code })).toEqual({ stop: expect.stringContaining('(4409)') as string })
     else if (reconnect === 'no')
       expect(plan({ code })).toEqual({ stop: `the coordinator closed the session with ${code}: why` })
     else if (reconnect === 'now') expect(plan({ code })).toEqual({ wait: 0 })
@@ -67,7 +68,7 @@ test('at once is not at once for a session that ended as soon as it began', () =
   expect(plan({ code: 4408, welcomed: false, lasted: 0 })).toEqual({ wait: 250 })
 })
 
-test.each([1003, 1009, 4400, 4401, 4403, 4409])(
+test.each([1003, 1009, 4400, 4401, 4403])(
   'after a close with %i a node stops with an error that says why',
   async (code) => {
     const { coordinator, session, node, event } = await connectedNode()
@@ -90,16 +91,6 @@ test('the error before a close without words is its reason', async () => {
   session.send({ type: 'error', code: 'key_mismatch', message: 'that name belongs to another key' })
   session.close(4403)
   expect(await node.closed).toMatchObject({ error: { message: expect.stringContaining('another key') as string } })
-})
-
-test('being replaced stops the work and the node', async () => {
-  const { work, began, stopped } = endlessWork()
-  const { session, node } = await connectedNode({ work })
-  session.assign()
-  await began('t1/1')
-  session.close(4409)
-  await stopped('t1/1')
-  expect((await node.closed).reason).toBe('fatal')
 })
 
 test.each([1000, 1001, 1006, 1013, 4408, 4429])('after an end with %i a node comes back', async (code) => {
