@@ -78,7 +78,7 @@ export default defineCommand({
       },
       process.env,
     )
-    const log = createLog({ name: 'node', debug: args.debug === true })
+    const log = createLog({ name: 'node', debug: args.debug === true, fields: false })
     const unlock = lockStateDir(config.node.state_dir)
     try {
       await runUntilEnd(createNode(config, log), log)
@@ -113,7 +113,7 @@ function createNode(config: NodeConfig, log: Logger): InferenceNode {
   const named = models.length > 0 ? models.join(', ') : 'what the model server lists'
   log.info(
     { event: 'node.starting', node_id, public_key, models, backend: shown, coordinator },
-    `node ${node_id} (key ${public_key}) serves ${named} by ${shown}, for ${coordinator}`,
+    `node ${node_id} (key ${public_key}) for ${coordinator}: ${named} by ${shown}`,
   )
   return node
 }
@@ -124,7 +124,9 @@ async function runUntilEnd(node: InferenceNode, log: Logger): Promise<void> {
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info(
       { event: 'node.signal', signal },
-      isStopping ? 'stopping at once' : 'finishing what is there; a second signal stops at once',
+      isStopping
+        ? 'a second signal: stops at once'
+        : `${signal}: finishes what is there; a second signal stops at once`,
     )
     void (isStopping ? node.stop() : node.drain())
     isStopping = true

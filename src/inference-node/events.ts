@@ -10,7 +10,7 @@ export type NodeEnd =
 /** What happens to a node. None carries a prompt, an output or a key. Times in seconds. */
 export type NodeEvent =
   | { type: 'connected'; session_id: string; resumed: number; dropped: number; heartbeat_interval: number }
-  | { type: 'disconnected'; code: number; reason: string; retry_in: number | null }
+  | { type: 'disconnected'; code: number; reason: string; welcomed: boolean; retry_in: number | null }
   | { type: 'status'; status: DeclaredStatus; reason: string }
   | { type: 'models'; models: readonly string[] }
   | ({ type: 'assigned'; model_name: string; max_infer_time: number } & AttemptRef)

@@ -63,8 +63,8 @@ export class InferenceNode {
       onWritten: () => this.#results.pump(),
       onWarning: (message) => emit({ type: 'warning', message }),
       onEnd: () => this.#onSessionEnd(),
-      onDisconnected: ({ code, reason }, wait) =>
-        emit({ type: 'disconnected', code, reason, retry_in: wait === null ? null : wait / 1000 }),
+      onDisconnected: ({ code, reason, welcomed }, wait) =>
+        emit({ type: 'disconnected', code, reason, welcomed, retry_in: wait === null ? null : wait / 1000 }),
     })
     const { channel } = this.#connection
     this.#folder =

@@ -2,6 +2,7 @@ import { WebSocket } from 'ws'
 import { helloText } from '../wire/keys.js'
 import { NODE_PROTOCOL, parseServerMessage, splitFrame, type NodeMessage, type ServerMessage } from '../wire/node.js'
 import type { Address } from './address.js'
+import { explainDialAnswer, explainDialError } from './dial-error.js'
 import { createFrames, encode, type Encoded } from './frames.js'
 import type { Identity } from './identity.js'
 
@@ -150,9 +151,13 @@ export function openSession(parts: SessionParts): Session {
     if (values === null) return mistake('a frame that is no JSON object and no array of 1 to 256 of them')
     values.forEach(take)
   })
+  let connected = false
+  socket.on('open', () => (connected = true))
+  socket.on('unexpected-response', (_request, answer) => void explainDialAnswer(address, answer).then(giveUp))
   // 'close' follows. Its code may then be the one that the node itself closed with, which says nothing about the node.
   socket.on('error', (error) => {
-    if (given === '') given = error.message
+    if (given !== '') return
+    given = connected ? `the connection was lost (${error.message})` : explainDialError(address, error)
   })
   socket.on('close', (code, reason) => {
     clearTimeout(opening)

@@ -7,8 +7,9 @@ export type { Logger }
 /**
  * The log of a process, on standard output: one JSON object a line, or lines for people on a terminal.
  * @param debug also what happens to every single task
+ * @param fields whether a terminal shows the fields of a line too; false where its message says all of them. Default true
  */
-export function createLog({ name, debug }: { name: string; debug: boolean }): Logger {
+export function createLog({ name, debug, fields = true }: { name: string; debug: boolean; fields?: boolean }): Logger {
   const level = debug ? 'debug' : 'info'
   // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
   if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
@@ -18,6 +19,7 @@ export function createLog({ name, debug }: { name: string; debug: boolean }): Lo
     errorLikeObjectKeys: ['err'],
     translateTime: 'SYS:HH:MM:ss',
     singleLine: true,
+    hideObject: !fields,
   })
   return pino({ name, level }, { write: (line: string) => void pretty.write(visible(line)) })
 }

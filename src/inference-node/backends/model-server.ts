@@ -1,5 +1,6 @@
 import { Agent, request, type Dispatcher } from 'undici'
 import * as v from 'valibot'
+import { explainNetworkError } from '../network-error.js'
 import { BackendDown, WorkError } from '../work-error.js'
 
 export interface ModelServerParts {
@@ -25,20 +26,6 @@ const MAX_WHOLE_BYTES = 64 * 1024 * 1024
 const MAX_ERROR_BYTES = 64 * 1024
 /** Answers that are about the server and not about the task: not allowed, not there, too busy. */
 const DOWN_STATUSES = new Set([401, 403, 404, 429, 502, 503])
-/** Before an answer has begun: there is nobody. */
-const DOWN_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ETIMEDOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_SOCKET',
-])
-
 const errorBody = v.object({ error: v.union([v.string(), v.object({ message: v.string() })]) })
 
 /** Calls to one HTTP server that makes text: slow answers are waited for, hanging ones are not. */
@@ -92,10 +79,10 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
       }
     } catch (error) {
       end()
-      const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-      if (DOWN_CODES.has(code))
-        throw new BackendDown(`the model server at ${shown} cannot be reached (${code})`, { cause: error })
-      throw error
+      if (signal?.aborted === true || stall.signal.aborted) throw error
+      const { protocol, host } = new URL(url)
+      const peer = { subject: `the model server at ${shown}`, secure: protocol === 'https:', host }
+      throw new BackendDown(explainNetworkError(peer, error), { cause: error })
     }
   }
 
