@@ -1,8 +1,8 @@
 import type { ArgsDef } from 'citty'
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
 import { createRestClient, type RestClient } from '../lib/rest-client.js'
-import { explain } from '../wire/fields.js'
+import { fit } from '../wire/fields.js'
 
 /** The flags of every command that asks a running service. */
 export const serviceArgs = {
@@ -24,13 +24,13 @@ export function serviceAt(url: string): RestClient {
 
 /**
  * Flags that fit the schema of the request they become.
- * @throws ConfigError a sentence that names the flag
+ * @throws ConfigError a sentence that names each flag that is wrong
  */
 export function parseFlags<S extends v.GenericSchema>(schema: S, flags: unknown): v.InferOutput<S> {
-  const result = v.safeParse(schema, flags, { abortEarly: true })
-  if (result.success) return result.output
+  const fitted = fit(schema, flags)
+  if (fitted.ok) return fitted.value
   // Fields are written with _, flags with -.
-  throw new ConfigError(explain(result.issues).replace(/^[a-z_]+(?=:)/, (field) => `--${field.replaceAll('_', '-')}`))
+  throw new ConfigError(fitted.problem.replace(/(?<=^|; )[a-z_]+(?=:)/g, (field) => `--${field.replaceAll('_', '-')}`))
 }
 
 /** @throws ConfigError when there are more words than the command has use for */

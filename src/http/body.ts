@@ -1,7 +1,7 @@
 import { TextDecoder } from 'node:util'
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import { done, refuse, type Outcome } from '../lib/result.js'
-import { explain } from '../wire/fields.js'
+import { fit } from '../wire/fields.js'
 import { parseJson, type Json } from '../wire/json.js'
 import { parseJsonInSteps } from '../wire/json-steps.js'
 import { inTurns } from './turns.js'
@@ -66,8 +66,8 @@ function decode(decoder: TextDecoder, bytes: Buffer | undefined, options?: { str
   }
 }
 
-/** A value from outside that fits the schema, or a sentence that names the field and what is wrong with it. */
+/** A value from outside that fits the schema, or a sentence that names each field that is wrong, and what is wrong with it. */
 export function parse<S extends v.GenericSchema>(schema: S, value: unknown): Outcome<v.InferOutput<S>> {
-  const result = v.safeParse(schema, value, { abortEarly: true })
-  return result.success ? done(result.output) : refuse('invalid_request', explain(result.issues))
+  const fitted = fit(schema, value)
+  return fitted.ok ? done(fitted.value) : refuse('invalid_request', fitted.problem)
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { attempt, id, shortText } from './fields.js'
 import { parserOf } from './node.js'
-import { fillSubmission, isPlain, namesModel, NO_MODEL, NOT_PLAIN, submissionEntries } from './rest.js'
+import { fillSubmission, MODEL_FIELDS, namesModel, submissionEntries } from './rest.js'
 
 /** The WebSocket subprotocol of submitter sessions. */
 export const CLIENT_PROTOCOL = 'inference-client.v1'
@@ -26,8 +26,7 @@ const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 export const clientMessages = {
   'task.submit': v.pipe(
     v.object({ type: v.literal('task.submit'), ref, watch: v.optional(watch, 'result'), ...submissionEntries }),
-    v.check((s) => isPlain(s), NOT_PLAIN),
-    v.check((s) => namesModel(s), NO_MODEL),
+    v.forward(v.partialCheck(MODEL_FIELDS, namesModel, 'is missing'), ['model_name']),
     v.transform((s) => ({ type: s.type, ref: s.ref, watch: s.watch, task: fillSubmission(s) })),
   ),
   'task.watch': v.object({

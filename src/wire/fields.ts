@@ -82,9 +82,16 @@ export const share = v.pipe(
 /** A model name, or a family for "any model of it". Names compare case-insensitively. */
 export const model = v.pipe(shortText(1, 128), v.regex(/^[^\p{Cc}]*$/u, 'must have no control characters'))
 
+/**
+ * A list that stops at its first wrong entry: it is one problem, however many of its entries are wrong. Every list in a message
+ * or body from outside is one.
+ */
+export const list = <S extends v.GenericSchema>(entry: S, message = 'must be an array') =>
+  v.config(v.array(entry, message), { abortEarly: true })
+
 /** The models a node lists: at most 64. */
 export const models = v.pipe(
-  v.array(model, 'must be an array of model names'),
+  list(model, 'must be an array of model names'),
   v.maxLength(64, 'must list at most 64 models'),
 )
 
@@ -121,11 +128,36 @@ export type NodeStatus = v.InferOutput<typeof nodeStatus>
 /** An optional field: missing and null mean the same. */
 export const maybe = <S extends v.GenericSchema>(schema: S) => v.nullish(schema)
 
-/** One sentence for a person: the first thing that is wrong, with the path of its field. */
-export function explain(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
-  const issue = issues[0]
-  const path = v.getDotPath(issue)
-  const missing = issue.received === 'undefined'
-  if (path === null) return issue.type === 'object' ? 'the body must be a JSON object' : issue.message
-  return `${path}: ${missing ? 'is missing' : issue.message}`
+/** Of a value with more wrong fields than this the others are counted, not named. */
+const MAX_NAMED_FIELDS = 10
+
+type Issues = readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]
+
+/** One sentence for a person: everything that is wrong, with the path of each field; the first thing of each. */
+export function explain(issues: Issues): string {
+  const problems = new Map<string | null, string>()
+  for (const issue of issues) {
+    const path = v.getDotPath(issue)
+    if (path === null) return issue.type === 'object' ? 'the body must be a JSON object' : issue.message
+    if (!problems.has(path))
+      problems.set(path, `${path}: ${issue.received === 'undefined' ? 'is missing' : issue.message}`)
+  }
+  const all = [...problems.values()]
+  const more = all.length - MAX_NAMED_FIELDS
+  return [
+    ...all.slice(0, MAX_NAMED_FIELDS),
+    ...(more > 0 ? [`and ${more} more ${more === 1 ? 'field is' : 'fields are'} wrong`] : []),
+  ].join('; ')
+}
+
+export type Fitted<T> = { ok: true; value: T } | { ok: false; problem: string }
+
+/**
+ * A value from outside that fits the schema, or one sentence that names every field that is wrong. What is wrong is looked for
+ * again only where something is.
+ */
+export function fit<S extends v.GenericSchema>(schema: S, value: unknown): Fitted<v.InferOutput<S>> {
+  const result = v.safeParse(schema, value, { abortEarly: true })
+  if (result.success) return { ok: true, value: result.output }
+  return { ok: false, problem: explain(v.safeParse(schema, value).issues ?? result.issues) }
 }

@@ -2,8 +2,10 @@ import * as v from 'valibot'
 import {
   amount,
   attempt,
+  fit,
   id,
   inferTime,
+  list,
   maybe,
   model,
   models,
@@ -44,7 +46,7 @@ export const nodeMessages = {
     endpoint: v.optional(shortText(0, 2048), ''),
     node_address: maybe(shortText(0, 256)),
     status: v.optional(sessionStatus, 'online'),
-    running: v.optional(v.pipe(v.array(held), v.maxLength(65_536, 'must name at most 65536 attempts')), []),
+    running: v.optional(v.pipe(list(held), v.maxLength(65_536, 'must name at most 65536 attempts')), []),
     batch: v.optional(v.boolean('must be a boolean'), false),
     take_over: v.optional(v.boolean('must be a boolean'), false),
     agent: maybe(shortText(0, 256)),
@@ -53,7 +55,7 @@ export const nodeMessages = {
     type: v.literal('node.heartbeat'),
     status: maybe(sessionStatus),
     reason: maybe(shortText(0, 256)),
-    running: maybe(v.array(id)),
+    running: maybe(list(id)),
   }),
   'task.accept': v.object({ type: v.literal('task.accept'), task_id: id, attempt }),
   'task.reject': v.object({ type: v.literal('task.reject'), task_id: id, attempt, reason }),
@@ -106,8 +108,8 @@ export const serverMessages = {
     accept_timeout: seconds,
     reconnect_grace: seconds,
     max_message_bytes: count,
-    resumed: v.array(held),
-    dropped: v.array(held),
+    resumed: list(held),
+    dropped: list(held),
   }),
   'node.heartbeat_ack': v.object({ type: v.literal('node.heartbeat_ack'), server_time: time }),
   'task.assign': v.object({
@@ -171,16 +173,10 @@ export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
     const schema = schemas.get(type)
     if (schema === undefined)
       return { ok: false, code: 'unknown_type', problem: `unknown type ${JSON.stringify(type.slice(0, 64))}` }
-    const result = v.safeParse(schema, value, { abortEarly: true })
-    if (!result.success) {
-      const issue = result.issues[0]
-      return {
-        ok: false,
-        code: 'invalid_message',
-        problem: `${type}: ${v.getDotPath(issue) ?? 'message'}: ${issue.received === 'undefined' ? 'is missing' : issue.message}`,
-      }
-    }
-    return { ok: true, message: result.output as v.InferOutput<T[keyof T]> }
+    const fitted = fit(schema, value)
+    return fitted.ok
+      ? { ok: true, message: fitted.value as v.InferOutput<T[keyof T]> }
+      : { ok: false, code: 'invalid_message', problem: `${type}: ${fitted.problem}` }
   }
 }
 

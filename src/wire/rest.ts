@@ -3,6 +3,7 @@ import {
   amount,
   id,
   inferTime,
+  list,
   maybe,
   model,
   models,
@@ -32,6 +33,8 @@ export type RegisterBody = v.InferOutput<typeof registerBody>
 /** `POST /api/v1/nodes/heartbeat`. */
 export const heartbeatBody = body({ node_id: id, status: nodeStatus })
 
+const NOT_PLAIN = 'encrypted tasks are not supported yet, send plain text'
+
 /** The fields of a submission, over REST and in a session. */
 export const submissionEntries = {
   task_id: maybe(id),
@@ -45,17 +48,16 @@ export const submissionEntries = {
   model_name: maybe(model),
   model_type: maybe(model),
   signed_tx: maybe(text),
-  is_encrypted: maybe(v.boolean('must be a boolean')),
+  is_encrypted: maybe(v.pipe(v.boolean('must be a boolean'), v.value(false, NOT_PLAIN))),
   signer_public_key: maybe(shortText(0, 1024)),
 }
 const submission = body(submissionEntries)
 type SubmissionFields = v.InferOutput<typeof submission>
 
-export const isPlain = (s: Pick<SubmissionFields, 'is_encrypted'>): boolean => s.is_encrypted !== true
-export const NOT_PLAIN = 'is_encrypted: encrypted tasks are not supported yet, send plain text'
+/** Checked by every schema of a submission, of `MODEL_FIELDS`; said of `model_name`, also where other fields are wrong too. */
 export const namesModel = (s: Pick<SubmissionFields, 'model_name' | 'model_type'>): boolean =>
   (s.model_name ?? s.model_type) != null
-export const NO_MODEL = 'model_name: is missing'
+export const MODEL_FIELDS = [['model_name'], ['model_type']] as const
 
 /** A submission with its defaults filled in. */
 export const fillSubmission = (s: SubmissionFields) => ({
@@ -78,15 +80,14 @@ export type Submission = ReturnType<typeof fillSubmission>
  */
 export const submitBody = v.pipe(
   submission,
-  v.check((s) => isPlain(s), NOT_PLAIN),
-  v.check((s) => namesModel(s), NO_MODEL),
+  v.forward(v.partialCheck(MODEL_FIELDS, namesModel, 'is missing'), ['model_name']),
   v.transform(fillSubmission),
 )
 
 /** `POST /api/v1/tasks/batch`: each entry is parsed by itself, so that one bad entry does not fail the rest. */
 export const batchBody = body({
   tasks: v.pipe(
-    v.array(v.unknown(), 'must be an array of submissions'),
+    list(v.unknown(), 'must be an array of submissions'),
     v.maxLength(1000, 'must hold at most 1000 submissions'),
   ),
 })
