@@ -7,7 +7,7 @@ import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
-import type { RegisterBody, Submission } from '../wire/rest.js'
+import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
 
 /**
  * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
@@ -108,6 +108,8 @@ export interface TurnResult {
 export interface Submitted {
   task_id: string
   status: TaskRow['status']
+  /** What its submitter should know of a task that is new; undefined when there is nothing. */
+  warnings?: SubmissionWarning[] | undefined
 }
 
 export interface PolledTask {

@@ -157,9 +157,11 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     })
   }
 
-  /** What REST says of a submission: its id, whether it was known or not. */
-  const submitted = (o: Outcome<Submitted> = refuse('internal', 'no outcome')): Outcome<{ task_id: string }> =>
-    o.ok ? done({ task_id: o.value.task_id }) : o
+  /** What REST says of a submission: its id, whether it was known or not, and what its submitter should know, if anything. */
+  const submitted = (
+    o: Outcome<Submitted> = refuse('internal', 'no outcome'),
+  ): Outcome<Pick<Submitted, 'task_id' | 'warnings'>> =>
+    o.ok ? done({ task_id: o.value.task_id, warnings: o.value.warnings }) : o
   const submit = async (submission: Submission): Promise<Outcome<unknown>> => {
     const outcome = await call({ op: 'submit', tasks: [submission] })
     return outcome.ok ? submitted(outcome.value[0]) : outcome
@@ -175,8 +177,8 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     if (!outcome.ok) return outcome
     const stored = outcome.value.values()
     const results = parsed.map((p) => {
-      const o = p.ok ? (stored.next().value ?? refuse('internal', 'no outcome')) : p
-      return o.ok ? { task_id: o.value.task_id } : { error: o.message, code: o.code }
+      const o = p.ok ? submitted(stored.next().value) : p
+      return o.ok ? o.value : { error: o.message, code: o.code }
     })
     return done({ results })
   })

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
-import { attempt, id, shortText } from './fields.js'
+import { attempt, id, list, shortText } from './fields.js'
 import { parserOf } from './node.js'
-import { fillSubmission, MODEL_FIELDS, namesModel, submissionEntries } from './rest.js'
+import { fillSubmission, MODEL_FIELDS, namesModel, submissionEntries, submissionWarning } from './rest.js'
 
 /** The WebSocket subprotocol of submitter sessions. */
 export const CLIENT_PROTOCOL = 'inference-client.v1'
@@ -75,7 +75,13 @@ export const clientServerMessages = {
     server_time: time,
     max_in_flight: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   }),
-  'task.submitted': v.object({ type: v.literal('task.submitted'), ref, task_id: id, status }),
+  'task.submitted': v.object({
+    type: v.literal('task.submitted'),
+    ref,
+    task_id: id,
+    status,
+    warnings: v.optional(list(submissionWarning)),
+  }),
   'task.status': v.object({
     type: v.literal('task.status'),
     task_id: id,

@@ -75,6 +75,14 @@ export const fillSubmission = (s: SubmissionFields) => ({
 })
 export type Submission = ReturnType<typeof fillSubmission>
 
+/** What the submitter of a task that was stored should know. `did_you_mean`: names of models that are served, at most 3. */
+export const submissionWarning = v.object({
+  code: v.picklist(['no_node_for_model']),
+  message: v.string(),
+  did_you_mean: list(v.string()),
+})
+export type SubmissionWarning = v.InferOutput<typeof submissionWarning>
+
 /**
  * `POST /api/v1/tasks/submit`, defaults filled in: `model_type` is a synonym of `model_name`, a missing context is empty.
  */

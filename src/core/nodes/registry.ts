@@ -85,6 +85,9 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     dirtyLanes: lanes.dirty,
     freeIn: lanes.freeIn,
     markLanes: lanes.mark,
+    isServed: lanes.isServed,
+    servedNames: lanes.servedNames,
+    spellingOf: lanes.spellingOf,
     statusOf: status.statusOf,
     isServing: status.isServing,
     /** Counts of all nodes by what they count as. */

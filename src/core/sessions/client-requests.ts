@@ -26,8 +26,8 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
   const submitted = (session: number, { ref, watch }: ClientSubmission, outcome: Outcome<Submitted>): void => {
     if (!outcome.ok)
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, ref })
-    const { task_id, status } = outcome.value
-    ctx.send(session, { type: 'task.submitted', ref, task_id, status })
+    const { task_id, status, warnings } = outcome.value
+    ctx.send(session, { type: 'task.submitted', ref, task_id, status, warnings })
     if (watch === 'none') return
     // One that was known may be anywhere on its way, or at its end.
     if (status === 'pending') watches.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })

@@ -10,6 +10,7 @@ import type { OpenAttempt } from '../../store/attempts.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Attempts } from './attempts.js'
+import { createModelHints } from './model-hints.js'
 import type { Submitted } from '../operations.js'
 import type { Pending } from './pending.js'
 
@@ -27,6 +28,7 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
   const newId = createIds()
+  const hints = createModelHints(ctx)
 
   ctx.undo.onRollback(() => unwritten.clear())
 
@@ -86,7 +88,7 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
     unwritten.set(task.task_id, task)
     pending.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
-    return done({ task_id: task.task_id, status: 'pending' })
+    return done({ task_id: task.task_id, status: 'pending', warnings: hints(task.model_name, task.model_type) })
   }
 
   const drain = (): readonly NewTask[] => {
