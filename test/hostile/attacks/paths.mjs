@@ -1,0 +1,3 @@
+/** Where sessions of nodes and of submitters begin. */
+export const NODES = '/api/v1/nodes/connect'
+export const TASKS = '/api/v1/tasks/connect'
