@@ -27,7 +27,7 @@ export function openNodeSession(o) {
   let welcomed = false
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => {
-      reject(new Error(`no welcome within ${patience} ms`))
+      reject(new Error(`no welcome within ${Math.round(patience)} ms`))
       socket.terminate()
     }, patience)
     const take = (m) => {

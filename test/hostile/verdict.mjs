@@ -1,7 +1,7 @@
 /** The most that the service may take above what it took before anybody came, MiB. */
 const MOST_MEMORY_MIB = 512
-/** What may be left of it, and of connections, when the attack is over. */
-const LEFT_MIB = 128
+/** What may be left of it, and of connections, when the attack is over. Freed memory goes back to the system late, or never. */
+const LEFT_MIB = 256
 const LEFT_HANDLES = 50
 
 const mib = (n) => `${Math.round(n)} MiB`

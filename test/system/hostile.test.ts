@@ -6,4 +6,4 @@ test('while one address does its worst, no honest session closes, no task is los
   const { code, out } = await runScript('../hostile/run.mjs', ['--minutes', '0.35', '--rate', '50', '--hard'])
   expect(code, out).toBe(0)
   expect(out).toContain('violations  0')
-}, 400_000)
+}, 600_000)
