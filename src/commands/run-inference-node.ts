@@ -89,7 +89,7 @@ export default defineCommand({
 })
 
 function createNode(config: NodeConfig, log: Logger): InferenceNode {
-  const { backend, shown } = createBackend(config, process.env)
+  const { backend, shown } = createBackend(config, process.env, (text) => log.warn({ event: 'node.notice' }, text))
   const { node: settings, unsettledFolder } = config
   const { models } = settings
   const node = new InferenceNode({

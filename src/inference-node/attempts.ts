@@ -2,13 +2,13 @@ import type { Assignment, NodeMessage } from '../wire/node.js'
 import type { Availability } from './availability.js'
 import type { Emit, StopReason } from './events.js'
 import { encode } from './frames.js'
-import { servesModel } from './model-names.js'
+import { modelFor, servesModel } from './model-names.js'
 import { createOutput } from './output.js'
 import type { Channel, Results } from './results.js'
 import { runWork } from './run-work.js'
 import { attemptKey, failure, wireReason, type AttemptRef, type NodeTask, type Result, type Work } from './task.js'
 import { after } from './timer.js'
-import { BackendDown, tellError } from './work-error.js'
+import { BackendDown, ModelMissing, tellError } from './work-error.js'
 
 export interface AttemptsParts {
   work: Work
@@ -18,7 +18,8 @@ export interface AttemptsParts {
   channel: Channel
   results: Results
   availability: Availability
-  models(): readonly string[]
+  /** How long work may go on before its task is accepted, ms: until then it can be rejected, which costs the task no attempt. */
+  acceptAfter(): number
   /** Whether the node still takes tasks. */
   isDraining(): boolean
   /** Work was stopped and leaves no result. */
@@ -30,8 +31,9 @@ interface Held {
   task: NodeTask
   abort: AbortController
   received: number
+  isAccepted: boolean
   cancelDeadline: () => void
-  /** Takes back an accept that is to be said again. */
+  /** Takes back an accept that is to be said. */
   cancelAccept: () => void
 }
 
@@ -72,6 +74,19 @@ export function createAttempts(parts: AttemptsParts) {
     parts.onStopped()
   }
 
+  const accept = (entry: Held): void => {
+    if (entry.isAccepted) return
+    entry.isAccepted = true
+    entry.cancelAccept()
+    const { task_id, attempt } = entry.task
+    say({ type: 'task.accept', task_id, attempt })
+  }
+  const reject = (ref: AttemptRef, reason: string): void => {
+    const { task_id, attempt } = ref
+    say({ type: 'task.reject', task_id, attempt, reason: wireReason(reason) })
+    emit({ type: 'rejected', task_id, attempt, reason })
+  }
+
   const keep = (result: Result): void => {
     results.keep(result).catch((error: unknown) => {
       // It cannot even be written as a message: the task must not wait for its deadline.
@@ -81,6 +96,7 @@ export function createAttempts(parts: AttemptsParts) {
   }
 
   const finish = (entry: Held, result: Result, told?: string): void => {
+    accept(entry)
     release(entry)
     const { task_id, attempt } = result
     // First: whoever hears of it may drain or stop the node, and must not find it empty-handed.
@@ -94,6 +110,14 @@ export function createAttempts(parts: AttemptsParts) {
   const fail = (entry: Held, error: unknown): void => {
     const told = tellError(error)
     if (error instanceof BackendDown) availability.down(told.message)
+    if (error instanceof ModelMissing) {
+      availability.withdraw(entry.task.own_model, told.message)
+      if (!entry.isAccepted) {
+        release(entry)
+        reject(entry.task, told.message)
+        return parts.onStopped()
+      }
+    }
     finish(entry, failure(entry.task, told.full, told.retryable), told.message)
   }
 
@@ -107,10 +131,13 @@ export function createAttempts(parts: AttemptsParts) {
         task,
         signal: abort.signal,
         maxCharacters: channel.maxMessageBytes(),
-        onText: (chunk) => output.push(chunk),
+        onText(chunk) {
+          accept(entry)
+          output.push(chunk)
+        },
       })
       if (!isHeld(entry)) return
-      availability.proven()
+      availability.proven(task.own_model)
       finish(entry, result)
     } catch (error) {
       if (isHeld(entry)) fail(entry, error)
@@ -159,8 +186,8 @@ export function createAttempts(parts: AttemptsParts) {
 
   const refusal = (m: Assignment): string | null => {
     if (parts.isDraining()) return 'the node is draining'
-    if (availability.status === 'maintenance') return "the node's backend is down"
-    if (!servesModel(parts.models(), m.model_name, m.model_type))
+    if (availability.state.status === 'maintenance') return `the node's backend is down: ${availability.state.reason}`
+    if (!servesModel(availability.offered, m.model_name, m.model_type))
       return `the node does not serve ${JSON.stringify(m.model_name)}`
     if (held.size >= slots) return `all ${slots} slots of the node are in use`
     if (results.full) return 'the node holds too many results that are not settled'
@@ -174,6 +201,7 @@ export function createAttempts(parts: AttemptsParts) {
       attempt,
       model_name,
       model_type,
+      own_model: modelFor(availability.offered, model_name, model_type) ?? model_name,
       user_input,
       context,
       max_infer_time,
@@ -183,6 +211,7 @@ export function createAttempts(parts: AttemptsParts) {
       task,
       abort: new AbortController(),
       received: performance.now(),
+      isAccepted: false,
       cancelDeadline: nothing,
       cancelAccept: nothing,
     }
@@ -193,7 +222,7 @@ export function createAttempts(parts: AttemptsParts) {
     })
     held.set(attemptKey(task), entry)
     waiting.push(entry)
-    say({ type: 'task.accept', task_id, attempt })
+    entry.cancelAccept = after(parts.acceptAfter(), () => accept(entry))
     emit({ type: 'assigned', task_id, attempt, model_name, max_infer_time })
     startWaiting()
   }
@@ -206,16 +235,19 @@ export function createAttempts(parts: AttemptsParts) {
 
     assign(m: Assignment): void {
       const ref = { task_id: m.task_id, attempt: m.attempt }
-      if (held.has(attemptKey(ref))) return say({ type: 'task.accept', ...ref })
+      const known = held.get(attemptKey(ref))
+      if (known !== undefined) {
+        known.isAccepted = false // it may not have been heard
+        return accept(known)
+      }
       if (results.has(ref)) return results.again(ref)
       // A newer attempt of the same task: the older one is no longer this node's.
       for (const entry of [...held.values()]) {
         if (entry.task.task_id === m.task_id && entry.task.attempt < m.attempt) stop(entry, 'superseded')
       }
       const reason = refusal(m)
-      if (reason === null) return take(m)
-      say({ type: 'task.reject', ...ref, reason: wireReason(reason) })
-      emit({ type: 'rejected', ...ref, reason })
+      if (reason === null) take(m)
+      else reject(ref, reason)
     },
 
     /** Stops work on an attempt; false when there is none under way. A result that exists is not touched. */
@@ -224,6 +256,13 @@ export function createAttempts(parts: AttemptsParts) {
       if (entry === undefined) return false
       stop(entry, reason)
       return true
+    },
+    /** The coordinator takes it for accepted: a hello has named it. */
+    resumed(ref: AttemptRef): void {
+      const entry = held.get(attemptKey(ref))
+      if (entry === undefined) return
+      entry.isAccepted = true
+      entry.cancelAccept()
     },
     /** Says again that an attempt is accepted, in a moment; false when there is none under way. */
     acceptAgain({ task_id, attempt }: AttemptRef): boolean {

@@ -1,70 +1,162 @@
-import { longestWait, PROBE } from './backoff.js'
+import { longestWait, PROBE, WITHHELD } from './backoff.js'
 import type { DeclaredStatus } from './events.js'
+import type { Offer } from './offer.js'
 import { after, within } from './timer.js'
 
+/** What a node can do now. */
+export interface NodeState {
+  status: DeclaredStatus
+  /** Why it is in maintenance, or does not offer all that it should; empty when there is nothing to say. */
+  reason: string
+  /** What its hello names. In maintenance: what it named before. */
+  models: readonly string[]
+}
+
 export interface AvailabilityParts {
-  /** Throws or rejects while the backend cannot work. */
-  check(signal: AbortSignal): void | Promise<void>
-  /** Called when the status has changed. */
-  onChange(status: DeclaredStatus, reason: string): void | Promise<void>
+  /** What can be served now; throws or rejects while the backend cannot work. */
+  look(signal: AbortSignal): Offer | Promise<Offer>
+  /** What is to be served, as long as nobody has looked. */
+  models: readonly string[]
+  onChange(now: NodeState, before: NodeState): void
 }
 
 export type Availability = ReturnType<typeof createAvailability>
 
-/** A check that takes longer than this has failed, ms. */
-const CHECK_TIMEOUT_MS = 15_000
+interface Withheld {
+  /** How often it was offered and not there. */
+  times: number
+  /** Whether it is still not to be offered, though the backend says that it has it. */
+  waits: boolean
+  cancel(): void
+}
 
-/** Whether the backend can work: turns `maintenance` when it is found down, and `online` when its check passes again. */
-export function createAvailability({ check, onChange }: AvailabilityParts) {
+/** A look that takes longer has failed, ms: a server that lists no models may have to load one to show that it has it. */
+const LOOK_TIMEOUT_MS = 120_000
+/** The start does not wait longer for the first look, ms. */
+const START_TIMEOUT_MS = 15_000
+const nothing = (): void => undefined
+/** Whether two lists name the same models in the same order. */
+export const sameModels = (a: readonly string[], b: readonly string[]): boolean => a.join('\n') === b.join('\n')
+
+/**
+ * Whether the backend can work, and what it can serve. It is looked at at the start, when work has found something wrong, and
+ * from then on until all is well.
+ */
+export function createAvailability({ look, models, onChange }: AvailabilityParts) {
   const stopped = new AbortController()
-  let status: DeclaredStatus = 'online'
+  const withheld = new Map<string, Withheld>()
+  let state: NodeState = { status: 'online', reason: '', models }
   let failures = 0
-  let cancelProbe = (): void => undefined
+  let isLooking = false
+  let looksAgain = false
+  let cancelLook = nothing
 
-  const checkNow = async (): Promise<string | null> => {
+  const become = (next: NodeState): void => {
+    const { status, reason } = next
+    if (status === state.status && reason === state.reason && sameModels(next.models, state.models)) return
+    const before = state
+    state = next
+    onChange(next, before)
+  }
+  const isWithheld = (model: string): boolean => withheld.get(model)?.waits === true
+  const offered = (): readonly string[] => state.models.filter((model) => !isWithheld(model))
+
+  const take = (offer: Offer): void => {
+    for (const [model, entry] of withheld) {
+      if (offer.models.includes(model)) continue
+      entry.cancel() // when it is listed again, it will be there
+      withheld.delete(model)
+    }
+    const unproven = offer.models.filter(isWithheld)
+    const list = offer.models.filter((model) => !isWithheld(model))
+    const problems = [
+      ...(offer.problem === undefined ? [] : [offer.problem]),
+      ...(unproven.length === 0 ? [] : [`the server lists ${unproven.join(', ')} and answers that it is not there`]),
+    ]
+    const reason = problems.join('; ')
+    if (list.length > 0) return become({ status: 'online', reason, models: list })
+    become({ ...state, status: 'maintenance', reason: reason === '' ? 'the model server has no models' : reason })
+  }
+  const cannotWork = (error: unknown): void =>
+    become({ ...state, status: 'maintenance', reason: error instanceof Error ? error.message : String(error) })
+
+  const lookLater = (): void => {
+    cancelLook()
+    // Grows until a task has been done: a look may find all well where the work does not.
+    if (state.status === 'maintenance') cancelLook = after(longestWait(PROBE, failures++), lookNow)
+    else if (state.reason !== '') cancelLook = after(PROBE.most, lookNow)
+  }
+  const lookOnce = async (): Promise<void> => {
     try {
-      await within(CHECK_TIMEOUT_MS, stopped.signal, check)
-      return null
+      const offer = await within(LOOK_TIMEOUT_MS, stopped.signal, look)
+      if (!stopped.signal.aborted) take(offer)
     } catch (error) {
-      return error instanceof Error ? error.message : String(error)
+      if (!stopped.signal.aborted) cannotWork(error)
     }
   }
-  const probeLater = (): void => {
-    // Grows until a task has been done: a check may pass where the work does not.
-    cancelProbe = after(longestWait(PROBE, failures++), () => void probe())
+  const lookUntilDone = async (): Promise<void> => {
+    isLooking = true
+    do {
+      looksAgain = false
+      await lookOnce()
+    } while (looksAgain && !stopped.signal.aborted)
+    isLooking = false
+    if (!stopped.signal.aborted) lookLater()
   }
-  const probe = async (): Promise<void> => {
-    const problem = await checkNow()
-    if (stopped.signal.aborted) return
-    if (problem !== null) return probeLater()
-    status = 'online'
-    await onChange('online', 'the backend is back')
-  }
-  const down = (reason: string): void => {
-    if (status === 'maintenance' || stopped.signal.aborted) return
-    status = 'maintenance'
-    probeLater()
-    void onChange('maintenance', reason)
+  function lookNow(): void {
+    cancelLook()
+    if (isLooking) looksAgain = true
+    else void lookUntilDone()
   }
 
   return {
-    get status() {
-      return status
+    get state() {
+      return state
+    },
+    /** What is taken now: what the hello names, but for what was found missing since. */
+    get offered() {
+      return offered()
     },
     /** The first look, before the first hello. */
     async start(): Promise<void> {
-      const problem = await checkNow()
-      if (problem !== null) down(problem)
+      let cancel = nothing
+      const late = new Promise<void>((resolve) => {
+        cancel = after(START_TIMEOUT_MS, () => {
+          cannotWork(`no answer within ${START_TIMEOUT_MS / 1000} s`)
+          resolve()
+        })
+      })
+      await Promise.race([lookUntilDone(), late])
+      cancel()
     },
     /** Work has found the backend down. */
-    down,
-    /** A task has been done. */
-    proven(): void {
-      if (status === 'online') failures = 0
+    down(reason: string): void {
+      if (state.status === 'maintenance' || stopped.signal.aborted) return
+      cannotWork(reason)
+      lookLater()
+    },
+    /** Work has found that a model is not there: it is offered again when a look finds it, and that later each time. */
+    withdraw(model: string, reason: string): void {
+      if (stopped.signal.aborted || !offered().includes(model)) return
+      const times = withheld.get(model)?.times ?? 0
+      const entry: Withheld = { times: times + 1, waits: true, cancel: nothing }
+      entry.cancel = after(longestWait(WITHHELD, times), () => {
+        entry.waits = false
+        lookNow()
+      })
+      withheld.set(model, entry)
+      if (offered().length === 0) cannotWork(reason)
+      lookNow() // what else is missing is told the coordinator in the same hello
+    },
+    /** A task of this model has been done. */
+    proven(model: string): void {
+      if (state.status === 'online') failures = 0
+      if (!isWithheld(model)) withheld.delete(model)
     },
     stop(): void {
       stopped.abort()
-      cancelProbe()
+      cancelLook()
+      for (const { cancel } of withheld.values()) cancel()
     },
   }
 }

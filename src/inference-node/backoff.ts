@@ -8,6 +8,8 @@ export interface Backoff {
 export const RECONNECT: Backoff = { first: 500, most: 30_000 }
 /** Between two looks whether a backend that was down is back. */
 export const PROBE: Backoff = { first: 1000, most: 30_000 }
+/** Before a model that a server lists, and answers that it does not have, is offered again. */
+export const WITHHELD: Backoff = { first: 1000, most: 600_000 }
 
 /**
  * The longest wait (ms) after `failures` tries that failed in a row.

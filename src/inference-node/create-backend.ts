@@ -16,10 +16,12 @@ const pick = (env: Environment, names: readonly string[]): Environment =>
 /**
  * The backend of a configuration, and how it is called in logs.
  * @param env the node's environment; programs get what they need of it, and what `backend.env` names
+ * @param onNotice told what is good to know of the backend and stops nothing
  */
 export function createBackend(
-  { node, backend, apiKey }: NodeConfig,
+  { backend, apiKey }: NodeConfig,
   env: Environment,
+  onNotice: (text: string) => void = () => undefined,
 ): { backend: Backend; shown: string } {
   const { type, stall_timeout: stallTimeout } = backend
   switch (type) {
@@ -28,9 +30,9 @@ export function createBackend(
         backend: openai({
           baseUrl: backend.base_url,
           apiKey,
-          models: node.models,
           mapping: backend.models,
           stallTimeout,
+          onNotice,
         }),
         shown: `openai at ${shownUrl(backend.base_url)}`,
       }

@@ -1,9 +1,7 @@
 import type { Logger } from '../lib/log.js'
 import { never } from '../lib/result.js'
-import type { NodeEvent } from './events.js'
+import type { DisconnectedEvent, NodeEvent } from './events.js'
 import type { AttemptRef } from './task.js'
-
-type Disconnected = Extract<NodeEvent, { type: 'disconnected' }>
 
 const LOST_CODE = 1006
 /** From this one on equal lines are rare. */
@@ -34,6 +32,7 @@ export function logEvents(log: Logger, now: () => number = () => performance.now
         )
       }
       case 'disconnected': {
+        if (event.renewal) return log.debug(line, `opens a new session: ${event.reason}`)
         const text = explain(event)
         return text === null ? undefined : log.warn(line, text)
       }
@@ -94,7 +93,7 @@ function createDisconnections(now: () => number) {
   let equal = 0
   let saidAt = 0
 
-  return ({ code, reason, welcomed, retry_in }: Disconnected): string | null => {
+  return ({ code, reason, welcomed, retry_in }: DisconnectedEvent): string | null => {
     if (retry_in === null) return null // the node ends with this reason, and the command with that error
     const why = `${welcomed ? 'disconnected' : 'not connected'}: ${reason}${code === LOST_CODE ? '' : ` (${code})`}`
     equal = why === last ? equal + 1 : 1

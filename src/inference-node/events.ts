@@ -7,10 +7,23 @@ export type DeclaredStatus = 'online' | 'maintenance'
 export type NodeEnd =
   { reason: 'drained' | 'stopped'; unsettled: number } | { reason: 'fatal'; unsettled: number; error: Error }
 
+/** A session has ended, or did not begin. */
+export interface DisconnectedEvent {
+  type: 'disconnected'
+  code: number
+  reason: string
+  /** Whether it had begun. */
+  welcomed: boolean
+  /** Whether the node itself has ended it, to say a new hello. */
+  renewal: boolean
+  /** null: no other follows, and the node ends. */
+  retry_in: number | null
+}
+
 /** What happens to a node. None carries a prompt, an output or a key. Times in seconds. */
 export type NodeEvent =
   | { type: 'connected'; session_id: string; resumed: number; dropped: number; heartbeat_interval: number }
-  | { type: 'disconnected'; code: number; reason: string; welcomed: boolean; retry_in: number | null }
+  | DisconnectedEvent
   | { type: 'status'; status: DeclaredStatus; reason: string }
   | { type: 'models'; models: readonly string[] }
   | ({ type: 'assigned'; model_name: string; max_infer_time: number } & AttemptRef)

@@ -1,15 +1,14 @@
 import { ConfigError } from '../lib/config-error.js'
-import type { NodeMessage } from '../wire/node.js'
-import { AGENT } from './agent.js'
 import { createAttempts, type Attempts } from './attempts.js'
-import { createAvailability, type Availability } from './availability.js'
+import { createAvailability, sameModels, type Availability, type NodeState } from './availability.js'
 import { createConnection, type Connection } from './connection.js'
 import { takeMessage } from './coordinator-messages.js'
+import { heartbeatOf, helloOf } from './declarations.js'
 import type { DeclaredStatus, NodeEnd, NodeEvent } from './events.js'
-import { resolveOptions, usableModels, type InferenceNodeOptions, type Resolved } from './options.js'
+import { resolveOptions, type InferenceNodeOptions, type Resolved } from './options.js'
 import { createResults, type Results } from './results.js'
 import type { Welcome } from './session.js'
-import { after, pause, within } from './timer.js'
+import { after, pause } from './timer.js'
 import { openUnsettledFolder, type UnsettledFolder } from './unsettled.js'
 import { tellError } from './work-error.js'
 
@@ -17,7 +16,10 @@ import { tellError } from './work-error.js'
 const CLOSE_AFTER_DRAIN_MS = 5000
 /** How long a stop waits for work functions to return, ms: a program is killed after 2 s. */
 const STOP_GRACE_MS = 4000
-const MODELS_TIMEOUT_MS = 15_000
+/** How long work may show that its model is missing before its task is accepted, ms. */
+const ACCEPT_AFTER_MS = 250
+/** Of the time that the coordinator gives for the accept no more than this part is used. */
+const ACCEPT_SHARE = 0.25
 
 /**
  * An inference node: holds a session with a coordinator, works on the tasks it is given, and keeps every result until the
@@ -34,8 +36,10 @@ export class InferenceNode {
   readonly #closed: Promise<NodeEnd>
   #resolveClosed = (_end: NodeEnd): void => undefined
   #state: 'new' | 'running' | 'draining' | 'ended' = 'new'
-  #models: readonly string[] = []
   #wasWelcomed = false
+  #acceptAfter = ACCEPT_AFTER_MS
+  /** What the last hello has named. */
+  #named: readonly string[] = []
   #loop: Promise<void> = Promise.resolve()
   #cancelDrain = (): void => undefined
   #cancelClose = (): void => undefined
@@ -44,7 +48,6 @@ export class InferenceNode {
   constructor(options: InferenceNodeOptions) {
     const resolved = resolveOptions(options)
     this.#options = resolved
-    if (typeof resolved.models !== 'function') this.#models = resolved.models
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
@@ -63,15 +66,16 @@ export class InferenceNode {
       onWritten: () => this.#results.pump(),
       onWarning: (message) => emit({ type: 'warning', message }),
       onEnd: () => this.#onSessionEnd(),
-      onDisconnected: ({ code, reason, welcomed }, wait) =>
-        emit({ type: 'disconnected', code, reason, welcomed, retry_in: wait === null ? null : wait / 1000 }),
+      onDisconnected: ({ code, reason, welcomed }, wait, renewal) =>
+        emit({ type: 'disconnected', code, reason, welcomed, renewal, retry_in: wait === null ? null : wait / 1000 }),
     })
     const { channel } = this.#connection
     this.#folder =
       unsettledFolder === undefined ? null : openUnsettledFolder(unsettledFolder, { nodeId, host: address.host })
     this.#availability = createAvailability({
-      check: resolved.check,
-      onChange: (status, reason) => this.#onStatus(status, reason),
+      look: resolved.look,
+      models: resolved.models,
+      onChange: (now, before) => this.#onState(now, before),
     })
     this.#results = createResults({
       channel,
@@ -88,7 +92,7 @@ export class InferenceNode {
       channel,
       results: this.#results,
       availability: this.#availability,
-      models: () => this.#models,
+      acceptAfter: () => this.#acceptAfter,
       isDraining: () => this.#state !== 'running',
       onStopped: () => this.#drainStep(),
       emit,
@@ -106,8 +110,9 @@ export class InferenceNode {
   get coordinator(): string {
     return this.#options.address.shown
   }
+  /** What it offers, or has offered before it was in maintenance. */
   get models(): readonly string[] {
-    return this.#models
+    return this.#availability.state.models
   }
   /** Whether a session is open now. */
   get connected(): boolean {
@@ -136,7 +141,6 @@ export class InferenceNode {
       throw problem
     }
     await this.#availability.start()
-    if (this.#availability.status === 'online') await this.#refreshModels()
     if (this.#halt.signal.aborted) return
     this.#loop = this.#run()
   }
@@ -195,60 +199,51 @@ export class InferenceNode {
   }
 
   #hello() {
-    const { nodeId, slots, performanceScore, endpoint, nodeAddress } = this.#options
-    return {
-      node_id: nodeId,
-      supported_models: [...this.#models],
-      max_concurrent_tasks: slots,
-      performance_score: performanceScore,
-      endpoint,
-      ...(nodeAddress === undefined ? {} : { node_address: nodeAddress }),
-      status: this.#status(),
-      running: [...this.#attempts.list(), ...this.#results.list()],
-      take_over: this.#options.takeOver && !this.#wasWelcomed,
-      agent: AGENT,
-    }
+    this.#named = this.models
+    const running = [...this.#attempts.list(), ...this.#results.list()]
+    const takeOver = this.#options.takeOver && !this.#wasWelcomed
+    return helloOf(this.#options, { models: this.models, status: this.#status(), running, takeOver })
   }
 
-  #heartbeat(): Extract<NodeMessage, { type: 'node.heartbeat' }> {
-    return { type: 'node.heartbeat', status: this.#status(), running: this.#attempts.list().map((ref) => ref.task_id) }
+  #heartbeat() {
+    const reason = this.#state === 'draining' ? 'draining' : this.#availability.state.reason
+    return heartbeatOf({ status: this.#status(), reason, running: this.#attempts.list() })
   }
 
   /** A new hello is not draining, so a draining node says maintenance from the start. */
   #status(): DeclaredStatus {
-    return this.#state === 'draining' ? 'maintenance' : this.#availability.status
+    return this.#state === 'draining' ? 'maintenance' : this.#availability.state.status
   }
 
   #onWelcome(welcome: Welcome): void {
     const { session_id, heartbeat_interval, resumed, dropped } = welcome
     this.#wasWelcomed = true
+    this.#acceptAfter = Math.min(ACCEPT_AFTER_MS, welcome.accept_timeout * 1000 * ACCEPT_SHARE)
     this.#emit({ type: 'connected', session_id, heartbeat_interval, resumed: resumed.length, dropped: dropped.length })
+    for (const ref of resumed) this.#attempts.resumed(ref)
     for (const ref of dropped) this.#attempts.stop(ref, 'dropped')
     this.#results.opened()
     if (this.#state === 'draining') this.#connection.say({ type: 'session.drain' })
+    // A hello has no reason, and what it has named may have changed since.
+    if (!this.#renewed() && this.#availability.state.reason !== '') this.#connection.say(this.#heartbeat())
     this.#drainStep()
   }
 
-  async #onStatus(status: DeclaredStatus, reason: string): Promise<void> {
-    this.#emit({ type: 'status', status, reason })
-    this.#connection.say(this.#heartbeat())
-    if (status === 'online') await this.#refreshModels()
+  #onState(now: NodeState, before: NodeState): void {
+    const { status, reason, models } = now
+    if (status === 'maintenance') this.#emit({ type: 'status', status, reason })
+    else if (before.status === 'maintenance') this.#emit({ type: 'status', status, reason: 'the backend is back' })
+    if (status === 'online' && reason !== '' && reason !== before.reason)
+      this.#emit({ type: 'warning', message: reason })
+    if (!sameModels(models, before.models)) this.#emit({ type: 'models', models })
+    if (this.connected && !this.#renewed()) this.#connection.say(this.#heartbeat())
   }
 
-  /** Asks for the models where the options say so; a hello names them, so other ones need another session. Never rejects. */
-  async #refreshModels(): Promise<void> {
-    const { models } = this.#options
-    if (typeof models !== 'function') return
-    try {
-      const list = usableModels(await within(MODELS_TIMEOUT_MS, this.#halt.signal, models))
-      if (list.length === 0) return this.#availability.down('the model server has no models')
-      if (list.join('\n') === this.#models.join('\n')) return
-      this.#models = list
-      this.#emit({ type: 'models', models: list })
-      this.#connection.close(1001, 'the models have changed')
-    } catch (error) {
-      this.#availability.down(tellError(error).message)
-    }
+  /** Models are named in a hello, so other ones take a new session. */
+  #renewed(): boolean {
+    if (this.#state !== 'running' || sameModels(this.models, this.#named)) return false
+    this.#connection.renew('the models have changed')
+    return true
   }
 
   #isDone(): boolean {

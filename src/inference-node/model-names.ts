@@ -1,36 +1,34 @@
 import { createModelTable } from '../rules/models.js'
 
 const { familyOf } = createModelTable()
-const same = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
+
+/** Names of models compare case-insensitively. */
+export const sameModel = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
+
+/** Whether a name is that of a whole family, as far as families are known here. */
+export const isFamily = (name: string): boolean => familyOf(name) === name.toLowerCase()
+
+/** Whether a model is of a family. */
+export const isOfFamily = (name: string, family: string): boolean => familyOf(name) === family.toLowerCase()
 
 /**
- * Whether a node that lists `models` serves this task: by its name, because the node lists the whole family, or because the
- * task asks for just the family. Names compare case-insensitively. The coordinator may know more families than are known
- * here, so the task's `model_type` counts.
+ * Which of the models that a node offers serves a task: the one of that name, the whole family, or one of the family that the
+ * task asks for. undefined: none does, or it cannot be told which.
+ * @param models in order of preference
  */
-export function servesModel(models: readonly string[], modelName: string, modelType: string): boolean {
-  return models.some((m) => same(m, modelName) || same(m, modelType)) || same(modelName, modelType)
+export function modelFor(models: readonly string[], modelName: string, modelType: string): string | undefined {
+  const named = models.find((m) => sameModel(m, modelName)) ?? models.find((m) => sameModel(m, modelType))
+  if (named !== undefined || !sameModel(modelName, modelType)) return named
+  // The coordinator may know more families than are known here.
+  const family = modelName.toLowerCase()
+  return (
+    models.find((m) => familyOf(m) === family) ??
+    models.find((m) => m.toLowerCase().includes(family)) ??
+    (models.length === 1 ? models[0] : undefined)
+  )
 }
 
-/**
- * What the model server calls the model of a task.
- * @param mapping served name to the server's name
- * @param models the models the node lists, in order of preference
- */
-export function serverModel(
-  mapping: Readonly<Record<string, string>>,
-  models: readonly string[],
-  modelName: string,
-  modelType: string,
-): string {
-  const mapped = (name: string): string | undefined =>
-    Object.entries(mapping).find(([served]) => same(served, name))?.[1]
-  const exact = mapped(modelName)
-  if (exact !== undefined) return exact
-  if (models.some((m) => same(m, modelName))) return modelName
-  if (same(modelName, modelType)) {
-    const served = [...models, ...Object.keys(mapping)].find((m) => familyOf(m) === modelName.toLowerCase())
-    if (served !== undefined) return mapped(served) ?? served
-  }
-  return mapped(modelType) ?? modelName
+/** Whether a node that offers `models` takes this task. Which of them a family stands for is left to the backend. */
+export function servesModel(models: readonly string[], modelName: string, modelType: string): boolean {
+  return sameModel(modelName, modelType) || modelFor(models, modelName, modelType) !== undefined
 }

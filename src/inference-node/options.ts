@@ -1,9 +1,10 @@
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { id, maybe, model, models, share, shortText, slots } from '../wire/fields.js'
+import { id, maybe, models, share, shortText, slots } from '../wire/fields.js'
 import { coordinatorAddress, type Address } from './address.js'
 import type { NodeEvent } from './events.js'
 import { createIdentity, defaultNodeId, loadIdentity, type Identity } from './identity.js'
+import { usableModels, type Offer } from './offer.js'
 import type { Work } from './task.js'
 
 export interface InferenceNodeOptions {
@@ -29,8 +30,11 @@ export interface InferenceNodeOptions {
   endpoint?: string | undefined
   /** Its address on the chain. */
   nodeAddress?: string | undefined
-  /** Rejects while the backend cannot work. Default: it always can. */
-  check?: ((signal: AbortSignal) => void | Promise<void>) | undefined
+  /**
+   * Rejects while the backend cannot work. It may answer what can be served of the models that are wanted (none: of all there
+   * is); then the node offers only that. Default: it always can, and all of them.
+   */
+  check?: ((signal: AbortSignal, wanted: readonly string[]) => void | Promise<Offer | void>) | undefined
   /** Where completions are kept until they are settled, to outlive a crash. Default: in memory only. */
   unsettledFolder?: string | undefined
   /** For everything up to the welcome, seconds; of that at least 5 for the answer to the hello. Default 15. */
@@ -53,12 +57,14 @@ export interface Resolved {
   nodeId: string
   takeOver: boolean
   work: Work
-  models: InferenceNodeOptions['models']
+  /** What is to be served; empty for what is found out. */
+  models: readonly string[]
   slots: number
   performanceScore: number
   endpoint: string
   nodeAddress: string | undefined
-  check: (signal: AbortSignal) => void | Promise<void>
+  /** What can be served now; rejects while the backend cannot work. */
+  look: (signal: AbortSignal) => Promise<Offer>
   unsettledFolder: string | undefined
   connectTimeout: number
   drainTimeout: number
@@ -96,7 +102,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
   if (!parsed.success)
     throw new ConfigError(`${v.getDotPath(parsed.issues[0]) ?? 'options'}: ${parsed.issues[0].message}`)
   const given = parsed.output
-  const list = typeof options.models === 'function' ? options.models : checkModels(options.models)
+  const wanted = typeof options.models === 'function' ? [] : checkModels(options.models)
   const identity =
     options.identity ?? (options.keyFile === undefined ? createIdentity() : loadIdentity(options.keyFile))
   const ms = (seconds: number): number => seconds * 1000
@@ -106,12 +112,12 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     nodeId: given.nodeId ?? defaultNodeId(identity),
     takeOver: options.takeOver ?? false,
     work: options.work,
-    models: list,
+    models: wanted,
     slots: given.maxConcurrentTasks,
     performanceScore: given.performanceScore,
     endpoint: given.endpoint,
     nodeAddress: given.nodeAddress ?? undefined,
-    check: options.check ?? (() => undefined),
+    look: (signal: AbortSignal) => lookAt(options, wanted, signal),
     unsettledFolder: options.unsettledFolder,
     connectTimeout: ms(given.connectTimeout ?? 15),
     drainTimeout: ms(given.drainTimeout ?? 600),
@@ -123,13 +129,18 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
   })
 }
 
+async function lookAt(
+  { check, models: list }: InferenceNodeOptions,
+  wanted: readonly string[],
+  signal: AbortSignal,
+): Promise<Offer> {
+  const found = await check?.(signal, wanted)
+  if (typeof found === 'object') return { ...found, models: usableModels(found.models) }
+  return { models: typeof list === 'function' ? usableModels(await list(signal)) : wanted }
+}
+
 function checkModels(list: readonly string[]): readonly string[] {
   const parsed = v.safeParse(v.pipe(models, v.minLength(1, 'must name at least one model')), list)
   if (!parsed.success) throw new ConfigError(`models: ${parsed.issues[0].message}`)
   return Object.freeze(parsed.output)
-}
-
-/** What a model server lists, as far as it can be said in a hello: valid names, at most 64. */
-export function usableModels(list: readonly string[]): readonly string[] {
-  return [...new Set(list)].filter((name) => v.is(model, name)).slice(0, 64)
 }

@@ -66,9 +66,11 @@ export function createReconnects(random: () => number) {
       ownLooksAlive = heartbeatInterval * OWN_SESSION_HEARTBEATS * 1000
       refusedSince = null
     },
-    after(end: SessionEnd): Plan {
+    /** @param isRenewal the node itself has ended the session, to say a new hello */
+    after(end: SessionEnd, isRenewal = false): Plan {
       if (end.welcomed && end.lasted >= SHORT_SESSION_MS) failures = 0
       const plan = planReconnect(end, failures++, random)
+      if (isRenewal && end.lasted >= SHORT_SESSION_MS) return { wait: 0 }
       if (end.code !== closeCodes.replaced.code || end.welcomed) return plan
       // What is taken for another node may be our own earlier session, kept up by a proxy that answers for us.
       refusedSince ??= performance.now()

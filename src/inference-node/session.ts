@@ -12,7 +12,11 @@ export type WorkMessage = Exclude<
   ServerMessage,
   { type: 'session.challenge' | 'session.welcome' | 'node.heartbeat_ack' }
 >
-type HelloBody = Omit<Extract<NodeMessage, { type: 'session.hello' }>, 'type' | 'public_key' | 'signature' | 'batch'>
+/** A hello but for what the session adds: the key, the signature, and that it takes arrays. */
+export type HelloBody = Omit<
+  Extract<NodeMessage, { type: 'session.hello' }>,
+  'type' | 'public_key' | 'signature' | 'batch'
+>
 
 /** How a session came to its end. */
 export interface SessionEnd {

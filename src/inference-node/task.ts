@@ -9,6 +9,8 @@ export interface NodeTask {
   model_name: string
   /** The family of the model. */
   model_type: string
+  /** Which of the node's own models serves it: a name as the node offers it. */
+  own_model: string
   user_input: string
   /** What came before; may be empty. */
   context: string

@@ -36,17 +36,18 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<
 }
 
 /**
- * What `run` comes to, with a signal that aborts when the parent does or after `ms`. Not AbortSignal.any() with a timeout()
+ * What `run` comes to, with a signal that aborts when the parent does or after `ms`, with the error `late`. Not AbortSignal.any() with a timeout()
  * in it: nothing holds such a timeout, and the collector takes it with its timer.
  */
 export async function within<T>(
   ms: number,
   parent: AbortSignal,
   run: (signal: AbortSignal) => T | Promise<T>,
+  late = new Error(`no answer within ${ms / 1000} s`),
 ): Promise<T> {
   const own = new AbortController()
   const end = (): void => own.abort(parent.reason)
-  const cancel = after(ms, () => own.abort(new Error(`no answer within ${ms / 1000} s`)))
+  const cancel = after(ms, () => own.abort(late))
   parent.addEventListener('abort', end)
   if (parent.aborted) end()
   try {

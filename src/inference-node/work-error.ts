@@ -25,6 +25,14 @@ export class BackendDown extends WorkError {
   override name = 'BackendDown'
 }
 
+/**
+ * The backend works and does not have the model of the task. Thrown by a work function, it makes the node offer that model no
+ * more until a check finds it again; the task goes to another node.
+ */
+export class ModelMissing extends WorkError {
+  override name = 'ModelMissing'
+}
+
 /** How an error is told to the coordinator. */
 export function tellError(error: unknown): { message: string; full: string; retryable: boolean } {
   const message = error instanceof Error ? error.message : String(error)

@@ -14,6 +14,7 @@ const task: NodeTask = {
   attempt: 2,
   model_name: 'llama-3-8b',
   model_type: 'llama',
+  own_model: 'llama-3-8b',
   user_input: 'why not?',
   context: '',
   max_infer_time: 60,

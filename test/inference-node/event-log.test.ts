@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { logEvents } from '../../src/inference-node/event-log.js'
-import type { NodeEvent } from '../../src/inference-node/events.js'
+import type { DisconnectedEvent, NodeEvent } from '../../src/inference-node/events.js'
 
 /** The messages of the log, and a clock that the test moves. */
 function collect() {
@@ -13,11 +13,12 @@ function collect() {
   )
   return { lines, emit: logEvents(log, () => ms), pass: (seconds: number) => void (ms += seconds * 1000) }
 }
-const lost = (given: Partial<Extract<NodeEvent, { type: 'disconnected' }>> = {}): NodeEvent => ({
+const lost = (given: Partial<DisconnectedEvent> = {}): NodeEvent => ({
   type: 'disconnected',
   code: 1006,
   reason: 'http://x is no coordinator (404)',
   welcomed: false,
+  renewal: false,
   retry_in: 0.512,
   ...given,
 })

@@ -26,13 +26,18 @@ test('a backend that is found down makes the node say maintenance at once, and o
     error: 'the model server is away: in full',
     retryable: true,
   })
-  expect((await session.expect('node.heartbeat')).status).toBe('maintenance')
+  expect(await session.expect('node.heartbeat')).toMatchObject({
+    status: 'maintenance',
+    reason: 'the model server is away',
+  })
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason: 'the model server is away' })
   session.assign({ task_id: 't2' })
   expect((await session.expect('task.reject')).reason).toContain('down')
   isDown = false
   await timers.pass(1)
-  expect((await session.expect('node.heartbeat')).status).toBe('online')
+  const back = await session.expect('node.heartbeat')
+  expect(back.status).toBe('online')
+  expect(back).not.toHaveProperty('reason')
   session.assign({ task_id: 't3' })
   expect(await session.expect('task.complete')).toMatchObject({ task_id: 't3', output: 'fine' })
 })
@@ -65,6 +70,7 @@ test('a backend that is down at the start makes the hello say maintenance', asyn
   expect(session.greeting.supported_models).toEqual(['llama-3-8b'])
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason: 'not yet' })
   await event('connected')
+  expect(await session.expect('node.heartbeat')).toMatchObject({ status: 'maintenance', reason: 'not yet' })
   isDown = false
   await timers.pass(1)
   expect((await session.expect('node.heartbeat')).status).toBe('online')

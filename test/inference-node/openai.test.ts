@@ -12,6 +12,7 @@ const task: NodeTask = {
   attempt: 1,
   model_name: 'llama-3-8b',
   model_type: 'llama',
+  own_model: 'llama-3-8b',
   user_input: 'why?',
   context: '',
   max_infer_time: 60,

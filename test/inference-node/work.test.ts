@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createAvailability } from '../../src/inference-node/availability.js'
-import { servesModel, serverModel } from '../../src/inference-node/model-names.js'
+import { modelFor, servesModel } from '../../src/inference-node/model-names.js'
 import { after } from '../../src/inference-node/timer.js'
 import type { NodeTask } from '../../src/inference-node/index.js'
 import { fakeTimers } from '../support/fake-time.js'
@@ -33,6 +33,7 @@ test('a task is accepted, worked on, completed and settled', async () => {
       attempt: 1,
       model_name: 'llama-3-8b',
       model_type: 'llama',
+      own_model: 'llama-3-8b',
       user_input: 'hello there',
       context: 'before',
       max_infer_time: 60,
@@ -158,11 +159,11 @@ test('a cancelled task is aborted, says nothing more, and its slot is free', asy
   const { session, event } = await connectedNode({ work })
   session.assign()
   await began('t1/1')
+  await session.expect('task.accept')
   session.send([{ type: 'task.cancel', task_id: 't1', attempt: 1, reason: 'cancelled' }, assignment({ task_id: 't2' })])
   await stopped('t1/1')
   await began('t2/1')
   expect(await event('cancelled')).toMatchObject({ task_id: 't1', reason: 'cancelled' })
-  await session.expect('task.accept')
   await session.expect('task.accept')
   expect(session.all.map((m) => m.type)).toEqual(['session.hello', 'task.accept', 'task.accept'])
 })
@@ -226,8 +227,8 @@ test('an assignment that comes twice is accepted twice and worked on once', asyn
     },
   })
   session.assign()
-  session.assign()
   await session.expect('task.accept')
+  session.assign()
   await session.expect('task.accept')
   go.resolve()
   await session.expect('task.complete')
@@ -315,12 +316,16 @@ test('names of models compare case-insensitively, and a family stands for its mo
   expect(servesModel(['llama'], 'llama-3-8b', 'llama')).toBe(true)
   expect(servesModel(['llama-3-8b'], 'llama', 'llama')).toBe(true)
   expect(servesModel(['llama-3-8b'], 'llama-3-70b', 'llama')).toBe(false)
-  const mapping = { 'llama-3-8b': 'llama3:8b', gemma: 'gemma2:9b' }
-  expect(serverModel(mapping, [], 'LLAMA-3-8b', 'llama')).toBe('llama3:8b')
-  expect(serverModel(mapping, [], 'llama', 'llama')).toBe('llama3:8b')
-  expect(serverModel(mapping, [], 'gemma-7b', 'gemma')).toBe('gemma2:9b')
-  expect(serverModel({}, ['mistral-7b', 'llama-3-70b'], 'llama', 'llama')).toBe('llama-3-70b')
-  expect(serverModel({}, [], 'qwen', 'unknown')).toBe('qwen')
+  expect(servesModel(['a', 'b'], 'qwen', 'qwen')).toBe(true)
+  expect(modelFor(['mistral-7b', 'Llama-3-8B'], 'llama-3-8b', 'llama')).toBe('Llama-3-8B')
+  expect(modelFor(['mistral-7b', 'llama-3-70b'], 'llama', 'llama')).toBe('llama-3-70b')
+  expect(modelFor(['llama-3-70b', 'llama'], 'llama', 'llama')).toBe('llama')
+  expect(modelFor(['gemma', 'llama'], 'gemma-7b', 'gemma')).toBe('gemma')
+  // Families that only the coordinator knows.
+  expect(modelFor(['llama-3-8b', 'qwen2:7b'], 'qwen', 'qwen')).toBe('qwen2:7b')
+  expect(modelFor(['qwq-32b'], 'qwen', 'qwen')).toBe('qwq-32b')
+  expect(modelFor(['qwq-32b', 'llama-3-8b'], 'qwen', 'qwen')).toBeUndefined()
+  expect(modelFor([], 'llama', 'llama')).toBeUndefined()
 })
 
 test('work that stops its own node before it begins to wait ends the node and nothing else', async () => {
@@ -356,10 +361,14 @@ test('a listener that drains at the completion it hears of finds its result ther
 
 test('a check that never answers does not keep the node from starting', async () => {
   const timers = fakeTimers()
-  const availability = createAvailability({ check: () => new Promise(() => undefined), onChange: () => undefined })
+  const availability = createAvailability({
+    look: () => new Promise(() => undefined),
+    models: ['a'],
+    onChange: () => undefined,
+  })
   const started = availability.start()
   await timers.pass(16)
   await started
-  expect(availability.status).toBe('maintenance')
+  expect(availability.state).toMatchObject({ status: 'maintenance', reason: 'no answer within 15 s', models: ['a'] })
   availability.stop()
 })

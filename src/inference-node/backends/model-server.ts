@@ -1,7 +1,7 @@
 import { Agent, request, type Dispatcher } from 'undici'
 import * as v from 'valibot'
 import { explainNetworkError } from '../network-error.js'
-import { BackendDown, WorkError } from '../work-error.js'
+import { BackendDown, ModelMissing, WorkError } from '../work-error.js'
 
 export interface ModelServerParts {
   /** How the server is called in errors: its URL without user, password and query. */
@@ -11,11 +11,12 @@ export interface ModelServerParts {
   stallTimeout: number
 }
 
-/** A running answer: its bytes, watched for a stall. Read it to its end or break off; either frees the connection. */
+/** A running answer: its bytes, watched for a stall. Read it to its end, break off, or drop it: each frees the connection. */
 export interface Answer {
   contentType: string
   status: number
   bytes(): AsyncGenerator<Buffer, void>
+  drop(): void
 }
 
 export type ModelServer = ReturnType<typeof createModelServer>
@@ -26,7 +27,10 @@ const MAX_WHOLE_BYTES = 64 * 1024 * 1024
 const MAX_ERROR_BYTES = 64 * 1024
 /** Answers that are about the server and not about the task: not allowed, not there, too busy. */
 const DOWN_STATUSES = new Set([401, 403, 404, 429, 502, 503])
-const errorBody = v.object({ error: v.union([v.string(), v.object({ message: v.string() })]) })
+
+const errorFields = v.object({ message: v.string(), code: v.optional(v.unknown()) })
+/** With an envelope, as most write it, or without. */
+const errorBody = v.union([v.object({ error: v.union([v.string(), errorFields]) }), errorFields])
 
 /** Calls to one HTTP server that makes text: slow answers are waited for, hanging ones are not. */
 export function createModelServer({ shown, headers, stallTimeout }: ModelServerParts) {
@@ -76,6 +80,10 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
             end()
           }
         },
+        drop() {
+          end()
+          answer.body.destroy()
+        },
       }
     } catch (error) {
       end()
@@ -86,16 +94,21 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
     }
   }
 
-  /** Throws for an answer that is no success. What the server says is told to the coordinator, not logged. */
-  const requireSuccess = async (answer: Answer): Promise<void> => {
+  /**
+   * Throws for an answer that is no success. What the server says is told to the coordinator, not logged.
+   * @param model the server's name of the model it was asked for: an answer that there is none is a ModelMissing
+   */
+  const requireSuccess = async (answer: Answer, model?: string): Promise<void> => {
     const { status } = answer
     if (status >= 200 && status < 300) return
-    const detail = explain(await readWhole(answer, MAX_ERROR_BYTES))
+    const { text, code, isStructured } = explain(await readWhole(answer, MAX_ERROR_BYTES))
+    if (model !== undefined && isStructured && isMissingModel(status, code, text))
+      throw new ModelMissing(`the model server at ${shown} has no ${model}`, { detail: text })
     const message = `the model server at ${shown} answers ${status}`
     // A refused key is quoted in what the server says.
     if (DOWN_STATUSES.has(status))
-      throw new BackendDown(message, { detail: status === 401 || status === 403 ? '' : detail })
-    throw new WorkError(message, { detail })
+      throw new BackendDown(message, { detail: status === 401 || status === 403 ? '' : text })
+    throw new WorkError(message, { detail: text })
   }
 
   const readWhole = async (answer: Answer, limit: number): Promise<string> => {
@@ -130,15 +143,17 @@ export function parseJson(text: string): unknown {
   }
 }
 
-function explain(body: string): string {
+/** What the server says of an error, in its own words, and its code for it. */
+function explain(body: string): { text: string; code: unknown; isStructured: boolean } {
   const parsed = v.safeParse(errorBody, parseJson(body))
-  const text = !parsed.success
-    ? body
-    : typeof parsed.output.error === 'string'
-      ? parsed.output.error
-      : parsed.output.error.message
-  return text.trim().slice(0, 500)
+  const error = !parsed.success ? body : 'error' in parsed.output ? parsed.output.error : parsed.output
+  const { message, code } = typeof error === 'string' ? { message: error, code: undefined } : error
+  return { text: message.trim().slice(0, 500), code, isStructured: parsed.success }
 }
+
+/** A code says it wherever it is. A sentence counts only with 404: others may quote the prompt. */
+const isMissingModel = (status: number, code: unknown, text: string): boolean =>
+  (code === 'model_not_found' && status >= 400 && status < 500) || (status === 404 && /\bmodels?\b/i.test(text))
 
 /** A URL for logs and errors. */
 export function shownUrl(url: string): string {
