@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import type { CoreOptions } from './core/context.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from './lib/settings.js'
 import type { Family } from './rules/models.js'
+import { MAX_INFER_TIME_SECONDS } from './wire/fields.js'
 
 const PRIVATE_KEY = 'must be a secp256k1 private key in hex: 32 bytes, or 33 with a trailing 01'
 const isPrivateKey = (hex: string): boolean => {
@@ -97,7 +98,18 @@ export const inferenceSettings = v.strictObject({
     'After a start of the coordinator every open lease lasts at least this long, so that nodes can come back.',
   ),
   max_attempts: integer(1, 1000, 3, 'A task is failed after this many attempts that were begun.'),
-  timeout_attempts: integer(1, 1000, 1, 'A task is timeout after this many attempts that outlived max_infer_time.'),
+  timeout_attempts: integer(
+    1,
+    1000,
+    2,
+    'A task is timeout after this many attempts that outlived max_infer_time, or after the first when no other node that is there serves it.',
+  ),
+  max_infer_time_limit: integer(
+    1,
+    MAX_INFER_TIME_SECONDS,
+    DAY_SECONDS,
+    'The largest max_infer_time of a new task, in seconds; one with more is answered 400.',
+  ),
   node_timeout: seconds(0.05, DAY_SECONDS, 90, 'A polling node that holds nothing is offline after this much silence.'),
   shutdown_timeout: seconds(0, 3600, 10, 'How long a stop waits for the results of nodes in session.'),
   max_queue_time: seconds(0, 365 * DAY_SECONDS, DAY_SECONDS, 'A task that has waited longer is timeout; 0 = never.'),
@@ -200,7 +212,7 @@ export const inferenceSettings = v.strictObject({
     1,
     1_000_000,
     60,
-    'The most new nodes that one address may register in an hour. Loopback is not limited.',
+    'The most new nodes that one address may register in an hour, on average, and so many at once; more are answered 429. Loopback is not limited.',
   ),
   retention_days: days(
     36_500,
@@ -324,6 +336,8 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
     maxPendingPerUser: i.max_pending_per_user,
     maxNodes: i.max_nodes,
     maxNodeSlots: i.max_node_slots,
+    maxNewNodesPerHour: i.max_new_nodes_per_hour,
+    maxInferTimeLimit: i.max_infer_time_limit,
     maxMessageBytes: i.max_message_bytes,
     maxOutputBytes: i.max_output_bytes,
     retention: ms(i.retention_days * DAY_SECONDS),

@@ -85,6 +85,7 @@ export function createCoordinator({
     maxHandshakes: settings.max_handshakes,
     maxSessions: settings.max_sessions,
     maxSessionsPerAddress: settings.max_sessions_per_address,
+    keysOf: limits.keysOf,
     publicHosts: settings.public_hosts,
   })
   const app = createApp({

@@ -29,6 +29,10 @@ export interface CoreOptions {
   maxPendingPerUser: number
   maxNodes: number
   maxNodeSlots: number
+  /** New nodes of one address in an hour. */
+  maxNewNodesPerHour: number
+  /** The largest `max_infer_time` of a new task, seconds. */
+  maxInferTimeLimit: number
   maxMessageBytes: number
   maxOutputBytes: number
   /** Tasks that ended longer ago are deleted; 0 = never. */

@@ -39,7 +39,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
 
   /** The node has left an assignment unanswered: it gets nothing more until it sends a heartbeat. */
   const unaccepted = (open: Readonly<OpenAttempt>): void => {
-    const node = registry.nodes.get(open.node_id)
+    const node = registry.givenTo(open)
     if (node?.session != null) registry.setSession(node, { ...node.session, stalled: true })
     attempts.sendCancel(open, 'timeout')
     ctx.log('warn', 'task.unaccepted', { task_id: open.task_id, attempt: open.attempt, node_id: open.node_id })
@@ -85,7 +85,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
   const adopt = (taskId: string, number: number): OpenAttempt => {
     const row = store.attempts.get(taskId, number)
     if (row === undefined) throw new Error(`task ${taskId} has a lease but no attempt ${number}`)
-    registry.assign(registry.nodes.get(row.node_id), row)
+    registry.assign(row)
     ctx.log('error', 'task.inconsistent', { task_id: taskId, attempt: number, error: 'memory did not know of it' })
     return row
   }
@@ -98,7 +98,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
         unaccepted(attempt) // its lease was shorter than accept_timeout
         continue
       }
-      const node = registry.nodes.get(attempt.node_id)
+      const node = registry.givenTo(attempt)
       const silent = ctx.now - (node?.seen ?? 0)
       if (attempt.polled === 1 && silent > options.nodeTimeout) {
         attempts.requeue(attempt, 'lost', 'network', `the node was silent for ${toSeconds(silent)} s`)

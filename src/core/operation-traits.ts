@@ -71,6 +71,7 @@ export const operationTraits = {
   nodeMessage: { ...call, writes: 'depends', readsRows: false, refusal: refusals.tellNode },
   nodeSeen: { ...call, writes: 'never', readsRows: false },
   nodeDisconnected: { ...call, readsRows: false },
+  clientConnected: { ...call, writes: 'never', readsRows: false, queue: 'intake' },
   clientSubmissions: {
     ...call,
     readsRows: false,

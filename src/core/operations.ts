@@ -1,3 +1,4 @@
+import type { AddressKeys } from '../lib/address.js'
 import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
@@ -15,7 +16,8 @@ import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.j
  */
 export type Operation =
   | { op: 'submit'; tasks: Submission[] }
-  | { op: 'register'; node: RegisterBody }
+  /** `from`: who its address counts as; nobody where limits by address do not hold. */
+  | { op: 'register'; node: RegisterBody; from: AddressKeys }
   | { op: 'heartbeat'; node_id: string; status: NodeStatus }
   | { op: 'poll'; node_id: string; running: string[] | null }
   | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number }
@@ -33,12 +35,14 @@ export type Operation =
   | { op: 'stats' }
   | { op: 'health' }
   /** The door has verified the signature; `key` is the normalized public key. */
-  | { op: 'nodeHello'; session: number; hello: Hello; key: string }
+  | { op: 'nodeHello'; session: number; hello: Hello; key: string; from: AddressKeys }
   | { op: 'nodeMessage'; session: number; message: Exclude<NodeMessage, Hello> }
   /** A sign of life with no meaning of its own. */
   | { op: 'nodeSeen'; session: number }
   /** `returned`: the node closed with 1000, and everything that it holds is requeued. */
   | { op: 'nodeDisconnected'; session: number; returned: boolean }
+  /** A submitter's session has begun, at an address that counts as these. One from an address that is not counted need not say so. */
+  | { op: 'clientConnected'; session: number; from: AddressKeys }
   /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
   | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
   /** What else a submitter's session asks for; answered by effects. */
@@ -74,6 +78,7 @@ export interface Results {
   nodeMessage: null
   nodeSeen: null
   nodeDisconnected: null
+  clientConnected: null
   clientSubmissions: null
   clientMessage: null
   clientDisconnected: null
@@ -148,6 +153,8 @@ export interface NodeView {
   row: NodeRow
   models: readonly string[]
   status: NodeStatus
+  /** Why it is in maintenance, in its own words, harmless to show; null when it is not, or gave no reason. */
+  status_reason: string | null
   in_progress_tasks: number
   /** Unix seconds until which it gets nothing new, because it failed too often in a row; null otherwise. */
   cooled_until: number | null

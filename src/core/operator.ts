@@ -8,6 +8,7 @@ import { nodesToAvoid } from '../store/attempts.js'
 import { hasEnded } from '../rules/lifecycle.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
 import type { Context } from './context.js'
+import type { Admission } from './sessions/admission.js'
 import type { Attempts } from './tasks/attempts.js'
 import type { Pending } from './tasks/pending.js'
 import type { Transitions } from './tasks/transitions.js'
@@ -20,10 +21,11 @@ export interface OperatorParts {
   pending: Pending
   transitions: Transitions
   attempts: Attempts
+  admission: Pick<Admission, 'forget'>
 }
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
-export function createOperator(ctx: Context, { pending, transitions, attempts }: OperatorParts) {
+export function createOperator(ctx: Context, { pending, transitions, attempts, admission }: OperatorParts) {
   const { store, registry } = ctx
 
   const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
@@ -43,7 +45,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts }:
     const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
     const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
     const position = ahead >= POSITION_LIMIT ? `${POSITION_LIMIT}+` : ahead + 1
-    const avoid = nodesToAvoid(store.attempts.ofTask(task.task_id))
+    const avoid = nodesToAvoid(store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined))
     const because = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
     if (nodes.length === 0) return because('no_node_for_model', `no registered node serves ${task.model_name}`)
     if (serving.length === 0) return because('no_node_online', whyNotOnline(nodes, task.model_name))
@@ -64,15 +66,20 @@ export function createOperator(ctx: Context, { pending, transitions, attempts }:
       )
     return because(
       'next',
-      'a node that polls takes it with its next call; a node that has just rejected it gets it again after a pause',
+      'a node that polls takes it with its next call; a node that has just rejected or failed it gets it again after a pause',
     )
   }
 
   const whyNotOnline = (nodes: readonly Node[], model: string): string => {
-    const drained = nodes.filter((n) => n.row.drained === 1).length
-    const coolingDown = nodes.filter((n) => n.row.drained === 0 && inCooldown(n)).length
+    const isPaused = (n: Node): boolean => registry.statusOf(n, ctx.now) === 'maintenance'
+    const left = nodes.filter((n) => n.row.drained === 0)
+    const drained = nodes.length - left.length
+    const paused = left.filter(isPaused)
+    const coolingDown = left.filter((n) => !isPaused(n) && inCooldown(n)).length
+    const reason = paused.find((n) => n.session?.reason != null)?.session?.reason ?? null
     const why = [
       drained > 0 ? `${drained} drained by the operator` : '',
+      paused.length > 0 ? `${paused.length} in maintenance${reason === null ? '' : `: ${reason}`}` : '',
       coolingDown > 0 ? `${coolingDown} in cooldown after failures in a row` : '',
     ].filter((w) => w !== '')
     return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
@@ -176,8 +183,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts }:
           ctx.close(node.session.id, 'drained', 'the operator has removed this node')
           registry.setSession(node, null)
         }
-        registry.forget(node)
-        ctx.log('info', 'node.forgotten', { node_id: nodeId })
+        admission.forget(node)
         return done(null)
       }),
   }

@@ -9,6 +9,7 @@ import { inCooldown, type Node } from './nodes/node.js'
 import { traitsOf } from './operation-traits.js'
 import type { NodePage, NodeView, Operation, Results, Stats } from './operations.js'
 import { createOperator } from './operator.js'
+import { createAdmission } from './sessions/admission.js'
 import { createClientRequests } from './sessions/client-requests.js'
 import { createNodeMessages } from './sessions/node-messages.js'
 import { createPolling } from './sessions/polling.js'
@@ -41,10 +42,11 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const results = createResults(ctx, { attempts, transitions })
   const eligibility = createEligibility(ctx, pending)
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
-  const polling = createPolling(ctx, { pending, attempts, results, dispatch })
+  const admission = createAdmission(ctx, { attempts })
+  const polling = createPolling(ctx, { pending, attempts, results, dispatch, admission })
   const restartGrace = createRestartGrace(ctx)
-  const nodeMessages = createNodeMessages(ctx, { attempts, results, restartGrace })
-  const operator = createOperator(ctx, { pending, transitions, attempts })
+  const nodeMessages = createNodeMessages(ctx, { attempts, results, restartGrace, admission })
+  const operator = createOperator(ctx, { pending, transitions, attempts, admission })
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -61,6 +63,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     row: { ...n.row },
     models: n.models,
     status: registry.statusOf(n, ctx.now),
+    status_reason: n.session?.reason ?? null,
     in_progress_tasks: n.held.size,
     cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
@@ -89,7 +92,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'submit':
         return done(submissions.submit(o.tasks))
       case 'register':
-        return polling.register(o.node)
+        return polling.register(o.node, o.from)
       case 'heartbeat':
         return polling.heartbeat(o.node_id, o.status)
       case 'poll':
@@ -123,7 +126,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'health':
         return health()
       case 'nodeHello':
-        nodeMessages.hello(o.session, o.hello, o.key)
+        nodeMessages.hello(o.session, o.hello, o.key, o.from)
         return done(null)
       case 'nodeMessage':
         nodeMessages.message(o.session, o.message)
@@ -133,6 +136,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return done(null)
       case 'nodeDisconnected':
         nodeMessages.disconnect(o.session, o.returned)
+        return done(null)
+      case 'clientConnected':
+        watches.join(o.session, o.from)
         return done(null)
       case 'clientSubmissions':
         clientRequests.submissions(o.session, o.list)
@@ -145,6 +151,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return done(null)
       case 'tick':
         deadlines.tick()
+        admission.tick()
         retention.tick()
         return done(null)
       case 'stop':

@@ -111,8 +111,8 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     return o.ok ? done(text) : o
   }
 
-  post('/api/v1/nodes/register', limits.other, registerBody, (node) =>
-    said(call({ op: 'register', node }), 'Node registered successfully'),
+  post('/api/v1/nodes/register', limits.other, registerBody, (node, { keys }) =>
+    said(call({ op: 'register', node, from: keys }), 'Node registered successfully'),
   )
   post('/api/v1/nodes/heartbeat', limits.other, heartbeatBody, (b) =>
     said(call({ op: 'heartbeat', ...b }), 'Heartbeat received'),

@@ -78,11 +78,13 @@ export const taskDetail = (d: TaskDetail) => {
 export const taskPage = ({ tasks, next }: Results['list']): string =>
   `{"tasks":${tasks},"next_cursor":${next === null ? 'null' : `"${next}"`}}`
 
-export const nodeEntry = ({ row, models, status, in_progress_tasks, cooled_until }: NodeView) => ({
+export const nodeEntry = ({ row, models, status, status_reason, in_progress_tasks, cooled_until }: NodeView) => ({
   node_id: row.node_id,
   endpoint: row.endpoint,
   public_key: row.public_key,
   status,
+  /** Why it is in maintenance, in its own words. */
+  status_reason,
   supported_models: models,
   performance_score: row.performance_score,
   last_heartbeat: row.last_heartbeat,

@@ -1,8 +1,8 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ConfigError } from '../lib/config-error.js'
-import { normalizeKey } from '../wire/keys.js'
+import { nodeIdOf, normalizeKey } from '../wire/keys.js'
 
 /** Who a node is: its key on secp256k1. */
 export interface Identity {
@@ -13,9 +13,7 @@ export interface Identity {
 }
 
 /** The node_id of a node that was given none: it follows from the key, so it stays as long as the key does. */
-export function defaultNodeId({ publicKey }: Identity): string {
-  return `node-${createHash('sha256').update(publicKey, 'hex').digest('hex').slice(0, 16)}`
-}
+export const defaultNodeId = ({ publicKey }: Identity): string => nodeIdOf(publicKey)
 
 /** A new identity that is kept nowhere. */
 export function createIdentity(): Identity {

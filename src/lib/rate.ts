@@ -18,7 +18,7 @@ export class Rate {
 
   /**
    * Counts `n` (1 message, so many bytes): whether that is within the rate. Takes the same `perSecond` and `burst` every time. What
-   * is more than the whole burst takes all of it.
+   * is more than the whole burst takes all of it. Below 0 it gives back what was counted.
    */
   take(perSecond: number, now: number, n = 1, burst = perSecond * BURST_SECONDS): boolean {
     this.#tokens = Math.min(burst, this.#tokens + ((now - this.#last) / 1000) * perSecond)

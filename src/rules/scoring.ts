@@ -76,3 +76,6 @@ export const cooldownMs = (failuresInRow: number): number =>
 
 /** How long a node that rejected a task is not offered it again: 30 s, doubling with every rejection (ms). */
 export const rejectionPauseMs = (rejections: number): number => 30_000 * 2 ** Math.min(rejections - 1, 20)
+
+/** How long a node that lost or failed a task is not offered it again: 5 s, doubling with every time, at most 20 s (ms). */
+export const failurePauseMs = (failures: number): number => 5000 * 2 ** Math.min(failures - 1, 2)

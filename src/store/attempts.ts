@@ -5,9 +5,10 @@ import { attempts, type AttemptRow } from './schema.js'
 import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
 
-const { task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, ended_ms } = attempts
-const openColumns = { task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms }
-const pastColumns = { attempt, node_id, end: attempts.end, fault: attempts.fault, ended_ms, accepted_ms }
+const { task_id, attempt, node_id, node_epoch, polled, handouts, assigned_ms, accepted_ms, lease_ms, ended_ms } =
+  attempts
+const openColumns = { task_id, attempt, node_id, node_epoch, polled, handouts, assigned_ms, accepted_ms, lease_ms }
+const pastColumns = { attempt, node_id, node_epoch, end: attempts.end, fault: attempts.fault, ended_ms, accepted_ms }
 
 /** An attempt that has not ended. */
 export type OpenAttempt = Pick<AttemptRow, keyof typeof openColumns>
@@ -31,6 +32,7 @@ const newColumns = [
   'lease_ms',
   'assigned_at',
   'accepted_at',
+  'node_epoch',
 ] as const
 
 /** How many leases a tick ends at once. */
@@ -148,6 +150,7 @@ export function createAttemptTable(db: Database) {
         a.lease_ms,
         toAt(now),
         a.accepted_ms === null ? null : toAt(now),
+        a.node_epoch,
       ),
     get: (taskId: string, attempt: number) => get.get({ task_id: taskId, attempt }),
     /** Every attempt of a task, oldest first. */
@@ -208,6 +211,9 @@ export function createAttemptTable(db: Database) {
   }
 }
 
+/** Whether the node lost or failed the task, or was too slow. */
+export const isFailure = ({ end }: PastAttempt): boolean => end !== null && attemptEnds[end].avoid
+
 /** The nodes that lost or failed a task. */
 export const nodesToAvoid = (attempts: readonly PastAttempt[]): Set<string> =>
-  new Set(attempts.filter((a) => a.end !== null && attemptEnds[a.end].avoid).map((a) => a.node_id))
+  new Set(attempts.filter(isFailure).map((a) => a.node_id))

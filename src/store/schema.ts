@@ -98,6 +98,8 @@ export const attempts = sqliteTable(
     ended_at: integer(),
     prompt_tokens: integer(),
     completion_tokens: integer(),
+    /** The epoch of its node when it was given the attempt: nobody else who comes by that name has a say in it. */
+    node_epoch: integer().notNull().default(0),
   },
   (t) => [
     primaryKey({ columns: [t.task_id, t.attempt] }),
@@ -138,8 +140,28 @@ export const inferenceNodes = sqliteTable(
     cooled_until_ms: integer().notNull().default(0),
     /** An operator has drained it: it gets nothing new until it is resumed. */
     drained: integer().notNull().default(0),
+    /** Another number, and a higher one, each time the name gets into new hands. */
+    epoch: integer().notNull().default(0),
   },
   (t) => [check('node_status', sql`${t.status} in (${oneOf(nodeStatus.options)})`)],
+)
+
+/** One row: the epoch that was given last, to whichever node. None is ever given twice, so no name has to be remembered for it. */
+export const nodeEpoch = sqliteTable('node_epoch', {
+  id: integer().primaryKey(),
+  last: integer().notNull(),
+})
+
+/** The names of forgotten nodes that had proven a key: until its time is over only that key gets the name. */
+export const forgottenNodes = sqliteTable(
+  'forgotten_nodes',
+  {
+    node_id: text().primaryKey().notNull(),
+    /** 33 bytes compressed, lower-case hex. */
+    public_key: text().notNull(),
+    kept_until_ms: integer().notNull(),
+  },
+  (t) => [index('forgotten_nodes_by_time').on(t.kept_until_ms)],
 )
 
 /** The ends of tasks that were opened again, so that a history holds every end. */

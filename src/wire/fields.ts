@@ -40,6 +40,9 @@ export function namesProblem(names: Record<string, string | null | undefined>): 
   return field === undefined ? null : `${field}: must have no control characters and no invisible ones`
 }
 
+/** The list of all nodes shows it: a long one of each would make that list very long. */
+const MAX_NEW_ENDPOINT_LENGTH = 256
+
 /** The same for a node. Its id is signed in a text whose parts are divided by ":". */
 export function newNodeProblem(
   node: Record<'node_id' | 'endpoint', string> & {
@@ -49,6 +52,8 @@ export function newNodeProblem(
 ): string | null {
   const { node_id, endpoint, node_address, agent } = node
   if (node_id.includes(':')) return 'node_id: a new one must have no ":"; choose another name, such as with "-" instead'
+  if (endpoint.length > MAX_NEW_ENDPOINT_LENGTH)
+    return `endpoint: that of a new node must have at most ${MAX_NEW_ENDPOINT_LENGTH} characters`
   return namesProblem({ node_id, endpoint, node_address, agent })
 }
 
@@ -89,10 +94,11 @@ export const model = v.pipe(shortText(1, 128), v.regex(/^[^\p{Cc}]*$/u, 'must ha
 export const list = <S extends v.GenericSchema>(entry: S, message = 'must be an array') =>
   v.config(v.array(entry, message), { abortEarly: true })
 
-/** The models a node lists: at most 64. */
+/** The most models a node lists. */
+export const MAX_MODELS = 64
 export const models = v.pipe(
   list(model, 'must be an array of model names'),
-  v.maxLength(64, 'must list at most 64 models'),
+  v.maxLength(MAX_MODELS, `must list at most ${MAX_MODELS} models`),
 )
 
 /** How many tasks a node works on at once. The service may set a lower ceiling. */
@@ -110,13 +116,16 @@ export const attempt = v.pipe(
   v.minValue(1, 'must be an integer from 1'),
 )
 
-/** How much of a node's reason is kept, in UTF-16 units. */
-const MAX_REASON_LENGTH = 4096
-/** Why a node rejected or failed a task, in its own words. A long one is cut, not refused: what it says still counts. */
-export const reason = v.pipe(
-  text,
-  v.transform((s) => (s.length <= MAX_REASON_LENGTH ? s : s.slice(0, MAX_REASON_LENGTH).toWellFormed())),
-)
+/** Text of which so many UTF-16 units are kept. A long one is cut, not refused: what it says still counts. */
+const cutText = (max: number) =>
+  v.pipe(
+    text,
+    v.transform((s) => (s.length <= max ? s : s.slice(0, max).toWellFormed())),
+  )
+/** Why a node rejected or failed a task, in its own words. */
+export const reason = cutText(4096)
+/** Why a node is in maintenance, in its own words. */
+export const statusReason = cutText(256)
 
 /** The four node statuses. */
 export const nodeStatus = v.picklist(

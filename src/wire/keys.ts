@@ -1,4 +1,4 @@
-import { createPublicKey, ECDH, verify } from 'node:crypto'
+import { createHash, createPublicKey, ECDH, verify } from 'node:crypto'
 
 const COMPRESSED = /^(?:0x)?(0[23][0-9a-f]{64})$/i
 const UNCOMPRESSED = /^(?:0x)?(04[0-9a-f]{128})$/i
@@ -17,6 +17,10 @@ export function normalizeKey(text: string): string | null {
     return null // the right shape, but no point of the curve
   }
 }
+
+/** The node_id that follows from a normalized key: nobody else can prove a key that it follows from. */
+export const nodeIdOf = (key: string): string =>
+  `node-${createHash('sha256').update(key, 'hex').digest('hex').slice(0, 16)}`
 
 /** What a node signs to open a session. `host` is the authority it dialled, lower case, as in its Host header. */
 export const helloText = (nodeId: string, host: string, nonce: string): string =>

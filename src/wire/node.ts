@@ -6,6 +6,7 @@ import {
   id,
   inferTime,
   list,
+  MAX_MODELS,
   maybe,
   model,
   models,
@@ -13,6 +14,7 @@ import {
   share,
   shortText,
   slots,
+  statusReason,
   text,
 } from './fields.js'
 
@@ -22,6 +24,10 @@ export const NODE_PROTOCOL = 'inference-node.v1'
 export const NODE_PATH = '/api/v1/nodes/connect'
 /** The most messages one array frame may carry. */
 export const MAX_FRAME_MESSAGES = 256
+/** The most attempts a hello may name: 1,024 that run, and results that are not settled yet, of which our own node keeps 4,096. */
+const MAX_UNSETTLED = 8192
+/** The most tasks a heartbeat may name. */
+const MAX_RUNNING = 1024
 
 const held = v.object({ task_id: id, attempt })
 const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')
@@ -46,7 +52,7 @@ export const nodeMessages = {
     endpoint: v.optional(shortText(0, 2048), ''),
     node_address: maybe(shortText(0, 256)),
     status: v.optional(sessionStatus, 'online'),
-    running: v.optional(v.pipe(list(held), v.maxLength(65_536, 'must name at most 65536 attempts')), []),
+    running: v.optional(v.pipe(list(held), v.maxLength(MAX_UNSETTLED)), []),
     batch: v.optional(v.boolean('must be a boolean'), false),
     take_over: v.optional(v.boolean('must be a boolean'), false),
     agent: maybe(shortText(0, 256)),
@@ -54,8 +60,8 @@ export const nodeMessages = {
   'node.heartbeat': v.object({
     type: v.literal('node.heartbeat'),
     status: maybe(sessionStatus),
-    reason: maybe(shortText(0, 256)),
-    running: maybe(list(id)),
+    reason: maybe(statusReason),
+    running: maybe(v.pipe(list(id), v.maxLength(MAX_RUNNING))),
   }),
   'task.accept': v.object({ type: v.literal('task.accept'), task_id: id, attempt }),
   'task.reject': v.object({ type: v.literal('task.reject'), task_id: id, attempt, reason }),
@@ -161,9 +167,16 @@ export function splitFrame(frame: string): unknown[] | null {
   return value.length >= 1 && value.length <= MAX_FRAME_MESSAGES ? value : null
 }
 
-/** Parses a value by the schema that its `type` names: one look-up, no union. */
-export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
+/**
+ * Parses a value by the schema that its `type` names: one look-up, no union.
+ * @param lists how long a list of a message may be, where it is refused before its members are looked at: there may be millions
+ */
+export function parserOf<T extends Record<string, v.GenericSchema>>(
+  table: T,
+  lists: { readonly [Type in keyof T]?: Readonly<Record<string, number>> } = {},
+) {
   const schemas = new Map<string, v.GenericSchema>(Object.entries(table))
+  const limits = new Map(Object.entries<Readonly<Record<string, number>> | undefined>(lists))
   return (value: unknown): Parsed<v.InferOutput<T[keyof T]>> => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       return { ok: false, code: 'invalid_message', problem: 'a message must be a JSON object with a string type' }
@@ -173,6 +186,8 @@ export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
     const schema = schemas.get(type)
     if (schema === undefined)
       return { ok: false, code: 'unknown_type', problem: `unknown type ${JSON.stringify(type.slice(0, 64))}` }
+    const tooLong = tooLongList(value, limits.get(type))
+    if (tooLong !== null) return { ok: false, code: 'invalid_message', problem: `${type}: ${tooLong}` }
     const fitted = fit(schema, value)
     return fitted.ok
       ? { ok: true, message: fitted.value as v.InferOutput<T[keyof T]> }
@@ -180,7 +195,18 @@ export function parserOf<T extends Record<string, v.GenericSchema>>(table: T) {
   }
 }
 
+function tooLongList(message: object, limits: Readonly<Record<string, number>> = {}): string | null {
+  for (const [field, most] of Object.entries(limits)) {
+    const list: unknown = Reflect.get(message, field)
+    if (Array.isArray(list) && list.length > most) return `${field}: must have at most ${most} entries`
+  }
+  return null
+}
+
 /** Parses one message of a node. */
-export const parseNodeMessage = parserOf(nodeMessages)
+export const parseNodeMessage = parserOf(nodeMessages, {
+  'session.hello': { running: MAX_UNSETTLED, supported_models: MAX_MODELS },
+  'node.heartbeat': { running: MAX_RUNNING },
+})
 /** Parses one message of a coordinator. */
 export const parseServerMessage = parserOf(serverMessages)

@@ -1,5 +1,6 @@
 import type { WebSocket } from 'ws'
 import type { Scheduler } from '../core/engine/scheduler.js'
+import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
 import { keepLongAmounts } from '../wire/amounts.js'
@@ -20,6 +21,8 @@ const UNSENT = { soft: 16 * 1024 * 1024, hard: 64 * 1024 * 1024 }
 export interface ClientSessionParts {
   id: number
   socket: WebSocket
+  /** Who its address counts as. */
+  from: AddressKeys
   send: Scheduler['send']
   time: TimeSource
   maxMessageBytes: number
@@ -34,6 +37,7 @@ export interface ClientSessionParts {
 export function openClientSession({
   id,
   socket,
+  from,
   send,
   time,
   maxMessageBytes,
@@ -117,6 +121,7 @@ export function openClientSession({
     onClose()
   })
 
+  if (from.length > 0) send({ op: 'clientConnected', session: id, from })
   out.push({ type: 'session.welcome', protocol: 1, server_time: toSeconds(time.wall()), max_in_flight: MAX_IN_FLIGHT })
   out.flush()
   return {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Scheduler } from '../core/engine/scheduler.js'
+import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
@@ -9,6 +10,7 @@ import type { CloseReason } from '../wire/codes.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
 import type { HandshakeThrottle } from './handshake-throttle.js'
+import type { Rival, Rivals } from './rivals.js'
 import { MAX_MISTAKES, NO_FRAME, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
 
@@ -16,6 +18,9 @@ import { createOutgoing, type Outgoing } from './socket-writer.js'
 export const HELLO_TIMEOUT_MS = 10_000
 /** With more bytes than this pending behind a hello that is not verified yet, no more are read. */
 const MAX_PENDING_BYTES = 64 * 1024
+
+/** What a session says while it is alive, a pong at least. */
+const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
 
 /** What all node sessions have in common. */
 export interface NodeDoor {
@@ -25,6 +30,8 @@ export interface NodeDoor {
   maxMessagesPerSecond: number
   /** Verifies signatures a few at a time. */
   throttle: HandshakeThrottle
+  /** The sessions that are open. */
+  rivals: Rivals
   /** Called once for each session, when its handshake is over: by a hello that was verified, or by the end of the socket. */
   onHandshakeEnd(): void
 }
@@ -36,16 +43,21 @@ export interface NodeSessionParts {
   raw: Duplex
   /** The hosts a hello may be signed for. */
   hosts: readonly string[]
+  /** Who its address counts as. */
+  from: AddressKeys
   onClose(): void
 }
 
 /** What is needed until the hello is verified, and let go then. */
 interface Handshake {
   hosts: readonly string[]
+  from: AddressKeys
   nonce: string
   timeout: NodeJS.Timeout
   /** Frames that came after a hello that waits to be verified, in order; null before the hello. */
   pending: Pending | null
+  /** Gives up waiting for what becomes of an older session of its node. */
+  stopWaiting: () => void
 }
 interface Pending {
   /** The rest of its own frame. */
@@ -58,7 +70,10 @@ interface Pending {
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
  * comes back as effects. A class, for there are thousands of them.
  */
-export class NodeSession implements SocketSession {
+export class NodeSession implements SocketSession, Rival {
+  /** Who it is; empty until its hello was verified. */
+  nodeId = ''
+  key = ''
   readonly #door: NodeDoor
   readonly #id: number
   readonly #socket: WebSocket
@@ -69,23 +84,29 @@ export class NodeSession implements SocketSession {
   #mistakes = 0
   #closedByUs = false
 
-  constructor(door: NodeDoor, { id, socket, raw, hosts, onClose }: NodeSessionParts) {
+  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onClose }: NodeSessionParts) {
     this.#door = door
     this.#id = id
     this.#socket = socket
     this.#out = createOutgoing(socket, door.maxMessageBytes, undefined, raw)
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
-    this.#handshake = { hosts, nonce, timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this), pending: null }
+    this.#handshake = {
+      hosts,
+      from,
+      nonce,
+      timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this),
+      pending: null,
+      stopWaiting: () => undefined,
+    }
     socket.on('message', (data: Buffer, isBinary) => this.#frame(data, isBinary))
     // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
     socket.on('error', () => {
       this.#closedByUs = true
     })
     socket.on('close', (code) => {
-      this.#endHandshake()
-      this.#state = 'closing'
       door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
+      this.#leave() // who waits for that comes in behind it
       onClose()
     })
     this.#out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(door.time.wall()) })
@@ -110,10 +131,17 @@ export class NodeSession implements SocketSession {
 
   close(reason: CloseReason, text: string): void {
     if (this.#state === 'closing') return
-    this.#endHandshake()
-    this.#state = 'closing'
     this.#closedByUs = true
     this.#out.close(reason, text)
+    this.#leave()
+  }
+
+  listen(heard: () => void): () => void {
+    for (const sign of SIGNS_OF_LIFE) this.#socket.on(sign, heard)
+    this.#socket.ping()
+    return () => {
+      for (const sign of SIGNS_OF_LIFE) this.#socket.off(sign, heard)
+    }
   }
 
   // The core tells its nodes to drain, and looks at their heartbeats.
@@ -125,9 +153,17 @@ export class NodeSession implements SocketSession {
     if (this.#handshake?.pending === null) this.close('unauthorized', 'no hello within 10 s')
   }
 
+  #leave(): void {
+    const wasOpen = this.#state === 'open'
+    this.#state = 'closing'
+    this.#endHandshake()
+    if (wasOpen) this.#door.rivals.leave(this)
+  }
+
   #endHandshake(): void {
     if (this.#handshake === null) return
     clearTimeout(this.#handshake.timeout)
+    this.#handshake.stopWaiting()
     this.#handshake = null
     this.#door.onHandshakeEnd()
   }
@@ -152,27 +188,55 @@ export class NodeSession implements SocketSession {
     handshake.pending = pending
     this.#door.throttle(() => {
       if (this.#state !== 'challenged') return // it is gone, or we are
-      this.#verify(handshake, hello)
-      for (const value of pending.values) this.#take(value)
-      for (const { data, isBinary } of pending.frames) this.#frame(data, isBinary)
-      this.#socket.resume()
+      const key = this.#verify(handshake, hello)
+      if (key === null) return
+      const open = (): void => {
+        this.#open(handshake, hello, key)
+        for (const value of pending.values) this.#take(value)
+        for (const { data, isBinary } of pending.frames) this.#frame(data, isBinary)
+        this.#socket.resume()
+      }
+      if (hello.take_over) return open()
+      handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, (alive) =>
+        alive ? this.#refuseSecond(hello) : open(),
+      )
     })
   }
 
-  #verify({ hosts, nonce }: Handshake, hello: Hello): void {
+  #refuseSecond({ node_id }: Hello): void {
+    this.#out.push({
+      type: 'error',
+      code: 'unauthorized',
+      message: `node_id: ${node_id} has a session, and it is alive; stop that node, or start this one with --take-over ("take_over": true in its hello)`,
+    })
+    this.close('replaced', 'another node with this node_id and key is alive; stop that one, or start with --take-over')
+  }
+
+  /** @returns the key that was proven, normalized; null when the hello is refused */
+  #verify({ hosts, nonce }: Handshake, hello: Hello): string | null {
     const key = normalizeKey(hello.public_key)
-    if (key === null)
-      return this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
+    if (key === null) {
+      this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
+      return null
+    }
     if (!hosts.some((host) => verifySignature(key, helloText(hello.node_id, host, nonce), hello.signature))) {
-      return this.#refuse(
+      this.#refuse(
         'unauthorized',
         `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`,
       )
+      return null
     }
+    return key
+  }
+
+  #open({ from }: Handshake, hello: Hello, key: string): void {
     this.#endHandshake()
     this.#state = 'open'
+    this.nodeId = hello.node_id
+    this.key = key
+    this.#door.rivals.join(this)
     this.#out.batch = hello.batch
-    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key })
+    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from })
   }
 
   #take(value: unknown): void {

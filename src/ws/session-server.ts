@@ -1,17 +1,18 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer, type WebSocket } from 'ws'
+import { WebSocketServer } from 'ws'
 import type { Effect } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { TimeSource } from '../lib/clock.js'
-import { isLoopback } from '../lib/address.js'
+import { isLoopback, type KeysOf } from '../lib/address.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import { CLIENT_PATH, CLIENT_PROTOCOL } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
 import { openClientSession } from './client-session.js'
 import { createHandshakeThrottle } from './handshake-throttle.js'
-import { NodeSession, type NodeDoor } from './node-session.js'
+import { NodeSession, type NodeDoor, type NodeSessionParts } from './node-session.js'
+import { createRivals } from './rivals.js'
 import type { SocketSession } from './session.js'
 
 /** Where sessions begin, and what is spoken there. */
@@ -34,6 +35,7 @@ export interface SessionServerParts {
   /** Of one address; those that are `isLocal` are not counted. */
   maxSessionsPerAddress: number
   isLocal?: (address: string) => boolean
+  keysOf: KeysOf
   /** Empty: a hello is signed for the Host header that came with the upgrade. */
   publicHosts: readonly string[]
   /** ms */
@@ -78,6 +80,7 @@ export function createSessionServer(parts: SessionServerParts) {
     maxMessageBytes: parts.maxMessageBytes,
     maxMessagesPerSecond: parts.maxMessagesPerSecond,
     throttle: createHandshakeThrottle(),
+    rivals: createRivals(),
     onHandshakeEnd: () => handshakes--,
   }
   // Made where the request is not known: what a session keeps would keep it, and its headers, for as long.
@@ -90,23 +93,19 @@ export function createSessionServer(parts: SessionServerParts) {
     server.handleUpgrade(request, socket, head, (ws) => {
       const id = ++lastId
       count(address, 1)
-      const own = { id, socket: ws, onClose: onClose(id, address) }
+      const own = { id, socket: ws, from: parts.keysOf(address), onClose: onClose(id, address) }
       sessions.set(
         id,
         pathOf(request) === CLIENT_PATH ? openClient(own) : openNode(own, socket, request.headers.host?.toLowerCase()),
       )
     })
   }
-  const openNode = (
-    own: { id: number; socket: WebSocket; onClose(): void },
-    raw: Duplex,
-    host: string | undefined,
-  ): SocketSession => {
+  const openNode = (own: Own, raw: Duplex, host: string | undefined): SocketSession => {
     const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
     handshakes++
     return new NodeSession(nodeDoor, { ...own, raw, hosts })
   }
-  const openClient = (own: { id: number; socket: WebSocket; onClose(): void }): SocketSession =>
+  const openClient = (own: Own): SocketSession =>
     openClientSession({
       ...own,
       send: parts.send,
@@ -191,6 +190,9 @@ export function createSessionServer(parts: SessionServerParts) {
     },
   }
 }
+
+/** What every session has. */
+type Own = Pick<NodeSessionParts, 'id' | 'socket' | 'from' | 'onClose'>
 
 /** One for all sockets: they keep it for as long as they live. */
 function drop(this: Duplex): void {

@@ -55,6 +55,7 @@ test('a node that polls finds what it may have behind hundreds that it may not',
   const register = (node_id: string) =>
     world.turn({
       op: 'register',
+      from: [],
       node: {
         node_id,
         endpoint: '',

@@ -11,6 +11,7 @@ const complete = (session: number, { task_id, attempt }: { task_id: string; atte
 })
 const register = (node_id: string, public_key: string): Operation => ({
   op: 'register',
+  from: [],
   node: {
     node_id,
     endpoint: '',

@@ -36,6 +36,14 @@ test('with its core in a thread a service takes, pushes and settles tasks, and i
   expect(await second.status(waits)).toMatchObject({ status: 'pending' })
 })
 
+test('a second session of a node replaces one that does not answer, with the core in a thread too', async () => {
+  const service = await serviceChild(inThread())
+  const mute = await connectNode(service, 'mute', {}, { autoPong: false })
+  const next = await connectNode(service, 'mute')
+  expect((await mute.closed).code).toBe(4409)
+  await next.beat()
+})
+
 test('what cannot be opened in a thread is told as without one, and the service ends', async () => {
   const config = inThread()
   await serviceChild(config)

@@ -74,6 +74,7 @@ test.each([820861973, ...[1, 2].map(() => Math.floor(Math.random() * 1e9))])(
         }),
         () => ({
           op: 'register',
+          from: [],
           node: {
             node_id: poller(),
             endpoint: '',

@@ -39,6 +39,7 @@ function fleetWorld(settings: Partial<ServiceConfig['inference']> = {}) {
   }
   const hello = (session: number, node_id: string, more: Record<string, unknown> = {}): Operation => ({
     op: 'nodeHello',
+    from: [],
     session,
     key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
     hello: v.parse(nodeMessages['session.hello'], {
@@ -276,6 +277,7 @@ test('a polling node that falls silent is offline at once in the figures, and in
   const world = fleetWorld({ node_timeout: 30 })
   const register: Operation = {
     op: 'register',
+    from: [],
     node: {
       node_id: 'p',
       endpoint: '',

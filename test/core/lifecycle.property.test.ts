@@ -10,11 +10,11 @@ import { openDatabase, type OpenedDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
 import { canMove, type TaskStatus } from '../../src/rules/lifecycle.js'
 import { createModelTable } from '../../src/rules/models.js'
-import { nodeMessages } from '../../src/wire/node.js'
 import { registerBody, submitBody } from '../../src/wire/rest.js'
 import * as v from 'valibot'
 import { fakeTime } from '../support/fake-time.js'
-import { MODELS, POLLING_NODES, SESSION_NODES, type Step, step } from '../support/lifecycle-steps.js'
+import { checkFairness, strangersWithAttempts, type FairAttempt } from '../support/fairness.js'
+import { helloOf, keyOf, MODELS, POLLING_NODES, SESSION_NODES, type Step, step } from '../support/lifecycle-steps.js'
 
 /**
  * Random sequences of everything that can happen to tasks, against the real core on a real file, with a clock that the
@@ -33,6 +33,11 @@ function createWorld(dir: string) {
   /** Live sessions by node, and what each node has been given and remembers. */
   const live = new Map<string, number>()
   const given = new Map<string, { task_id: string; attempt: number }[]>()
+  /** The same of whoever had the name before. */
+  const formerly = new Map<string, { task_id: string; attempt: number }[]>()
+  /** How often each name has got into new hands, and under which name each polling node registers by now. */
+  const hands = new Map<string, number>()
+  const pollNames = [...POLLING_NODES]
   const acknowledged = new Set<string>()
   const outputs = new Map<string, string>()
   /** Nodes that were given something since the last check: those may not hold more than their slots. */
@@ -63,6 +68,14 @@ function createWorld(dir: string) {
     return result
   }
   const pick = <T>(list: readonly T[], n: number): T => list[n % list.length] as T
+  /** The name is in other hands from here on, or will be: what was given to those before is theirs no more. */
+  const changeHands = (node: string): void => {
+    formerly.set(node, [...(formerly.get(node) ?? []), ...(given.get(node) ?? [])])
+    given.delete(node)
+    hands.set(node, (hands.get(node) ?? 0) + 1)
+  }
+  const openOf = (node: string) =>
+    opened.db.prepare('SELECT task_id, attempt FROM attempts WHERE node_id = ? AND ended_ms IS NULL').all(node)
 
   const take = (s: Step): void => {
     switch (s.do) {
@@ -86,21 +99,13 @@ function createWorld(dir: string) {
         const session = ++sessions
         live.set(node, session)
         const remembered = (given.get(node) ?? []).slice(-s.remembers)
-        const hello = v.parse(nodeMessages['session.hello'], {
-          type: 'session.hello',
-          node_id: node,
-          public_key: `key of ${node}`,
-          signature: 'x',
+        const hello = helloOf(node, {
           supported_models: [pick(MODELS, s.node), 'llama'],
           max_concurrent_tasks: 1 + (s.node % 3),
           running: s.remembers === 0 ? [] : remembered,
         })
-        const { effects } = turn({
-          op: 'nodeHello',
-          session,
-          hello,
-          key: `02${Buffer.from(node).toString('hex').padEnd(64, '0')}`,
-        })
+        // Forgotten or not: once it was proven, its name is for this key only.
+        const { effects } = turn({ op: 'nodeHello', from: [], session, hello, key: keyOf(node) })
         // It holds what it named and was kept, and what it was given now; the rest was taken back.
         const said = effects.flatMap((e) => ('message' in e && e.session === session ? [e.message] : []))
         const kept = said.flatMap((m) =>
@@ -110,10 +115,7 @@ function createWorld(dir: string) {
               ? [{ task_id: m.task_id, attempt: m.attempt }]
               : [],
         )
-        const open = opened.db
-          .prepare('SELECT task_id, attempt FROM attempts WHERE node_id = ? AND ended_ms IS NULL')
-          .all(node)
-        expect(new Set(open.map((o) => JSON.stringify(o)))).toEqual(new Set(kept.map((k) => JSON.stringify(k))))
+        expect(new Set(openOf(node).map((o) => JSON.stringify(o)))).toEqual(new Set(kept.map((k) => JSON.stringify(k))))
         return
       }
       case 'leave': {
@@ -127,10 +129,16 @@ function createWorld(dir: string) {
         const node = pick(SESSION_NODES, s.node)
         const session = live.get(node)
         if (session === undefined) return
-        // Now and then it names what another node was given, or an attempt that never was.
-        const mine = s.lie === 0 ? [...given.values()].flat() : (given.get(node) ?? [])
+        // Now and then it names what another node was given, what the hands before were given, or an attempt that never was.
+        const former = s.lie === 2 ? (formerly.get(node) ?? []) : []
+        const mine = s.lie === 0 ? [...given.values()].flat() : former.length > 0 ? former : (given.get(node) ?? [])
         const about = mine.length === 0 ? { task_id: `task-${s.which}`, attempt: 1 } : pick(mine.slice(-4), s.which)
         const named = s.lie === 1 ? { ...about, attempt: about.attempt + 1 } : about
+        if (former.length > 0 && s.what === 'complete') {
+          const said = { type: 'task.complete' as const, ...named, output: 'garbage', confidence: 1 }
+          const { effects } = turn({ op: 'nodeMessage', session, message: said })
+          return expect(effects).toMatchObject([{ session, message: { code: 'not_holder' } }])
+        }
         switch (s.what) {
           case 'accept':
             return void turn({ op: 'nodeMessage', session, message: { type: 'task.accept', ...named } })
@@ -175,13 +183,14 @@ function createWorld(dir: string) {
         return
       }
       case 'poll': {
-        const node = pick(POLLING_NODES, s.node)
+        const node = pick(pollNames, s.node)
         turn({
           op: 'register',
+          from: [],
           node: v.parse(registerBody, {
             node_id: node,
             endpoint: '',
-            public_key: 'placeholder',
+            public_key: `placeholder ${hands.get(node) ?? 0}`,
             supported_models: ['llama', 'mistral'],
             max_concurrent_tasks: 1 + (s.node % 2),
           }),
@@ -198,11 +207,50 @@ function createWorld(dir: string) {
         return
       }
       case 'rest': {
-        const node = pick(POLLING_NODES, s.node)
-        const about = pick([...(given.get(node) ?? []).slice(-4), { task_id: `task-${s.which}` }], s.which)
+        const node = pick(pollNames, s.node)
+        const former = formerly.get(node) ?? []
+        const about = pick(
+          [...(given.get(node) ?? []).slice(-4), ...former.slice(-2), { task_id: `task-${s.which}` }],
+          s.which,
+        )
         if (s.what === 'complete')
           turn({ op: 'complete', task_id: about.task_id, node_id: node, output: `by ${node}`, confidence: 0.5 })
         else turn({ op: 'fail', task_id: about.task_id, node_id: node, error: 'no', retryable: true })
+        return
+      }
+      case 'forget': {
+        const node = pick([...SESSION_NODES, ...pollNames], s.node)
+        const holds = openOf(node).length > 0
+        const { outcomes } = turn({ op: 'forget', node_id: node })
+        if (outcomes[0]?.ok === true) {
+          expect(holds, `${node} was forgotten and held something`).toBe(false)
+          changeHands(node)
+          live.delete(node)
+        }
+        return
+      }
+      case 'takeOver': {
+        const node = pick(pollNames, s.node)
+        const held = openOf(node)
+        const session = ++sessions
+        const running = (given.get(node) ?? []).slice(-3)
+        const { effects } = turn({
+          op: 'nodeHello',
+          from: [],
+          session,
+          hello: helloOf(node, { running, status: 'maintenance' }),
+          key: keyOf(node, session),
+        })
+        const welcome = effects.flatMap((e) =>
+          'message' in e && e.message.type === 'session.welcome' ? [e.message] : [],
+        )[0]
+        if (welcome === undefined) return
+        expect(held, `${node} was taken over and held something`).toEqual([])
+        expect(welcome.resumed).toEqual([])
+        // It has proven a key: everything over REST is refused in its name from here on.
+        changeHands(node)
+        turn({ op: 'nodeDisconnected', session, returned: true })
+        pollNames[pollNames.indexOf(node)] = `${node}'`
         return
       }
       case 'wait':
@@ -246,9 +294,10 @@ function createWorld(dir: string) {
           ended_ms: number | null
           end: string | null
           accepted_ms: number | null
-        }
+        } & FairAttempt
       >('SELECT * FROM attempts')
       .all()
+    expect(strangersWithAttempts(db)).toEqual([])
     for (const m of db
       .prepare<[], { task_id: string; was: TaskStatus; became: TaskStatus }>('SELECT * FROM moves')
       .all()) {
@@ -290,6 +339,7 @@ function createWorld(dir: string) {
         Array.from({ length: r.attempt }, (_, i) => i + 1),
       )
       expect(own.filter((a) => a.accepted_ms !== null).length).toBeLessThanOrEqual(3)
+      checkFairness(r, own)
       // A result never changes.
       if (outputs.has(r.task_id)) expect(r.output).toBe(outputs.get(r.task_id))
       if (r.output !== null) outputs.set(r.task_id, r.output)

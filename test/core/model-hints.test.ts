@@ -63,6 +63,7 @@ test('however many strange names there are, of nodes and of tasks, a second comp
   const core = coreHarness()
   const register = (i: number): Operation => ({
     op: 'register',
+    from: [],
     node: {
       node_id: `n${i}`,
       endpoint: '',

@@ -1,6 +1,7 @@
 import { createUndoLog } from '../../src/lib/undo-log.js'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { createSharedPot } from '../../src/core/sessions/shared-pot.js'
 import { createStreamBuffers, textFrom } from '../../src/core/sessions/stream-buffers.js'
 import { createWatches } from '../../src/core/sessions/watches.js'
 import type { ClientAnswer } from '../../src/wire/client.js'
@@ -113,44 +114,65 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
   )
 })
 
-test('texts never take more than their bound, and give all of it back', () => {
+test('texts never take more than their bound, nor those of one owner more than his share, and give all of it back', () => {
   fc.assert(
     fc.property(
       fc.array(
         fc.record({
-          task: fc.integer({ min: 0, max: 4 }),
+          task: fc.integer({ min: 0, max: 9 }),
           length: fc.integer({ min: 0, max: 600 }),
           end: fc.boolean(),
           undone: fc.boolean(),
         }),
-        { maxLength: 100 },
+        { maxLength: 200 },
       ),
       (steps) => {
         const undo = createUndoLog()
-        const texts = createStreamBuffers(1500, 6000, undo)
-        const seqs = new Map<number, number>()
+        const pot = createSharedPot(8000, undo)
+        const texts = createStreamBuffers(1500, pot, undo)
+        /** Two sessions of one address, and one of another. */
+        const owners = [['a', 'home'], ['b', 'home'], ['c']].map((keys) => keys.map((key) => ({ key, times: 1 })))
+        const ownerOf = (task: number) => owners[task % 3] ?? []
         for (const { task, length, end, undone } of steps) {
           undo.clear()
-          const total = texts.total()
+          const total = pot.total()
           const id = `t${task}`
           const seq = texts.get(id)?.next ?? 0
           if (end) texts.end(id)
-          else if (texts.get(id) === undefined) texts.begin(id, 1)
+          else if (texts.get(id) === undefined) texts.begin(id, 1, [ownerOf(task)])
           else texts.add(id, 1, seq, 'x'.repeat(length))
-          seqs.set(task, seq)
           if (undone) {
             undo.rollback(0)
-            expect(texts.total()).toBe(total)
+            expect(pot.total()).toBe(total)
           }
-          expect(texts.total()).toBeLessThanOrEqual(6000)
+          const bytes = (of: (task: number) => boolean): number =>
+            Array.from({ length: 10 }, (_, t) => (of(t) ? (texts.get(`t${t}`)?.bytes ?? 0) : 0)).reduce((a, b) => a + b)
+          expect(pot.total()).toBe(bytes(() => true))
+          expect(bytes((t) => t % 3 !== 2)).toBeLessThanOrEqual(pot.share)
+          expect(bytes((t) => t % 3 === 2)).toBeLessThanOrEqual(pot.share)
           expect(texts.get(id)?.text.length ?? 0).toBeLessThanOrEqual(1500)
         }
-        for (let i = 0; i < 5; i++) texts.end(`t${i}`)
-        expect(texts.total()).toBe(0)
+        for (let i = 0; i < 10; i++) texts.end(`t${i}`)
+        expect(pot.total()).toBe(0)
         expect(texts.size()).toBe(0)
       },
     ),
   )
+})
+
+test('a text is kept for the first of its readers that has room, and who has none keeps nothing from the others', () => {
+  const undo = createUndoLog()
+  const pot = createSharedPot(8000, undo)
+  const texts = createStreamBuffers(10_000, pot, undo)
+  const greedy = [{ key: 'greedy', times: 1 }]
+  const modest = [{ key: 'modest', times: 1 }]
+  for (let i = 0; pot.refusal(greedy, 512) === null; i++) texts.begin(`g${i}`, 1, [greedy])
+  texts.begin('mine', 1, [modest])
+  expect(texts.add('mine', 1, 0, 'x'.repeat(300))?.text.length).toBe(300)
+  texts.begin('theirs', 1, [greedy])
+  expect(texts.get('theirs')).toBeUndefined()
+  texts.begin('ours', 1, [greedy, modest])
+  expect(texts.get('ours')).toMatchObject({ owner: modest })
 })
 
 test('a place in a text is never in the middle of a character', () => {

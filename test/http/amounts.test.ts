@@ -183,6 +183,6 @@ test('max_infer_time is an integer from 1', async () => {
       'invalid_request',
       /^max_infer_time: /,
     )
-  for (const good of [1, 60, 86_400, 2 ** 31 - 1])
+  for (const good of [1, 60, 86_400])
     expect(await service.status(await service.submit({ max_infer_time: good }))).toMatchObject({ max_infer_time: good })
 })

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { identity } from '../support/identity.js'
-import { connectNode, dial, hello } from '../support/node-session.js'
+import { connectNode } from '../support/node-session.js'
 import { complete, detailOf, drain, fail, forget, nodeOf, nodesOf, statsOf } from '../support/rest-calls.js'
 import { inspect, startService } from '../support/service.js'
 
@@ -45,33 +44,23 @@ test('a node that holds a task is not forgotten: 409', async () => {
   expect(await detailOf(service, 'a')).toMatchObject({ status: 'completed', attempts: [{ node_id: 'n' }] }) // history stays
 })
 
-test('a forgotten name may be taken by another key, in a session and over REST, and starts with a clean slate', async () => {
+test('a forgotten node that comes back with its key starts with a clean slate', async () => {
   const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'a' })
-  const { attempt } = await first.next('task.assign')
-  first.say({ type: 'task.fail', task_id: 'a', attempt, error: 'x', retryable: false })
+  first.say({ type: 'task.fail', task_id: 'a', attempt: 1, error: 'x', retryable: true })
   await first.next('task.settled')
   await drain(service, 'n')
-  expect(await nodeOf(service, 'n')).toMatchObject({ failures_in_row: 0, success_rate: null, drained: true })
-  const stranger = await dial(service)
-  const { nonce } = await stranger.next('session.challenge')
-  stranger.say(hello(service, 'n', nonce, {}, identity('somebody else')))
-  expect(await stranger.closed).toMatchObject({ code: 4403 })
+  expect(await nodeOf(service, 'n')).toMatchObject({ failures_in_row: 1, success_rate: 0, drained: true })
   await forget(service, 'n')
-  const second = await dial(service)
-  const challenge = await second.next('session.challenge')
-  second.say(hello(service, 'n', challenge.nonce, {}, identity('somebody else')))
-  await second.next('session.welcome')
+  await first.closed
+  await connectNode(service, 'n')
   expect(await nodeOf(service, 'n')).toMatchObject({
-    status: 'online',
+    status: 'busy', // it has the task again
     drained: false,
     failures_in_row: 0,
     success_rate: null,
   })
-  await forget(service, 'n')
-  await second.closed
-  expect((await service.register('n', { public_key: '03another' })).status).toBe(200)
 })
 
 test('in the name of a forgotten node nobody completes what it once held', async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { complete, nodeOf } from '../support/rest-calls.js'
-import { inspect, startService, task } from '../support/service.js'
+import { fakeTime, type FakeTime } from '../support/fake-time.js'
+import { complete, detailOf, nodeOf } from '../support/rest-calls.js'
+import { inspect, type Service, startService, task } from '../support/service.js'
 
 test('a poll answers with exactly the documented fields', async () => {
   const service = await startService()
@@ -67,12 +68,21 @@ test('a node with one slot that polls many times at once gets one task, in one a
   expect(await service.status(other)).toMatchObject({ status: 'pending', attempts: 0 })
 })
 
+/** Takes the task that the node holds so often that it counts as failed with the next poll. */
+async function skip(service: Service, time: FakeTime, node: string, held: { task_id: string; attempt: number }) {
+  for (let i = 0; i < 5; i++) {
+    expect(await service.poll(node)).toMatchObject(held)
+    await time.pass(service, 1)
+  }
+}
+
 test('an attempt is handed out five times, then it counts as failed on that node', async () => {
-  const service = await startService({ max_attempts: 2 })
+  const time = fakeTime()
+  const service = await startService({ max_attempts: 2 }, time)
   await service.register('node-1')
   await service.register('node-2')
   const id = await service.submit({ infer_fee: 9 })
-  for (let i = 0; i < 5; i++) expect(await service.poll('node-1')).toMatchObject({ task_id: id, attempt: 1 })
+  await skip(service, time, 'node-1', { task_id: id, attempt: 1 })
   expect(await service.status(id)).toMatchObject({ status: 'in_progress', attempts: 1 })
   // Another node can serve it, so the one that skipped it goes on with the next.
   const next = await service.submit({ infer_fee: 1 })
@@ -81,7 +91,7 @@ test('an attempt is handed out five times, then it counts as failed on that node
   expect(inspect(service.file, (db) => db.prepare('SELECT end FROM attempts WHERE task_id = ?').pluck().get(id))).toBe(
     'failed',
   )
-  for (let i = 0; i < 5; i++) expect(await service.poll('node-2')).toMatchObject({ task_id: id, attempt: 2 })
+  await skip(service, time, 'node-2', { task_id: id, attempt: 2 })
   expect(await service.poll('node-2')).toBeNull()
   expect(await service.status(id)).toMatchObject({
     status: 'failed',
@@ -91,23 +101,42 @@ test('an attempt is handed out five times, then it counts as failed on that node
   })
 })
 
-test('a task that was skipped by the only node that serves it is given to it again, as another attempt', async () => {
-  const service = await startService()
+test('however often somebody polls within a second, that counts as once', async () => {
+  const time = fakeTime()
+  const service = await startService({}, time)
+  await service.register('node-1')
+  const id = await service.submit()
+  for (let second = 0; second < 5; second++) {
+    for (let i = 0; i < 16; i++) expect(await service.poll('node-1')).toMatchObject({ task_id: id, attempt: 1 })
+    expect(await service.status(id)).toMatchObject({ status: 'in_progress' })
+    await time.pass(service, 1)
+  }
+  expect(await service.poll('node-1')).toBeNull()
+  expect(await detailOf(service, id)).toMatchObject({
+    attempts: [{ end: 'failed', error: expect.stringMatching(/5 times/) }],
+  })
+})
+
+test('a task that was skipped by the only node that serves it is given to it again after a pause, as another attempt', async () => {
+  const time = fakeTime()
+  const service = await startService({}, time)
   await service.register('node-1')
   const id = await service.submit()
   for (const attempt of [1, 2, 3]) {
-    for (let i = 0; i < 5; i++) expect(await service.poll('node-1')).toMatchObject({ task_id: id, attempt })
+    await skip(service, time, 'node-1', { task_id: id, attempt })
+    expect(await service.poll('node-1')).toBeNull()
+    await time.pass(service, 10)
   }
-  expect(await service.poll('node-1')).toBeNull()
   expect(await service.status(id)).toMatchObject({ status: 'failed', attempts: 3 })
 })
 
 test('a result that comes after the attempt was skipped five times is still taken', async () => {
-  const service = await startService()
+  const time = fakeTime()
+  const service = await startService({}, time)
   await service.register('node-1')
   await service.register('node-2')
   const id = await service.submit()
-  for (let i = 0; i < 5; i++) await service.poll('node-1')
+  await skip(service, time, 'node-1', { task_id: id, attempt: 1 })
   expect(await service.poll('node-1')).toBeNull()
   expect(await service.poll('node-2')).toMatchObject({ task_id: id, attempt: 2 })
   expect((await complete(service, 'node-1', id, { output: 'late' })).status).toBe(200)

@@ -46,12 +46,14 @@ test('tasks go by the fee, and by age where the fee is the same', async () => {
 })
 
 test('a task that is queued again keeps its place by age', async () => {
-  const service = await startService()
+  const time = fakeTime()
+  const service = await startService({}, time)
   await service.register('node-1')
   const first = await service.submit()
   const second = await service.submit()
   expect(await service.poll('node-1')).toMatchObject({ task_id: first })
   await fail(service, 'node-1', first)
+  await time.pass(service, 5) // the pause of the only node, which has just failed it
   expect(await workThrough(service, 'node-1')).toEqual([first, second])
 })
 
@@ -98,6 +100,7 @@ test('a task that is queued again after it waited too long goes first again', as
   expect(await service.poll('node-1')).toMatchObject({ task_id: 'old' })
   await service.submit({ task_id: 'rich', infer_fee: Number.MAX_SAFE_INTEGER })
   await fail(service, 'node-1', 'old')
+  await time.pass(service, 5)
   expect(await workThrough(service, 'node-1')).toEqual(['old', 'rich'])
 })
 

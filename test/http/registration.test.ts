@@ -138,10 +138,10 @@ test('a key in another spelling is the same key, and stays stored as given', asy
   expect(await nodeOf(service, 'node-1')).toMatchObject({ public_key: key.toUpperCase() })
 })
 
-test('a placeholder is replaced by the first key that a signed hello proves, and unsigned calls are 403 from then on', async () => {
+test('a key that a signed hello proves is the key of the node, and unsigned calls are 403 from then on', async () => {
   const service = await startService()
   const { publicKey } = identity('node-1')
-  await service.register('node-1', { public_key: 'placeholder' })
+  await service.register('node-1', { public_key: publicKey })
   const id = await service.submit()
   const ended = await service.submit()
   expect(await service.poll('node-1')).toMatchObject({ task_id: id })

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { fakeTime } from '../support/fake-time.js'
 import { connectNode } from '../support/node-session.js'
 import { complete, fail, statusAndCode } from '../support/rest-calls.js'
 import { inspect, startService } from '../support/service.js'
@@ -72,11 +73,13 @@ test('a completion that does not count is 409 and changes nothing', async () => 
 })
 
 test('a completion counts for the newest attempt that the node was given', async () => {
-  const service = await startService({ max_attempts: 5 })
+  const time = fakeTime()
+  const service = await startService({ max_attempts: 5 }, time)
   await service.register('node-1')
   const id = await service.submit()
   await service.poll('node-1')
   await fail(service, 'node-1', id)
+  await time.pass(service, 5)
   expect(await service.poll('node-1')).toMatchObject({ task_id: id, attempt: 2 }) // there is no other node
   expect((await complete(service, 'node-1', id)).status).toBe(200)
   expect(inspect(service.file, (db) => db.prepare('SELECT attempt, end FROM attempts ORDER BY attempt').all())).toEqual(
@@ -109,7 +112,8 @@ test('a late result is taken while the task has none, and the attempt that runs 
 })
 
 test('a failure that may be retried queues the task for another node at once', async () => {
-  const service = await startService()
+  const time = fakeTime()
+  const service = await startService({}, time)
   await service.register('node-1')
   await service.register('node-2')
   const id = await service.submit()
@@ -118,6 +122,8 @@ test('a failure that may be retried queues the task for another node at once', a
   expect(await service.status(id)).toMatchObject({ status: 'pending', attempts: 1, error: null, result: null })
   expect(await service.poll('node-1')).toBeNull() // while another that is online can serve it
   expect(await service.poll('node-2')).toMatchObject({ task_id: id, attempt: 2 })
+  await time.pass(service, 5)
+  expect(await service.poll('node-1')).toBeNull() // however long ago it failed it
   await fail(service, 'node-2', id)
   expect(await service.poll('node-1')).toMatchObject({ task_id: id, attempt: 3 }) // now every node has failed it
   await fail(service, 'node-1', id, { error: 'out of memory' })

@@ -5,12 +5,14 @@ import { cancel, complete, detailOf, fail, retry, statsOf } from '../support/res
 import { startService } from '../support/service.js'
 
 test('a failed task that is retried goes on with its attempt numbers, and counts its attempts anew', async () => {
-  const service = await startService({ max_attempts: 2 })
+  const time = fakeTime()
+  const service = await startService({ max_attempts: 2 }, time)
   await service.register('n')
   await service.submit({ task_id: 'a' })
   for (let i = 0; i < 2; i++) {
     expect((await service.poll('n')).task_id).toBe('a')
     await fail(service, 'n', 'a')
+    if (i === 0) await time.pass(service, 5)
   }
   expect(await service.status('a')).toMatchObject({
     status: 'failed',
@@ -18,7 +20,7 @@ test('a failed task that is retried goes on with its attempt numbers, and counts
   })
   expect(await retry(service, 'a')).toMatchObject({ status: 200, body: { data: 'Task queued again' } })
   expect(await service.status('a')).toMatchObject({ status: 'pending', error: null, attempts: 2 })
-  expect(await service.poll('n')).toMatchObject({ task_id: 'a', attempt: 3 })
+  expect(await service.poll('n')).toMatchObject({ task_id: 'a', attempt: 3 }) // at once: what was before counts no more
   await fail(service, 'n', 'a')
   expect(await service.status('a')).toMatchObject({ status: 'pending' }) // one of two
   // Its own node rests after three failures; another one goes on.

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { connectNode } from '../support/node-session.js'
+import { fakeTime } from '../support/fake-time.js'
+import { connectClient } from '../support/client-session.js'
+import { connectNode, nextAssign } from '../support/node-session.js'
 import { batch, complete, fail, statusAndCode } from '../support/rest-calls.js'
 import { startService, task } from '../support/service.js'
 import { countTasks } from '../support/stored-state.js'
@@ -52,7 +54,8 @@ test('a full queue is 503 with Retry-After, but for what is in it already, until
 })
 
 test('a user with too many waiting tasks is 429 with Retry-After, and no other user is', async () => {
-  const service = await startService({ max_pending_per_user: 2 })
+  const time = fakeTime()
+  const service = await startService({ max_pending_per_user: 2 }, time)
   await service.register('node-1')
   const mine = { user_address: 'ST-mine', infer_fee: 9 }
   await service.submit(mine)
@@ -68,6 +71,7 @@ test('a user with too many waiting tasks is 429 with Retry-After, and no other u
   const first = (await service.poll('node-1')).task_id as string
   await fail(service, 'node-1', first) // it waits again, and so counts again
   expect((await service.post('/api/v1/tasks', task({ ...mine, task_id: 'third' }))).status).toBe(429)
+  await time.pass(service, 5)
   expect(await service.poll('node-1')).toMatchObject({ task_id: first, attempt: 2 })
   await complete(service, 'node-1', first)
   expect((await service.post('/api/v1/tasks', task({ ...mine, task_id: 'third' }))).status).toBe(200)
@@ -82,4 +86,26 @@ test('the limit per user holds after a restart', async () => {
   await second.register('node-1')
   await second.poll('node-1')
   expect((await second.post('/api/v1/tasks', task())).status).toBe(200)
+})
+
+test('a max_infer_time above the limit is refused, over REST and in a session, and what was stored before goes on', async () => {
+  const first = await startService({ max_infer_time_limit: 600 })
+  expect(await first.post('/api/v1/tasks', task({ max_infer_time: 601 }))).toMatchObject({
+    status: 400,
+    body: { code: 'invalid_request', error: expect.stringMatching(/^max_infer_time: .*600.*max_infer_time_limit/) },
+  })
+  const client = await connectClient(first)
+  client.submit({ task_id: 'A', max_infer_time: 601 })
+  expect(await client.next('error')).toMatchObject({
+    code: 'invalid_message',
+    message: expect.stringMatching(/^max_infer_time: /),
+  })
+  await first.submit({ task_id: 'B', max_infer_time: 600 })
+  await first.stop()
+  const second = await startService({ max_infer_time_limit: 60, database_path: first.file })
+  await second.submit({ task_id: 'B', max_infer_time: 600 }) // it is known
+  const node = await connectNode(second, 'n')
+  node.complete(await nextAssign(node, 'B'))
+  await second.reaches('B', 'completed')
+  expect((await startService().then((s) => s.post('/api/v1/tasks', task({ max_infer_time: 86_401 })))).status).toBe(400)
 })

@@ -68,13 +68,15 @@ test('the detail lists every attempt with its node, its times, its end, its faul
   await time.pass(service, 3)
   first.say({ type: 'task.fail', task_id: 'a', attempt: 1, error: 'out of memory', retryable: true })
   await first.next('task.settled')
-  // It alone serves the model, so it gets the task again; while it works the task does not wait.
+  // It alone serves the model, so it gets the task again, after a pause; while it works the task does not wait.
+  await time.pass(service, 5)
   const two = await first.next('task.assign')
   first.accept(two)
   await first.beat()
   expect((await detailOf(service, 'a')).waiting).toBeNull()
   first.say({ type: 'task.fail', task_id: 'a', attempt: 2, error: 'again', retryable: true })
   await first.next('task.settled')
+  await time.pass(service, 10)
   const three = await first.next('task.assign')
   await time.pass(service, 4)
   first.say({
@@ -110,9 +112,9 @@ test('the detail lists every attempt with its node, its times, its end, its faul
       attempt: 2,
       node_id: 'first',
       transport: 'websocket',
-      assigned_at: began + 5,
-      accepted_at: began + 5,
-      ended_at: began + 5,
+      assigned_at: began + 10,
+      accepted_at: began + 10,
+      ended_at: began + 10,
       end: 'failed',
       fault: 'node',
       error: 'again',
@@ -122,9 +124,9 @@ test('the detail lists every attempt with its node, its times, its end, its faul
       attempt: 3,
       node_id: 'first',
       transport: 'websocket',
-      assigned_at: began + 5,
+      assigned_at: began + 20,
       accepted_at: whole,
-      ended_at: began + 9,
+      ended_at: began + 24,
       end: 'completed',
       fault: null,
       error: null,

@@ -25,6 +25,7 @@ async function door(pingInterval?: number) {
     maxHandshakes: 10,
     maxSessions: 10,
     maxSessionsPerAddress: 10,
+    keysOf: () => [],
     publicHosts: [],
     ...(pingInterval === undefined ? {} : { pingInterval }),
   })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { MAX_WATCHES } from '../../src/core/sessions/watches.js'
+import { createWatches, MAX_WATCHES } from '../../src/core/sessions/watches.js'
+import { createUndoLog } from '../../src/lib/undo-log.js'
 import { connectClient, submission, type TestClient } from '../support/client-session.js'
 import { assigned as assignedIn, coreHarness, diskFull } from '../support/core-harness.js'
 import { fakeTime } from '../support/fake-time.js'
@@ -44,10 +45,11 @@ test('a watch is taken up after a reconnect: where the task stands now, then wha
     status: 'in_progress',
     attempt: 1,
   })
+  const other = await connectNode(service, 'other')
   node.say({ type: 'task.fail', task_id: 'A', attempt: 1, error: 'broken', retryable: true })
-  // It goes back to the queue and, as no other node serves it, to the same node, in one commit: that is one change.
+  // It goes back to the queue and to the other node in one commit: that is one change.
   expect(await client.next('task.status')).toMatchObject({ status: 'in_progress', attempt: 2 })
-  node.complete(await nextAssign(node, 'A'))
+  other.complete(await nextAssign(other, 'A'))
   expect(await client.next('task.result')).toMatchObject({ status: 'completed' })
   client.say({ type: 'task.watch', task_id: 'A' })
   expect(await client.next('task.result')).toMatchObject({ status: 'completed', result: { output: 'Paris' } })
@@ -337,4 +339,38 @@ test('a turn that is undone takes back the text and the place of its readers, an
   expect(world.turn(complete).effects.filter((e) => e.session === 2)).toMatchObject([
     { message: { type: 'task.result', status: 'completed' } },
   ])
+})
+
+test('the sessions of one address watch a quarter of all that there is, and those of another are none the worse', () => {
+  const sends: string[] = []
+  const undo = createUndoLog()
+  const watches = createWatches({
+    task: () => undefined,
+    send: (_, m) => sends.push(m.type),
+    undo,
+    maxOutput: 1000,
+  })
+  const from = (key: string) => [{ key, times: 1 }]
+  const MINE = 25
+  for (let session = 0; session <= MINE + 1; session++) watches.join(session, from('home'))
+  watches.join(100, from('elsewhere'))
+  const fill = (session: number): void => {
+    for (let i = 0; i < MAX_WATCHES; i++) watches.watch(session, `t${i}`, false, { attempt: 0, offset: 0 })
+    undo.clear()
+  }
+  for (let session = 0; session < MINE; session++) fill(session)
+  expect(watches.refusal(MINE, 't', 0)).toMatchObject({
+    code: 'rate_limited',
+    message: expect.stringContaining('your address watch 250000'),
+  })
+  expect(watches.refusal(100, 't', 0)).toBeNull()
+  // The end of a session in a turn that is undone, and again in the one that follows, gives its places back once.
+  watches.leave(0)
+  undo.rollback(0)
+  expect(watches.refusal(MINE, 't', 0)).not.toBeNull()
+  watches.leave(0)
+  undo.clear()
+  expect(watches.refusal(MINE, 't', MAX_WATCHES - 1)).toBeNull()
+  fill(MINE)
+  expect(watches.refusal(MINE + 1, 't', 0)).not.toBeNull()
 })

@@ -203,16 +203,6 @@ test.each<[string, (key: string) => string]>([
   await connectNode(service, 'n')
 })
 
-test('a placeholder of a REST registration gives way to the first key that a hello proves, and that one stays', async () => {
-  const service = await startService()
-  await service.register('n', { public_key: '03a1b2c3...' })
-  const node = await connectNode(service, 'n')
-  expect(await nodeOf(service, 'n')).toMatchObject({ public_key: identity('n').publicKey, transport: 'websocket' })
-  const { code } = await refusedHello(service, (nonce) => hello(service, 'n', nonce, {}, identity('thief')))
-  expect(code).toBe(4403)
-  await node.beat()
-})
-
 test('the same key may serve under several names', async () => {
   const service = await startService()
   for (const name of ['a', 'b']) {

@@ -51,7 +51,7 @@ test('a draining node whose last task is superseded is closed with 1000', async 
   const first = await connectNode(service, 'first')
   const old = await beginTask(service, first, 'A')
   const second = await connectNode(service, 'second')
-  const back = await connectNode(service, 'first') // without A
+  const back = await connectNode(service, 'first', { take_over: true }) // without A
   second.accept(await nextAssign(second, 'A'))
   second.say({ type: 'session.drain' })
   await second.beat()

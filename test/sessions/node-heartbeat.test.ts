@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { fakeTime } from '../support/fake-time.js'
 import { beginTask, connectNode, nextAssign, nextSettled } from '../support/node-session.js'
-import { nodeIs, nodeOf } from '../support/rest-calls.js'
+import { detailOf, nodeIs, nodeOf } from '../support/rest-calls.js'
 import { startService } from '../support/service.js'
 import { Database } from '../../src/store/sqlite.js'
 
@@ -33,6 +33,49 @@ test('a heartbeat without a status keeps the status', async () => {
   await node.beat('maintenance')
   await node.beat()
   expect(await nodeOf(service, 'n')).toMatchObject({ status: 'maintenance' })
+})
+
+test('why a node is in maintenance is shown to operators and to who waits for it, until the status changes', async () => {
+  const service = await startService()
+  const node = await connectNode(service, 'n')
+  await connectNode(service, 'other', { status: 'maintenance' })
+  const say = async (more: Record<string, unknown>) => {
+    node.say({ type: 'node.heartbeat', ...more })
+    await node.next('node.heartbeat_ack')
+    return ((await nodeOf(service, 'n')) as { status_reason: string | null }).status_reason
+  }
+  expect(await say({ status: 'online', reason: 'no reason is asked for' })).toBeNull()
+  expect(await say({ status: 'maintenance', reason: 'the model server does not answer' })).toBe(
+    'the model server does not answer',
+  )
+  expect(await say({})).toBe('the model server does not answer')
+  expect(await say({ status: 'maintenance' })).toBe('the model server does not answer')
+  expect(await say({ reason: 'it\u202e is\u009b\n hot' })).toBe('it\\u{202e} is\\x9b\\n hot')
+  await service.submit({ task_id: 'A', model_name: 'llama-3-8b' })
+  expect((await detailOf(service, 'A')).waiting).toMatchObject({
+    reason: 'no_node_online',
+    explanation: expect.stringContaining('none is online (2 in maintenance: it\\u{202e} is'),
+  })
+  expect(await say({ reason: 'x'.repeat(255) + '🦙' })).toBe('x'.repeat(255) + '\ufffd') // 256 units, and no half character
+  expect(await say({ status: 'busy' })).toBeNull()
+  expect(await say({ status: 'maintenance' })).toBeNull()
+  expect(await say({ reason: 'again' })).toBe('again')
+  node.socket.terminate()
+  await nodeIs(service, 'n', 'offline')
+  expect(await nodeOf(service, 'n')).toMatchObject({ status_reason: null })
+})
+
+test('a heartbeat that names too many tasks is a wrong message', async () => {
+  const service = await startService()
+  const node = await connectNode(service, 'n')
+  const named = (n: number) => ({ type: 'node.heartbeat', running: Array.from({ length: n }, (_, i) => `t${i}`) })
+  node.say(named(1024))
+  await node.next('node.heartbeat_ack')
+  node.say(named(1025))
+  expect(await node.next('error')).toMatchObject({
+    code: 'invalid_message',
+    message: 'node.heartbeat: running: must have at most 1024 entries',
+  })
 })
 
 test('a node in maintenance gets nothing new and what runs goes on', async () => {

@@ -59,6 +59,12 @@ test('a hello registers the node with everything it says and no REST call is nee
   expect(node.welcome.resumed).toEqual([])
 })
 
+test('fields of a hello that other versions know are passed over', async () => {
+  const service = await startService()
+  await connectNode(service, 'n', { features: ['prefetch', 7], prefetch: -1, invite: null, whatever: {} })
+  expect(await nodeOf(service, 'n')).toMatchObject({ status: 'online' })
+})
+
 test('what a hello leaves out has its default', async () => {
   const service = await startService()
   await connectNode(service, 'n')

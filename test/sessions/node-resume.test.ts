@@ -84,13 +84,13 @@ test('what the node does not name is taken back at once and queued again', async
   expect(await other.next('task.assign')).toMatchObject({ task_id: 'A', attempt: 2 })
 })
 
-test('a second session replaces the first, which closes with 4409, and the work moves', async () => {
+test('a second session that takes over replaces the first at once, which closes with 4409, and the work moves', async () => {
   const service = await startService()
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   first.accept(await first.next('task.assign'))
   await first.beat()
-  const second = await connectNode(service, 'n', { running: [{ task_id: 'A', attempt: 1 }] })
+  const second = await connectNode(service, 'n', { take_over: true, running: [{ task_id: 'A', attempt: 1 }] })
   expect((await first.closed).code).toBe(4409)
   expect(second.welcome.resumed).toEqual([{ task_id: 'A', attempt: 1 }])
   second.complete({ task_id: 'A', attempt: 1 })
@@ -105,7 +105,7 @@ test('nothing more is read from a session that was replaced', async () => {
   first.accept(await first.next('task.assign'))
   await first.beat()
   first.socket.pause() // it has not seen the close when it speaks
-  const second = await connectNode(service, 'n', { running: [{ task_id: 'A', attempt: 1 }] })
+  const second = await connectNode(service, 'n', { take_over: true, running: [{ task_id: 'A', attempt: 1 }] })
   first.say({ type: 'task.complete', task_id: 'A', attempt: 1, output: 'from the old session', confidence: 1 })
   first.say({ type: 'node.heartbeat', status: 'maintenance' })
   first.say({ type: 'session.drain' })
@@ -124,7 +124,7 @@ test('what the first session was sent and the second does not name is taken back
   const first = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   await first.next('task.assign')
-  const second = await connectNode(service, 'n')
+  const second = await connectNode(service, 'n', { take_over: true })
   expect(await second.next('task.assign')).toMatchObject({ task_id: 'A', attempt: 2 })
   expect(await service.status('A')).toMatchObject({ attempts: 0 }) // it was never accepted
 })
@@ -136,7 +136,7 @@ test('a result that was settled is answered again in the second session', async 
   const assigned = await first.next('task.assign')
   first.complete(assigned)
   await first.next('task.settled')
-  const second = await connectNode(service, 'n', { running: [assigned] })
+  const second = await connectNode(service, 'n', { take_over: true, running: [assigned] })
   expect(second.welcome.dropped).toEqual([{ task_id: 'A', attempt: 1 }])
   second.complete(assigned)
   expect(await second.next('task.settled')).toMatchObject({ task_id: 'A', attempt: 1, status: 'completed' })
@@ -162,6 +162,10 @@ test('a new hello is not draining', async () => {
   await service.submit({ task_id: 'B' })
   await first.beat()
   expect(first.inbox).toEqual([])
-  const second = await connectNode(service, 'n', { max_concurrent_tasks: 2, running: [{ task_id: 'A', attempt: 1 }] })
+  const second = await connectNode(service, 'n', {
+    take_over: true,
+    max_concurrent_tasks: 2,
+    running: [{ task_id: 'A', attempt: 1 }],
+  })
   expect(await second.next('task.assign')).toMatchObject({ task_id: 'B', attempt: 1 })
 })

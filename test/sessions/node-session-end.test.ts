@@ -44,7 +44,7 @@ test('after max_attempts losses the task is failed', async () => {
   const service = await startService({ reconnect_grace: 5, max_attempts: 2 }, time)
   for (const attempt of [1, 2]) {
     const node = await connectNode(service, `n${attempt}`)
-    if (attempt === 1) await service.submit({ task_id: 'A', max_infer_time: 100_000 })
+    if (attempt === 1) await service.submit({ task_id: 'A', max_infer_time: 80_000 })
     const a = await nextAssign(node, 'A')
     expect(a.attempt).toBe(attempt)
     node.accept(a)

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { fakeTime } from '../support/fake-time.js'
-import { connectNode, nextAssign, nextSettled } from '../support/node-session.js'
-import { startService } from '../support/service.js'
+import { beginTask, connectNode, nextAssign, nextSettled } from '../support/node-session.js'
+import { drain } from '../support/rest-calls.js'
+import { type Service, startService } from '../support/service.js'
 
 test('an attempt that outlives max_infer_time is cancelled and the task is timeout', async () => {
   const time = fakeTime()
@@ -30,27 +31,43 @@ test('an attempt that outlives max_infer_time is cancelled and the task is timeo
   expect(await node.next('error')).toMatchObject({ code: 'stale_attempt', task_id: 'short' })
 })
 
-test('before timeout_attempts the task is queued again', async () => {
+test('before timeout_attempts the task goes to another node, and then it is timeout', async () => {
   const time = fakeTime()
-  const service = await startService({ timeout_attempts: 2 }, time)
-  const node = await connectNode(service, 'n')
+  const service = await startService({}, time) // the default: 2
+  const one = await connectNode(service, 'one')
   await service.submit({ task_id: 'A', max_infer_time: 60 })
-  const first = await nextAssign(node, 'A')
-  node.accept(first)
-  await node.beat()
-  await time.until(service, node.next('task.cancel'))
-  const second = await nextAssign(node, 'A')
+  const first = await nextAssign(one, 'A')
+  one.accept(first)
+  const other = await connectNode(service, 'other')
+  const second = await time.until(service, nextAssign(other, 'A'))
+  expect(await one.next('task.cancel')).toMatchObject({ attempt: 1, reason: 'timeout' })
   expect(second.attempt).toBe(2)
   expect(second.lease_expires_at).toBeGreaterThan(first.lease_expires_at)
-  node.accept(second)
-  await node.beat()
-  expect(await time.until(service, node.next('task.cancel'))).toMatchObject({ attempt: 2, reason: 'timeout' })
+  other.accept(second)
+  await other.beat()
+  expect(await time.until(service, other.next('task.cancel'))).toMatchObject({ attempt: 2, reason: 'timeout' })
   expect(await service.status('A')).toMatchObject({ status: 'timeout', attempts: 2 })
+})
+
+test.each<[string, Record<string, unknown>, ((service: Service) => Promise<unknown>)?]>([
+  ['is in maintenance', { status: 'maintenance' }],
+  ['serves other models', { supported_models: ['gemma'] }],
+  ['was drained by an operator', {}, (service) => drain(service, 'other')],
+])('a task whose only other node %s is timeout after its first timeout', async (_, how, then) => {
+  const time = fakeTime()
+  const service = await startService({ timeout_attempts: 5 }, time)
+  await connectNode(service, 'other', how)
+  await then?.(service)
+  const node = await connectNode(service, 'n')
+  await service.submit({ task_id: 'A', max_infer_time: 20 })
+  node.accept(await nextAssign(node, 'A'))
+  await time.until(service, node.next('task.cancel'))
+  expect(await service.status('A')).toMatchObject({ status: 'timeout', attempts: 1 })
 })
 
 test('a task that timed out on one node goes to another', async () => {
   const time = fakeTime()
-  const service = await startService({ timeout_attempts: 2 }, time)
+  const service = await startService({}, time)
   const slow = await connectNode(service, 'slow')
   await service.submit({ task_id: 'A', max_infer_time: 60 })
   slow.accept(await nextAssign(slow, 'A'))
@@ -60,13 +77,15 @@ test('a task that timed out on one node goes to another', async () => {
 
 test('a late result of an attempt that timed out is taken while the task is queued again', async () => {
   const time = fakeTime()
-  const service = await startService({ timeout_attempts: 2 }, time)
+  const service = await startService({}, time)
+  const full = await connectNode(service, 'full')
+  await beginTask(service, full, 'other')
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A', max_infer_time: 20 })
   const a = await nextAssign(node, 'A')
   node.accept(a)
-  node.say({ type: 'node.heartbeat', status: 'maintenance' })
   await time.until(service, node.next('task.cancel'))
+  expect(await service.status('A')).toMatchObject({ status: 'pending' })
   node.complete(a, 'late')
   expect(await nextSettled(node, 'A')).toMatchObject({ attempt: 1, status: 'completed' })
 })

@@ -45,6 +45,7 @@ const attempt: OpenAttempt = {
   assigned_ms: 3,
   accepted_ms: null,
   lease_ms: 4,
+  node_epoch: 5,
 }
 const node: NodeRow = {
   node_id: 'n-1',
@@ -66,6 +67,7 @@ const node: NodeRow = {
   failures_in_row: 8,
   cooled_until_ms: 9,
   drained: 10,
+  epoch: 11,
 }
 const reopening: ReopeningRow = {
   task_id: 't-1',
@@ -121,6 +123,15 @@ test('a row comes back as it was written, column by column', () => {
   nodes.save(node)
   expect(nodes.all()).toEqual([node])
   expect(nodes.get('n-1')).toEqual(node)
+  expect([nodes.nextEpoch(), nodes.nextEpoch()]).toEqual([1, 2])
+  nodes.keepName('n-1', 'key', 60, 50)
+  expect([nodes.nameKeptFor('n-1', 59), nodes.nameKeptFor('n-1', 60), nodes.nameKeptFor('n-2', 50)]).toEqual([
+    'key',
+    null,
+    null,
+  ])
+  nodes.freeName('n-1')
+  expect(nodes.nameKeptFor('n-1', 50)).toBeNull()
   history.addReopening(reopening)
   expect(history.reopenings('t-1')).toEqual([reopening])
   expect(store.loadClock()).toBeNull()
@@ -139,7 +150,7 @@ test('a task that goes back, ends or is opened again has in its row what the cha
   const ended = { ended_ms: 52, ended_at: 62, end: 'failed', fault: 'node', error: 'broke' }
   expect(attempts.newestOf('t-1', 'n-1')).toMatchObject(ended)
   expect(attempts.ofTask('t-1')).toEqual([
-    { attempt: 1, node_id: 'n-1', end: 'failed', fault: 'node', ended_ms: 52, accepted_ms: null },
+    { attempt: 1, node_id: 'n-1', node_epoch: 5, end: 'failed', fault: 'node', ended_ms: 52, accepted_ms: null },
   ])
   tasks.move({ task_id: 't-1', status: 'in_progress' }, { to: 'pending', queue_rank: 13, at: 11 })
   const waiting = { ...task, ...unended, attempt: 1, queue_rank: 13, updated_at: 11 }
@@ -214,6 +225,7 @@ test('every statement finds its rows by the index that was made for it', () => {
   const byKey = 'SEARCH attempts USING INDEX sqlite_autoindex_attempts_1 (task_id=? AND attempt=?)'
   const ofTask = 'SEARCH attempts USING INDEX sqlite_autoindex_attempts_1 (task_id=?)'
   const nodeById = 'SEARCH inference_nodes USING INDEX sqlite_autoindex_inference_nodes_1 (node_id=?)'
+  const nameById = 'SEARCH forgotten_nodes USING INDEX sqlite_autoindex_forgotten_nodes_1 (node_id=?)'
   const calls: [call: () => unknown, ...plans: string[]][] = [
     [() => tasks.get('t-1'), byId],
     [() => tasks.insert(task), ''],
@@ -270,6 +282,15 @@ test('every statement finds its rows by the index that was made for it', () => {
     [() => nodes.save(node), ''],
     [() => nodes.get('n-1'), nodeById],
     [() => nodes.forget('n-1'), nodeById],
+    [() => nodes.nextEpoch(), ''],
+    [
+      () => nodes.keepName('n-1', 'key', 60, 50),
+      'SEARCH forgotten_nodes USING INDEX forgotten_nodes_by_time (kept_until_ms<?)',
+      '',
+      'SEARCH forgotten_nodes USING COVERING INDEX sqlite_autoindex_forgotten_nodes_1 (node_id=?); LIST SUBQUERY 1; SCAN forgotten_nodes USING INDEX forgotten_nodes_by_time',
+    ],
+    [() => nodes.nameKeptFor('n-1', 50), nameById],
+    [() => nodes.freeName('n-1'), nameById],
   ]
   for (const [call, ...plans] of calls)
     expect({ call: String(call), plans: plansOf(call) }).toEqual({ call: String(call), plans })
@@ -299,7 +320,7 @@ test('no statement binds its limit, or the status that a partial index is about:
 
 test('a property of the schema has the name of its column, which rows and lists of columns rely on', () => {
   const tables = Object.values<unknown>(schema).filter((value) => is(value, SQLiteTable))
-  expect(tables).toHaveLength(6)
+  expect(tables).toHaveLength(8)
   for (const table of tables) {
     for (const [property, column] of Object.entries(getTableColumns(table))) expect(column.name).toBe(property)
   }

@@ -2,13 +2,14 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as v from 'valibot'
 import { coreOptions, inferenceDefaults, type ServiceConfig } from '../../src/config.js'
+import type { AddressKeys } from '../../src/lib/address.js'
 import { createCore } from '../../src/core/engine/core.js'
 import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
 import { createModelTable } from '../../src/rules/models.js'
 import { nodeMessages, type Assignment } from '../../src/wire/node.js'
-import { submitBody } from '../../src/wire/rest.js'
+import { registerBody, submitBody } from '../../src/wire/rest.js'
 import { fakeTime } from './fake-time.js'
 import { calm } from './service.js'
 import { tempDir } from './temp-dir.js'
@@ -69,8 +70,9 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) 
         { op: 'submit', tasks: [one('gemma', 1)] },
       )
     },
-    hello: (session: number, node_id: string, slots: number): Operation => ({
+    hello: (session: number, node_id: string, slots: number, from: AddressKeys = []): Operation => ({
       op: 'nodeHello',
+      from,
       session,
       key: `02${Buffer.from(node_id).toString('hex').padEnd(64, '0')}`,
       hello: v.parse(nodeMessages['session.hello'], {
@@ -82,6 +84,18 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) 
         max_concurrent_tasks: slots,
       }),
     }),
+    register: (node_id: string, from: AddressKeys = []): Operation => ({
+      op: 'register',
+      from,
+      node: v.parse(registerBody, { node_id, endpoint: '', public_key: 'placeholder', supported_models: ['llama'] }),
+    }),
+    /** Time passes while nothing happens: only the clock is read. */
+    idles(seconds: number) {
+      for (let left = seconds; left > 0; left -= 2) {
+        time.jump(Math.min(2, left))
+        turn({ op: 'stats' })
+      }
+    },
     /** Time passes, in steps that the clock takes for the service's own time. @returns what was sent meanwhile */
     passes(ms: number): Effect[] {
       const effects: Effect[] = []

@@ -1,4 +1,6 @@
 import fc from 'fast-check'
+import * as v from 'valibot'
+import { nodeMessages } from '../../src/wire/node.js'
 
 export const SESSION_NODES = ['alice', 'bob', 'carol']
 export const POLLING_NODES = ['pat', 'quinn']
@@ -20,6 +22,10 @@ export type Step =
   | { do: 'drain'; node: number }
   | { do: 'poll'; node: number; running: boolean }
   | { do: 'rest'; what: 'complete' | 'fail'; node: number; which: number }
+  /** An operator forgets a node of either kind; somebody else, or the same, comes by its name later. */
+  | { do: 'forget'; node: number }
+  /** A key that nobody has seen is proven for the name of a node that polls. */
+  | { do: 'takeOver'; node: number }
   | { do: 'wait'; ms: number }
   | { do: 'restart'; crash: boolean }
 
@@ -62,9 +68,22 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       which: small,
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('forget' as const, 'takeOver' as const), node: small }) },
   {
     weight: 5,
     arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(10, 1000, 6000, 20_000, 70_000) }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), crash: fc.boolean() }) },
 )
+
+/** The key of a node as the core knows it, and what it says in its hello. */
+export const keyOf = (node: string, n = 0): string => `02${Buffer.from(`${node} ${n}`).toString('hex').padEnd(64, '0')}`
+export const helloOf = (node: string, more: Record<string, unknown> = {}) =>
+  v.parse(nodeMessages['session.hello'], {
+    type: 'session.hello',
+    node_id: node,
+    public_key: `key of ${node}`,
+    signature: 'x',
+    supported_models: ['llama'],
+    ...more,
+  })

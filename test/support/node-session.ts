@@ -1,3 +1,4 @@
+import type { ClientOptions } from 'ws'
 import type { ServerMessage } from '../../src/wire/node.js'
 import { helloText } from '../../src/wire/keys.js'
 import { identity, signText, type Identity } from './identity.js'
@@ -16,9 +17,9 @@ export interface TestNode extends TestSocket<ServerMessage> {
 /** Opens a socket to the sessions of a service and says nothing. */
 export async function dial(
   service: Pick<Service, 'host'>,
-  { protocols = ['inference-node.v1'], headers = {} }: { protocols?: string[]; headers?: Record<string, string> } = {},
+  { protocols = ['inference-node.v1'], ...options }: { protocols?: string[] } & ClientOptions = {},
 ): Promise<TestNode> {
-  const session = await openSocket<ServerMessage>(`ws://${service.host}/api/v1/nodes/connect`, protocols, { headers })
+  const session = await openSocket<ServerMessage>(`ws://${service.host}/api/v1/nodes/connect`, protocols, options)
   const { say, next } = session
   return {
     ...session,
@@ -51,13 +52,14 @@ export function hello(
   }
 }
 
-/** A node in session, welcomed. `more` goes into its hello. */
+/** A node in session, welcomed. `more` goes into its hello, `options` into its socket. */
 export async function connectNode(
   service: Pick<Service, 'host'>,
   nodeId: string,
   more: Record<string, unknown> = {},
+  options: ClientOptions = {},
 ): Promise<TestNode & { welcome: Extract<ServerMessage, { type: 'session.welcome' }> }> {
-  const node = await dial(service)
+  const node = await dial(service, options)
   const { nonce } = await node.next('session.challenge')
   node.say(hello(service, nodeId, nonce, more))
   const welcome = await node.next('session.welcome')
@@ -90,7 +92,7 @@ export const beginTask = async (
   task_id: string,
   more: Record<string, unknown> = {},
 ) => {
-  await service.submit({ task_id, max_infer_time: 100_000, ...more })
+  await service.submit({ task_id, max_infer_time: 80_000, ...more })
   const a = await nextAssign(node, task_id)
   node.accept(a)
   await node.beat()

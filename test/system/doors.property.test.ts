@@ -6,7 +6,9 @@ import { expect, test } from 'vitest'
 import { createCoordinator, inferenceDefaults, type Coordinator } from '../../src/coordinator.js'
 import { silentLog } from '../../src/lib/log.js'
 import type { ServerMessage } from '../../src/wire/node.js'
-import { connectNode, type TestNode } from '../support/node-session.js'
+import { type Command, command } from '../support/doors-commands.js'
+import { identity } from '../support/identity.js'
+import { connectNode, dial, hello, type TestNode } from '../support/node-session.js'
 import { calm, type Service, serviceAt, task as submission } from '../support/service.js'
 import { until } from '../support/wait.js'
 
@@ -15,49 +17,6 @@ import { until } from '../support/wait.js'
  * after each one everything that has left the service is read, and every task is compared with the model. fast-check prints
  * the seed and the path of a failure: `fc.assert(..., { seed, path })` replays it.
  */
-
-type Command =
-  | { do: 'submit'; id: number; other: boolean }
-  | { do: 'batch'; from: number }
-  | { do: 'connect'; node: number; remembers: boolean }
-  | { do: 'vanish'; node: number; returned: boolean }
-  | { do: 'complete' | 'fail' | 'failForGood' | 'reject' | 'accept'; node: number; which: number }
-  | { do: 'poll' }
-  | { do: 'pollComplete' | 'pollFail'; which: number }
-  | { do: 'cancel' | 'retry'; id: number }
-  | { do: 'drain' | 'resume'; node: number }
-  | { do: 'restart' }
-
-const n = fc.nat(7)
-const command: fc.Arbitrary<Command> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({ do: fc.constant('submit' as const), id: n, other: fc.nat(6).map((x) => x === 0) }),
-  },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('batch' as const), from: n }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('connect' as const), node: n, remembers: fc.boolean() }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('vanish' as const), node: n, returned: fc.boolean() }) },
-  {
-    weight: 9,
-    arbitrary: fc.record({
-      do: fc.constantFrom(
-        'complete' as const,
-        'complete' as const,
-        'fail' as const,
-        'failForGood' as const,
-        'reject' as const,
-        'accept' as const,
-      ),
-      node: n,
-      which: n,
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('poll' as const) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('pollComplete' as const, 'pollFail' as const), which: n }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('cancel' as const, 'retry' as const), id: n }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('drain' as const, 'resume' as const), node: n }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
-)
 
 const NODES = ['alice', 'bob']
 const POLLER = 'pat'
@@ -91,6 +50,8 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
   let service: Omit<Service, 'file' | 'coordinator' | 'stop'>
   const known = new Map<string, Known>()
   const sessions = new Map<string, TestNode>()
+  /** What was given to the names of nodes before these were forgotten. */
+  const formerly: { task_id: string; attempt: number; node: string }[] = []
   /** What each session node believes to hold. */
   const holds = new Map<string, Map<string, number>>(NODES.map((node) => [node, new Map<string, number>()]))
 
@@ -103,7 +64,8 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
     if (t === undefined) throw new Error(`${taskId} was given out and never acknowledged`)
     expect(t.status, `${taskId} is given out`).toBe('open')
     expect(
-      t.given.has(attempt) && t.given.get(attempt) !== node,
+      (t.given.has(attempt) && t.given.get(attempt) !== node) ||
+        formerly.some((f) => f.task_id === taskId && f.attempt === attempt),
       `attempt ${attempt} of ${taskId} was given twice`,
     ).toBe(false)
     t.given.set(attempt, node)
@@ -273,6 +235,68 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
       case 'resume': {
         const { status } = await service.post(`/api/v1/nodes/${NODES[c.node % 2]}/${c.do}`, {})
         return expect([200, 404]).toContain(status)
+      }
+      case 'forget': {
+        const node = [...NODES, POLLER][c.node % 3] ?? ''
+        const { status } = await service.send('DELETE', `/api/v1/nodes/${node}`)
+        expect([200, 404, 409]).toContain(status)
+        if (status !== 200) return
+        const session = sessions.get(node)
+        if (session !== undefined) expect((await session.closed).code).toBe(1000)
+        sessions.delete(node)
+        holds.get(node)?.clear()
+        for (const [task_id, t] of known)
+          for (const [attempt, who] of t.given) {
+            if (who !== node) continue
+            t.given.delete(attempt)
+            formerly.push({ task_id, attempt, node })
+          }
+        return
+      }
+      case 'second': {
+        const node = NODES[c.node % 2] ?? ''
+        const first = sessions.get(node)
+        if (first === undefined) return
+        const running = [...(holds.get(node) ?? [])].map(([task_id, attempt]) => ({ task_id, attempt }))
+        const more = { max_concurrent_tasks: 2, running, batch: true, take_over: c.takeOver }
+        // One that does not answer in time, because the machine is slow, is replaced as well.
+        const session = await connectNode(service, node, more).catch((refused: Error) => {
+          expect({ message: refused.message, takeOver: c.takeOver }).toMatchObject({
+            message: expect.stringContaining('4409'),
+            takeOver: false,
+          })
+          return null
+        })
+        if (session === null) return
+        expect((await first.closed).code).toBe(4409)
+        sessions.set(node, session)
+        holds.set(node, new Map(session.welcome.resumed.map((r) => [r.task_id, r.attempt])))
+        return
+      }
+      case 'stranger': {
+        const names = ((await service.get('/api/v1/nodes')).body?.data as { node_id: string }[]).map((x) => x.node_id)
+        const node = names[c.node % Math.max(1, names.length)]
+        if (node === undefined) return
+        if (c.rest) return expect((await service.register(node, { public_key: "a stranger's" })).status).toBe(409)
+        const stranger = await dial(service)
+        const { nonce } = await stranger.next('session.challenge')
+        stranger.say(hello(service, node, nonce, { take_over: true }, identity('a stranger')))
+        return expect((await stranger.closed).code).toBe(4403)
+      }
+      case 'formerly': {
+        const about = formerly[c.which % Math.max(1, formerly.length)]
+        if (about === undefined) return
+        const { node, ...attempt } = about
+        if (node === POLLER) {
+          const body = { task_id: about.task_id, inference_node_id: node, output: 'garbage', confidence: 1 }
+          if ((await service.register(node, { max_concurrent_tasks: 2 })).status !== 200) return
+          const newest = [...(known.get(about.task_id)?.given ?? [])].some(([, who]) => who === POLLER)
+          if (!newest) expect((await service.post('/api/v1/tasks/complete', body)).status).toBe(409)
+          return
+        }
+        const answers = await exchange(node, { type: 'task.complete', ...attempt, output: 'garbage', confidence: 1 })
+        if (answers.length > 0) expect(answers).toContainEqual(expect.objectContaining({ code: 'not_holder' }))
+        return
       }
       case 'restart':
         for (const { socket } of sessions.values()) socket.terminate()

@@ -54,6 +54,7 @@ test('one address has a limited number of sessions, and a place is free again wh
     maxHandshakes: 100,
     maxSessions: 100,
     maxSessionsPerAddress: 2,
+    keysOf: () => [],
     publicHosts: [],
     isLocal: () => false,
   })

@@ -1,6 +1,6 @@
 import type { Lane } from '../../rules/models.js'
-import { choose, rejectionPauseMs, scoreNode } from '../../rules/scoring.js'
-import { nodesToAvoid } from '../../store/attempts.js'
+import { choose, failurePauseMs, rejectionPauseMs, scoreNode } from '../../rules/scoring.js'
+import { isFailure, nodesToAvoid, type PastAttempt } from '../../store/attempts.js'
 import type { NewTask, ReadyTask } from '../../store/tasks.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
@@ -16,21 +16,36 @@ export type Eligibility = ReturnType<typeof createEligibility>
 /** Which node gets which task. */
 export function createEligibility(ctx: Context, pending: Pending) {
   const { store, registry, undo } = ctx
-  /** When a node that rejected a task may be offered it again, by node; service clock, ms. */
+  /** When a node that rejected or failed a task may be offered it again, by node; service clock, ms. */
   const retries = new Map<Node, number>()
 
-  /** Which nodes may get the task: not one that lost or failed it while another serves it, not one that just rejected it. */
+  /** Until when a node is not offered a task that it has rejected, service clock, ms. @param own its attempts of the task */
+  const rejectedUntil = (own: readonly PastAttempt[]): number => {
+    const rejections = own.filter((a) => a.end === 'rejected')
+    const last = rejections.at(-1)
+    return last === undefined ? 0 : (last.ended_ms ?? 0) + rejectionPauseMs(rejections.length)
+  }
+  /** The same of one that it has lost or failed. The only node that there is gets it at once when that was not its own fault. */
+  const failedUntil = (task: ReadyTask, own: readonly PastAttempt[]): number => {
+    const failures = own.filter((a) => a.attempt > task.retried_after && isFailure(a))
+    const last = failures.at(-1)
+    if (last === undefined) return 0
+    if (last.fault !== 'node' && !registry.anotherServes(task, new Set([last.node_id]), ctx.now)) return 0
+    return (last.ended_ms ?? 0) + failurePauseMs(failures.length)
+  }
+
+  /** Which nodes may get the task: not one that lost or failed it while another serves it, not one that just did, or rejected it. */
   const mayGet = (task: ReadyTask): ((node: Node) => boolean) => {
     if (task.attempt === 0) return () => true
-    const past = store.attempts.ofTask(task.task_id)
+    const past = store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined)
     const avoid = nodesToAvoid(past)
     const anotherServes = avoid.size > 0 && registry.anotherServes(task, avoid, ctx.now)
     return (node) => {
       const id = node.row.node_id
       if (avoid.has(id) && anotherServes) return false
-      const rejections = past.filter((a) => a.node_id === id && a.end === 'rejected')
-      const until = (rejections.at(-1)?.ended_ms ?? 0) + rejectionPauseMs(rejections.length)
-      if (rejections.length === 0 || until <= ctx.now) return true
+      const own = past.filter((a) => a.node_id === id)
+      const until = Math.max(rejectedUntil(own), failedUntil(task, own))
+      if (until <= ctx.now) return true
       undo.keepEntry(retries, node)
       retries.set(node, Math.min(until, retries.get(node) ?? Infinity))
       ctx.wake(until)
@@ -97,7 +112,7 @@ export function createEligibility(ctx: Context, pending: Pending) {
         0,
       ),
 
-    /** Lets nodes be offered again what they rejected, when the time has come. */
+    /** Lets nodes be offered again what they rejected or failed, when the time has come. */
     tick() {
       for (const [node, at] of retries) {
         if (at > ctx.now) {

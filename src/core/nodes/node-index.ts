@@ -1,5 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import type { ModelTable } from '../../rules/models.js'
+import { createIdleNodes } from './idle-nodes.js'
 import { createLanes } from './lanes.js'
 import { inCooldown, type Node } from './node.js'
 import { createNodeStatus } from './node-status.js'
@@ -15,6 +16,7 @@ export type NodeIndex = ReturnType<typeof createNodeIndex>
 export function createNodeIndex(models: ModelTable, nodeTimeout: number) {
   const status = createNodeStatus(nodeTimeout)
   const lanes = createLanes(models)
+  const idle = createIdleNodes()
   /** By session; in the order of the second of their last sign of life. */
   const sessions = new Map<number, Node>()
   /** Nodes whose session ended while they held tasks. */
@@ -29,6 +31,7 @@ export function createNodeIndex(models: ModelTable, nodeTimeout: number) {
   return {
     status,
     lanes,
+    longestIdle: idle.longestSilent,
     sessions: sessions as ReadonlyMap<number, Node>,
     disconnected: disconnected as ReadonlySet<Node>,
     coolingDown: coolingDown as ReadonlySet<Node>,
@@ -53,6 +56,7 @@ export function createNodeIndex(models: ModelTable, nodeTimeout: number) {
       }
       if (disconnected.size > 0 || node.reclaimAt !== null) toggle(disconnected, node, node.reclaimAt !== null)
       lanes.updateFree(node)
+      idle.update(node)
       status.count(node)
     },
 
@@ -65,6 +69,7 @@ export function createNodeIndex(models: ModelTable, nodeTimeout: number) {
       node.indexedRow = null
       disconnected.delete(node)
       coolingDown.delete(node)
+      idle.drop(node)
       status.drop(node)
     },
 
@@ -76,6 +81,7 @@ export function createNodeIndex(models: ModelTable, nodeTimeout: number) {
         sessions.set(node.indexedSession, node)
       }
       node.seen = now
+      idle.markSeen(node)
       status.markSeen(node)
     },
   }

@@ -12,6 +12,8 @@ export interface LiveSession {
   readonly draining: boolean
   /** It left an assignment unanswered: nothing new until it sends a heartbeat. */
   readonly stalled: boolean
+  /** Why it is in maintenance, in its own words, harmless to show; null when it is not, or gave no reason. */
+  readonly reason: string | null
 }
 
 /**
@@ -50,6 +52,8 @@ export interface Node extends Readonly<NodeState> {
   /** What it counts as, and whether it would serve a task sooner or later; kept by its status. Null: not yet, or no more. */
   counted: NodeStatus | null
   serving: boolean
+  /** Whether it is among the idle nodes. */
+  idle: boolean
 }
 
 export interface NodeCounts {
@@ -93,4 +97,5 @@ export const createNode = (row: NodeRow, seen: number): Node => ({
   indexedSession: null,
   counted: null,
   serving: false,
+  idle: false,
 })

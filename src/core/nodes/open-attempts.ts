@@ -19,6 +19,10 @@ export function createOpenAttempts(
     undo.keep(attempt)
     Object.assign(attempt, columns)
   }
+  const givenTo = ({ node_id, node_epoch }: Pick<OpenAttempt, 'node_id' | 'node_epoch'>): Node | undefined => {
+    const node = nodes.get(node_id)
+    return node?.row.epoch === node_epoch ? node : undefined
+  }
   const endOffer = (node: Node, taskId: string): void => {
     const length = node.offered.get(taskId)
     if (length === undefined) return
@@ -32,10 +36,14 @@ export function createOpenAttempts(
     /** By task id. */
     open: open as ReadonlyMap<string, Readonly<OpenAttempt>>,
 
-    /** The node holds the attempt from here on; one that was forgotten meanwhile holds nothing. */
-    assign(node: Node | undefined, attempt: OpenAttempt) {
+    /** The node that an attempt was given to; undefined when it was forgotten, or its name is in other hands now. */
+    givenTo,
+
+    /** The node that it was given to holds the attempt from here on; one that was forgotten meanwhile holds nothing. */
+    assign(attempt: OpenAttempt) {
       undo.keepEntry(open, attempt.task_id)
       open.set(attempt.task_id, attempt)
+      const node = givenTo(attempt)
       if (node === undefined) return
       change(node, (n) => {
         n.held = withEntry(n.held, attempt.task_id, attempt, undo)
@@ -53,7 +61,7 @@ export function createOpenAttempts(
     /** @param at service clock, ms */
     accept(attempt: Readonly<OpenAttempt>, at: number) {
       changeAttempt(attempt, { accepted_ms: at })
-      const node = nodes.get(attempt.node_id)
+      const node = givenTo(attempt)
       if (node !== undefined) endOffer(node, attempt.task_id)
     },
 
@@ -62,10 +70,11 @@ export function createOpenAttempts(
     },
 
     /** The attempt has ended. @returns the node that held it */
-    release({ task_id, node_id }: Readonly<OpenAttempt>): Node | undefined {
+    release(attempt: Readonly<OpenAttempt>): Node | undefined {
+      const { task_id } = attempt
       undo.keepEntry(open, task_id)
       open.delete(task_id)
-      const node = nodes.get(node_id)
+      const node = givenTo(attempt)
       if (node === undefined) return undefined
       endOffer(node, task_id)
       if (node.held.has(task_id)) {

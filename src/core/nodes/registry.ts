@@ -82,6 +82,8 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     sessions: index.sessions,
     disconnected: index.disconnected,
     coolingDown: index.coolingDown,
+    /** The node that has been silent the longest of those that have never completed anything and are not at work now. */
+    longestIdle: index.longestIdle,
     dirtyLanes: lanes.dirty,
     freeIn: lanes.freeIn,
     markLanes: lanes.mark,
@@ -117,8 +119,8 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     /** Reads the open attempts from the file, at start. */
     loadAttempts() {
       for (const attempt of store.attempts.allOpen()) {
-        const node = nodes.get(attempt.node_id)
-        attempts.assign(node, attempt)
+        attempts.assign(attempt)
+        const node = attempts.givenTo(attempt)
         if (node !== undefined) lanes.mark(node)
       }
     },
@@ -174,9 +176,13 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
         writeBehind.changed(node)
     },
 
-    /** Counts an attempt that ended: a figure, counted after the commit. @param seconds it took; null: it failed */
-    countAttempt(node: Node, seconds: number | null) {
-      if (!node.registered) return // forgotten in the turn that ended the attempt
+    /**
+     * Counts an attempt that ended: a figure, counted after the commit.
+     * @param epoch of the node when it ended: in the same turn it may have been forgotten, or have got into new hands
+     * @param seconds it took; null: it failed
+     */
+    countAttempt(node: Node, epoch: number, seconds: number | null) {
+      if (!node.registered || node.row.epoch !== epoch) return
       addEvidence(node.row, seconds)
       writeBehind.changed(node)
     },
@@ -217,7 +223,11 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     },
 
     /** Whether a node other than those in `avoid` is online and serves the task, full or not. */
-    anotherServes(task: ReadyTask, avoid: ReadonlySet<string>, now: number): boolean {
+    anotherServes(
+      task: Pick<ReadyTask, 'model_name' | 'model_type'>,
+      avoid: ReadonlySet<string>,
+      now: number,
+    ): boolean {
       for (const lane of models.lanesOfTask(task.model_name, task.model_type)) {
         for (const node of lanes.servedBy(lane) ?? []) {
           if (!avoid.has(node.row.node_id) && status.isServing(node, now)) return true

@@ -1,14 +1,17 @@
+import type { AddressKeys } from '../../lib/address.js'
 import { toSeconds } from '../../lib/clock.js'
 import { never } from '../../lib/result.js'
-import { NO_HISTORY, type LiveSession, type Node } from '../nodes/node.js'
+import { oneLine } from '../../lib/table.js'
+import type { LiveSession, Node } from '../nodes/node.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { Fault } from '../../rules/lifecycle.js'
-import { newNodeProblem } from '../../wire/fields.js'
-import { normalizeKey } from '../../wire/keys.js'
+import type { CloseReason } from '../../wire/codes.js'
+import type { NodeStatus } from '../../wire/fields.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
 import type { Context } from '../context.js'
 import type { Attempts } from '../tasks/attempts.js'
 import type { Results, Verdict } from '../tasks/results.js'
+import type { Admission, Refused } from './admission.js'
 import type { RestartGrace } from './restart-grace.js'
 
 export type NodeMessages = ReturnType<typeof createNodeMessages>
@@ -18,17 +21,21 @@ export interface NodeMessageParts {
   attempts: Attempts
   results: Results
   restartGrace: RestartGrace
+  admission: Admission
 }
 
-export function createNodeMessages(ctx: Context, { attempts, results, restartGrace }: NodeMessageParts) {
+const refusals = {
+  otherKey: { code: 'key_mismatch', close: 'forbidden' },
+  unsigned: { code: 'unauthorized', close: 'unauthorized' },
+  full: { code: 'rate_limited', close: 'tooMany' },
+  tooManyNew: { code: 'rate_limited', close: 'tooMany' },
+  invalid: { code: 'invalid_message', close: 'unauthorized' },
+} as const satisfies Record<Refused['why'], { code: SessionErrorCode; close: CloseReason }>
+
+export function createNodeMessages(ctx: Context, { attempts, results, restartGrace, admission }: NodeMessageParts) {
   const { registry, options } = ctx
 
-  const refuseHello = (
-    session: number,
-    code: SessionErrorCode,
-    message: string,
-    close: 'unauthorized' | 'forbidden' | 'tooMany',
-  ): void => {
+  const refuseHello = (session: number, code: SessionErrorCode, message: string, close: CloseReason): void => {
     ctx.send(session, { type: 'error', code, message })
     ctx.close(session, close, message)
     ctx.log('warn', 'session.refused', { session, code, message })
@@ -109,19 +116,7 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
   }
 
   return {
-    hello(sessionId: number, hello: Hello, key: string): void {
-      const known = registry.nodes.get(hello.node_id)
-      // Mostly it is written as it was proven; to read it anew costs a tenth of the whole hello.
-      const provenKey =
-        known === undefined ? null : known.row.public_key === key ? key : normalizeKey(known.row.public_key)
-      if (provenKey !== null && provenKey !== key) {
-        return refuseHello(
-          sessionId,
-          'key_mismatch',
-          `node_id: ${hello.node_id} belongs to another key; use that key, or another node_id`,
-          'forbidden',
-        )
-      }
+    hello(sessionId: number, hello: Hello, key: string, from: AddressKeys): void {
       if (hello.max_concurrent_tasks > options.maxNodeSlots) {
         return refuseHello(
           sessionId,
@@ -130,24 +125,18 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
           'unauthorized',
         )
       }
-      if (known === undefined && registry.nodes.size >= options.maxNodes) {
-        return refuseHello(
-          sessionId,
-          'rate_limited',
-          `the service has ${options.maxNodes} nodes, the most it takes`,
-          'tooMany',
-        )
+      const standing = admission.claim({ node: hello, key, proven: true, from })
+      if ('why' in standing) {
+        const { code, close } = refusals[standing.why]
+        return refuseHello(sessionId, code, standing.message, close)
       }
-      const problem = known === undefined ? newNodeProblem(hello) : null
-      if (problem !== null) return refuseHello(sessionId, 'invalid_message', problem, 'unauthorized')
-      const past = known?.row ?? NO_HISTORY
       // Column by column: an object that is spread together has a hidden class of its own, half a kilobyte for each node.
       const row: NodeRow = {
         node_id: hello.node_id,
         endpoint: hello.endpoint,
-        public_key: provenKey === null || known === undefined ? key : known.row.public_key,
+        public_key: standing.public_key,
         key_proven: 1,
-        node_address: hello.node_address ?? known?.row.node_address ?? null,
+        node_address: hello.node_address ?? standing.node_address,
         status: hello.status,
         supported_models: JSON.stringify(hello.supported_models),
         performance_score: hello.performance_score,
@@ -156,19 +145,20 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
         agent: hello.agent ?? null,
         last_heartbeat: toSeconds(ctx.wall),
         last_seen_ms: ctx.now,
-        successes: past.successes,
-        failures: past.failures,
-        mean_seconds: past.mean_seconds,
-        failures_in_row: past.failures_in_row,
-        cooled_until_ms: past.cooled_until_ms,
-        drained: past.drained,
+        successes: standing.successes,
+        failures: standing.failures,
+        mean_seconds: standing.mean_seconds,
+        failures_in_row: standing.failures_in_row,
+        cooled_until_ms: standing.cooled_until_ms,
+        drained: standing.drained,
+        epoch: standing.epoch,
       }
       const node = registry.save(row, ctx.now)
       if (node.session !== null) {
         ctx.close(node.session.id, 'replaced', 'replaced by a newer session of the same node')
         ctx.log('info', 'session.replaced', { session: node.session.id, node_id: hello.node_id })
       }
-      registry.setSession(node, { id: sessionId, draining: false, stalled: false })
+      registry.setSession(node, { id: sessionId, draining: false, stalled: false, reason: null })
       restartGrace.opened(node)
       registry.setReclaim(node, null)
       const { resumed, dropped } = reconcile(node, hello)
@@ -202,10 +192,13 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
       registry.sawNode(node, ctx.now, ctx.wall)
       const nodeId = node.row.node_id
       switch (message.type) {
-        case 'node.heartbeat':
-          if (session.stalled) registry.setSession(node, { ...session, stalled: false })
+        case 'node.heartbeat': {
+          const reason = maintenanceReason(message.status ?? node.row.status, message.reason, session.reason)
+          if (session.stalled || reason !== session.reason)
+            registry.setSession(node, { ...session, stalled: false, reason })
           if (message.status != null) registry.declare(node, message.status)
           return ctx.send(sessionId, { type: 'node.heartbeat_ack', server_time: toSeconds(ctx.wall) })
+        }
         case 'task.output': {
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
           accepted(session, nodeId, message)
@@ -284,4 +277,10 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
       )
     },
   }
+}
+
+/** Why a node is in maintenance: what it says now, else what it said before; nothing once it is not any more. Harmless to show. */
+function maintenanceReason(status: NodeStatus, said: string | null | undefined, before: string | null): string | null {
+  if (status !== 'maintenance') return null
+  return said == null || said === '' ? before : oneLine(said)
 }

@@ -1,10 +1,11 @@
+import type { AddressKeys } from '../../lib/address.js'
 import { toSeconds } from '../../lib/clock.js'
 import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
-import { inCooldown, NO_HISTORY, type Node } from '../nodes/node.js'
+import { inCooldown, type Node } from '../nodes/node.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { OpenAttempt } from '../../store/attempts.js'
-import { newNodeProblem, type NodeStatus } from '../../wire/fields.js'
-import { normalizeKey } from '../../wire/keys.js'
+import type { NodeStatus } from '../../wire/fields.js'
+import type { ErrorCode } from '../../wire/codes.js'
 import type { RegisterBody } from '../../wire/rest.js'
 import type { Context } from '../context.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
@@ -12,35 +13,44 @@ import type { Attempts } from '../tasks/attempts.js'
 import type { Results, Verdict } from '../tasks/results.js'
 import type { PolledTask } from '../operations.js'
 import type { Pending } from '../tasks/pending.js'
+import type { Admission, Refused } from './admission.js'
 
 /** An attempt is handed to a poll at most this often; a node that takes it more often skips it silently. */
 const MAX_HANDOUTS = 5
+/** Those that follow within this time count as one, ms: it is the node that asks seldom which skips it, not one that asks often. */
+const HANDOUT_MS = 1000
+
+const refusalCodes: Record<Refused['why'], ErrorCode> = {
+  otherKey: 'conflict',
+  unsigned: 'forbidden',
+  full: 'queue_full',
+  tooManyNew: 'rate_limited',
+  invalid: 'invalid_request',
+}
 
 export interface PollingParts {
   pending: Pending
   attempts: Attempts
   results: Results
   dispatch: Dispatch
+  admission: Admission
 }
 
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
-export function createPolling(ctx: Context, { pending, attempts, results, dispatch }: PollingParts) {
+export function createPolling(ctx: Context, { pending, attempts, results, dispatch, admission }: PollingParts) {
   const { store, registry } = ctx
+  /** When a hand-out of an attempt was counted last, service clock, ms. Only ever lets it be handed out once more: never undone. */
+  const countedAt = new WeakMap<Readonly<OpenAttempt>, number>()
 
   const unknown = (nodeId: string): Refusal =>
     refuse('node_not_registered', `node_id: ${nodeId} is not registered; register it with POST /api/v1/nodes/register`)
-  const proven = (nodeId: string): Refusal =>
-    refuse(
-      'forbidden',
-      `node_id: ${nodeId} has proven its key in a session; unsigned calls in its name are refused, use the session at /api/v1/nodes/connect`,
-    )
   const seen = (node: Node): void => registry.sawNode(node, ctx.now, ctx.wall)
 
   /** The node behind a call, with its sign of life noted; or why the call is refused. */
   const caller = (nodeId: string): Node | Refusal => {
     const node = registry.nodes.get(nodeId)
     if (node === undefined) return unknown(nodeId)
-    if (node.row.key_proven === 1) return proven(nodeId)
+    if (node.row.key_proven === 1) return refuse('forbidden', admission.unsigned(nodeId).message)
     seen(node)
     return node
   }
@@ -53,12 +63,14 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
 
   /** Hands an attempt out once more; null when that was too often and it counts as failed. */
   const handOutAgain = (attempt: Readonly<OpenAttempt>): PolledTask | null => {
+    if (ctx.now - (countedAt.get(attempt) ?? attempt.assigned_ms) < HANDOUT_MS) return view(attempt)
     if (attempt.handouts >= MAX_HANDOUTS) {
       attempts.requeue(attempt, 'failed', 'node', `handed out ${MAX_HANDOUTS} times without a result`)
       return null
     }
     store.attempts.handOut(attempt)
     registry.countHandout(attempt)
+    countedAt.set(attempt, ctx.now)
     return view(attempt)
   }
 
@@ -94,35 +106,18 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
   }
 
   return {
-    register(body: RegisterBody): Outcome<null> {
-      const known = registry.nodes.get(body.node_id)
+    register(body: RegisterBody, from: AddressKeys): Outcome<null> {
       if (body.max_concurrent_tasks > ctx.options.maxNodeSlots) {
         return refuse('invalid_request', `max_concurrent_tasks: must be at most ${ctx.options.maxNodeSlots} here`)
       }
-      if (known === undefined && registry.nodes.size >= ctx.options.maxNodes) {
-        return refuse(
-          'queue_full',
-          `the service has ${ctx.options.maxNodes} nodes, the most it takes; ask its operator`,
-        )
-      }
-      const problem = known === undefined ? newNodeProblem(body) : null
-      if (problem !== null) return refuse('invalid_request', problem)
-      if (known !== undefined && !sameKey(known.row.public_key, body.public_key)) {
-        return refuse(
-          'conflict',
-          `public_key: ${body.node_id} is registered with another key; use that key, or another node_id`,
-        )
-      }
-      if (known?.row.key_proven === 1) return proven(body.node_id)
+      const standing = admission.claim({ node: body, key: body.public_key, proven: false, from })
+      if ('why' in standing) return refuse(refusalCodes[standing.why], standing.message)
       const row: NodeRow = {
-        ...NO_HISTORY,
-        key_proven: 0,
-        agent: null,
-        ...known?.row,
+        ...standing,
         node_id: body.node_id,
+        key_proven: 0,
         endpoint: body.endpoint,
-        public_key: known?.row.public_key ?? body.public_key,
-        node_address: body.node_address ?? known?.row.node_address ?? null,
+        node_address: body.node_address ?? standing.node_address,
         status: 'online',
         supported_models: JSON.stringify(body.supported_models),
         performance_score: body.performance_score,
@@ -187,11 +182,4 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
       return answer(results.fail(nodeId, taskId, null, error, retryable), taskId, nodeId)
     },
   }
-}
-
-/** The same text, or two spellings of the same secp256k1 key. */
-export function sameKey(a: string, b: string): boolean {
-  if (a === b) return true
-  const key = normalizeKey(a)
-  return key !== null && key === normalizeKey(b)
 }

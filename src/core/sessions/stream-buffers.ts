@@ -1,4 +1,5 @@
 import type { UndoLog } from '../../lib/undo-log.js'
+import type { Owner, SharedPot } from './shared-pot.js'
 
 /** What a piece takes beside its text, in bytes: a short one costs memory too. */
 const PIECE_BYTES = 64
@@ -13,6 +14,8 @@ export interface StreamBuffer {
   text: string
   /** What it takes in memory, at most. */
   bytes: number
+  /** Whose share it is of. */
+  owner: Owner
 }
 
 export type StreamBuffers = ReturnType<typeof createStreamBuffers>
@@ -21,19 +24,20 @@ export type StreamBuffers = ReturnType<typeof createStreamBuffers>
  * The texts of attempts that are streamed. A text whose piece was lost, or that grows beyond a bound, is given up as a whole:
  * what is known of a text is always right.
  * @param maxUnits of one text, in UTF-16 units
- * @param maxBytes of all texts together
+ * @param pot bytes of all texts together
  */
-export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: UndoLog) {
+export function createStreamBuffers(maxUnits: number, pot: SharedPot, undo: UndoLog) {
   const buffers = new Map<string, StreamBuffer>()
-  /** Bytes that all of them take, at most. */
-  const sums = { total: 0 }
 
   const change = (taskId: string, buffer: StreamBuffer | undefined): void => {
     const before = buffers.get(taskId)
     if (before === buffer) return
-    undo.keep(sums)
     undo.keepEntry(buffers, taskId)
-    sums.total += (buffer?.bytes ?? 0) - (before?.bytes ?? 0)
+    if (before !== undefined && before.owner === buffer?.owner) pot.take(before.owner, buffer.bytes - before.bytes)
+    else {
+      if (before !== undefined) pot.take(before.owner, -before.bytes)
+      if (buffer !== undefined) pot.take(buffer.owner, buffer.bytes)
+    }
     if (buffer === undefined) buffers.delete(taskId)
     else buffers.set(taskId, buffer)
   }
@@ -42,15 +46,13 @@ export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: Un
     get: (taskId: string): StreamBuffer | undefined => buffers.get(taskId),
     /** How many there are. */
     size: () => buffers.size,
-    /** Bytes that all texts take, at most. */
-    total: () => sums.total,
-
-    /** A text begins. When there is no room for it, nothing is kept of it. */
-    begin(taskId: string, attempt: number) {
-      change(
-        taskId,
-        sums.total + BUFFER_BYTES > maxBytes ? undefined : { attempt, next: 0, text: '', bytes: BUFFER_BYTES },
-      )
+    /** A text begins, for the first of these that has room for it. When none has, nothing is kept of it. */
+    begin(taskId: string, attempt: number, owners: Iterable<Owner>) {
+      change(taskId, undefined)
+      for (const owner of owners) {
+        if (pot.refusal(owner, BUFFER_BYTES) !== null) continue
+        return change(taskId, { attempt, next: 0, text: '', bytes: BUFFER_BYTES, owner })
+      }
     },
 
     /**
@@ -60,13 +62,14 @@ export function createStreamBuffers(maxUnits: number, maxBytes: number, undo: Un
     add(taskId: string, attempt: number, seq: number, delta: string): StreamBuffer | null {
       const text = buffers.get(taskId)
       if (text?.attempt !== attempt || text.next === null || seq < text.next) return null
+      const { owner } = text
       const bytes = text.bytes + delta.length * 2 + PIECE_BYTES
-      const fits = text.text.length + delta.length <= maxUnits && sums.total + bytes - text.bytes <= maxBytes
+      const fits = text.text.length + delta.length <= maxUnits && pot.refusal(owner, bytes - text.bytes) === null
       if (seq > text.next || !fits) {
-        change(taskId, { attempt, next: null, text: '', bytes: BUFFER_BYTES })
+        change(taskId, { attempt, next: null, text: '', bytes: BUFFER_BYTES, owner })
         return null
       }
-      const longer = { attempt, next: seq + 1, text: text.text + delta, bytes }
+      const longer = { attempt, next: seq + 1, text: text.text + delta, bytes, owner }
       change(taskId, longer)
       return delta === '' ? null : longer
     },

@@ -3,6 +3,7 @@ import type { TaskRow } from '../../store/schema.js'
 import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
 import type { WatchHooks } from '../context.js'
+import { createOwners, createSharedPot, type Owner } from './shared-pot.js'
 import { createStreamBuffers, textFrom } from './stream-buffers.js'
 
 /** The most tasks one session may watch. */
@@ -18,6 +19,8 @@ interface Watch {
   attempt: number
   /** UTF-16 units. */
   offset: number
+  /** Whose share it is of: kept here, because that of a session that has ended is known no more. */
+  owner: Owner
 }
 
 export interface WatchParts {
@@ -39,17 +42,17 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
   const watched = new Map<string, Map<number, Watch>>()
   /** The tasks of each session. */
   const tasksOf = new Map<number, Set<string>>()
-  const sums = { watches: 0 }
-  const buffers = createStreamBuffers(maxOutput, MAX_BUFFER_BYTES, undo)
+  const owners = createOwners()
+  const places = createSharedPot(MAX_ALL_WATCHES, undo)
+  const buffers = createStreamBuffers(maxOutput, createSharedPot(MAX_BUFFER_BYTES, undo), undo)
   /** What this turn did to watched tasks; only the last of each counts. */
   const changes = new Map<string, { status: TaskStatus; attempt: number | null }>()
 
   const change = (session: number, taskId: string, watch: Watch | undefined): void => {
     const before = watched.get(taskId)?.get(session)
     if (before === watch) return
-    undo.keep(sums)
     if (watch !== undefined) {
-      if (before === undefined) sums.watches++
+      if (before === undefined) places.take(watch.owner, 1)
       const sessions = getOrCreate(watched, taskId, () => new Map<number, Watch>())
       undo.keepEntry(sessions, session)
       sessions.set(session, watch)
@@ -58,7 +61,7 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
       tasks.add(taskId)
       return
     }
-    sums.watches--
+    if (before !== undefined) places.take(before.owner, -1)
     const sessions = watched.get(taskId)
     if (sessions !== undefined) {
       undo.keepEntry(sessions, session)
@@ -110,6 +113,9 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
     for (const watch of watched.get(taskId)?.values() ?? []) if (watch.output) return true
     return false
   }
+  function* readersOf(taskId: string): Generator<Owner> {
+    for (const { output, owner } of watched.get(taskId)?.values() ?? []) if (output) yield owner
+  }
 
   const hooks: WatchHooks = {
     changed(taskId, status, attempt) {
@@ -120,13 +126,14 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
     },
     streams(taskId, attempt) {
       if (!wantsOutput(taskId)) return false
-      buffers.begin(taskId, attempt)
+      buffers.begin(taskId, attempt, readersOf(taskId))
       return true
     },
     output(taskId, attempt, seq, delta) {
       if (watched.size === 0 && buffers.size() === 0) return
       // Nobody wanted it when it was assigned; who came in time for its beginning gets it all the same.
-      if (seq === 0 && buffers.get(taskId)?.attempt !== attempt && wantsOutput(taskId)) buffers.begin(taskId, attempt)
+      if (seq === 0 && buffers.get(taskId)?.attempt !== attempt && wantsOutput(taskId))
+        buffers.begin(taskId, attempt, readersOf(taskId))
       const text = buffers.add(taskId, attempt, seq, delta)
       if (text === null) return
       const offset = text.text.length - delta.length
@@ -160,7 +167,13 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
           code: 'rate_limited',
           message: `this session watches ${MAX_WATCHES} tasks, the most one may; wait for some to end, or watch fewer`,
         }
-      if (sums.watches + more >= MAX_ALL_WATCHES)
+      const holder = places.refusal(owners.of(session), more + 1)
+      if (holder === 'address')
+        return {
+          code: 'rate_limited',
+          message: `the sessions of your address watch ${places.share} tasks together, the most they may; wait for some to end, or watch fewer`,
+        }
+      if (holder === 'service')
         return {
           code: 'unavailable',
           message: `the service keeps ${MAX_ALL_WATCHES} watches, the most it does; watch again later`,
@@ -170,7 +183,7 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
 
     /** From here on the session is told of the task, from this place in its text on. */
     watch(session: number, taskId: string, output: boolean, from: { attempt: number; offset: number }): void {
-      const watch = { output, ...from }
+      const watch = { output, ...from, owner: owners.of(session) }
       change(session, taskId, watch)
       if (output) catchUp(session, taskId, watch)
     },
@@ -179,9 +192,13 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
       if (tasksOf.get(session)?.has(taskId) === true) change(session, taskId, undefined)
     },
 
+    /** A session has begun. @param from who its address counts as */
+    join: owners.join,
+
     /** The session has ended. */
     leave(session: number): void {
       for (const taskId of [...(tasksOf.get(session) ?? [])]) change(session, taskId, undefined)
+      owners.leave(session)
     },
 
     /** The last of a turn before its commit: tells what it changed. */

@@ -1,5 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import { COOLDOWN_AFTER, cooldownMs } from '../../rules/scoring.js'
+import type { PastAttempt } from '../../store/attempts.js'
 import { STARVED, type TaskRow } from '../../store/schema.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
@@ -21,13 +22,16 @@ export function createAftermath(
 ) {
   const { store, registry, options } = ctx
 
+  /** One slow node does not end a task that another may do in time. */
+  const isFinalTimeout = (task: TaskRow, past: readonly PastAttempt[]): boolean =>
+    past.filter((a) => a.end === 'timeout').length >= options.timeoutAttempts ||
+    !registry.anotherServes(task, new Set([task.inference_node_id ?? '']), ctx.now)
+
   return {
     /** Where a task goes whose attempt has just ended without a result. */
     moveOn(task: TaskRow, end: AttemptFailure, error: string): void {
       const past = store.attempts.ofTask(task.task_id).filter((a) => a.attempt > task.retried_after)
-      if (end === 'timeout' && past.filter((a) => a.end === 'timeout').length >= options.timeoutAttempts) {
-        return transitions.timeOut(task, error)
-      }
+      if (end === 'timeout' && isFinalTimeout(task, past)) return transitions.timeOut(task, error)
       const lostWith = new Set(past.filter((a) => a.end === 'lost' && a.fault !== 'coordinator').map((a) => a.node_id))
       if (lostWith.size >= POISON_NODES) {
         return transitions.fail(task, `poison: ${lostWith.size} different nodes were lost while they worked on it`)
@@ -52,7 +56,8 @@ export function createAftermath(
 
     /** An attempt failed through the node's own fault: its score falls, and after some in a row its cooldown begins. */
     blame(node: Node): void {
-      ctx.afterCommit.push(() => registry.countAttempt(node, null))
+      const { epoch } = node.row
+      ctx.afterCommit.push(() => registry.countAttempt(node, epoch, null))
       if (registry.coolingDown.has(node)) return // what it held when its cooldown began does not make it longer
       const failures = node.row.failures_in_row + 1
       registry.setFailuresInRow(node, failures)
@@ -70,11 +75,10 @@ export function createAftermath(
     /** An attempt was completed, in so many ms. @param node undefined when it was forgotten meanwhile */
     credit(node: Node | undefined, ms: number): void {
       const endedAt = ctx.now
-      ctx.afterCommit.push(() => {
-        ctx.durations.add(ms, endedAt)
-        if (node !== undefined) registry.countAttempt(node, ms / 1000)
-      })
+      ctx.afterCommit.push(() => ctx.durations.add(ms, endedAt))
       if (node === undefined) return
+      const { epoch } = node.row
+      ctx.afterCommit.push(() => registry.countAttempt(node, epoch, ms / 1000))
       registry.setFailuresInRow(node, 0)
       registry.setCooldown(node, 0)
       ctx.releasedNodes.add(node)

@@ -76,14 +76,15 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
     store.attempts.complete(attempt, usage, ctx)
     const ms = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
     if (open !== undefined) registry.release(open)
-    aftermath.credit(registry.nodes.get(attempt.node_id), ms)
+    aftermath.credit(registry.givenTo(attempt), ms)
     const { task_id, node_id } = attempt
     ctx.log('debug', 'task.completed', { task_id, attempt: attempt.attempt, node_id, ms, late: open === undefined })
   }
 
   /** Tells the node of an attempt to stop working on it; one without a session learns it from the answer to its result. */
-  const sendCancel = ({ task_id, attempt, node_id }: Open, reason: 'cancelled' | 'timeout' | 'superseded'): void => {
-    const session = registry.nodes.get(node_id)?.session
+  const sendCancel = (open: Open, reason: 'cancelled' | 'timeout' | 'superseded'): void => {
+    const { task_id, attempt } = open
+    const session = registry.givenTo(open)?.session
     if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id, attempt, reason })
   }
 
@@ -108,14 +109,15 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
     task_id,
     attempt,
     node_id: node.row.node_id,
+    node_epoch: node.row.epoch,
     polled: polled ? 1 : 0,
     handouts: polled ? 1 : 0,
     assigned_ms: ctx.now,
     accepted_ms: polled ? ctx.now : null,
     lease_ms: ctx.now + max_infer_time * 1000,
   })
-  const assigned = (node: Node, attempt: OpenAttempt): void => {
-    registry.assign(node, attempt)
+  const assigned = (attempt: OpenAttempt): void => {
+    registry.assign(attempt)
     ctx.wake(attempt.lease_ms)
     const { task_id, node_id, polled } = attempt
     ctx.log('debug', 'task.assigned', { task_id, attempt: attempt.attempt, node_id, polled: polled === 1 })
@@ -130,10 +132,10 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
   const find = (nodeId: string, taskId: string, number: number | null) => {
     const task = store.tasks.get(taskId)
     const row = number === null ? store.attempts.newestOf(taskId, nodeId) : store.attempts.get(taskId, number)
-    // A node that was forgotten has no key any more: what is said in its name may be anybody's.
-    return { task, row: row?.node_id === nodeId && registry.nodes.has(nodeId) ? row : undefined }
+    // Not by its name alone: the name may be in other hands since, and then has no part in what came before.
+    return { task, row: row?.node_id === nodeId && registry.givenTo(row) !== undefined ? row : undefined }
   }
-  /** The open attempt that a node names, if it holds it: known without reading. */
+  /** The open attempt that a node names, if it holds it: known without reading. What a node holds was given to its own epoch. */
   const findHeld = (nodeId: string, taskId: string, number: number | null): Open | undefined => {
     const attempt = registry.nodes.get(nodeId)?.held.get(taskId)
     return attempt !== undefined && (number === null || attempt.attempt === number) ? attempt : undefined
@@ -171,7 +173,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
         node_id: attempt.node_id,
         at: toSeconds(ctx.wall),
       })
-      assigned(node, attempt)
+      assigned(attempt)
       task.status = 'in_progress'
       task.attempt = attempt.attempt
       task.inference_node_id = attempt.node_id
@@ -188,7 +190,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
       store.attempts.insert(attempt, ctx)
       ctx.watches.changed(task.task_id, 'in_progress', 1)
       pending.countFor(task.user_address, -1)
-      assigned(node, attempt)
+      assigned(attempt)
       return attempt
     },
 

@@ -47,6 +47,12 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
     }
     const problem = namesProblem({ task_id: s.task_id, user_address: s.user_address })
     if (problem !== null) return refuse('invalid_request', problem)
+    if (s.max_infer_time > options.maxInferTimeLimit) {
+      return refuse(
+        'invalid_request',
+        `max_infer_time: must be at most ${options.maxInferTimeLimit} seconds here (max_infer_time_limit)`,
+      )
+    }
     if (ctx.stopping) return refuse('stopping', 'the service is stopping; submit again in a few seconds')
     if (store.tasks.counts.pending + unwritten.size >= options.maxPendingTasks)
       return refuse('queue_full', 'the queue is full; submit again later')

@@ -158,6 +158,7 @@ function adoptNode(row: Row): NodeRow {
     failures_in_row: 0,
     cooled_until_ms: 0,
     drained: 0,
+    epoch: 0,
   }
 }
 
