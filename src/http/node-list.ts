@@ -6,14 +6,21 @@ import type { ReadGate } from './read-gate.js'
 import { createUnsent } from './unsent.js'
 import { nodeEntry } from './views.js'
 
-/** Nodes that are asked for at once: an entry is about 400 bytes, and 11 KB at most. */
-const SLICE = 500
+/** Nodes of the first slice: an entry is about 400 bytes, and 17 KB at most. */
+const FIRST_SLICE = 500
+/** Of each that follows; about, in bytes and in nodes: to find where it begins costs as much as 1,000 entries. */
+const SLICE_BYTES = 1024 * 1024
+const SLICE_NODES = 2000
 
-/** Some nodes as JSON, with commas between, and after which of them the next come; null when none do. */
+/** Some nodes as JSON, with commas between. */
 interface Slice {
   json: string
+  count: number
+  /** After which the next come; null when none do. */
   next: string | null
 }
+const sizeAfter = ({ json, count }: Slice): number =>
+  Math.max(1, Math.min(SLICE_NODES, Math.floor((SLICE_BYTES / (json.length + 1)) * count)))
 
 /** The list of nodes, a slice at a time: however many there are, no slice holds up what else is served. */
 export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
@@ -24,7 +31,7 @@ export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
       const found = await call({ op: 'nodes', after, limit })
       if (!found.ok) return found
       json = found.value.nodes.map((node) => JSON.stringify(nodeEntry(node))).join(',')
-      return done({ json, next: found.value.next })
+      return done({ json, count: found.value.nodes.length, next: found.value.next })
     } finally {
       gate.leave(json.length)
     }
@@ -33,11 +40,11 @@ export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
   async function* texts(first: Slice): AsyncGenerator<string, undefined> {
     const [begin = '', end = ''] = envelopeText('[]').split('[]')
     yield `${begin}[${first.json}`
-    for (let { next } = first; next !== null;) {
-      const more = await slice(next, SLICE)
+    for (let last = first; last.next !== null;) {
+      const more = await slice(last.next, sizeAfter(last))
       if (!more.ok) throw new Error(more.message)
-      if (more.value.json !== '') yield `,${more.value.json}`
-      next = more.value.next
+      last = more.value
+      if (last.count > 0) yield `,${last.json}`
     }
     yield `]${end}`
     return undefined
@@ -80,7 +87,7 @@ export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
     },
     /** All of it. */
     async all(c: RouteContext): Promise<Outcome<Response>> {
-      const first = await slice(null, SLICE)
+      const first = await slice(null, FIRST_SLICE)
       if (!first.ok) return first
       return done(first.value.next === null ? okText(c, `[${first.value.json}]`) : stream(c, first.value))
     },

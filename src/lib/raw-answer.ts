@@ -20,6 +20,8 @@ export function answerRaw(socket: Duplex, code: ErrorCode, message: string): voi
       'Connection: close',
       'Content-Type: application/json',
       `Content-Length: ${Buffer.byteLength(body)}`,
+      'Cache-Control: no-store',
+      'X-Content-Type-Options: nosniff',
       `X-Request-Id: ${crypto.randomUUID()}`,
       ...(retry ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
       '',

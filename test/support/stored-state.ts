@@ -60,3 +60,18 @@ export function fileWith(
   db.close()
   return file
 }
+
+/** A file with these nodes in it, made without a service. */
+export function fileWithNodes(ids: readonly string[], models: readonly string[] = ['llama']): string {
+  const file = `${tempDir()}/inference.db`
+  openDatabase(file).close()
+  const db = new Database(file)
+  const insert =
+    db.prepare(`INSERT INTO inference_nodes (node_id, endpoint, public_key, key_proven, status, supported_models, performance_score, max_concurrent_tasks, transport, last_heartbeat, last_seen_ms)
+    VALUES (?, '', 'placeholder', 0, 'online', ?, 1, 1, 'rest', 1, 1)`)
+  db.transaction(() => {
+    for (const id of ids) insert.run(id, JSON.stringify(models))
+  })()
+  db.close()
+  return file
+}
