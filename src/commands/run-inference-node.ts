@@ -113,7 +113,7 @@ function createNode(config: NodeConfig, log: Logger): InferenceNode {
   const named = models.length > 0 ? models.join(', ') : 'what the model server lists'
   log.info(
     { event: 'node.starting', node_id, public_key, models, backend: shown, coordinator },
-    `node ${node_id} (key ${public_key}) for ${coordinator}: ${named} by ${shown}`,
+    `node ${node_id} is to serve ${named}, by ${shown}, for ${coordinator}; its public key is ${public_key}`,
   )
   return node
 }
@@ -122,11 +122,10 @@ function createNode(config: NodeConfig, log: Logger): InferenceNode {
 async function runUntilEnd(node: InferenceNode, log: Logger): Promise<void> {
   let isStopping = false
   const onSignal = (signal: NodeJS.Signals): void => {
-    log.info(
+    // What the first one does the node says itself.
+    log[isStopping ? 'info' : 'debug'](
       { event: 'node.signal', signal },
-      isStopping
-        ? 'a second signal: stops at once'
-        : `${signal}: finishes what is there; a second signal stops at once`,
+      `${signal}${isStopping ? ' again: stopping at once' : ''}`,
     )
     void (isStopping ? node.stop() : node.drain())
     isStopping = true

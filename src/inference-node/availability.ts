@@ -25,6 +25,8 @@ export type Availability = ReturnType<typeof createAvailability>
 interface Withheld {
   /** How often it was offered and not there. */
   times: number
+  /** What was said when it was not there. */
+  reason: string
   /** Whether it is still not to be offered, though the backend says that it has it. */
   waits: boolean
   cancel(): void
@@ -69,11 +71,9 @@ export function createAvailability({ look, models, onChange }: AvailabilityParts
     }
     const unproven = offer.models.filter(isWithheld)
     const list = offer.models.filter((model) => !isWithheld(model))
-    const problems = [
-      ...(offer.problem === undefined ? [] : [offer.problem]),
-      ...(unproven.length === 0 ? [] : [`the server lists ${unproven.join(', ')} and answers that it is not there`]),
-    ]
-    const reason = problems.join('; ')
+    const problems = new Set(unproven.flatMap((model) => withheld.get(model)?.reason ?? []))
+    if (offer.problem !== undefined) problems.add(offer.problem)
+    const reason = [...problems].join('; ')
     if (list.length > 0) return become({ status: 'online', reason, models: list })
     become({ ...state, status: 'maintenance', reason: reason === '' ? 'the model server has no models' : reason })
   }
@@ -139,7 +139,7 @@ export function createAvailability({ look, models, onChange }: AvailabilityParts
     withdraw(model: string, reason: string): void {
       if (stopped.signal.aborted || !offered().includes(model)) return
       const times = withheld.get(model)?.times ?? 0
-      const entry: Withheld = { times: times + 1, waits: true, cancel: nothing }
+      const entry: Withheld = { times: times + 1, reason, waits: true, cancel: nothing }
       entry.cancel = after(longestWait(WITHHELD, times), () => {
         entry.waits = false
         lookNow()

@@ -54,7 +54,7 @@ export const nodeSettings = v.strictObject({
   ),
   models: described(
     v.optional(models, []),
-    'The models it serves: full names, or a family ("llama") for every model of it. Empty: those of [backend.models], else what the model server lists.',
+    'The models it serves: full names, or a family ("llama") for every model of it that the model server has. Empty: those of [backend.models], else what the model server lists.',
   ),
   max_concurrent_tasks: described(v.optional(slots, 1), 'How many tasks it works on at once.'),
   performance_score: described(v.optional(share, 1), 'Its own estimate of its speed, 0 to 1.'),
@@ -74,7 +74,10 @@ export const backendSettings = v.strictObject({
     v.optional(v.picklist(backendTypes, 'must be one of "openai", "generate", "command", "echo"'), 'openai'),
     'What does the inference: openai (any server with that API: Ollama, vLLM, llama.cpp, LM Studio), generate (POST {"prompt"} -> {"text"}), command (a program for each task) or echo (for trying out).',
   ),
-  base_url: described(v.optional(httpUrl, DEFAULT_BASE_URL), 'openai: the URL of the API, up to and with the version.'),
+  base_url: described(
+    v.optional(httpUrl, DEFAULT_BASE_URL),
+    'openai: the URL of the API, up to and with the version; without one /v1 is tried too.',
+  ),
   url: described(v.optional(httpUrl), 'generate: the URL that prompts are posted to.'),
   command: described(
     v.optional(v.pipe(v.string(PROGRAM), v.minLength(1, PROGRAM))),

@@ -68,8 +68,8 @@ export function logEvents(log: Logger, now: () => number = () => performance.now
           event.by === 'coordinator'
             ? 'the coordinator is stopping'
             : event.holds === 0
-              ? 'draining; there is nothing to finish'
-              : `draining; ${event.holds} to finish or to be settled`,
+              ? 'draining: there is nothing to finish'
+              : `draining: ${counted(event.holds, 'task')} to finish and to be settled; a second signal stops at once`,
         )
       case 'warning':
         return log.warn(line, event.message)

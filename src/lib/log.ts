@@ -18,7 +18,7 @@ export function createLog({ name, debug, fields = true }: { name: string; debug:
     ignore: 'pid,hostname,name,event',
     errorLikeObjectKeys: ['err'],
     translateTime: 'SYS:HH:MM:ss',
-    singleLine: true,
+    singleLine: fields, // it would leave out the end of a line without them
     hideObject: !fields,
   })
   return pino({ name, level }, { write: (line: string) => void pretty.write(visible(line)) })

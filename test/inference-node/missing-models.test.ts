@@ -23,7 +23,8 @@ async function nodeOver(served: string[], models: string[]) {
 
 test('a node offers only what its server has, says once what is missing, and offers it when it is there', async () => {
   const { session, event, events, state, timers, coordinator } = await nodeOver(['a'], ['a', 'llama-3-8b'])
-  const problem = 'the server has no llama-3-8b; it lists a: use --model a,llama-3-8b=NAME, where NAME is one of those'
+  const problem =
+    'the server has no llama-3-8b; it lists a: load it there, or use --model a,llama-3-8b=NAME, where NAME is one of those'
   expect(session.greeting).toMatchObject({ supported_models: ['a'], status: 'online' })
   expect(await session.expect('node.heartbeat')).toMatchObject({ status: 'online', reason: problem })
   expect(await event('warning')).toEqual({ type: 'warning', message: problem })
@@ -44,7 +45,7 @@ test('a node whose server has none of its models is in maintenance, and back whe
   expect({ status, reason }).toEqual({
     status: 'maintenance',
     reason:
-      'the server has no llama-3-8b and no gemma-7b; it lists llama3:8b: use --model llama-3-8b=llama3:8b,gemma-7b=NAME, where NAME is one of those',
+      'the server has no llama-3-8b and no gemma-7b; it lists llama3:8b: load it there, or use --model llama-3-8b=llama3:8b,gemma-7b=NAME, where NAME is one of those',
   })
   expect(await event('status')).toMatchObject({ status: 'maintenance', reason })
   session.assign()
@@ -191,11 +192,7 @@ test('a model that is listed and not there is offered again later each time, unt
   availability.proven('a')
   await withdrawn()
   expect(waits.at(-1)).toBe(1)
-  expect(states.at(-2)).toEqual({
-    status: 'online',
-    reason: 'the server lists a and answers that it is not there',
-    models: ['b'],
-  })
+  expect(states.at(-2)).toEqual({ status: 'online', reason: 'no a', models: ['b'] })
   expect(states.at(-1)).toEqual({ status: 'online', reason: '', models: ['a', 'b'] })
   availability.stop()
 })

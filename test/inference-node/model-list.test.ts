@@ -49,7 +49,10 @@ test('a page for people at every path is no list of models', async () => {
 test('a server that lists nothing has each model tried with one word, and those that answered not again', async () => {
   for (const path of ['', '/v1']) {
     const { check, state, asked, notices } = await backendOver({ listed: null, served: ['a', 'B'] }, path, { b: 'B' })
-    expect(await check('a', 'b', 'c')).toEqual({ models: ['a', 'b'], problem: 'the server has no c, and lists none' })
+    expect(await check('a', 'b', 'c')).toEqual({
+      models: ['a', 'b'],
+      problem: expect.stringContaining('the server has no c, and lists none') as string,
+    })
     expect(asked).toEqual(['a: 1', 'B: 1', 'c: 1'])
     state.served.push('c')
     expect(await check('a', 'b', 'c')).toEqual({ models: ['a', 'b', 'c'], problem: undefined })

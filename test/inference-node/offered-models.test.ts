@@ -73,7 +73,7 @@ describe('the sentence on what is missing', () => {
 
   test('speaks of the name that was asked for, and suggests none that is not alike', () => {
     expect(tell(['mine'], ['qwen2:7b', 'gemma2:9b'], { mine: 'llama3:8b' })).toBe(
-      'the server has no llama3:8b; it lists qwen2:7b, gemma2:9b: use --model mine=NAME, where NAME is one of those',
+      'the server has no llama3:8b; it lists qwen2:7b, gemma2:9b: load it there, or use --model mine=NAME, where NAME is one of those',
     )
   })
 
@@ -83,7 +83,7 @@ describe('the sentence on what is missing', () => {
 
   test('never suggests what a shell would take for something else', () => {
     for (const name of ['llama-3-8b; rm -rf', '$(llama-3-8b)', 'llama-3-8b,x', "llama-3-8b'"])
-      expect(tell(['llama-3-8b'], [name])).toContain('use --model llama-3-8b=NAME,')
+      expect(tell(['llama-3-8b'], [name])).toContain('or use --model llama-3-8b=NAME,')
   })
 
   test('is short, and shows the nearest of ten thousand strange names', () => {
@@ -92,7 +92,7 @@ describe('the sentence on what is missing', () => {
     const wanted = ['llama-3-8b', ...[...Array(63).keys()].map((i) => `${'z'.repeat(90)}-${i}`)]
     const said = tell(wanted, listed)
     expect(said).toMatch(/^the server has no llama-3-8b and no z+-0 and no z+-1 \(and 61 more\); it lists .*llama3:8b/)
-    expect(said).toContain('and 9995 more: use --model llama-3-8b=llama3:8b,zzz')
+    expect(said).toContain('and 9995 more: load it there, or use --model llama-3-8b=llama3:8b,zzz')
     expect(said.length).toBeLessThan(2000)
   })
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { messagesOf } from '../../src/inference-node/backends/prompt.js'
 import { openai, type OpenAiOptions } from '../../src/inference-node/backends/openai.js'
 import { runWork } from '../../src/inference-node/run-work.js'
-import { BackendDown, WorkError, type NodeTask } from '../../src/inference-node/index.js'
+import { BackendDown, ModelMissing, WorkError, type NodeTask } from '../../src/inference-node/index.js'
 import { startHttp } from '../support/http-server.js'
 import { deferred } from '../support/wait.js'
 
@@ -249,6 +249,30 @@ test.each([400, 422, 500])('an answer %i is about the task, and what the server 
   const error = await run().catch((e: unknown) => e)
   expect(error).not.toBeInstanceOf(BackendDown)
   expect(error).toMatchObject({ detail: 'the prompt is too long', retryable: true })
+})
+
+test.each<[string, number, unknown]>([
+  ['Ollama', 404, { error: { message: 'model "x" not found, try pulling it first', type: 'api_error', code: null } }],
+  ['vLLM', 404, { object: 'error', message: 'The model `x` does not exist.', type: 'NotFoundError', code: 404 }],
+  ['LM Studio', 400, { error: { message: 'No models loaded.', type: 'invalid', code: 'model_not_found' } }],
+  ['others', 404, { error: 'no such model: x' }],
+])('%s says in its own way that it does not have a model', async (_, status, body) => {
+  const { run, url } = await modelServer((response) => json(response, status, body))
+  const error: unknown = await run({ own_model: 'x' }).catch((e: unknown) => e)
+  expect(error).toBeInstanceOf(ModelMissing)
+  expect(error).toMatchObject({ message: `the model server at ${url}/v1 has no x`, retryable: true })
+})
+
+test.each<[number, string]>([
+  [400, '{"error":{"message":"cannot answer: model llama-3-8b not found"}}'], // it may quote the prompt
+  [404, '404 page not found'],
+  [404, '<html>There is no model here</html>'],
+  [404, '{"detail":"Not Found"}'],
+])('an answer %i with %s does not say that a model is missing', async (status, body) => {
+  const { run } = await modelServer((response) => void response.writeHead(status).end(body))
+  const error: unknown = await run().catch((e: unknown) => e)
+  expect(error).toBeInstanceOf(WorkError)
+  expect(error).not.toBeInstanceOf(ModelMissing)
 })
 
 test('a server that does not know stream_options is asked without, from then on', async () => {

@@ -86,7 +86,8 @@ export function createModelFinder({ server, baseUrl, mapping, notice }: ModelFin
       await server.readJson(answer, wholeAnswer)
       return null
     } catch (error) {
-      if (error instanceof ModelMissing) return `the server has no ${model}, and lists none`
+      if (error instanceof ModelMissing)
+        return `the server has no ${model}, and lists none: use --model NAME=ITS-NAME where it calls a model otherwise`
       if (NO_ROUTE.includes(answer.status)) return undefined
       if (error instanceof BackendDown || !(error instanceof WorkError)) throw error
       return `${model} was tried, for the server lists no models: ${error.message}`
@@ -98,8 +99,10 @@ export function createModelFinder({ server, baseUrl, mapping, notice }: ModelFin
       const problem = await tryAt(place, model, signal)
       if (problem === undefined) continue
       use(place)
-      if (problem === null) proven.add(model)
-      return problem
+      if (problem !== null) return problem
+      proven.add(model)
+      noticeOnce(`the model server at ${shown} lists no models; each is tried with one word before it is offered`)
+      return null
     }
     throw new BackendDown(
       `the model server at ${shown} has neither /models nor /chat/completions there: is base_url right? With most servers it ends in /v1`,
@@ -122,7 +125,6 @@ export function createModelFinder({ server, baseUrl, mapping, notice }: ModelFin
   const proveAll = async (wanted: readonly string[], signal: AbortSignal): Promise<Offer> => {
     if (wanted.length === 0)
       throw new BackendDown(`the model server at ${shown} does not list its models: name those to serve with --model`)
-    noticeOnce(`the model server at ${shown} lists no models; each is tried with one word before it is offered`)
     const found = new Map<string, string>()
     const problems: string[] = []
     for (const name of wanted) {

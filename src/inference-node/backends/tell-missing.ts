@@ -47,8 +47,10 @@ export function tellMissing({ wanted, missing, mapping, listed }: MissingModels)
     return `${name}=${nearest(given ?? name, names) ?? 'NAME'}`
   }
   const flag = (wanted.length > MAX_FLAG ? first : wanted).map(suggest)
-  const placeholder = flag.some((f) => f.endsWith('=NAME')) ? ', where NAME is one of those' : ''
-  return `${lacks}; it lists ${shown.join(', ')}${rest}: use --model ${flag.join(',')}${placeholder}`
+  const lists = `${lacks}; it lists ${shown.join(', ')}${rest}`
+  return flag.some((f) => f.endsWith('=NAME'))
+    ? `${lists}: load it there, or use --model ${flag.join(',')}, where NAME is one of those`
+    : `${lists}: use --model ${flag.join(',')}`
 }
 
 /** How much two names are the same beside case, marks and additions, 0 to 1: "llama-3-8b" and "llama3:8b" wholly. */
