@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { defineCommand, renderUsage, runCommand, type CommandDef } from 'citty'
-import { readFileSync } from 'node:fs'
 import { stripVTControlCharacters } from 'node:util'
 import { ConfigError } from './lib/config-error.js'
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+import { oneLine } from './lib/table.js'
+import { outputWidth } from './lib/output-width.js'
+import { version } from './lib/version.js'
+import { wrapHelp } from './lib/wrap.js'
 
 /** Each command is loaded only when it is called. */
 const commands: Record<string, () => Promise<CommandDef>> = {
@@ -15,6 +16,8 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   check: () => import('./commands/check.js').then((m) => m.default as CommandDef),
   tasks: () => import('./commands/tasks.js').then((m) => m.default as CommandDef),
   nodes: () => import('./commands/nodes.js').then((m) => m.default as CommandDef),
+  stats: () => import('./commands/stats.js').then((m) => m.default as CommandDef),
+  health: () => import('./commands/health.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }
@@ -28,9 +31,11 @@ const main = defineCommand({
   subCommands: commands,
 })
 
-/** Colours are for a terminal. */
+/** Prints a help text. Colours are for a terminal, and so is what fits its width. */
 const print = (text: string): void =>
-  void process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`)
+  void process.stdout.write(
+    `${wrapHelp(process.stdout.isTTY ? text : stripVTControlCharacters(text), outputWidth())}\n`,
+  )
 
 /** Before anything is loaded that would fail on an old Node in words of its own. */
 function refuseOldNode(): void {
@@ -88,9 +93,15 @@ function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): 
 const exitCode = (error: unknown): number =>
   error instanceof ConfigError || (error instanceof Error && error.name === 'CLIError') ? 2 : 1
 
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return // a reader, such as head, has had enough
+  process.stderr.write(`stacks-signer: standard output cannot be written (${error.message})\n`)
+  process.exitCode = 1
+})
 try {
   await run(process.argv.slice(2))
 } catch (error) {
-  process.stderr.write(`stacks-signer: ${error instanceof Error ? error.message : String(error)}\n`)
+  // The words of a service, or a flag, may hold what a stranger wrote.
+  process.stderr.write(`stacks-signer: ${oneLine(error instanceof Error ? error.message : String(error))}\n`)
   process.exitCode = exitCode(error)
 }

@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
-import type { CoreEvent } from './core/operations.js'
+import type { CoreEvent, Stats } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
@@ -13,6 +14,8 @@ import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, setCertificate, trackConnections } from './http/server.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
+import type { Outcome } from './lib/result.js'
+import { version } from './lib/version.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
@@ -44,6 +47,8 @@ export interface CoordinatorParts {
   certificateInterval?: number
 }
 
+const NAME = 'stacks-signer'
+
 /** The most connections beside those of sessions. */
 const MAX_REST_CONNECTIONS = 10_000
 
@@ -68,6 +73,7 @@ export function createCoordinator({
 }: CoordinatorParts): Coordinator {
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
+  const isNew = !existsSync(settings.database_path)
   const runner = openRunner({ settings, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
@@ -154,6 +160,7 @@ export function createCoordinator({
   return {
     async listen() {
       await runner.opened
+      const found = await scheduler.call({ op: 'stats' })
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void => reject(new ListenError(explainListen(settings, error)))
         server.once('error', failed)
@@ -168,7 +175,8 @@ export function createCoordinator({
       const { port } = server.address() as AddressInfo
       const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
-      log.info({ event: 'service.listening', url, database: settings.database_path }, 'listening')
+      const { fields, text } = whatIsThere(settings.database_path, isNew, found)
+      log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
       return { host: settings.api_host, port, url }
     },
     stop(cut) {
@@ -177,6 +185,21 @@ export function createCoordinator({
     },
   }
 }
+
+/** What a service has found at its start, for its log. */
+function whatIsThere(database: string, isNew: boolean, found: Outcome<Stats>) {
+  if (!found.ok) return { fields: { database }, text: `database ${database}` }
+  const { tasks, nodes } = found.value
+  const stored = Object.values(tasks).reduce((a, b) => a + b, 0)
+  return {
+    fields: { database, new_database: isNew, tasks: stored, waiting_tasks: tasks.pending, nodes: nodes.total_nodes },
+    text: isNew
+      ? `new database ${database}`
+      : `database ${database} with ${counted(stored, 'task')}, ${tasks.pending} waiting, and ${counted(nodes.total_nodes, 'node')}`,
+  }
+}
+
+const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
 
 /** Where the core runs: the one place that decides it. */
 function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreRunner {

@@ -2,6 +2,7 @@ import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
 import { keepFilesPrivate } from '../lib/permissions.js'
 import { backUp } from '../store/maintenance/backup.js'
+import { printJson } from './print.js'
 
 export default defineCommand({
   meta: {
@@ -18,6 +19,7 @@ export default defineCommand({
     },
     database: { type: 'string', description: 'The SQLite file', valueHint: './data/inference.db' },
     force: { type: 'boolean', description: 'Overwrite the file' },
+    json: { type: 'boolean', description: 'Print what was done as JSON' },
   },
   async run({ args }) {
     keepFilesPrivate()
@@ -26,6 +28,7 @@ export default defineCommand({
       replace: args.force === true,
       maxWalBytes: inference.max_wal_bytes,
     })
-    console.log(`${args.file}: a verified backup of ${inference.database_path}, ${bytes} bytes`)
+    if (args.json === true) printJson({ file: args.file, database: inference.database_path, bytes })
+    else console.log(`${args.file}: a verified backup of ${inference.database_path}, ${bytes} bytes`)
   },
 })

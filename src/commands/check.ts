@@ -2,6 +2,7 @@ import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
 import { ConfigError } from '../lib/config-error.js'
 import { checkDatabase } from '../store/maintenance/check.js'
+import { printJson } from './print.js'
 
 export default defineCommand({
   meta: {
@@ -26,7 +27,7 @@ export default defineCommand({
       throw new ConfigError('check: name a database with --database, or the configuration with --config')
     const findings = checkDatabase(file)
     const ok = findings.every((f) => f.ok)
-    if (args.json === true) console.log(JSON.stringify({ database: file, ok, findings }, null, 2))
+    if (args.json === true) printJson({ database: file, ok, findings })
     else
       for (const { rule, ok: kept, offenders } of findings)
         console.log(`${kept ? 'ok' : 'WRONG'}  ${rule}${kept ? '' : `: ${offenders.join('; ')}`}`)

@@ -1,6 +1,7 @@
 import { defineCommand } from 'citty'
+import { statSync } from 'node:fs'
 import { loadServiceConfig } from '../config.js'
-import { createCoordinator } from '../coordinator.js'
+import { createCoordinator, StoreError } from '../coordinator.js'
 import { createLog } from '../lib/log.js'
 import { keepFilesPrivate } from '../lib/permissions.js'
 import { checkSecrets, openDatabaseWarning } from './secrets.js'
@@ -20,6 +21,7 @@ export default defineCommand({
     database: { type: 'string', description: 'The SQLite file', valueHint: './data/inference.db' },
     'api-port': { type: 'string', description: 'The port of REST and sessions', valueHint: '8080' },
     'api-host': { type: 'string', description: 'The address to listen on', valueHint: '127.0.0.1' },
+    'must-exist': { type: 'boolean', description: 'Refuse to start where there is no database yet' },
     'insecure-permissions': {
       type: 'boolean',
       description: 'Take keys from files that other users of this machine can read',
@@ -33,13 +35,14 @@ export default defineCommand({
       apiPort: args['api-port'],
       apiHost: args['api-host'],
     })
+    if (args['must-exist'] === true) refuseNew(config.inference.database_path)
     const warnings = checkSecrets(args.config, config, args['insecure-permissions'] === true)
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
     for (const warning of warnings) log.warn({ event: 'secrets.open' }, warning)
     const coordinator = createCoordinator({ settings: config.inference, log })
     // Before the service says that it listens: who waits for that may stop it at once.
     const stop = stopSignals((signal) =>
-      log.info({ event: 'service.stopping', signal }, 'stopping; a second signal stops at once'),
+      log.info({ event: 'service.stopping', signal }, `${signal}: stopping; a second signal stops at once`),
     )
     try {
       await coordinator.listen()
@@ -53,6 +56,14 @@ export default defineCommand({
     await coordinator.stop(stop.second)
   },
 })
+
+/** A file that is not where it was, such as on a disk that is not mounted, must not become a service without its tasks. */
+function refuseNew(database: string): void {
+  if (statSync(database, { throwIfNoEntry: false })?.size) return
+  throw new StoreError(
+    `${database}: there is no database; name the right file with --database, see whether its disk is mounted, or leave out --must-exist to make a new one`,
+  )
+}
 
 /** The first signal to stop, and the second, which does not wait. */
 function stopSignals(told: (signal: NodeJS.Signals) => void): { first: Promise<void>; second: AbortSignal } {

@@ -13,16 +13,23 @@ export function createLog({ name, debug, fields = true }: { name: string; debug:
   const level = debug ? 'debug' : 'info'
   // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
   if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
-  const pretty = PinoPretty({
-    sync: true,
-    ignore: 'pid,hostname,name,event',
-    errorLikeObjectKeys: ['err'],
-    translateTime: 'SYS:HH:MM:ss',
-    singleLine: fields, // it would leave out the end of a line without them
-    hideObject: !fields,
-  })
-  return pino({ name, level }, { write: (line: string) => void pretty.write(visible(line)) })
+  const prettyWith = (hideObject: boolean) =>
+    PinoPretty({
+      sync: true,
+      ignore: 'pid,hostname,name,event',
+      errorLikeObjectKeys: ['err'],
+      translateTime: 'SYS:HH:MM:ss',
+      singleLine: !hideObject, // it would end no line without an object
+      hideObject,
+    })
+  const withFields = prettyWith(false)
+  const messageOnly = prettyWith(true)
+  const streamOf = (line: string) => (!fields || SAY_ALL.test(line) ? messageOnly : withFields)
+  return pino({ name, level }, { write: (line: string) => void streamOf(line).write(visible(line)) })
 }
+
+/** Events whose messages say all of their fields: a terminal shows each thing once. */
+const SAY_ALL = /^\{[^{}]*"event":"(?:service\.listening|service\.stopping)"/
 
 /**
  * A line of the log, in which what moves the cursor of a terminal, or turns the direction of writing, is shown and not sent: it

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { explainConnection, GIVE_ADDRESS, shownAddress } from './connection-error.js'
 
 /** A service as its REST contract shows it to a client. Every call throws RestError. */
 export interface RestClient {
@@ -9,65 +10,113 @@ export interface RestClient {
 }
 
 /** The service was not reached, or refused: the message is one sentence for a person. */
-export class RestError extends Error {}
+export class RestError extends Error {
+  /** @param code what the service calls its refusal; null when it was not the service that answered */
+  constructor(
+    message: string,
+    readonly code: string | null = null,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+  }
+}
 
 /** How long a call waits for its answer, ms. */
 const TIMEOUT_MS = 30_000
 
-const envelope = v.object({ success: v.boolean(), data: v.unknown(), error: v.nullable(v.string()) })
+const envelope = v.object({
+  success: v.boolean(),
+  data: v.unknown(),
+  error: v.nullable(v.string()),
+  code: v.optional(v.string()),
+})
 
-/** @param base the service's address, such as `http://127.0.0.1:8080`, with a path where a proxy adds one */
-export function createRestClient(base: string): RestClient {
-  const url = base.replace(/\/+$/, '')
-  const foreign = (): RestError =>
-    new RestError(
-      `${url} answers, but not as this inference service does; check the address, and that both have the same version`,
-    )
+/**
+ * @param base the service's address, such as `http://127.0.0.1:8080`, with a path where a proxy adds one, and with user and
+ * password where a proxy wants them
+ * @param timeout how long a call waits for its answer, ms
+ */
+export function createRestClient(base: string, timeout = TIMEOUT_MS): RestClient {
+  const url = shownAddress(base)
+  const login = loginOf(base)
 
-  const call = async (path: string, init: RequestInit): Promise<unknown> => {
-    let status: number
+  const call = async (path: string, init: { method?: string; body?: string }): Promise<unknown> => {
+    const headers = {
+      ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(login === null ? {} : { authorization: login }),
+    }
+    let response: Response
     let text: string
     try {
-      const response = await fetch(url + path, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) })
-      status = response.status
+      response = await fetch(url + path, { ...init, headers, redirect: 'manual', signal: AbortSignal.timeout(timeout) })
       text = await response.text()
     } catch (error) {
+      const late = error instanceof Error && error.name === 'TimeoutError'
       throw new RestError(
-        `${url} cannot be reached (${reasonOf(error)}); start the service, or give its address with --url`,
+        late
+          ? `${url} has not answered within ${timeout / 1000} s; see in its log what the service does`
+          : explainConnection(error, url),
+        null,
         { cause: error },
       )
     }
-    if (status === 204) return null
+    if (response.status === 204) return null
     const answer = v.safeParse(v.pipe(v.string(), v.parseJson(), envelope), text)
-    if (!answer.success) throw status >= 500 ? new RestError(`${url} answers ${status}; try again later`) : foreign()
-    if (!answer.output.success) throw new RestError(answer.output.error ?? `${url} answers ${status} without a reason`)
-    return answer.output.data
+    if (!answer.success) throw new RestError(explainForeign(url, path, response))
+    const { success, data, error, code = null } = answer.output
+    if (success) return data
+    if (code === 'not_found')
+      throw new RestError(
+        `${url} has no ${path.split('?')[0]}; check the path of the address, and that the service has the same version`,
+        code,
+      )
+    throw new RestError(error ?? `${url} answers ${response.status} without a reason`, code)
   }
   const read = <S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> => {
     const parsed = v.safeParse(schema, data)
-    if (!parsed.success) throw foreign()
+    if (!parsed.success)
+      throw new RestError(
+        `${url} answers, but not as this inference service does; check the address, and that both have the same version`,
+      )
     return parsed.output
   }
   return {
     get: async (path, data) => read(data, await call(path, {})),
-    post: async (path, body, data) =>
-      read(
-        data,
-        await call(path, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        }),
-      ),
+    post: async (path, body, data) => read(data, await call(path, { method: 'POST', body: JSON.stringify(body) })),
     order: async (method, path, data) => read(data, await call(path, { method })),
   }
 }
 
-/** Why fetch gave up: its own message says no more than that it did. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`
-  const { cause } = error
-  if (!(cause instanceof Error)) return error.message
-  return cause.message !== '' ? cause.message : 'code' in cause ? String(cause.code) : error.message
+/** One sentence about an answer that no coordinator gives: what is there, and what to do. */
+function explainForeign(url: string, path: string, { status, headers }: Response): string {
+  if (status === 401 || status === 407)
+    return `${url} wants a login (${status}); give user and password in the address, as in https://USER:PASSWORD@HOST`
+  if (status >= 300 && status < 400) return `${url} is elsewhere (${status}); ${whereTo(headers.get('location'), path)}`
+  if (status >= 500)
+    return `${url} answers ${status}, as a proxy does that cannot reach the service; see whether it runs`
+  const kind = headers.get('content-type')?.split(';')[0] ?? 'no type'
+  const what = status === 200 ? `it answers with ${kind}` : `it answers ${status} to ${path.split('?')[0]}`
+  return `${url} is no coordinator (${what}); ${GIVE_ADDRESS}`
+}
+
+/** What to do about a redirect: it is not followed, for a submission that is sent on may lose its body. */
+function whereTo(location: string | null, path: string): string {
+  const asked = path.split('?')[0] ?? ''
+  if (location === null || !URL.canParse(location)) return GIVE_ADDRESS
+  const target = shownAddress(location)
+  return target.endsWith(asked) ? `use --url ${target.slice(0, -asked.length)}` : GIVE_ADDRESS
+}
+
+/** The login that is in an address, as a header; null when there is none. */
+function loginOf(base: string): string | null {
+  const { username, password } = new URL(base)
+  const decoded = (part: string): string => {
+    try {
+      return decodeURIComponent(part)
+    } catch {
+      return part // a "%" that is meant as it is
+    }
+  }
+  if (username === '' && password === '') return null
+  return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}`
 }

@@ -118,6 +118,9 @@ export type ClientAnswer = Exclude<ClientServerMessage, { type: 'session.welcome
 /** Parses one message of a submitter. */
 export const parseClientMessage = parserOf(clientMessages)
 
+/** Parses one message to a submitter. */
+export const parseClientServerMessage = parserOf(clientServerMessages)
+
 /** The `ref` of a message that did not fit, so that its answer can name it. */
 export const refOf = (value: unknown): { ref?: string } =>
   typeof value === 'object' && value !== null && 'ref' in value && v.is(ref, value.ref) ? { ref: value.ref } : {}

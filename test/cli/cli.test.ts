@@ -24,7 +24,7 @@ test('help and version are printed', async () => {
   expect(help.out.join('\n')).toContain('run-inference-service')
   const service = cli(['run-inference-service', '--help'])
   expect(await service.exit).toMatchObject({ code: 0 })
-  for (const flag of ['--config', '--database', '--api-port', '--api-host', '--debug'])
+  for (const flag of ['--config', '--database', '--api-port', '--api-host', '--must-exist', '--debug'])
     expect(service.out.join('\n')).toContain(flag)
   const version = cli(['--version'])
   await version.exit
@@ -110,6 +110,55 @@ test('a database that cannot be opened is one line and exit code 1', async () =>
   bytes[18] = 3
   writeFileSync(readOnly, bytes)
   await refused(run(configFile(), '--database', readOnly), 1, readOnly, 'read-only')
+})
+
+test('with --must-exist no new database is made', async () => {
+  const dir = tempDir()
+  const file = join(dir, 'data', 'inference.db')
+  await refused(run(configFile(), '--database', file, '--must-exist'), 1, file, 'there is no database', '--must-exist')
+  expect(existsSync(join(dir, 'data'))).toBe(false)
+  const empty = join(dir, 'empty.db')
+  writeFileSync(empty, '')
+  await refused(run(configFile(), '--database', empty, '--must-exist'), 1, empty, 'there is no database')
+  const first = await serviceChild(configFile(), ['--database', file])
+  first.process.kill('SIGTERM')
+  await first.exit
+  const second = await serviceChild(configFile(), ['--database', file, '--must-exist'])
+  expect((await second.get('/health')).status).toBe(200)
+})
+
+test('a service says what started: version, address, database, tasks and nodes', async () => {
+  const file = join(tempDir(), 'inference.db')
+  const started = (service: { out: string[] }): unknown =>
+    JSON.parse(service.out.find((line) => line.includes('service.listening')) ?? '{}')
+  const first = await serviceChild(configFile(), ['--database', file])
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  expect(started(first)).toMatchObject({
+    version,
+    url: first.url,
+    database: file,
+    new_database: true,
+    tasks: 0,
+    waiting_tasks: 0,
+    nodes: 0,
+    msg: `stacks-signer ${version} listens on ${first.url}; new database ${file}`,
+  })
+  await first.register('n')
+  await first.submit()
+  await first.submit()
+  await first.poll('n')
+  first.process.kill('SIGTERM')
+  await first.exit
+  const second = await serviceChild(configFile(), ['--database', file])
+  expect(started(second)).toMatchObject({
+    new_database: false,
+    tasks: 2,
+    waiting_tasks: 1,
+    nodes: 1,
+    msg: `stacks-signer ${version} listens on ${second.url}; database ${file} with 2 tasks, 1 waiting, and 1 node`,
+  })
 })
 
 test('a database that another coordinator serves is refused', async () => {

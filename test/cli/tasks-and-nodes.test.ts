@@ -1,9 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
-import { createServer as createHttpServer } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
-import { table } from '../../src/lib/table.js'
 import { CLI, cli } from '../support/child.js'
 import { connectNode } from '../support/node-session.js'
 import { type Service, startService } from '../support/service.js'
@@ -27,6 +24,7 @@ const json = (lines: string[]): any => JSON.parse(lines.join('\n')) // eslint-di
 
 test('tasks submit prints the task_id alone, and the service has every field', async () => {
   const service = await startService()
+  await service.register('n')
   const given = [
     '--model',
     'llama-3-8b',
@@ -78,6 +76,19 @@ test('tasks submit prints the task_id alone, and the service has every field', a
       ),
     ),
   ).toEqual({ task_id: 'j' })
+})
+
+test('tasks submit says on standard error that no node serves the model, and which names are near', async () => {
+  const service = await startService()
+  await service.register('n', { supported_models: ['mistral'] })
+  const submit = ['tasks', 'submit', '--user', 'u', '--prompt', 'x', '--model', 'mistrl', '--url', service.url]
+  const child = cli([...submit, '--task-id', 'a'])
+  expect(await child.exit).toEqual({ code: 0, signal: null })
+  expect(child.out).toEqual(['a'])
+  expect(child.err).toEqual([
+    'stacks-signer: warning: no registered node serves mistrl, so the task waits for one that does; did you mean mistral?',
+  ])
+  expect(json(await run(service, ...submit, '--json'))).toMatchObject({ warnings: [{ did_you_mean: ['mistral'] }] })
 })
 
 test('tasks submit reads a prompt from standard input, byte for byte', async () => {
@@ -157,9 +168,10 @@ test('tasks show prints the task, why it waits, its attempts and its earlier end
   ])
     expect(text).toContain(part)
   expect(text).not.toContain('\u001b')
-  expect(text).toMatch(/^# +node +transport +assigned +accepted +ended +end +fault +error$/m)
-  expect(text).toMatch(/^1 +n +websocket .* failed +task +bad/m)
-  expect(text).toMatch(/^2 +n +websocket .* completed +- +-$/m)
+  expect(text).toMatch(/^# +node +transport +assigned +accepted +ended +end +fault$/m)
+  expect(text).toMatch(/^1 +n +websocket .* failed +task$/m)
+  expect(text).toMatch(/^2 +n +websocket .* completed +-$/m)
+  expect(text).toMatch(/^error of #1: bad/m)
   expect(json(await run(service, 'tasks', 'show', 'a', '--json'))).toEqual(
     (await service.get('/api/v1/tasks/a')).body?.data,
   )
@@ -212,30 +224,6 @@ test('what the service refuses is its sentence, and exit code 1', async () => {
   )
 })
 
-test('a service that is not there is one line that says what to do, and exit code 1', async () => {
-  const holder = createServer().listen(0, '127.0.0.1')
-  await once(holder, 'listening')
-  const { port } = holder.address() as AddressInfo
-  holder.close()
-  await once(holder, 'close')
-  const url = `http://127.0.0.1:${port}`
-  await refused(['tasks', 'list', '--url', url], 1, url, 'cannot be reached', 'ECONNREFUSED', '--url')
-  await refused(['nodes', 'list', '--url', 'http://nowhere.invalid'], 1, 'nowhere.invalid', '--url')
-})
-
-test('another program at the address is named as such, and exit code 1', async () => {
-  const other = createHttpServer((_, response) => response.end('<html>hello</html>')).listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  onTestFinished(() => void other.close())
-  const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
-  for (const args of [
-    ['tasks', 'list'],
-    ['nodes', 'list'],
-    ['tasks', 'cancel', 'a'],
-  ])
-    await refused([...args, '--url', url], 1, url, 'not as this inference service does')
-})
-
 test('wrong usage is one line and exit code 2, and asks no service', async () => {
   await refused(['tasks'], 2, 'tasks list', 'tasks submit')
   await refused(['tasks', 'frobnicate'], 2, 'frobnicate', 'tasks show')
@@ -262,7 +250,12 @@ test('wrong usage is one line and exit code 2, and asks no service', async () =>
     '--max-infer-time',
     'seconds',
   )
-  await refused(['nodes', 'list', '--url', 'localhost:8080'], 2, '--url', 'http://')
+  await refused(
+    ['tasks', 'submit', '--model', '', '--user', '', '--prompt', 'x', '--infer-fee', '-1'],
+    2,
+    '--user: must have at least 1 character; --infer-fee: must be an integer',
+    '--model: must have',
+  )
 })
 
 test('help lists the commands below a command, and the flags of each', async () => {
@@ -298,18 +291,4 @@ test('the address may end with a slash', async () => {
   const child = cli(['nodes', 'list', '--json', '--url', `${service.url}/`])
   expect(await child.exit).toMatchObject({ code: 0 })
   expect(child.out).toEqual(['[]'])
-})
-
-test('a table has columns as wide as their widest cell, numbers to the right, and shows what has no shape', () => {
-  expect(
-    table(
-      ['name', 'n'],
-      [
-        ['a', 1],
-        ['longer', 100],
-        [null, null],
-        ['x\ny\u0007', 2],
-      ],
-    ),
-  ).toEqual(['name      n', '--------  ---', 'a           1', 'longer    100', '-         -', 'x\\ny\\x07    2'])
 })

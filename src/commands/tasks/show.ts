@@ -1,0 +1,113 @@
+import { defineCommand } from 'citty'
+import * as v from 'valibot'
+import { harmless } from '../../lib/table.js'
+import { printFacts, printJson, printLines, printTable, timeOf } from '../print.js'
+import { refuseMore, serviceArgs, serviceAt, wideArg } from '../service-call.js'
+import { maybeNumber, maybeText, pathOf, taskId } from './task-call.js'
+
+// What a service answers may hold more than this version knows: it is kept for --json.
+const detailSchema = v.looseObject({
+  task_id: v.string(),
+  status: v.string(),
+  user_address: v.string(),
+  user_input: v.string(),
+  model_name: v.string(),
+  infer_fee: v.number(),
+  max_infer_time: v.number(),
+  created_at: v.number(),
+  updated_at: v.number(),
+  error: maybeText,
+  txid: maybeText,
+  result: v.nullable(v.looseObject({ output: v.string(), confidence: maybeNumber })),
+  attempts: v.array(
+    v.looseObject({
+      attempt: v.number(),
+      node_id: v.string(),
+      transport: v.string(),
+      assigned_at: v.number(),
+      accepted_at: maybeNumber,
+      ended_at: maybeNumber,
+      end: maybeText,
+      fault: maybeText,
+      error: maybeText,
+    }),
+  ),
+  earlier_ends: v.array(
+    v.looseObject({
+      attempt: v.number(),
+      status: v.string(),
+      error: maybeText,
+      ended_at: v.number(),
+      reopened_at: v.number(),
+    }),
+  ),
+  waiting: v.nullable(v.looseObject({ explanation: v.string(), position: v.union([v.number(), v.string()]) })),
+})
+type Detail = v.InferOutput<typeof detailSchema>
+
+const attemptColumns = [
+  { title: '#' },
+  { title: 'node' },
+  { title: 'transport', importance: 1 },
+  { title: 'assigned', importance: 4 },
+  { title: 'accepted', importance: 2 },
+  { title: 'ended', importance: 3 },
+  { title: 'end' },
+  { title: 'fault', importance: 5 },
+]
+const endColumns = [{ title: 'after #' }, { title: 'status' }, { title: 'ended' }, { title: 'retried', importance: 1 }]
+
+/** Errors are the words of nodes, and may be long: not in a column, where they would be cut. */
+const errorsOf = (of: readonly { attempt: number; error: string | null }[]): string[] =>
+  of.flatMap(({ attempt, error }) => (error === null ? [] : harmless(`error of #${attempt}: ${error}`).split('\n')))
+
+function print(task: Detail, wide: boolean): void {
+  printFacts([
+    ['task', task.task_id],
+    ['status', task.status],
+    ['error', task.error],
+    ['user', task.user_address],
+    ['model', task.model_name],
+    ['fee', `${task.infer_fee} micro-STX`],
+    ['time limit', `${task.max_infer_time} s`],
+    ['created', timeOf(task.created_at)],
+    ['updated', timeOf(task.updated_at)],
+    ['txid', task.txid],
+    ['waits', task.waiting === null ? null : `${task.waiting.explanation}; position ${task.waiting.position}`],
+  ])
+  printLines(['', 'prompt', ...harmless(task.user_input).split('\n')])
+  if (task.result !== null)
+    printLines(['', `result, confidence ${task.result.confidence}`, ...harmless(task.result.output).split('\n')])
+  if (task.attempts.length > 0) {
+    printLines(['', 'attempts'])
+    const rows = task.attempts.map((a) => [
+      a.attempt,
+      a.node_id,
+      a.transport,
+      timeOf(a.assigned_at),
+      timeOf(a.accepted_at),
+      timeOf(a.ended_at),
+      a.end,
+      a.fault,
+    ])
+    printTable(attemptColumns, rows, wide)
+    printLines(errorsOf(task.attempts))
+  }
+  if (task.earlier_ends.length > 0) {
+    printLines(['', 'ended before, and retried'])
+    const rows = task.earlier_ends.map((e) => [e.attempt, e.status, timeOf(e.ended_at), timeOf(e.reopened_at)])
+    printTable(endColumns, rows, wide)
+    printLines(errorsOf(task.earlier_ends))
+  }
+}
+
+export default defineCommand({
+  meta: { name: 'show', description: 'Show a task, its attempts, and why it waits' },
+  args: { ...taskId, ...wideArg, ...serviceArgs },
+  async run({ args }) {
+    refuseMore(args._, 1)
+    const task = await serviceAt(args.url).get(pathOf(args.id), detailSchema)
+    if (args.json === true) printJson(task)
+    else print(task, args.wide === true)
+  },
+})

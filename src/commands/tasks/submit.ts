@@ -1,0 +1,74 @@
+import { defineCommand } from 'citty'
+import { text } from 'node:stream/consumers'
+import * as v from 'valibot'
+import { oneLine } from '../../lib/table.js'
+import { submitBody } from '../../wire/rest.js'
+import { printJson } from '../print.js'
+import { parseFlags, refuseMore, serviceArgs, serviceAt } from '../service-call.js'
+
+const createdSchema = v.looseObject({
+  task_id: v.string(),
+  warnings: v.optional(v.array(v.looseObject({ message: v.string() }))),
+})
+
+/** What fields of the request are called here. */
+const FLAGS = { user_address: 'user', user_input: 'prompt', model_name: 'model' }
+
+export default defineCommand({
+  meta: { name: 'submit', description: 'Submit a task, and print its task_id' },
+  args: {
+    model: {
+      type: 'string',
+      description: 'The model, or a family for any model of it',
+      required: true,
+      valueHint: 'llama-3-8b',
+    },
+    user: { type: 'string', description: 'The user_address', required: true, valueHint: 'ST...' },
+    prompt: {
+      type: 'string',
+      description: 'The prompt; - reads it from standard input',
+      required: true,
+      valueHint: 'TEXT',
+    },
+    context: { type: 'string', description: 'What the model should know beside the prompt', valueHint: 'TEXT' },
+    'infer-fee': {
+      type: 'string',
+      description: 'The fee of the inference, micro-STX',
+      default: '0',
+      valueHint: '2500',
+    },
+    'max-infer-time': {
+      type: 'string',
+      description: 'How long the inference may take, seconds',
+      default: '300',
+      valueHint: '300',
+    },
+    'task-id': {
+      type: 'string',
+      description: 'The task_id; the same one again creates nothing new. Default: the service makes one up',
+      valueHint: 'ID',
+    },
+    ...serviceArgs,
+  },
+  async run({ args }) {
+    refuseMore(args._, 0)
+    const client = serviceAt(args.url)
+    const seconds = args['max-infer-time']
+    const body = {
+      task_id: args['task-id'],
+      user_address: args.user,
+      user_input: args.prompt === '-' ? await text(process.stdin) : args.prompt,
+      context: args.context ?? '',
+      infer_fee: args['infer-fee'],
+      max_infer_time: /^\d+$/.test(seconds) ? Number(seconds) : seconds,
+      model_name: args.model,
+    }
+    parseFlags(submitBody, body, FLAGS)
+    const created = await client.post('/api/v1/tasks/submit', body, createdSchema)
+    if (args.json === true) return printJson(created)
+    console.log(created.task_id)
+    // Not where a script reads the task_id.
+    for (const { message } of created.warnings ?? [])
+      process.stderr.write(`stacks-signer: warning: ${oneLine(message)}\n`)
+  },
+})
