@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { createTaskText } from '../../src/commands/tasks/task-text.js'
 import { cli, configFile, serviceChild, type Child } from '../support/child.js'
 import { connectNode } from '../support/node-session.js'
@@ -83,34 +84,50 @@ test('Ctrl-C ends a watch and leaves the task alone', async () => {
   expect(await service.status('a')).toMatchObject({ status: 'pending' })
 })
 
-/** A port that was free a moment ago. */
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
+/** An address that stays: it leads to the service of the moment, or nowhere. */
+async function forwarder() {
+  let target: number | null = null
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    if (target === null) return socket.destroy()
+    const onward = connect(target, '127.0.0.1')
+    onward.on('error', () => undefined)
+    socket.on('close', () => onward.destroy()).pipe(onward)
+    onward.on('close', () => socket.destroy()).pipe(socket)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    leadTo(service: { url: string } | null) {
+      target = service === null ? null : Number(new URL(service.url).port)
+    },
+  }
+}
 
 test('a watch goes on over a kill of the service, and says once that it is gone', async () => {
   const config = configFile(`database_path = "${tempDir()}/inference.db"`)
-  const port = String(await freePort())
-  const first = await serviceChild(config, ['--api-port', port])
+  const front = await forwarder()
+  const first = await serviceChild(config)
+  front.leadTo(first)
   await first.submit({ task_id: 'a' })
-  const child = watch(first, 'a')
+  const child = watch(front, 'a')
   await says(child, 'a: pending')
+  front.leadTo(null)
   first.process.kill('SIGKILL')
   await first.exit
-  await until(() => child.err.some((line) => line.includes('watching again in')), 'the loss')
-  await until(() => child.err.some((line) => line.includes('ECONNREFUSED')), 'a try')
-  const second = await serviceChild(config, ['--api-port', port])
+  const lines = (part: string): string[] => child.err.filter((line) => line.includes(part))
+  await until(() => lines('the connection was lost; watching again in').length > 0, 'the loss')
+  await until(() => lines('closed the connection without an answer').length > 0, 'a try')
+  const second = await serviceChild(config)
+  front.leadTo(second)
   const node = await connectNode(second, 'n')
   const assigned = await node.next('task.assign')
   await says(child, 'a: in_progress, attempt 1')
   node.complete(assigned, 'Paris')
   expect(await child.exit).toEqual({ code: 0, signal: null })
   expect(child.out).toEqual(['Paris'])
-  expect(child.err.filter((line) => line.includes('ECONNREFUSED'))).toHaveLength(1)
+  expect(lines('closed the connection without an answer')).toHaveLength(1)
 })
 
 /** `script` gives a command a terminal. */
