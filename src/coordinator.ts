@@ -86,12 +86,18 @@ export function createCoordinator({
   const sessions = createSessionServer({
     send: scheduler.send,
     time,
+    log,
     maxMessageBytes: settings.max_message_bytes,
     maxMessagesPerSecond: settings.max_messages_per_second,
     maxHandshakes: settings.max_handshakes,
+    maxHandshakesPerAddress: settings.max_handshakes_per_address,
     maxSessions: settings.max_sessions,
     maxSessionsPerAddress: settings.max_sessions_per_address,
+    maxUpgradesPerSecond: settings.max_upgrades_per_second,
     keysOf: limits.keysOf,
+    receiving: limits.receiving,
+    unsent: limits.unsent,
+    onProven: connections.release,
     publicHosts: settings.public_hosts,
   })
   const app = createApp({

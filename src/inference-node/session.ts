@@ -151,9 +151,10 @@ export function openSession(parts: SessionParts): Session {
 
   socket.on('message', (data: Buffer, isBinary) => {
     silent = 0
-    const values = isBinary ? null : splitFrame(data.toString())
-    if (values === null) return mistake('a frame that is no JSON object and no array of 1 to 256 of them')
-    values.forEach(take)
+    if (isBinary) return mistake('a binary frame')
+    const frame = splitFrame(data.toString())
+    if (frame.ok) frame.values.forEach(take)
+    else mistake(`a frame that cannot be taken: ${frame.problem}`)
   })
   let connected = false
   socket.on('open', () => (connected = true))

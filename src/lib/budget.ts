@@ -16,8 +16,8 @@ export interface Budget {
   add(keys: AddressKeys, n: number): void
   /** Gives back what was taken. */
   give(keys: AddressKeys, n: number): void
-  /** Whose limit is passed now; null while none is. */
-  exceeded(keys: AddressKeys): BudgetHolder | null
+  /** Whose limit, or share of it, is passed now; null while none is. */
+  exceeded(keys: AddressKeys, share?: number): BudgetHolder | null
   /** What the address has taken; 0 for one that is not counted. */
   used(keys: AddressKeys): number
   /** What all have taken. */
@@ -36,9 +36,9 @@ export function createBudget(limits: BudgetLimits): Budget {
       else byKey.delete(key)
     }
   }
-  const over = (keys: AddressKeys, n: number): BudgetHolder | null => {
-    if (keys.some(({ key, times }) => usedBy(key) + n > limits.address * times)) return 'address'
-    return total + n > limits.service ? 'service' : null
+  const over = (keys: AddressKeys, n: number, share = 1): BudgetHolder | null => {
+    if (keys.some(({ key, times }) => usedBy(key) + n > limits.address * times * share)) return 'address'
+    return total + n > limits.service * share ? 'service' : null
   }
   return {
     take(keys, n) {
@@ -48,7 +48,7 @@ export function createBudget(limits: BudgetLimits): Budget {
     },
     add: count,
     give: (keys, n) => count(keys, -n),
-    exceeded: (keys) => over(keys, 0),
+    exceeded: (keys, share) => over(keys, 0, share),
     used: ([first]) => (first === undefined ? 0 : usedBy(first.key)),
     total: () => total,
   }

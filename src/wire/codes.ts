@@ -28,7 +28,11 @@ export const closeCodes = {
   drained: { code: 1000, reconnect: 'no' },
   stopping: { code: 1001, reconnect: 'after' },
   binary: { code: 1003, reconnect: 'no' },
+  /** A message was not whole in time. */
+  unfinished: { code: 1008, reconnect: 'backoff' },
   tooLarge: { code: 1009, reconnect: 'no' },
+  /** A fault of the service's own. */
+  internal: { code: 1011, reconnect: 'backoff' },
   tryLater: { code: 1013, reconnect: 'backoff' },
   invalid: { code: 4400, reconnect: 'no' },
   unauthorized: { code: 4401, reconnect: 'no' },

@@ -1,32 +1,41 @@
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
-import { keepLongAmounts } from '../wire/amounts.js'
-import {
-  MAX_IN_FLIGHT,
-  parseClientMessage,
-  refOf,
-  type ClientServerMessage,
-  type ClientSubmission,
-} from '../wire/client.js'
+import { MAX_IN_FLIGHT, parseClientMessage, refOf, type ClientServerMessage } from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
-import { MAX_MISTAKES, NO_FRAME, type SocketSession } from './session.js'
+import { createClientRequests, type WatchGate } from './client-requests.js'
+import type { Guard } from './guard.js'
+import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing } from './socket-writer.js'
+import type { Unsent } from './unsent.js'
 
 /** What may wait for a submitter that does not read, in bytes: with more it has to read on, with `hard` it is closed. */
 const UNSENT = { soft: 16 * 1024 * 1024, hard: 64 * 1024 * 1024 }
+const TOO_SLOW = 'too much waits to be read; read faster, or watch fewer tasks at once'
 
-export interface ClientSessionParts {
-  id: number
-  socket: WebSocket
-  /** Who its address counts as. */
-  from: AddressKeys
+/** What all sessions of submitters have in common. */
+export interface ClientDoor {
   send: Scheduler['send']
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
+  gate: WatchGate
+  unsent: Unsent
+  guard: Guard
+}
+
+export interface ClientSessionParts {
+  id: number
+  socket: WebSocket
+  /** What it writes to. */
+  raw: Duplex
+  /** Who its address counts as. */
+  from: AddressKeys
+  /** It has shown that somebody is there. */
+  onProven(): void
   onClose(): void
 }
 
@@ -34,113 +43,139 @@ export interface ClientSessionParts {
  * The door of one submitter: parses frames into operations of the core, and counts what waits for its answer. It decides
  * nothing about tasks; what the core answers comes back as effects, those of one commit as one frame.
  */
-export function openClientSession({
-  id,
-  socket,
-  from,
-  send,
-  time,
-  maxMessageBytes,
-  maxMessagesPerSecond,
-  onClose,
-}: ClientSessionParts): SocketSession {
-  const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, maxMessageBytes, {
-    ...UNSENT,
-    tooSlow: () => close('tooSlow', 'too much waits to be read; read faster, or watch fewer tasks at once'),
+export function openClientSession(
+  { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard }: ClientDoor,
+  { id, socket, raw, from: keys, onProven, onClose }: ClientSessionParts,
+): SocketSession {
+  const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
+    maxFrameBytes: maxMessageBytes,
+    unsent,
+    keys,
+    limits: { ...UNSENT, tooSlow: () => close('tooSlow', TOO_SLOW) },
   })
   out.batch = true
   const withinRate = createRate(maxMessagesPerSecond, () => time.monotonic())
   let open = true
+  let proven = false
   let mistakes = 0
-  /** Submissions without an answer. */
+  /** Submissions that the core has not answered. */
   let inFlight = 0
-  /** Whether anything came since the last check. */
+  /** Whether anything came since the last check, and what waited for the reader then. */
   let alive = true
-  /** Submissions of this frame that the core does not have yet. */
-  let submissions: ClientSubmission[] = []
+  let waitedBefore = 0
 
   const close: SocketSession['close'] = (reason, text) => {
     if (!open) return
     open = false
     out.close(reason, text)
   }
-
-  const submit = (): void => {
-    if (submissions.length === 0) return
-    inFlight += submissions.length
-    send({ op: 'clientSubmissions', session: id, list: submissions })
-    submissions = []
-  }
+  const requests = createClientRequests({
+    keys,
+    gate,
+    submit(list) {
+      inFlight += list.length
+      send({ op: 'clientSubmissions', session: id, list })
+    },
+    ask: (message) => send({ op: 'clientMessage', session: id, message }),
+    waiting: () => socket.bufferedAmount,
+    isCrowded: () => unsent.isMuch(keys),
+    hold: (held) => (held ? socket.pause() : socket.resume()),
+  })
 
   const mistake = (code: 'invalid_message' | 'unknown_type', message: string, named: { ref?: string } = {}): void => {
     out.push({ type: 'error', code, message, ...named })
     mistakes++
     if (mistakes > MAX_MISTAKES) close('invalid', 'too many messages that do not fit the protocol')
   }
-
-  const take = (value: unknown): void => {
-    if (!open) return
-    if (!withinRate()) {
-      out.push({ type: 'error', code: 'rate_limited', message: `more than ${maxMessagesPerSecond} messages a second` })
-      return close('tooMany', 'too many messages')
-    }
-    const parsed = parseClientMessage(value)
-    if (!parsed.ok) return mistake(parsed.code, parsed.problem, refOf(value))
-    const { message } = parsed
-    if (message.type === 'task.submit') {
-      if (inFlight + submissions.length < MAX_IN_FLIGHT) return void submissions.push(message)
-      return out.push({
-        type: 'error',
-        code: 'rate_limited',
-        message: `${MAX_IN_FLIGHT} submissions of this session wait for their answer, the most that may; submit again when some have it`,
-        ref: message.ref,
-      })
-    }
-    submit() // the order of a frame is kept
-    send({ op: 'clientMessage', session: id, message })
+  const within = (n: number): boolean => {
+    if (withinRate(n)) return true
+    out.push({ type: 'error', code: 'rate_limited', message: `more than ${maxMessagesPerSecond} messages a second` })
+    close('tooMany', 'too many messages')
+    return false
+  }
+  const prove = (): void => {
+    if (proven) return
+    proven = true
+    onProven()
   }
 
-  socket.on('message', (data: Buffer, isBinary) => {
+  const take = (value: unknown): void => {
+    if (!open || !within(1)) return
+    const parsed = parseClientMessage(value)
+    if (!parsed.ok) return mistake(parsed.code, parsed.problem, refOf(value))
+    prove()
+    const { message } = parsed
+    if (message.type !== 'task.submit' || inFlight + requests.submissions() < MAX_IN_FLIGHT)
+      return requests.add(message)
+    out.push({
+      type: 'error',
+      code: 'rate_limited',
+      message: `${MAX_IN_FLIGHT} submissions of this session wait for their answer, the most that may; submit again when some have it`,
+      ref: message.ref,
+    })
+  }
+  const frame = (data: Buffer, isBinary: boolean): void => {
     if (!open) return
     alive = true
     if (isBinary) return close('binary', 'frames must be text')
-    const values = splitFrame(keepLongAmounts(data.toString()))
-    if (values === null) mistake('invalid_message', NO_FRAME)
-    else for (const value of values) take(value)
-    submit()
+    if (data.length > BYTES_A_MESSAGE && !within(Math.floor(data.length / BYTES_A_MESSAGE))) return out.flush()
+    const split = splitFrame(data.toString())
+    if (!split.ok) mistake('invalid_message', split.problem)
+    else for (const value of split.values) take(value)
+    requests.advance()
     out.flush()
-  })
-  socket.on('pong', () => {
-    alive = true
-  })
+  }
+
+  const guarded = guard.guarded((reason, text) => close(reason, text))
+  socket.on('message', guarded(frame))
+  socket.on(
+    'pong',
+    guarded(() => {
+      alive = true
+      prove()
+    }),
+  )
   // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
   socket.on('error', () => undefined)
-  socket.on('close', () => {
-    open = false
-    send({ op: 'clientDisconnected', session: id })
-    onClose()
-  })
+  raw.on('drain', guarded(requests.advance))
+  socket.on(
+    'close',
+    guarded(() => {
+      open = false
+      requests.end()
+      out.gone()
+      send({ op: 'clientDisconnected', session: id })
+      onClose()
+    }),
+  )
 
-  if (from.length > 0) send({ op: 'clientConnected', session: id, from })
+  if (keys.length > 0) send({ op: 'clientConnected', session: id, from: keys })
   out.push({ type: 'session.welcome', protocol: 1, server_time: toSeconds(time.wall()), max_in_flight: MAX_IN_FLIGHT })
   out.flush()
   return {
     batch: true,
     inHandshake: false,
+    maxIncoming: maxMessageBytes,
     push(message) {
       // Each answer to a submission names its ref, and nothing else does.
       if ('ref' in message) inFlight--
+      else if ('task_id' in message && message.task_id !== undefined) requests.answered(message.task_id)
       out.push(message)
     },
     flush: () => out.flush(),
     close,
+    gone: () => out.gone(),
     drain(reconnectAfter) {
       out.push({ type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
       out.flush()
     },
     check() {
       if (!open) return
-      if (!alive) return close('silent', 'no answer to a ping')
+      const waits = socket.bufferedAmount
+      // What is not read from cannot answer a ping; who reads takes something.
+      const reads = requests.isHeld() ? waits < waitedBefore || waits === 0 : alive
+      waitedBefore = waits
+      if (!reads) return requests.isHeld() ? close('tooSlow', TOO_SLOW) : close('silent', 'no answer to a ping')
       alive = false
       socket.ping()
     },

@@ -8,11 +8,21 @@ import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
-import { parseNodeMessage, splitFrame, type Hello, type ServerMessage } from '../wire/node.js'
+import {
+  MAX_HELLO_BYTES,
+  parseNodeMessage,
+  parseProof,
+  splitFrame,
+  type Hello,
+  type Proof,
+  type ServerMessage,
+} from '../wire/node.js'
+import type { Guard, Guarded } from './guard.js'
 import type { HandshakeThrottle } from './handshake-throttle.js'
 import type { Rival, Rivals } from './rivals.js'
-import { MAX_MISTAKES, NO_FRAME, type SocketSession } from './session.js'
+import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
+import type { Unsent } from './unsent.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT_MS = 10_000
@@ -32,8 +42,8 @@ export interface NodeDoor {
   throttle: HandshakeThrottle
   /** The sessions that are open. */
   rivals: Rivals
-  /** Called once for each session, when its handshake is over: by a hello that was verified, or by the end of the socket. */
-  onHandshakeEnd(): void
+  unsent: Unsent
+  guard: Guard
 }
 
 export interface NodeSessionParts {
@@ -45,6 +55,8 @@ export interface NodeSessionParts {
   hosts: readonly string[]
   /** Who its address counts as. */
   from: AddressKeys
+  /** Its hello was verified. */
+  onProven(): void
   onClose(): void
 }
 
@@ -53,6 +65,7 @@ interface Handshake {
   hosts: readonly string[]
   from: AddressKeys
   nonce: string
+  onProven(): void
   timeout: NodeJS.Timeout
   /** Frames that came after a hello that waits to be verified, in order; null before the hello. */
   pending: Pending | null
@@ -84,31 +97,45 @@ export class NodeSession implements SocketSession, Rival {
   #mistakes = 0
   #closedByUs = false
 
-  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onClose }: NodeSessionParts) {
+  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onProven, onClose }: NodeSessionParts) {
     this.#door = door
     this.#id = id
     this.#socket = socket
-    this.#out = createOutgoing(socket, door.maxMessageBytes, undefined, raw)
+    this.#out = createOutgoing(socket, {
+      maxFrameBytes: door.maxMessageBytes,
+      unsent: door.unsent,
+      keys: from,
+      raw,
+    })
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
     this.#handshake = {
       hosts,
       from,
       nonce,
+      onProven,
       timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this),
       pending: null,
       stopWaiting: () => undefined,
     }
-    socket.on('message', (data: Buffer, isBinary) => this.#frame(data, isBinary))
+    const guarded = door.guard.guarded((reason, text) => this.close(reason, text))
+    socket.on(
+      'message',
+      guarded((data: Buffer, isBinary: boolean) => this.#frame(data, isBinary)),
+    )
     // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
     socket.on('error', () => {
       this.#closedByUs = true
     })
-    socket.on('close', (code) => {
-      door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
-      this.#leave() // who waits for that comes in behind it
-      onClose()
-    })
+    socket.on(
+      'close',
+      guarded((code: number) => {
+        onClose()
+        this.#out.gone()
+        door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
+        this.#leave() // who waits for that comes in behind it
+      }),
+    )
     this.#out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(door.time.wall()) })
     this.#out.flush()
   }
@@ -119,6 +146,15 @@ export class NodeSession implements SocketSession, Rival {
 
   get inHandshake(): boolean {
     return this.#state === 'challenged'
+  }
+
+  get maxIncoming(): number {
+    const { maxMessageBytes } = this.#door
+    return this.#state === 'challenged' ? Math.min(MAX_HELLO_BYTES, maxMessageBytes) : maxMessageBytes
+  }
+
+  gone(): void {
+    this.#out.gone()
   }
 
   push(message: ServerMessage | ClientAnswer): void {
@@ -165,7 +201,6 @@ export class NodeSession implements SocketSession, Rival {
     clearTimeout(this.#handshake.timeout)
     this.#handshake.stopWaiting()
     this.#handshake = null
-    this.#door.onHandshakeEnd()
   }
 
   #mistake(code: 'invalid_message' | 'unknown_type', message: string): void {
@@ -181,26 +216,35 @@ export class NodeSession implements SocketSession, Rival {
     this.close('unauthorized', problem)
   }
 
-  /** A hello has come: what comes after it is pending until it is verified. */
-  #greeted(handshake: Handshake, hello: Hello): void {
+  /** A hello has come: what comes after it is pending until it is verified. Only then the rest of it is looked at. */
+  #greeted(handshake: Handshake, proof: Proof, value: unknown): void {
     clearTimeout(handshake.timeout)
     const pending: Pending = { values: [], frames: [], bytes: 0 }
     handshake.pending = pending
-    this.#door.throttle(() => {
+    const guarded = this.#door.guard.guarded((reason, text) => this.close(reason, text))
+    const verify = guarded((): void => {
       if (this.#state !== 'challenged') return // it is gone, or we are
-      const key = this.#verify(handshake, hello)
+      const key = this.#verify(handshake, proof)
       if (key === null) return
-      const open = (): void => {
-        this.#open(handshake, hello, key)
-        for (const value of pending.values) this.#take(value)
-        for (const { data, isBinary } of pending.frames) this.#frame(data, isBinary)
-        this.#socket.resume()
-      }
-      if (hello.take_over) return open()
-      handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, (alive) =>
-        alive ? this.#refuseSecond(hello) : open(),
-      )
+      const hello = parseNodeMessage(value)
+      if (!hello.ok) return this.#refuse(hello.code, hello.problem)
+      if (hello.message.type === 'session.hello') this.#welcome(handshake, pending, hello.message, key, guarded)
     })
+    this.#door.throttle(verify)
+  }
+
+  /** Lets a node in whose hello was verified, or asks first whether an older session of it is alive. */
+  #welcome(handshake: Handshake, pending: Pending, hello: Hello, key: string, guarded: Guarded): void {
+    const open = guarded((): void => {
+      this.#open(handshake, hello, key)
+      for (const value of pending.values) this.#take(value)
+      for (const { data, isBinary } of pending.frames) this.#frame(data, isBinary)
+      this.#socket.resume()
+    })
+    if (hello.take_over) return open()
+    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, (alive) =>
+      alive ? this.#refuseSecond(hello) : open(),
+    )
   }
 
   #refuseSecond({ node_id }: Hello): void {
@@ -213,7 +257,7 @@ export class NodeSession implements SocketSession, Rival {
   }
 
   /** @returns the key that was proven, normalized; null when the hello is refused */
-  #verify({ hosts, nonce }: Handshake, hello: Hello): string | null {
+  #verify({ hosts, nonce }: Handshake, hello: Proof): string | null {
     const key = normalizeKey(hello.public_key)
     if (key === null) {
       this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
@@ -229,8 +273,9 @@ export class NodeSession implements SocketSession, Rival {
     return key
   }
 
-  #open({ from }: Handshake, hello: Hello, key: string): void {
+  #open({ from, onProven }: Handshake, hello: Hello, key: string): void {
     this.#endHandshake()
+    onProven()
     this.#state = 'open'
     this.nodeId = hello.node_id
     this.key = key
@@ -239,26 +284,30 @@ export class NodeSession implements SocketSession, Rival {
     this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from })
   }
 
+  #within(n: number): boolean {
+    const { maxMessagesPerSecond, time } = this.#door
+    if (this.#rate.take(maxMessagesPerSecond, time.monotonic(), n)) return true
+    this.#out.push({
+      type: 'error',
+      code: 'rate_limited',
+      message: `more than ${maxMessagesPerSecond} messages a second`,
+    })
+    this.close('tooMany', 'too many messages')
+    return false
+  }
+
   #take(value: unknown): void {
     if (this.#state === 'closing') return
     const pending = this.#handshake?.pending ?? null
     if (pending !== null) return void pending.values.push(value)
-    const { maxMessagesPerSecond, time } = this.#door
-    if (!this.#rate.take(maxMessagesPerSecond, time.monotonic())) {
-      this.#out.push({
-        type: 'error',
-        code: 'rate_limited',
-        message: `more than ${maxMessagesPerSecond} messages a second`,
-      })
-      return this.close('tooMany', 'too many messages')
+    if (!this.#within(1)) return
+    if (this.#handshake !== null) {
+      const proof = parseProof(value)
+      return proof.ok
+        ? this.#greeted(this.#handshake, proof.message, value)
+        : this.#refuse('invalid_message', `the first message must be session.hello: ${proof.problem}`)
     }
     const parsed = parseNodeMessage(value)
-    if (this.#handshake !== null) {
-      if (!parsed.ok) return this.#refuse(parsed.code, parsed.problem)
-      if (parsed.message.type !== 'session.hello')
-        return this.#refuse('invalid_message', 'the first message must be session.hello')
-      return this.#greeted(this.#handshake, parsed.message)
-    }
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
     if (parsed.message.type === 'session.hello')
       return this.#mistake('invalid_message', 'session.hello: this session is open already')
@@ -275,10 +324,12 @@ export class NodeSession implements SocketSession, Rival {
       return
     }
     if (isBinary) return this.close('binary', 'frames must be text')
-    const values = splitFrame(data.toString())
-    if (values !== null) for (const value of values) this.#take(value)
-    else if (this.#state === 'challenged') this.close('unauthorized', 'the first message must be session.hello')
-    else this.#mistake('invalid_message', NO_FRAME)
+    if (data.length > BYTES_A_MESSAGE && !this.#within(Math.floor(data.length / BYTES_A_MESSAGE))) return
+    const frame = splitFrame(data.toString())
+    if (frame.ok) for (const value of frame.values) this.#take(value)
+    else if (this.#state === 'challenged')
+      this.close('unauthorized', `the first message must be session.hello: ${frame.problem}`)
+    else this.#mistake('invalid_message', frame.problem)
   }
 }
 

@@ -1,43 +1,53 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer } from 'ws'
+import { WebSocketServer, type WebSocket } from 'ws'
 import type { Effect } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
+import type { AddressKeys, KeysOf } from '../lib/address.js'
+import type { Budget } from '../lib/budget.js'
 import type { TimeSource } from '../lib/clock.js'
-import { isLoopback, type KeysOf } from '../lib/address.js'
+import type { Logger } from '../lib/log.js'
 import { answerRaw } from '../lib/raw-answer.js'
-import { CLIENT_PATH, CLIENT_PROTOCOL } from '../wire/client.js'
+import { CLIENT_PATH } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
-import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
-import { openClientSession } from './client-session.js'
+import { createAdmission, pathOf, protocols } from './admission.js'
+import { createWatchGate } from './client-requests.js'
+import { openClientSession, type ClientDoor } from './client-session.js'
+import { createGuard } from './guard.js'
 import { createHandshakeThrottle } from './handshake-throttle.js'
+import { createInbounds } from './inbound.js'
 import { NodeSession, type NodeDoor, type NodeSessionParts } from './node-session.js'
 import { createRivals } from './rivals.js'
 import type { SocketSession } from './session.js'
-
-/** Where sessions begin, and what is spoken there. */
-const protocols = new Map([
-  [NODE_PATH, NODE_PROTOCOL],
-  [CLIENT_PATH, CLIENT_PROTOCOL],
-])
-const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?')[0] ?? ''
+import { createUnproven } from './unproven.js'
+import { createUnsent } from './unsent.js'
 
 /** How often submitters are asked whether they are still there, ms. Who has not answered by the next time is closed. */
 const PING_INTERVAL_MS = 30_000
+/** How often it is looked what is unfinished and what was read, ms. */
+const TICK_MS = 1000
 
 export interface SessionServerParts {
   send: Scheduler['send']
   time: TimeSource
+  log: Pick<Logger, 'error'>
   maxMessageBytes: number
   maxMessagesPerSecond: number
   maxHandshakes: number
+  maxHandshakesPerAddress: number
   maxSessions: number
-  /** Of one address; those that are `isLocal` are not counted. */
   maxSessionsPerAddress: number
-  isLocal?: (address: string) => boolean
+  maxUpgradesPerSecond: number
   keysOf: KeysOf
+  /** Bytes of messages that are not whole yet. */
+  receiving: Budget
+  /** Bytes that wait for their readers. */
+  unsent: Budget
   /** Empty: a hello is signed for the Host header that came with the upgrade. */
   publicHosts: readonly string[]
+  /** A connection has proven that it is a node's. */
+  onProven?: (socket: Socket) => void
   /** ms */
   pingInterval?: number
 }
@@ -46,27 +56,40 @@ export type SessionServer = ReturnType<typeof createSessionServer>
 
 /** All sessions of the service: takes upgrades, and delivers what the core sends. */
 export function createSessionServer(parts: SessionServerParts) {
+  const { send, time, maxMessageBytes, maxMessagesPerSecond } = parts
+  const now = (): number => time.monotonic()
   const sessions = new Map<number, SocketSession>()
   let lastId = 0
-  let handshakes = 0
-  const isLocal = parts.isLocal ?? isLoopback
-  const perAddress = new Map<string, number>()
-  const count = (address: string, by: 1 | -1): void => {
-    const n = (perAddress.get(address) ?? 0) + by
-    if (n > 0) perAddress.set(address, n)
-    else perAddress.delete(address)
-  }
   let stopping = false
-  /** One timer for all; the core knows of nodes by their heartbeats. */
-  const pings = setInterval(() => {
-    for (const session of sessions.values()) session.check()
-  }, parts.pingInterval ?? PING_INTERVAL_MS)
-  pings.unref()
+  const guard = createGuard(parts.log)
+  const admission = createAdmission({ ...parts, now })
+  const unproven = createUnproven(parts.maxHandshakes, parts.maxHandshakesPerAddress)
+  const inbounds = createInbounds(parts.receiving, now)
+  const unsent = createUnsent(parts.unsent)
+  const nodeDoor: NodeDoor = {
+    send,
+    time,
+    maxMessageBytes,
+    maxMessagesPerSecond,
+    throttle: createHandshakeThrottle(),
+    rivals: createRivals(),
+    unsent,
+    guard,
+  }
+  const clientDoor: ClientDoor = {
+    send,
+    time,
+    maxMessageBytes,
+    maxMessagesPerSecond,
+    gate: createWatchGate(),
+    unsent,
+    guard,
+  }
   const server = new WebSocketServer({
     noServer: true,
     // A deflate context costs a quarter of a megabyte a session.
     perMessageDeflate: false,
-    maxPayload: parts.maxMessageBytes,
+    maxPayload: maxMessageBytes,
     clientTracking: false,
     handleProtocols: (offered, request) => [protocols.get(pathOf(request)) ?? ''].find((p) => offered.has(p)) ?? false,
   })
@@ -74,83 +97,68 @@ export function createSessionServer(parts: SessionServerParts) {
     answerRaw(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'),
   )
 
-  const nodeDoor: NodeDoor = {
-    send: parts.send,
-    time: parts.time,
-    maxMessageBytes: parts.maxMessageBytes,
-    maxMessagesPerSecond: parts.maxMessagesPerSecond,
-    throttle: createHandshakeThrottle(),
-    rivals: createRivals(),
-    onHandshakeEnd: () => handshakes--,
+  /** Does something with every session; what fails with one ends that one. */
+  const each = (step: (session: SocketSession) => void): void => {
+    for (const session of sessions.values()) attempt(session, () => step(session))
   }
+  const attempt = (session: SocketSession, step: () => void): void => {
+    try {
+      step()
+    } catch (error) {
+      guard.fault((reason, text) => session.close(reason, text), error)
+    }
+  }
+  /** One timer for all; the core knows of nodes by their heartbeats. */
+  const pings = setInterval(() => each((session) => session.check()), parts.pingInterval ?? PING_INTERVAL_MS)
+  const ticks = setInterval(() => {
+    inbounds.check()
+    unsent.check()
+    clientDoor.gate.tellAll()
+  }, TICK_MS)
+  pings.unref()
+  ticks.unref()
+
   // Made where the request is not known: what a session keeps would keep it, and its headers, for as long.
-  const onClose = (id: number, address: string) => () => {
-    sessions.delete(id)
-    count(address, -1)
+  const begin = (socket: WebSocket, raw: Duplex, connection: Socket, open: (own: Own) => SocketSession): void => {
+    const address = connection.remoteAddress ?? ''
+    const id = ++lastId
+    const from = parts.keysOf(address)
+    const onProven = (): void => {
+      if (unproven.remove(session)) parts.onProven?.(connection)
+    }
+    const onClose = (): void => {
+      sessions.delete(id)
+      unproven.remove(session)
+      inbound.end()
+      admission.release(from)
+    }
+    const session = open({ id, socket, raw, from, onProven, onClose })
+    const inbound = inbounds.open(from, session)
+    // Before ws has it: what is refused here is not kept.
+    raw.prependListener('data', (chunk: Buffer) => inbound.feed(chunk))
+    sessions.set(id, session)
+    unproven.add(session, from[0]?.key ?? address, from.length > 0)
   }
-  const open = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const address = request.socket.remoteAddress ?? ''
-    server.handleUpgrade(request, socket, head, (ws) => {
-      const id = ++lastId
-      count(address, 1)
-      const own = { id, socket: ws, from: parts.keysOf(address), onClose: onClose(id, address) }
-      sessions.set(
-        id,
-        pathOf(request) === CLIENT_PATH ? openClient(own) : openNode(own, socket, request.headers.host?.toLowerCase()),
-      )
-    })
-  }
-  const openNode = (own: Own, raw: Duplex, host: string | undefined): SocketSession => {
+  const openNode = (own: Own, host: string | undefined): SocketSession => {
     const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
-    handshakes++
-    return new NodeSession(nodeDoor, { ...own, raw, hosts })
+    return new NodeSession(nodeDoor, { ...own, hosts })
   }
-  const openClient = (own: Own): SocketSession =>
-    openClientSession({
-      ...own,
-      send: parts.send,
-      time: parts.time,
-      maxMessageBytes: parts.maxMessageBytes,
-      maxMessagesPerSecond: parts.maxMessagesPerSecond,
-    })
 
   return {
-    upgrade(request: IncomingMessage, socket: Duplex, head: Buffer) {
-      socket.on('error', drop) // it went away in the middle of the handshake
-      const path = pathOf(request)
-      const protocol = protocols.get(path)
-      const offered = request.headers['sec-websocket-protocol']?.split(',').map((p) => p.trim())
-      if (protocol === undefined)
-        return answerRaw(
-          socket,
-          'not_found',
-          `there are no sessions at ${path}; nodes connect at ${NODE_PATH}, submitters at ${CLIENT_PATH}`,
-        )
-      if (stopping) return answerRaw(socket, 'stopping', 'the service is stopping; connect again in a few seconds')
-      if (offered !== undefined && !offered.includes(protocol)) {
-        return answerRaw(socket, 'invalid_request', `Sec-WebSocket-Protocol: this service speaks ${protocol} only here`)
-      }
-      if (path === NODE_PATH && handshakes >= parts.maxHandshakes)
-        return answerRaw(
-          socket,
-          'unavailable',
-          'too many sessions are waiting for their hello; connect again in a few seconds',
-        )
-      if (sessions.size >= parts.maxSessions)
-        return answerRaw(
-          socket,
-          'unavailable',
-          `the service has ${parts.maxSessions} sessions, the most it takes; connect again later`,
-        )
-      const address = request.socket.remoteAddress ?? ''
-      if (!isLocal(address) && (perAddress.get(address) ?? 0) >= parts.maxSessionsPerAddress) {
-        return answerRaw(
-          socket,
-          'rate_limited',
-          `${address} has ${parts.maxSessionsPerAddress} sessions, the most one address may have; close one, or ${path === NODE_PATH ? 'serve more models and slots' : 'submit more'} over one`,
-        )
-      }
-      open(request, socket, head)
+    upgrade(request: IncomingMessage, raw: Duplex, head: Buffer) {
+      raw.on('error', drop) // it went away in the middle of the handshake
+      const refusal = admission.refusal(request, stopping)
+      if (refusal !== null) return answerRaw(raw, refusal.code, refusal.message)
+      const connection = request.socket
+      const isClient = pathOf(request) === CLIENT_PATH
+      const host = request.headers.host?.toLowerCase()
+      let began = false
+      server.handleUpgrade(request, raw, head, (socket) => {
+        began = true
+        begin(socket, raw, connection, (own) => (isClient ? openClientSession(clientDoor, own) : openNode(own, host)))
+      })
+      // Whatever was wrong with it, ws has answered.
+      if (!began) admission.release(parts.keysOf(connection.remoteAddress))
     },
 
     /** Sends what a turn released: to each session all of it at once. */
@@ -159,15 +167,19 @@ export function createSessionServer(parts: SessionServerParts) {
       for (const effect of effects) {
         const session = sessions.get(effect.session)
         if (session === undefined) continue
-        if ('close' in effect) {
-          touched.delete(session)
-          session.close(effect.close, effect.reason)
-        } else {
-          session.push(effect.message)
-          touched.add(session)
+        try {
+          if ('close' in effect) {
+            touched.delete(session)
+            session.close(effect.close, effect.reason)
+          } else {
+            session.push(effect.message)
+            touched.add(session)
+          }
+        } catch (error) {
+          guard.fault((reason, text) => session.close(reason, text), error)
         }
       }
-      for (const session of touched) session.flush()
+      for (const session of touched) attempt(session, () => session.flush())
     },
 
     /**
@@ -176,23 +188,23 @@ export function createSessionServer(parts: SessionServerParts) {
      */
     refuseNew(reconnectAfter: number) {
       stopping = true
-      for (const session of sessions.values()) {
-        if (session.inHandshake) session.close('stopping', 'the service is stopping')
-        else session.drain(reconnectAfter)
-      }
+      each((session) =>
+        session.inHandshake ? session.close('stopping', 'the service is stopping') : session.drain(reconnectAfter),
+      )
     },
 
     size: () => sessions.size,
 
     closeAll(reason: CloseReason, text: string) {
       clearInterval(pings)
-      for (const session of sessions.values()) session.close(reason, text)
+      clearInterval(ticks)
+      each((session) => session.close(reason, text))
     },
   }
 }
 
 /** What every session has. */
-type Own = Pick<NodeSessionParts, 'id' | 'socket' | 'from' | 'onClose'>
+type Own = Omit<NodeSessionParts, 'hosts'>
 
 /** One for all sockets: they keep it for as long as they live. */
 function drop(this: Duplex): void {

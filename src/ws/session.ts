@@ -4,13 +4,15 @@ import type { Outgoing } from './socket-writer.js'
 
 /** A session that has sent more wrong messages than this is closed. */
 export const MAX_MISTAKES = 10
-/** What is said of a frame that holds no messages. */
-export const NO_FRAME = 'a frame must be a JSON object, or an array of 1 to 256 of them'
+/** A frame counts as one message more for each of so many bytes. */
+export const BYTES_A_MESSAGE = 4096
 
 /** A session as the server of all of them sees it, whoever is on the other side. */
 export interface SocketSession extends Outgoing<ServerMessage | ClientAnswer> {
   /** Whether its hello has not come yet. */
   readonly inHandshake: boolean
+  /** The largest message that it may send now, in bytes. */
+  readonly maxIncoming: number
   /** The service stops: tells the other side, unless the core does. */
   drain(reconnectAfter: number): void
   /** Looks whether the other side is still there, where it sends no heartbeat. */

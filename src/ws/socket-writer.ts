@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { closeCodes, type CloseReason } from '../wire/codes.js'
+import type { AddressKeys } from '../lib/address.js'
 import { MAX_FRAME_MESSAGES, type ServerMessage } from '../wire/node.js'
+import { COUNTED_FROM_BYTES, type Reader, type Unsent } from './unsent.js'
 
 /** With more unsent bytes than this a reader has to read on, or its socket is dropped. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024
@@ -19,6 +21,8 @@ export interface Outgoing<M> {
   push(message: M): void
   flush(): void
   close(reason: CloseReason, text: string): void
+  /** The socket is gone: nothing waits for its reader any more. */
+  gone(): void
 }
 
 /** How much may wait for a reader, and what becomes of one that is too slow. */
@@ -33,32 +37,45 @@ export interface ReaderLimits {
 
 const NODE_LIMITS: ReaderLimits = { soft: MAX_UNSENT_BYTES, hard: Infinity }
 
-/**
- * @param maxFrameBytes no array frame is larger: the reader may refuse one that is
- * @param raw what `socket` writes to, for frames that are made once for all sessions; null where none are
- */
-export const createOutgoing = <M extends { type: string }>(
-  socket: WebSocket,
-  maxFrameBytes: number,
-  limits = NODE_LIMITS,
-  raw: Duplex | null = null,
-): Outgoing<M> => new SocketOutgoing<M>(socket, maxFrameBytes, limits, raw)
+export interface OutgoingParts {
+  /** No array frame is larger: the reader may refuse one that is. */
+  maxFrameBytes: number
+  unsent: Unsent
+  /** Who the reader's address counts as. */
+  keys: AddressKeys
+  limits?: ReaderLimits
+  /** What the socket writes to, for frames that are made once for all sessions; without it none are. */
+  raw?: Duplex
+}
+
+export const createOutgoing = <M extends { type: string }>(socket: WebSocket, parts: OutgoingParts): Outgoing<M> =>
+  new SocketOutgoing<M>(socket, parts)
 
 /** A class, for there are thousands of them: functions of their own would be most of what each costs. */
-class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
+class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader {
   batch = false
+  readonly keys: AddressKeys
   readonly #socket: WebSocket
   readonly #maxFrameBytes: number
   readonly #limits: ReaderLimits
   readonly #raw: Duplex | null
+  readonly #unsent: Unsent
   #waiting: M[] | null = null
   #watching: NodeJS.Timeout | null = null
+  /** Whether what waits for the reader is counted now. */
+  #counted = false
 
-  constructor(socket: WebSocket, maxFrameBytes: number, limits: ReaderLimits, raw: Duplex | null) {
-    this.#raw = raw
+  constructor(socket: WebSocket, { maxFrameBytes, unsent, keys, limits = NODE_LIMITS, raw }: OutgoingParts) {
+    this.keys = keys
+    this.#raw = raw ?? null
     this.#socket = socket
     this.#maxFrameBytes = maxFrameBytes
     this.#limits = limits
+    this.#unsent = unsent
+  }
+
+  get waiting(): number {
+    return this.#socket.bufferedAmount
   }
 
   push(message: M): void {
@@ -76,7 +93,11 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
       for (const frame of framesOf(messages, this.#maxFrameBytes)) socket.send(frame)
     else for (const message of messages) this.#send(message)
     const { bufferedAmount } = socket
-    if (bufferedAmount > this.#limits.hard) this.#tooSlow()
+    if (this.#counted || bufferedAmount >= COUNTED_FROM_BYTES) {
+      this.#counted = bufferedAmount >= COUNTED_FROM_BYTES
+      this.#unsent.sent(this)
+    }
+    if (bufferedAmount > this.#limits.hard) this.tooSlow()
     else if (bufferedAmount > this.#limits.soft) this.#watch()
   }
 
@@ -101,7 +122,11 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
     else this.#socket.send(JSON.stringify(message))
   }
 
-  #tooSlow(): void {
+  gone(): void {
+    this.#unsent.gone(this)
+  }
+
+  tooSlow(): void {
     if (this.#limits.tooSlow === undefined) this.#socket.terminate()
     else this.#limits.tooSlow()
   }
@@ -113,7 +138,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M> {
     this.#watching = setTimeout(() => {
       this.#watching = null
       if (this.#socket.bufferedAmount <= this.#limits.soft) return
-      if (this.#socket.bufferedAmount >= before) this.#tooSlow()
+      if (this.#socket.bufferedAmount >= before) this.tooSlow()
       else this.#watch()
     }, READ_WITHIN_MS)
     this.#watching.unref()

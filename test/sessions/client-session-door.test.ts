@@ -1,56 +1,24 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import type { Operation } from '../../src/core/operations.js'
-import { systemTime } from '../../src/lib/clock.js'
-import { createSessionServer } from '../../src/ws/session-server.js'
 import { fakeTimers } from '../support/fake-time.js'
 import { connectClient, submission } from '../support/client-session.js'
 import { connectNode, dial } from '../support/node-session.js'
 import { startService } from '../support/service.js'
+import { refusedUpgrade, sessionDoor } from '../support/session-door.js'
 import { until } from '../support/wait.js'
 
+const result = (task_id: string, output: string) => ({
+  type: 'task.result' as const,
+  task_id,
+  status: 'completed' as const,
+  result: { output, confidence: 1, completed_at: 1, inference_node_id: 'n' },
+  error: null,
+})
 const frameOf = (n: number, ref: string) =>
   JSON.stringify(Array.from({ length: n }, (_, i) => submission({ ref: `${ref}${i}`, watch: 'none' })))
 
-/** The door on a real socket, with a core that answers when the test does. */
-async function door(pingInterval?: number) {
-  const said: Operation[] = []
-  const sessions = createSessionServer({
-    send: (o) => void said.push(o),
-    time: systemTime,
-    maxMessageBytes: 4 * 1024 * 1024,
-    maxMessagesPerSecond: 20_000,
-    maxHandshakes: 10,
-    maxSessions: 10,
-    maxSessionsPerAddress: 10,
-    keysOf: () => [],
-    publicHosts: [],
-    ...(pingInterval === undefined ? {} : { pingInterval }),
-  })
-  const server = createServer()
-  server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(async () => {
-    sessions.closeAll('stopping', 'the test is over')
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  return { said, sessions, host: `127.0.0.1:${(server.address() as AddressInfo).port}` }
-}
-
-/** What the upgrade is answered, as an HTTP status. */
-const refusal = (host: string, protocols: string[] = ['inference-client.v1'], path = '/api/v1/tasks/connect') =>
-  new Promise<number>((resolve, reject) => {
-    const socket = new WebSocket(`ws://${host}${path}`, protocols)
-    socket.on('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0))
-    socket.on('open', () => reject(new Error('it was taken')))
-    socket.on('error', () => undefined)
-  })
-
 test('more than 1,000 submissions without an answer are rate_limited, and the session stays', async () => {
-  const { said, sessions, host } = await door()
+  const { said, sessions, host } = await sessionDoor()
   const client = await connectClient({ host })
   for (const name of ['a', 'b', 'c', 'd', 'e']) client.socket.send(frameOf(250, name))
   await until(() => client.inbox.filter((m) => m.type === 'error').length === 250, '250 errors')
@@ -69,7 +37,7 @@ test('more than 1,000 submissions without an answer are rate_limited, and the se
 })
 
 test('submissions of a frame are one operation, and the order of the frame is kept', async () => {
-  const { said, host } = await door()
+  const { said, host } = await sessionDoor()
   const client = await connectClient({ host })
   client.say([
     submission({ ref: '1' }),
@@ -87,7 +55,7 @@ test('submissions of a frame are one operation, and the order of the frame is ke
 })
 
 test('a client that does not answer a ping is closed with 4408; one that does stays', async () => {
-  const { sessions, host } = await door(100)
+  const { sessions, host } = await sessionDoor({ pingInterval: 100 })
   const there = await connectClient({ host })
   const silent = await connectClient({ host }, { autoPong: false })
   expect((await silent.closed).code).toBe(4408)
@@ -96,27 +64,24 @@ test('a client that does not answer a ping is closed with 4408; one that does st
 })
 
 test('a reader that falls behind its buffer is closed with 4429: at once when very much waits, else when it takes nothing of it for 5 s', async () => {
-  const service = await startService()
-  const node = await connectNode(service, 'n')
-  await service.submit({ task_id: 'A' })
-  node.complete(await node.next('task.assign'), 'a'.repeat(4_000_000))
-  await node.next('task.settled')
-  const watches = (n: number) => Array.from({ length: n }, () => ({ type: 'task.watch', task_id: 'A' }))
-  const [much, stuck, slow] = [await connectClient(service), await connectClient(service), await connectClient(service)]
+  const { sessions, host } = await sessionDoor()
+  const clients = [await connectClient({ host }), await connectClient({ host }), await connectClient({ host })] as const
+  const [much, stuck, slow] = clients
+  for (const { next } of clients) await next('session.welcome')
   const timers = fakeTimers()
-  for (const client of [stuck, slow]) {
-    client.socket.pause()
-    client.say(watches(8))
-  }
-  much.say(watches(20))
-  expect((await much.closed).code).toBe(4429) // it spoke last: what the others asked for is on its way too
+  for (const { socket } of clients) socket.pause()
+  const results = (session: number, n: number) =>
+    Array.from({ length: n }, (_, i) => ({ session, message: result(`T${i}`, 'a'.repeat(4_000_000)) }))
+  sessions.deliver([...results(2, 8), ...results(3, 8)])
+  sessions.deliver(results(1, 20))
+  much.socket.resume()
+  expect((await much.closed).code).toBe(4429)
   slow.socket.resume()
   await until(() => slow.inbox.filter((m) => m.type === 'task.result').length === 8, 'everything at the slow one')
   timers.jump(5)
   stuck.socket.resume()
   expect((await stuck.closed).code).toBe(4429)
   expect(slow.socket.readyState).toBe(WebSocket.OPEN)
-  expect((await service.get('/health')).status).toBe(200)
 })
 
 test('what does not fit is answered and changes nothing; after 10 of them the session closes with 4400', async () => {
@@ -164,14 +129,14 @@ test('an upgrade is refused as for nodes, and a plain GET is told to upgrade', a
   const service = await startService({ max_sessions: 2, max_handshakes: 1 })
   expect(await service.get('/api/v1/tasks/connect')).toMatchObject({ status: 426, body: { code: 'upgrade_required' } })
   expect((await service.get('/api/v1/tasks/connect')).headers.get('upgrade')).toBe('websocket')
-  expect(await refusal(service.host, ['inference-node.v1'])).toBe(400)
-  expect(await refusal(service.host, ['inference-client.v1'], '/api/v1/nodes/connect')).toBe(400)
-  expect(await refusal(service.host, undefined, '/api/v1/elsewhere')).toBe(404)
+  expect(await refusedUpgrade(service.host, ['inference-node.v1'])).toBe(400)
+  expect(await refusedUpgrade(service.host, ['inference-client.v1'], '/api/v1/nodes/connect')).toBe(400)
+  expect(await refusedUpgrade(service.host, undefined, '/api/v1/elsewhere')).toBe(404)
   await dial(service) // in its handshake: of submitters there is none
   const client = await connectClient(service, { protocols: [] })
   await client.next('session.welcome')
   expect(client.socket.protocol).toBe('')
-  expect(await refusal(service.host)).toBe(503)
+  expect(await refusedUpgrade(service.host)).toBe(503)
   client.socket.terminate()
   await until(
     async () => connectClient(service).then((c) => c.socket.readyState === WebSocket.OPEN),

@@ -3,8 +3,6 @@ import { identity } from '../support/identity.js'
 import { challenged, connectNode, hello, refusedHello } from '../support/node-session.js'
 import { nodeOf } from '../support/rest-calls.js'
 import { inspect, startService } from '../support/service.js'
-import { until } from '../support/wait.js'
-import { upgrade } from '../support/raw-http.js'
 
 /** The order of the curve, for the other one of a signature's two forms. */
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
@@ -157,14 +155,11 @@ test('a new node beyond max_nodes is told to come back later and known ones are 
   await connectNode(service, 'known')
 })
 
-test('too many sockets without a hello are answered 503 and those in session do not count', async () => {
+test('for one socket too many without a hello the oldest of them goes, and those in session do not count', async () => {
   const service = await startService({ max_handshakes: 1 })
-  await connectNode(service, 'n')
-  const waiting = await challenged(service)
-  expect((await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v1' })).status).toBe(503)
-  waiting.node.socket.terminate()
-  await until(
-    async () => (await upgrade(service, { 'sec-websocket-protocol': 'inference-node.v1' })).status === 101,
-    'room for a handshake',
-  )
+  const node = await connectNode(service, 'n')
+  const oldest = await challenged(service)
+  const next = await connectNode(service, 'next')
+  expect((await oldest.node.closed).code).toBe(1013)
+  for (const { socket } of [node, next]) expect(socket.readyState).toBe(socket.OPEN)
 })

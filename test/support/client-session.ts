@@ -20,10 +20,17 @@ export const submission = (more: Record<string, unknown> = {}) => ({
 /** A submitter in session. */
 export async function connectClient(
   service: Pick<Service, 'host'>,
-  { protocols = ['inference-client.v1'], autoPong = true }: { protocols?: string[]; autoPong?: boolean } = {},
+  {
+    protocols = ['inference-client.v1'],
+    autoPong = true,
+    from,
+  }: { protocols?: string[]; autoPong?: boolean; from?: string } = {},
 ): Promise<TestClient> {
   const url = `ws://${service.host}/api/v1/tasks/connect`
-  const session = await openSocket<ClientServerMessage>(url, protocols, { autoPong })
+  const session = await openSocket<ClientServerMessage>(url, protocols, {
+    autoPong,
+    ...(from === undefined ? {} : { localAddress: from }),
+  })
   const { say, next } = session
   return {
     ...session,

@@ -38,8 +38,9 @@ export async function startCoordinator({ port = 0, challenge = true }: { port?: 
     const send = (message: ServerMessage | ServerMessage[]): void => socket.send(JSON.stringify(message))
     const closed = new Promise<number>((resolve) => socket.once('close', resolve))
     socket.on('message', (content: Buffer) => {
-      const values = splitFrame(content.toString())
-      if (values === null) throw new Error('the node sent no JSON')
+      const frame = splitFrame(content.toString())
+      if (!frame.ok) throw new Error(`the node sent something else: ${frame.problem}`)
+      const { values } = frame
       frames.push(values.length)
       frameBytes.push(content.length)
       for (const value of values) {

@@ -5,9 +5,9 @@ import { expect, onTestFinished, test } from 'vitest'
 import { isLoopback } from '../../src/lib/address.js'
 import { systemTime } from '../../src/lib/clock.js'
 import { createRate } from '../../src/lib/rate.js'
-import { createSessionServer } from '../../src/ws/session-server.js'
 import { connectNode, dial } from '../support/node-session.js'
 import { startService, type Service } from '../support/service.js'
+import { sessionDoor } from '../support/session-door.js'
 import { until } from '../support/wait.js'
 
 test('loopback is told from every other address', () => {
@@ -46,21 +46,7 @@ test('too many requests of one address are answered 429 with Retry-After; loopba
 })
 
 test('one address has a limited number of sessions, and a place is free again when one ends', async () => {
-  const sessions = createSessionServer({
-    send: () => undefined,
-    time: systemTime,
-    maxMessageBytes: 1 << 20,
-    maxMessagesPerSecond: 100,
-    maxHandshakes: 100,
-    maxSessions: 100,
-    maxSessionsPerAddress: 2,
-    keysOf: () => [],
-    publicHosts: [],
-    isLocal: () => false,
-  })
-  const server = createServer()
-  server.on('upgrade', (request, socket, head) => sessions.upgrade(request, socket, head))
-  const host = await listening(server)
+  const { sessions, host } = await sessionDoor({ maxSessionsPerAddress: 2 })
   const first = await dial({ host })
   const second = await dial({ host })
   await first.next('session.challenge')

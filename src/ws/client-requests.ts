@@ -1,0 +1,138 @@
+import type { AddressKeys } from '../lib/address.js'
+import { createBudget } from '../lib/budget.js'
+import type { ClientRequest, ClientSubmission, TaskWatch } from '../wire/client.js'
+
+/** The most watches that are asked of the core at once: the answer to each may be as large as a result. */
+const WATCHES_OF_SESSION = 8
+const WATCHES_AT_ONCE = { address: 16, service: 64 }
+/** While more than this waits for the reader, watches wait too, bytes. */
+const MAX_WAITING_BYTES = 1024 * 1024
+/** While more requests wait than this, no more are read. */
+const MAX_HELD = 256
+
+export type WatchGate = ReturnType<typeof createWatchGate>
+
+/** How many watches all sessions have asked of the core. */
+export function createWatchGate() {
+  const budget = createBudget(WATCHES_AT_ONCE)
+  const waiting = new Set<() => void>()
+  const tellAll = (): void => {
+    const told = [...waiting]
+    waiting.clear()
+    for (const tell of told) tell()
+  }
+  return {
+    take: (keys: AddressKeys): boolean => budget.take(keys, 1) === null,
+    give(keys: AddressKeys, n: number): void {
+      budget.give(keys, n)
+      if (n > 0 && waiting.size > 0) setImmediate(tellAll)
+    },
+    /** @param waiter told once, when it may try again */
+    wait: (waiter: () => void) => void waiting.add(waiter),
+    leave: (waiter: () => void) => void waiting.delete(waiter),
+    /** Lets all try again: what their readers have taken is seen by looking only. Call it about once a second. */
+    tellAll,
+  }
+}
+
+export interface RequestParts {
+  keys: AddressKeys
+  gate: WatchGate
+  submit(list: ClientSubmission[]): void
+  ask(request: ClientRequest): void
+  /** Bytes that wait for the reader. */
+  waiting(): number
+  /** Whether too much waits for all readers of this address, or of the service. */
+  isCrowded(): boolean
+  /** From here on no more is read, or more is again. */
+  hold(held: boolean): void
+}
+
+/** What one watch asks for; the same again asks for nothing new. */
+const textOf = ({ watch, attempt, offset }: TaskWatch): string => `${watch} ${attempt ?? 0} ${offset}`
+
+/**
+ * What a submitter asks, in its order, as fast as it reads the answers. A watch of a task that has ended is answered with its
+ * result, so that a small frame may ask for gigabytes: few are asked of the core at once, and none while much is unread.
+ */
+export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowded, hold }: RequestParts) {
+  let queue: (ClientSubmission | ClientRequest)[] = []
+  let submissions = 0
+  let held = false
+  let ended = false
+  /** The newest watch of each task that the core has not answered, as text. */
+  const latest = new Map<string, string>()
+  /** Tasks whose watch was asked of the core, and which watch. */
+  const asked = new Map<string, string>()
+
+  const mayAsk = (watch: TaskWatch): boolean =>
+    // One that asks for other text of the same task waits for the answer to the first.
+    !asked.has(watch.task_id) &&
+    asked.size < WATCHES_OF_SESSION &&
+    waiting() <= MAX_WAITING_BYTES &&
+    !isCrowded() &&
+    gate.take(keys)
+
+  function advance(): void {
+    if (ended || queue.length === 0) return
+    let list: ClientSubmission[] = []
+    const flush = (): void => {
+      if (list.length > 0) submit(list)
+      submissions -= list.length
+      list = []
+    }
+    let done = 0
+    for (const request of queue) {
+      if (request.type === 'task.watch' && !mayAsk(request)) break
+      done++
+      if (request.type === 'task.submit') list.push(request)
+      else {
+        flush() // what was asked first comes first
+        if (request.type === 'task.watch') asked.set(request.task_id, textOf(request))
+        ask(request)
+      }
+    }
+    flush()
+    queue = queue.slice(done)
+    if (queue.length > 0) gate.wait(advance)
+    if (held !== queue.length > MAX_HELD) {
+      held = !held
+      hold(held)
+    }
+  }
+
+  return {
+    advance,
+    /** Submissions that wait here. */
+    submissions: (): number => submissions,
+    isHeld: (): boolean => held,
+
+    /** Takes one request; `advance` passes it on. */
+    add(request: ClientSubmission | ClientRequest): void {
+      if (request.type === 'task.submit') submissions++
+      else if (request.type === 'task.watch') {
+        const text = textOf(request)
+        if (latest.get(request.task_id) === text) return // it will be answered once
+        latest.set(request.task_id, text)
+      } else latest.delete(request.task_id)
+      queue.push(request)
+    },
+
+    /** The core has said something of a task. */
+    answered(taskId: string): void {
+      const text = asked.get(taskId)
+      if (text === undefined) return
+      asked.delete(taskId)
+      if (latest.get(taskId) === text) latest.delete(taskId)
+      gate.give(keys, 1)
+    },
+
+    end(): void {
+      ended = true
+      queue = []
+      gate.leave(advance)
+      gate.give(keys, asked.size)
+      asked.clear()
+    },
+  }
+}
