@@ -156,6 +156,9 @@ export function openClientSession(
     batch: true,
     inHandshake: false,
     maxIncoming: maxMessageBytes,
+    get isPaused() {
+      return socket.isPaused
+    },
     push(message) {
       // Each answer to a submission names its ref, and nothing else does.
       if ('ref' in message) inFlight--

@@ -13,8 +13,10 @@ const EIGHT_BYTES_MORE = 127
  * not whole yet. ws tells of whole messages only. What is no valid frame is for ws to refuse.
  */
 export class FrameMeter {
-  /** Bytes of the message that is not whole yet, as its frames have announced them; 0 between two messages. */
+  /** Bytes of the message that is not whole yet, as its frames have announced them, without their heads; 0 between two messages. */
   announced = 0
+  /** How often nothing was unfinished at the end of a frame. */
+  ended = 0
   /** Bytes of the head of this frame that were read, where its length ends, and how many it has. */
   #head = 0
   #lengthEnd = FIRST_BYTES
@@ -28,11 +30,6 @@ export class FrameMeter {
   /** Whether a message has begun that is not whole. */
   get unfinished(): boolean {
     return this.announced > 0 || this.#head > 0 || this.#left > 0 || !this.#final
-  }
-
-  /** Bytes of it that are here. */
-  get received(): number {
-    return this.#control ? this.announced : this.announced - this.#left
   }
 
   feed(chunk: Uint8Array): void {
@@ -65,11 +62,13 @@ export class FrameMeter {
   #beginPayload(): void {
     this.#head = 0
     this.#left = this.#length
-    if (!this.#control) this.announced += this.#headSize + this.#length
+    if (!this.#control) this.announced += this.#length
     if (this.#left === 0) this.#endFrame()
   }
 
   #endFrame(): void {
-    if (!this.#control && this.#final) this.announced = 0
+    if (!this.#final) return
+    if (!this.#control) this.announced = 0
+    this.ended++
   }
 }

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { AddressKeys } from '../lib/address.js'
 import type { Budget } from '../lib/budget.js'
 import type { CloseReason } from '../wire/codes.js'
@@ -5,11 +6,15 @@ import { FrameMeter } from './frame-meter.js'
 
 /** A message must be whole within this, ms. */
 const WHOLE_WITHIN_MS = 30_000
+/** What a chunk costs besides its bytes, however short it is. */
+const CHUNK_BYTES = 256
 
 /** A session, as what it receives is watched. */
 export interface Receiver {
   /** The largest message that it may send now, in bytes. */
   readonly maxIncoming: number
+  /** Whether nothing is read of it now. */
+  readonly isPaused: boolean
   close(reason: CloseReason, text: string): void
 }
 
@@ -23,79 +28,104 @@ export type Inbounds = ReturnType<typeof createInbounds>
 export function createInbounds(budget: Budget, now: () => number) {
   const unfinished = new Set<Inbound>()
   return {
-    open: (keys: AddressKeys, receiver: Receiver): Inbound => new Inbound(budget, unfinished, now, keys, receiver),
+    /** @param raw the socket that is listened to: after ws, so that a session knows what was said before it is asked for its limits */
+    open: (keys: AddressKeys, receiver: Receiver, raw: Duplex): Inbound =>
+      new Inbound({ budget, unfinished, now }, keys, receiver, raw),
     /** Closes who has left a message unfinished for too long. Call it about once a second. */
     check() {
-      const late = now() - WHOLE_WITHIN_MS
-      // In the order of their beginning.
-      for (const inbound of unfinished) {
-        if (inbound.since === null || inbound.since > late) return
-        inbound.refuse('unfinished', `a message must be whole within ${WHOLE_WITHIN_MS / 1000} s`)
-      }
+      for (const inbound of unfinished) inbound.check()
     },
   }
 }
 
+interface Shared {
+  budget: Budget
+  unfinished: Set<Inbound>
+  now: () => number
+}
+
 /** What one session receives. A class, for there are thousands of them. */
 export class Inbound {
-  /** When the message began that is not whole, ms; null while none is. */
-  since: number | null = null
-  readonly #budget: Budget
-  readonly #unfinished: Set<Inbound>
-  readonly #now: () => number
+  readonly #shared: Shared
   readonly #keys: AddressKeys
   readonly #receiver: Receiver
+  readonly #raw: Duplex
   readonly #meter = new FrameMeter()
+  /** When the message began that is not whole, ms. */
+  #since = 0
+  /** What is kept of it in memory: all chunks since its beginning, for ws may keep each whole for the least piece of it. */
   #charged = 0
-  #ended = false
+  #refused = false
 
-  constructor(budget: Budget, unfinished: Set<Inbound>, now: () => number, keys: AddressKeys, receiver: Receiver) {
-    this.#budget = budget
-    this.#unfinished = unfinished
-    this.#now = now
+  constructor(shared: Shared, keys: AddressKeys, receiver: Receiver, raw: Duplex) {
+    this.#shared = shared
     this.#keys = keys
     this.#receiver = receiver
+    this.#raw = raw
+    raw.on('data', (chunk: Buffer) => this.#feed(chunk))
   }
 
-  /** Call it with every chunk that the socket has received, before ws has it. */
-  feed(chunk: Uint8Array): void {
-    if (this.#ended) return
-    const meter = this.#meter
-    meter.feed(chunk)
-    if (!meter.unfinished) {
-      if (this.since !== null) this.#settle()
-      return
-    }
-    if (this.since === null) {
-      this.since = this.#now()
-      this.#unfinished.add(this)
-    }
-    if (meter.announced > this.#receiver.maxIncoming)
-      return this.refuse('tooLarge', `a message may have at most ${this.#receiver.maxIncoming} bytes here`)
-    const holder = this.#budget.take(this.#keys, meter.received - this.#charged)
-    if (holder === null) this.#charged = meter.received
-    else if (holder === 'address')
-      this.refuse('tooMany', 'your address is sending more at once than it may; send one message after the other')
-    else this.refuse('tryLater', 'the service is receiving more at once than it can keep; connect again later')
+  /** Closes the session if its message has been unfinished for too long. */
+  check(): void {
+    // What we do not read cannot come.
+    if (this.#receiver.isPaused) this.#since = this.#shared.now()
+    else if (this.#shared.now() - this.#since >= WHOLE_WITHIN_MS)
+      this.#refuse('unfinished', `a message must be whole within ${WHOLE_WITHIN_MS / 1000} s`)
   }
 
-  /** Closes the session, and looks at nothing more of it. */
-  refuse(reason: CloseReason, text: string): void {
-    this.end()
-    this.#receiver.close(reason, text)
-  }
-
-  /** The session has ended. */
+  /** The socket is gone. */
   end(): void {
-    this.#ended = true
+    this.#refused = true
     this.#settle()
+  }
+
+  #feed(chunk: Uint8Array): void {
+    if (this.#refused) return
+    const meter = this.#meter
+    const { ended } = meter
+    meter.feed(chunk)
+    if (this.#charged > 0 && meter.ended !== ended) this.#settle()
+    if (!meter.unfinished) return
+    if (this.#charged === 0) {
+      this.#since = this.#shared.now()
+      this.#shared.unfinished.add(this)
+    }
+    const { maxIncoming } = this.#receiver
+    if (meter.announced > maxIncoming) this.#refuse('tooLarge', `a message may have at most ${maxIncoming} bytes here`)
+    else this.#charge(chunk.length + CHUNK_BYTES, 2 * maxIncoming)
+  }
+
+  /** @param alone what it may keep where nobody else keeps anything: then the largest message always fits, whatever its chunks are */
+  #charge(bytes: number, alone: number): void {
+    const { budget } = this.#shared
+    const holder = budget.take(this.#keys, bytes)
+    if (holder !== null) {
+      const kept = holder === 'address' ? budget.used(this.#keys) : budget.total()
+      if (kept > this.#charged || kept + bytes > alone)
+        return holder === 'address'
+          ? this.#refuse(
+              'tooMany',
+              'your address is sending more at once than it may; send one message after the other',
+            )
+          : this.#refuse('tryLater', 'the service is receiving more at once than it can keep; connect again later')
+      budget.add(this.#keys, bytes)
+    }
+    this.#charged += bytes
+  }
+
+  /** Closes the session, and reads nothing more of it. What is kept is kept, and charged, until the socket is gone. */
+  #refuse(reason: CloseReason, text: string): void {
+    this.#refused = true
+    this.#shared.unfinished.delete(this)
+    this.#receiver.close(reason, text)
+    this.#raw.removeAllListeners('data')
+    this.#raw.resume() // its end is seen only when what comes before it is read
   }
 
   /** No message is unfinished. */
   #settle(): void {
-    this.#budget.give(this.#keys, this.#charged)
+    this.#shared.budget.give(this.#keys, this.#charged)
     this.#charged = 0
-    this.since = null
-    this.#unfinished.delete(this)
+    this.#shared.unfinished.delete(this)
   }
 }

@@ -26,8 +26,6 @@ import type { Unsent } from './unsent.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT_MS = 10_000
-/** With more bytes than this pending behind a hello that is not verified yet, no more are read. */
-const MAX_PENDING_BYTES = 64 * 1024
 
 /** What a session says while it is alive, a pong at least. */
 const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
@@ -76,7 +74,6 @@ interface Pending {
   /** The rest of its own frame. */
   values: unknown[]
   frames: { data: Buffer; isBinary: boolean }[]
-  bytes: number
 }
 
 /**
@@ -150,7 +147,11 @@ export class NodeSession implements SocketSession, Rival {
 
   get maxIncoming(): number {
     const { maxMessageBytes } = this.#door
-    return this.#state === 'challenged' ? Math.min(MAX_HELLO_BYTES, maxMessageBytes) : maxMessageBytes
+    return this.#handshake?.pending === null ? Math.min(MAX_HELLO_BYTES, maxMessageBytes) : maxMessageBytes
+  }
+
+  get isPaused(): boolean {
+    return this.#socket.isPaused
   }
 
   gone(): void {
@@ -170,6 +171,7 @@ export class NodeSession implements SocketSession, Rival {
     this.#closedByUs = true
     this.#out.close(reason, text)
     this.#leave()
+    this.#socket.resume() // to see its answer, and its end
   }
 
   listen(heard: () => void): () => void {
@@ -219,8 +221,9 @@ export class NodeSession implements SocketSession, Rival {
   /** A hello has come: what comes after it is pending until it is verified. Only then the rest of it is looked at. */
   #greeted(handshake: Handshake, proof: Proof, value: unknown): void {
     clearTimeout(handshake.timeout)
-    const pending: Pending = { values: [], frames: [], bytes: 0 }
+    const pending: Pending = { values: [], frames: [] }
     handshake.pending = pending
+    this.#socket.pause() // no more than this chunk comes behind it
     const guarded = this.#door.guard.guarded((reason, text) => this.close(reason, text))
     const verify = guarded((): void => {
       if (this.#state !== 'challenged') return // it is gone, or we are
@@ -319,8 +322,6 @@ export class NodeSession implements SocketSession, Rival {
     const pending = this.#handshake?.pending ?? null
     if (pending !== null) {
       pending.frames.push({ data, isBinary })
-      pending.bytes += data.length
-      if (pending.bytes > MAX_PENDING_BYTES) this.#socket.pause()
       return
     }
     if (isBinary) return this.close('binary', 'frames must be text')

@@ -133,9 +133,7 @@ export function createSessionServer(parts: SessionServerParts) {
       admission.release(from)
     }
     const session = open({ id, socket, raw, from, onProven, onClose })
-    const inbound = inbounds.open(from, session)
-    // Before ws has it: what is refused here is not kept.
-    raw.prependListener('data', (chunk: Buffer) => inbound.feed(chunk))
+    const inbound = inbounds.open(from, session, raw)
     sessions.set(id, session)
     unproven.add(session, from[0]?.key ?? address, from.length > 0)
   }

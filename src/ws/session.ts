@@ -13,6 +13,8 @@ export interface SocketSession extends Outgoing<ServerMessage | ClientAnswer> {
   readonly inHandshake: boolean
   /** The largest message that it may send now, in bytes. */
   readonly maxIncoming: number
+  /** Whether nothing is read of it now. */
+  readonly isPaused: boolean
   /** The service stops: tells the other side, unless the core does. */
   drain(reconnectAfter: number): void
   /** Looks whether the other side is still there, where it sends no heartbeat. */

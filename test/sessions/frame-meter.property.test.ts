@@ -10,20 +10,20 @@ const size = fc.oneof(fc.integer({ min: 0, max: 300 }), fc.constantFrom(125, 126
 const part = fc.record({ payload: size, pings: fc.array(fc.integer({ min: 0, max: 125 }), { maxLength: 2 }) })
 const message = fc.array(part, { minLength: 1, maxLength: 3 })
 
-test('a meter knows after every chunk whether a message is unfinished, and how much of it is here', () => {
+test('a meter knows after every chunk whether a message is unfinished, how large it will be, and how many have ended', () => {
   fc.assert(
     fc.property(
       fc.array(message, { maxLength: 4 }),
       fc.array(fc.integer({ min: 1, max: 9000 }), { maxLength: 40 }),
       (messages, cuts) => {
-        const pieces: { bytes: Buffer; message: number; control: boolean; last: boolean }[] = []
-        messages.forEach((parts, m) =>
+        const pieces: { bytes: Buffer; payload: number; control: boolean; last: boolean }[] = []
+        messages.forEach((parts) =>
           parts.forEach(({ payload, pings }, i) => {
             const last = i === parts.length - 1
-            pieces.push({ bytes: frame(i === 0 ? 1 : 0, last, payload), message: m, control: false, last })
+            pieces.push({ bytes: frame(i === 0 ? 1 : 0, last, payload), payload, control: false, last })
             // A control frame may come between the frames of a message.
             for (const ping of pings)
-              pieces.push({ bytes: frame(9, true, ping), message: m, control: true, last: false })
+              pieces.push({ bytes: frame(9, true, ping), payload: ping, control: true, last: false })
           }),
         )
         const stream = Buffer.concat(pieces.map((p) => p.bytes))
@@ -35,27 +35,26 @@ test('a meter knows after every chunk whether a message is unfinished, and how m
           // What is true: walk the pieces up to here.
           let end = 0
           let whole = true
-          let received = 0
+          let announced = 0
+          let ended = 0
           for (const piece of pieces) {
             const begin = end
             end += piece.bytes.length
             if (begin >= at) break
-            const here = Math.min(at, end) - begin
+            const isHere = end <= at
             if (piece.control) {
-              if (here < piece.bytes.length) whole = false
+              if (!isHere) whole = false
+              else if (whole) ended++
               continue
             }
-            received += here
-            whole = false
-            if (here === piece.bytes.length && piece.last) {
-              whole = true
-              received = 0
-            }
+            // Announced once its head is here.
+            if (at - begin >= piece.bytes.length - piece.payload) announced += piece.payload
+            whole = isHere && piece.last
+            if (!whole) continue
+            announced = 0
+            ended++
           }
-          expect(meter.unfinished).toBe(!whole)
-          // The head of a frame counts once all of it is here: at most 14 bytes.
-          expect(received - meter.received).toBeGreaterThanOrEqual(0)
-          expect(received - meter.received).toBeLessThan(14)
+          expect([meter.unfinished, meter.announced, meter.ended]).toEqual([!whole, announced, ended])
         }
         expect(meter.unfinished).toBe(false)
       },

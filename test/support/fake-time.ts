@@ -55,7 +55,9 @@ export function fakeTime(): FakeTime {
  * the inference node.
  * @param what may be `performance` instead: then its clock stands still, and timers go off by the real one
  */
-export function fakeTimers(...what: ('setTimeout' | 'clearTimeout' | 'performance')[]) {
+export function fakeTimers(
+  ...what: ('setTimeout' | 'clearTimeout' | 'setInterval' | 'clearInterval' | 'performance')[]
+) {
   vi.useFakeTimers({ toFake: what.length > 0 ? what : ['setTimeout', 'clearTimeout'] })
   onTestFinished(() => void vi.useRealTimers())
   return {

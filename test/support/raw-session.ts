@@ -22,6 +22,8 @@ export async function rawSession(host: string, path: string, from = '127.0.0.1')
   while (!received.includes('\r\n\r\n')) await once(socket, 'data')
   const begin = received.indexOf('\r\n\r\n') + 4
   const framed = (opcode: number, payload: string): Buffer => clientFrame(opcode, Buffer.from(payload))
+  /** How many messages of type error have come. */
+  const errors = (): number => received.toString('latin1').split('"type":"error"').length - 1
   /** The code of the close frame that has come; null before. Frames of the server are not masked, and ours are short. */
   const closeCode = (): number | null => {
     for (let at = begin; at + 2 <= received.length;) {
@@ -35,6 +37,7 @@ export async function rawSession(host: string, path: string, from = '127.0.0.1')
   return {
     socket,
     closeCode,
+    errors,
     /** A whole text frame. */
     frame: (text: string) => framed(1, text),
     pong: () => framed(0x0a, ''),
