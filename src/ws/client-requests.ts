@@ -1,6 +1,7 @@
 import type { AddressKeys } from '../lib/address.js'
 import { createBudget } from '../lib/budget.js'
 import type { ClientRequest, ClientSubmission, TaskWatch } from '../wire/client.js'
+import type { Guarded } from './guard.js'
 
 /** The most watches that are asked of the core at once: the answer to each may be as large as a result. */
 const WATCHES_OF_SESSION = 8
@@ -42,10 +43,11 @@ export interface RequestParts {
   ask(request: ClientRequest): void
   /** Bytes that wait for the reader. */
   waiting(): number
-  /** Whether too much waits for all readers of this address, or of the service. */
+  /** Whether too much waits for all readers of this address. */
   isCrowded(): boolean
   /** From here on no more is read, or more is again. */
   hold(held: boolean): void
+  guarded: Guarded
 }
 
 /** What one watch asks for; the same again asks for nothing new. */
@@ -55,7 +57,7 @@ const textOf = ({ watch, attempt, offset }: TaskWatch): string => `${watch} ${at
  * What a submitter asks, in its order, as fast as it reads the answers. A watch of a task that has ended is answered with its
  * result, so that a small frame may ask for gigabytes: few are asked of the core at once, and none while much is unread.
  */
-export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowded, hold }: RequestParts) {
+export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowded, hold, guarded }: RequestParts) {
   let queue: (ClientSubmission | ClientRequest)[] = []
   let submissions = 0
   let held = false
@@ -64,6 +66,14 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
   const latest = new Map<string, string>()
   /** Tasks whose watch was asked of the core, and which watch. */
   const asked = new Map<string, string>()
+  /** Submissions that the core has not answered, in order, and how each wants to watch its task. At most MAX_IN_FLIGHT. */
+  const unanswered: { ref: string; taskId: string | null; watch: ClientSubmission['watch'] }[] = []
+  /** Watches that a submission has asked for. */
+  const implied = new WeakSet<ClientRequest>()
+  /** What is asked of a task replaces what a submission before it has asked. */
+  const replace = (taskId: string): void => {
+    for (const submission of unanswered) if (submission.taskId === taskId) submission.watch = 'none'
+  }
 
   const mayAsk = (watch: TaskWatch): boolean =>
     // One that asks for other text of the same task waits for the answer to the first.
@@ -73,10 +83,11 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
     !isCrowded() &&
     gate.take(keys)
 
-  function advance(): void {
+  const advance = guarded((): void => {
     if (ended || queue.length === 0) return
     let list: ClientSubmission[] = []
     const flush = (): void => {
+      for (const { ref, watch, task } of list) unanswered.push({ ref, taskId: task.task_id, watch })
       if (list.length > 0) submit(list)
       submissions -= list.length
       list = []
@@ -88,6 +99,7 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
       if (request.type === 'task.submit') list.push(request)
       else {
         flush() // what was asked first comes first
+        if (!implied.has(request)) replace(request.task_id)
         if (request.type === 'task.watch') asked.set(request.task_id, textOf(request))
         ask(request)
       }
@@ -99,23 +111,42 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
       held = !held
       hold(held)
     }
+  })
+
+  function add(request: ClientSubmission | ClientRequest): void {
+    if (request.type === 'task.submit') submissions++
+    else if (request.type === 'task.watch') {
+      const text = textOf(request)
+      if (latest.get(request.task_id) === text) return // it will be answered once
+      latest.set(request.task_id, text)
+    } else latest.delete(request.task_id)
+    queue.push(request)
   }
 
   return {
     advance,
-    /** Submissions that wait here. */
-    submissions: (): number => submissions,
     isHeld: (): boolean => held,
 
+    /** Submissions that wait for their answer, here and at the core. */
+    unanswered: (): number => submissions + unanswered.length,
+
     /** Takes one request; `advance` passes it on. */
-    add(request: ClientSubmission | ClientRequest): void {
-      if (request.type === 'task.submit') submissions++
-      else if (request.type === 'task.watch') {
-        const text = textOf(request)
-        if (latest.get(request.task_id) === text) return // it will be answered once
-        latest.set(request.task_id, text)
-      } else latest.delete(request.task_id)
-      queue.push(request)
+    add,
+
+    /**
+     * The core has answered a submission. Of a task that was known, and is not pending any more, all there is to tell is asked
+     * for as by a watch: it may be as large.
+     */
+    submitted({ ref, status }: { ref?: string | undefined; status?: string }): void {
+      const place = unanswered.findIndex((s) => s.ref === ref)
+      const [submission] = place < 0 ? [] : unanswered.splice(place, 1)
+      if (submission === undefined || status === undefined || status === 'pending') return
+      const { taskId, watch } = submission
+      if (watch === 'none' || taskId === null) return
+      const request: TaskWatch = { type: 'task.watch', task_id: taskId, watch, attempt: null, offset: 0 }
+      implied.add(request)
+      add(request)
+      setImmediate(advance)
     },
 
     /** The core has said something of a task. */

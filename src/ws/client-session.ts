@@ -58,8 +58,6 @@ export function openClientSession(
   let open = true
   let proven = false
   let mistakes = 0
-  /** Submissions that the core has not answered. */
-  let inFlight = 0
   /** Whether anything came since the last check, and what waited for the reader then. */
   let alive = true
   let waitedBefore = 0
@@ -69,13 +67,12 @@ export function openClientSession(
     open = false
     out.close(reason, text)
   }
+  const guarded = guard.guarded(close)
   const requests = createClientRequests({
+    guarded,
     keys,
     gate,
-    submit(list) {
-      inFlight += list.length
-      send({ op: 'clientSubmissions', session: id, list })
-    },
+    submit: (list) => send({ op: 'clientSubmissions', session: id, list }),
     ask: (message) => send({ op: 'clientMessage', session: id, message }),
     waiting: () => socket.bufferedAmount,
     isCrowded: () => unsent.isMuch(keys),
@@ -105,8 +102,7 @@ export function openClientSession(
     if (!parsed.ok) return mistake(parsed.code, parsed.problem, refOf(value))
     prove()
     const { message } = parsed
-    if (message.type !== 'task.submit' || inFlight + requests.submissions() < MAX_IN_FLIGHT)
-      return requests.add(message)
+    if (message.type !== 'task.submit' || requests.unanswered() < MAX_IN_FLIGHT) return requests.add(message)
     out.push({
       type: 'error',
       code: 'rate_limited',
@@ -126,7 +122,6 @@ export function openClientSession(
     out.flush()
   }
 
-  const guarded = guard.guarded((reason, text) => close(reason, text))
   socket.on('message', guarded(frame))
   socket.on(
     'pong',
@@ -137,7 +132,7 @@ export function openClientSession(
   )
   // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
   socket.on('error', () => undefined)
-  raw.on('drain', guarded(requests.advance))
+  raw.on('drain', requests.advance)
   socket.on(
     'close',
     guarded(() => {
@@ -161,7 +156,7 @@ export function openClientSession(
     },
     push(message) {
       // Each answer to a submission names its ref, and nothing else does.
-      if ('ref' in message) inFlight--
+      if ('ref' in message) requests.submitted(message)
       else if ('task_id' in message && message.task_id !== undefined) requests.answered(message.task_id)
       out.push(message)
     },

@@ -65,7 +65,7 @@ export function createSessionServer(parts: SessionServerParts) {
   const admission = createAdmission({ ...parts, now })
   const unproven = createUnproven(parts.maxHandshakes, parts.maxHandshakesPerAddress)
   const inbounds = createInbounds(parts.receiving, now)
-  const unsent = createUnsent(parts.unsent)
+  const unsent = createUnsent(parts.unsent, now)
   const nodeDoor: NodeDoor = {
     send,
     time,

@@ -127,7 +127,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   }
 
   tooSlow(): void {
-    if (this.#limits.tooSlow === undefined) this.#socket.terminate()
+    if (this.#limits.tooSlow === undefined || this.#socket.readyState !== this.#socket.OPEN) this.#socket.terminate()
     else this.#limits.tooSlow()
   }
 

@@ -28,10 +28,9 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, ref })
     const { task_id, status, warnings } = outcome.value
     ctx.send(session, { type: 'task.submitted', ref, task_id, status, warnings })
-    if (watch === 'none') return
-    // One that was known may be anywhere on its way, or at its end.
-    if (status === 'pending') watches.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })
-    else resume(session, { task_id, watch, attempt: null, offset: 0 })
+    // One that was known may have much to tell already: the door asks for that when its reader has room for it.
+    if (watch !== 'none' && status === 'pending')
+      watches.watch(session, task_id, watch === 'output', { attempt: 0, offset: 0 })
   }
 
   /** Those that may be watched as they ask for; the others are refused before anything is stored of them. */
@@ -44,7 +43,7 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     })
   }
 
-  const resume = (session: number, { task_id, watch, attempt, offset }: Omit<TaskWatch, 'type'>): void => {
+  const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch): void => {
     const task = store.tasks.get(task_id)
     if (task === undefined)
       return ctx.send(session, {
