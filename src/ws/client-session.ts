@@ -35,6 +35,8 @@ export interface ClientSessionParts {
   /** Who its address counts as. */
   from: AddressKeys
   /** It has shown that somebody is there. */
+  onHeard(): void
+  /** It has said something valid. */
   onProven(): void
   onClose(): void
 }
@@ -45,7 +47,7 @@ export interface ClientSessionParts {
  */
 export function openClientSession(
   { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard }: ClientDoor,
-  { id, socket, raw, from: keys, onProven, onClose }: ClientSessionParts,
+  { id, socket, raw, from: keys, onHeard, onProven, onClose }: ClientSessionParts,
 ): SocketSession {
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
     maxFrameBytes: maxMessageBytes,
@@ -127,7 +129,7 @@ export function openClientSession(
     'pong',
     guarded(() => {
       alive = true
-      prove()
+      onHeard()
     }),
   )
   // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.

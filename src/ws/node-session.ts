@@ -53,6 +53,8 @@ export interface NodeSessionParts {
   hosts: readonly string[]
   /** Who its address counts as. */
   from: AddressKeys
+  /** Its hello has come. */
+  onHeard(): void
   /** Its hello was verified. */
   onProven(): void
   onClose(): void
@@ -63,6 +65,7 @@ interface Handshake {
   hosts: readonly string[]
   from: AddressKeys
   nonce: string
+  onHeard(): void
   onProven(): void
   timeout: NodeJS.Timeout
   /** Frames that came after a hello that waits to be verified, in order; null before the hello. */
@@ -94,7 +97,7 @@ export class NodeSession implements SocketSession, Rival {
   #mistakes = 0
   #closedByUs = false
 
-  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onProven, onClose }: NodeSessionParts) {
+  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onHeard, onProven, onClose }: NodeSessionParts) {
     this.#door = door
     this.#id = id
     this.#socket = socket
@@ -110,6 +113,7 @@ export class NodeSession implements SocketSession, Rival {
       hosts,
       from,
       nonce,
+      onHeard,
       onProven,
       timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this),
       pending: null,
@@ -221,6 +225,7 @@ export class NodeSession implements SocketSession, Rival {
   /** A hello has come: what comes after it is pending until it is verified. Only then the rest of it is looked at. */
   #greeted(handshake: Handshake, proof: Proof, value: unknown): void {
     clearTimeout(handshake.timeout)
+    handshake.onHeard()
     const pending: Pending = { values: [], frames: [] }
     handshake.pending = pending
     this.#socket.pause() // no more than this chunk comes behind it

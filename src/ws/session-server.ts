@@ -46,7 +46,7 @@ export interface SessionServerParts {
   unsent: Budget
   /** Empty: a hello is signed for the Host header that came with the upgrade. */
   publicHosts: readonly string[]
-  /** A connection has proven that it is a node's. */
+  /** A connection is a session's that has proven its key, or has said something valid. */
   onProven?: (socket: Socket) => void
   /** ms */
   pingInterval?: number
@@ -63,7 +63,7 @@ export function createSessionServer(parts: SessionServerParts) {
   let stopping = false
   const guard = createGuard(parts.log)
   const admission = createAdmission({ ...parts, now })
-  const unproven = createUnproven(parts.maxHandshakes, parts.maxHandshakesPerAddress)
+  const unproven = createUnproven(parts.maxHandshakes, parts.maxHandshakesPerAddress, now)
   const inbounds = createInbounds(parts.receiving, now)
   const unsent = createUnsent(parts.unsent, now)
   const nodeDoor: NodeDoor = {
@@ -123,8 +123,10 @@ export function createSessionServer(parts: SessionServerParts) {
     const address = connection.remoteAddress ?? ''
     const id = ++lastId
     const from = parts.keysOf(address)
+    const onHeard = (): void => void unproven.remove(session)
     const onProven = (): void => {
-      if (unproven.remove(session)) parts.onProven?.(connection)
+      onHeard()
+      parts.onProven?.(connection)
     }
     const onClose = (): void => {
       sessions.delete(id)
@@ -132,7 +134,7 @@ export function createSessionServer(parts: SessionServerParts) {
       inbound.end()
       admission.release(from)
     }
-    const session = open({ id, socket, raw, from, onProven, onClose })
+    const session = open({ id, socket, raw, from, onHeard, onProven, onClose })
     const inbound = inbounds.open(from, session, raw)
     sessions.set(id, session)
     unproven.add(session, from[0]?.key ?? address, from.length > 0)
