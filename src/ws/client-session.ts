@@ -52,6 +52,7 @@ export function openClientSession(
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
     maxFrameBytes: maxMessageBytes,
     unsent,
+    guard,
     keys,
     limits: { ...UNSENT, tooSlow: () => close('tooSlow', TOO_SLOW) },
   })

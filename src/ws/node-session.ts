@@ -104,6 +104,7 @@ export class NodeSession implements SocketSession, Rival {
     this.#out = createOutgoing(socket, {
       maxFrameBytes: door.maxMessageBytes,
       unsent: door.unsent,
+      guard: door.guard,
       keys: from,
       raw,
     })

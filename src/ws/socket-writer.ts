@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws'
 import { closeCodes, type CloseReason } from '../wire/codes.js'
 import type { AddressKeys } from '../lib/address.js'
 import { MAX_FRAME_MESSAGES, type ServerMessage } from '../wire/node.js'
+import type { Guard } from './guard.js'
 import { COUNTED_FROM_BYTES, type Reader, type Unsent } from './unsent.js'
 
 /** With more unsent bytes than this a reader has to read on, or its socket is dropped. */
@@ -41,6 +42,7 @@ export interface OutgoingParts {
   /** No array frame is larger: the reader may refuse one that is. */
   maxFrameBytes: number
   unsent: Unsent
+  guard: Guard
   /** Who the reader's address counts as. */
   keys: AddressKeys
   limits?: ReaderLimits
@@ -60,18 +62,20 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   readonly #limits: ReaderLimits
   readonly #raw: Duplex | null
   readonly #unsent: Unsent
+  readonly #guard: Guard
   #waiting: M[] | null = null
   #watching: NodeJS.Timeout | null = null
   /** Whether what waits for the reader is counted now. */
   #counted = false
 
-  constructor(socket: WebSocket, { maxFrameBytes, unsent, keys, limits = NODE_LIMITS, raw }: OutgoingParts) {
+  constructor(socket: WebSocket, { maxFrameBytes, unsent, guard, keys, limits = NODE_LIMITS, raw }: OutgoingParts) {
     this.keys = keys
     this.#raw = raw ?? null
     this.#socket = socket
     this.#maxFrameBytes = maxFrameBytes
     this.#limits = limits
     this.#unsent = unsent
+    this.#guard = guard
   }
 
   get waiting(): number {
@@ -135,12 +139,14 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   #watch(): void {
     if (this.#watching !== null) return
     const before = this.#socket.bufferedAmount
-    this.#watching = setTimeout(() => {
+    const look = (): void => {
       this.#watching = null
       if (this.#socket.bufferedAmount <= this.#limits.soft) return
       if (this.#socket.bufferedAmount >= before) this.tooSlow()
       else this.#watch()
-    }, READ_WITHIN_MS)
+    }
+    const guarded = this.#guard.guarded((reason, text) => this.close(reason, text))
+    this.#watching = setTimeout(guarded(look), READ_WITHIN_MS)
     this.#watching.unref()
   }
 }
