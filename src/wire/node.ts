@@ -17,6 +17,7 @@ import {
   statusReason,
   text,
 } from './fields.js'
+import { parseJson } from './json.js'
 
 /** The WebSocket subprotocol of node sessions. */
 export const NODE_PROTOCOL = 'inference-node.v1'
@@ -28,6 +29,8 @@ export const MAX_FRAME_MESSAGES = 256
 const MAX_UNSETTLED = 8192
 /** The most tasks a heartbeat may name. */
 const MAX_RUNNING = 1024
+/** The largest hello, in bytes: more is not read before a node has proven its key. */
+export const MAX_HELLO_BYTES = 1024 * 1024
 
 const held = v.object({ task_id: id, attempt })
 const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')
@@ -155,16 +158,21 @@ export type Assignment = v.InferOutput<(typeof serverMessages)['task.assign']>
 export type Parsed<M> =
   { ok: true; message: M } | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
 
-/** The messages of one frame as plain values; null when it is no JSON object and no array of 1 to 256. */
-export function splitFrame(frame: string): unknown[] | null {
-  let value: unknown
-  try {
-    value = JSON.parse(frame)
-  } catch {
-    return null
-  }
-  if (!Array.isArray(value)) return [value]
-  return value.length >= 1 && value.length <= MAX_FRAME_MESSAGES ? value : null
+/** What a frame holds, or why it cannot be taken, as a sentence. */
+export type Frame = { ok: true; values: unknown[] } | { ok: false; problem: string }
+
+const NO_FRAME: Frame = {
+  ok: false,
+  problem: `a frame must be a JSON object, or an array of 1 to ${MAX_FRAME_MESSAGES} of them`,
+}
+
+/** The messages of one frame as plain values: never throws, and takes no longer than the size of the frame explains. */
+export function splitFrame(frame: string): Frame {
+  const json = parseJson(frame)
+  if (!json.ok) return json.code === 'invalid' ? NO_FRAME : { ok: false, problem: `the frame ${json.problem}` }
+  const { value } = json
+  if (!Array.isArray(value)) return { ok: true, values: [value] }
+  return value.length >= 1 && value.length <= MAX_FRAME_MESSAGES ? { ok: true, values: value } : NO_FRAME
 }
 
 /**
@@ -202,6 +210,11 @@ function tooLongList(message: object, limits: Readonly<Record<string, number>> =
   }
   return null
 }
+
+const proof = v.pick(nodeMessages['session.hello'], ['type', 'node_id', 'public_key', 'signature'])
+export type Proof = v.InferOutput<typeof proof>
+/** Parses what proves a hello, before anybody looks at the rest of it. */
+export const parseProof = parserOf({ 'session.hello': proof })
 
 /** Parses one message of a node. */
 export const parseNodeMessage = parserOf(nodeMessages, {

@@ -1,13 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { Scheduler } from '../core/engine/scheduler.js'
-import type { AddressKeys } from '../lib/address.js'
-import { toSeconds, type TimeSource } from '../lib/clock.js'
+import { toSeconds } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
-import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import {
   MAX_HELLO_BYTES,
   parseNodeMessage,
@@ -17,67 +13,21 @@ import {
   type Proof,
   type ServerMessage,
 } from '../wire/node.js'
-import type { Guard, Guarded } from './guard.js'
-import type { HandshakeThrottle } from './handshake-throttle.js'
-import type { Rival, Rivals } from './rivals.js'
+import type { Guarded } from './guard.js'
+import {
+  HELLO_TIMEOUT_MS,
+  verifyProof,
+  type Handshake,
+  type NodeDoor,
+  type NodeSessionParts,
+  type Pending,
+} from './node-handshake.js'
+import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
-import type { Unsent } from './unsent.js'
-
-/** How long a node may take to say hello, ms. */
-export const HELLO_TIMEOUT_MS = 10_000
 
 /** What a session says while it is alive, a pong at least. */
 const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
-
-/** What all node sessions have in common. */
-export interface NodeDoor {
-  send: Scheduler['send']
-  time: TimeSource
-  maxMessageBytes: number
-  maxMessagesPerSecond: number
-  /** Verifies signatures a few at a time. */
-  throttle: HandshakeThrottle
-  /** The sessions that are open. */
-  rivals: Rivals
-  unsent: Unsent
-  guard: Guard
-}
-
-export interface NodeSessionParts {
-  id: number
-  socket: WebSocket
-  /** What it writes to. */
-  raw: Duplex
-  /** The hosts a hello may be signed for. */
-  hosts: readonly string[]
-  /** Who its address counts as. */
-  from: AddressKeys
-  /** Its hello has come. */
-  onHeard(): void
-  /** Its hello was verified. */
-  onProven(): void
-  onClose(): void
-}
-
-/** What is needed until the hello is verified, and let go then. */
-interface Handshake {
-  hosts: readonly string[]
-  from: AddressKeys
-  nonce: string
-  onHeard(): void
-  onProven(): void
-  timeout: NodeJS.Timeout
-  /** Frames that came after a hello that waits to be verified, in order; null before the hello. */
-  pending: Pending | null
-  /** Gives up waiting for what becomes of an older session of its node. */
-  stopWaiting: () => void
-}
-interface Pending {
-  /** The rest of its own frame. */
-  values: unknown[]
-  frames: { data: Buffer; isBinary: boolean }[]
-}
 
 /**
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
@@ -233,11 +183,11 @@ export class NodeSession implements SocketSession, Rival {
     const guarded = this.#door.guard.guarded((reason, text) => this.close(reason, text))
     const verify = guarded((): void => {
       if (this.#state !== 'challenged') return // it is gone, or we are
-      const key = this.#verify(handshake, proof)
-      if (key === null) return
+      const proven = verifyProof(handshake, proof)
+      if ('problem' in proven) return this.#refuse('unauthorized', proven.problem)
       const hello = parseNodeMessage(value)
       if (!hello.ok) return this.#refuse(hello.code, hello.problem)
-      if (hello.message.type === 'session.hello') this.#welcome(handshake, pending, hello.message, key, guarded)
+      if (hello.message.type === 'session.hello') this.#welcome(handshake, pending, hello.message, proven.key, guarded)
     })
     this.#door.throttle(verify)
   }
@@ -263,23 +213,6 @@ export class NodeSession implements SocketSession, Rival {
       message: `node_id: ${node_id} has a session, and it is alive; stop that node, or start this one with --take-over ("take_over": true in its hello)`,
     })
     this.close('replaced', 'another node with this node_id and key is alive; stop that one, or start with --take-over')
-  }
-
-  /** @returns the key that was proven, normalized; null when the hello is refused */
-  #verify({ hosts, nonce }: Handshake, hello: Proof): string | null {
-    const key = normalizeKey(hello.public_key)
-    if (key === null) {
-      this.#refuse('unauthorized', 'public_key: must be a secp256k1 public key, 33 bytes compressed, in hex')
-      return null
-    }
-    if (!hosts.some((host) => verifySignature(key, helloText(hello.node_id, host, nonce), hello.signature))) {
-      this.#refuse(
-        'unauthorized',
-        `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`,
-      )
-      return null
-    }
-    return key
   }
 
   #open({ from, onProven }: Handshake, hello: Hello, key: string): void {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Operation, Submitted } from '../../src/core/operations.js'
-import type { Outcome } from '../../src/lib/result.js'
+import type { Operation } from '../../src/core/operations.js'
 import { coreHarness } from '../support/core-harness.js'
 import { connectClient } from '../support/client-session.js'
 import { startService, task } from '../support/service.js'
@@ -92,7 +91,7 @@ test('however many strange names there are, of nodes and of tasks, a second comp
         signer_public_key: null,
       })),
     }).outcomes
-    const each = outcome?.ok === true && Array.isArray(outcome.value) ? (outcome.value as Outcome<Submitted>[]) : []
+    const each = outcome?.ok === true && Array.isArray(outcome.value) ? outcome.value : []
     return each.map((o) => (o.ok ? (o.value.warnings?.[0]?.did_you_mean.length ?? -1) : -2))
   }
   // 20 nodes list 1,280 names: the second strange name is compared with what is left of the 2,000, the third with none.

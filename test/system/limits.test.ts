@@ -1,9 +1,7 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { isLoopback } from '../../src/lib/address.js'
-import { systemTime } from '../../src/lib/clock.js'
 import { createRate } from '../../src/lib/rate.js'
 import { connectNode, dial } from '../support/node-session.js'
 import { startService, type Service } from '../support/service.js'
@@ -25,13 +23,6 @@ test('a rate lets ten seconds of messages come at once, and then as many a secon
   now += 100_000
   expect(taken(60)).toBe(50)
 })
-
-async function listening(server: ReturnType<typeof createServer>): Promise<string> {
-  server.listen(0, '127.0.0.1')
-  onTestFinished(() => void server.close().closeAllConnections())
-  await once(server, 'listening')
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`
-}
 
 test('too many requests of one address are answered 429 with Retry-After; loopback is not counted unless it is to be', async () => {
   const settings = { max_requests_per_second: 1 }

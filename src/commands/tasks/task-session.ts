@@ -112,7 +112,8 @@ function holdSession({
 
   socket.on('message', (data: Buffer) => {
     heard()
-    splitFrame(data.toString())?.forEach(take)
+    const frame = splitFrame(data.toString())
+    if (frame.ok) frame.values.forEach(take)
   })
   socket.on('ping', heard)
   socket.on('unexpected-response', (_request, { statusCode: status = 0 }) => {
