@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { identity } from '../support/identity.js'
-import { challenged, connectNode, hello, refusedHello } from '../support/node-session.js'
+import { challenged, connectNode, dial, hello, refusedHello } from '../support/node-session.js'
+import { fakeTime } from '../support/fake-time.js'
 import { nodeOf } from '../support/rest-calls.js'
 import { inspect, startService } from '../support/service.js'
 
@@ -156,9 +157,13 @@ test('a new node beyond max_nodes is told to come back later and known ones are 
 })
 
 test('for one socket too many without a hello the oldest of them goes, and those in session do not count', async () => {
-  const service = await startService({ max_handshakes: 1 })
+  const time = fakeTime()
+  const service = await startService({ max_handshakes: 1 }, time)
   const node = await connectNode(service, 'n')
   const oldest = await challenged(service)
+  const early = await dial(service)
+  expect((await early.closed).code).toBe(1013) // of one's own address none is dropped that has only just come
+  time.jump(1)
   const next = await connectNode(service, 'next')
   expect((await oldest.node.closed).code).toBe(1013)
   for (const { socket } of [node, next]) expect(socket.readyState).toBe(socket.OPEN)
