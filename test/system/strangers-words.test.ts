@@ -1,5 +1,6 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
+import { fakeTime } from '../support/fake-time.js'
 import { visible } from '../../src/lib/log.js'
 import { harmless, oneLine, table } from '../../src/lib/table.js'
 import { systemTime } from '../../src/lib/clock.js'
@@ -65,9 +66,11 @@ test('a new node has no ":" in its id, over REST and in a session; one that is k
   const db = new Database(service.file)
   db.prepare('UPDATE inference_nodes SET node_id = ?, endpoint = ?').run('pool:7', 'a\u202eb')
   db.close()
-  const again = await startService({ database_path: service.file })
+  const time = fakeTime()
+  const again = await startService({ database_path: service.file, node_timeout: 60 }, time)
   expect((await again.register('pool:7')).status).toBe(200)
   expect(await again.poll('pool:7')).toBeNull()
+  await time.pass(again, 61) // nobody proves a key for a name that is in use
   await connectNode(again, 'pool:7')
 })
 
