@@ -4,7 +4,8 @@ import type { Refusal } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
 import { envelopeText, errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
 import { refuseEarly, type Exchange } from './exchange.js'
-import { holdUnsent } from './unsent.js'
+import type { Pieces } from './large-answer.js'
+import { holdBytes, holdUnsent } from './unsent.js'
 
 /** What a route is given: the request, and the exchange it belongs to. */
 export type RouteContext = Context<{ Bindings: Exchange }>
@@ -25,6 +26,24 @@ export const ok = (c: RouteContext, data: unknown): Response => okText(c, JSON.s
 
 /** @param data JSON already */
 export const okText = (c: RouteContext, data: string): Response => text(c, envelopeText(data))
+
+/** A large answer, which is sent at the speed of its reader. */
+export function okPieces(c: RouteContext, { pieces, length }: Pieces): Response {
+  const refusal = holdBytes(c.env, length)
+  if (refusal !== null) return cut(c, refusal)
+  const rest = pieces.values()
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        const { done, value } = rest.next()
+        if (done === true) controller.close()
+        else controller.enqueue(value)
+      },
+    },
+    { highWaterMark: 0 },
+  )
+  return respond(c, body, 200, { 'Content-Length': String(length) })
+}
 
 /** An answer outside of the envelope. @param json text */
 export function text(c: RouteContext, json: string): Response {
@@ -47,6 +66,13 @@ export function fail(
   const { status, retry } = errors[code]
   const more = retry ? { 'Retry-After': String(RETRY_AFTER_SECONDS), ...headers } : headers
   return respond(c, JSON.stringify(errorEnvelope(code, message, data)), status, more)
+}
+
+/** A refusal of the core. */
+export function refused(c: RouteContext, refusal: Refusal): Response {
+  // Our own fault: the routes say so with the request id, in the answer and in the log.
+  if (refusal.code === 'internal') throw new Error(refusal.message)
+  return fail(c, refusal)
 }
 
 /** A refusal that ends the connection, with what is still to come over it. */

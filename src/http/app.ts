@@ -4,7 +4,7 @@ import type { Operation, Submitted } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
-import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
+import { done, refuse, type Outcome } from '../lib/result.js'
 import { CLIENT_PATH } from '../wire/client.js'
 import { NODE_PATH } from '../wire/node.js'
 import {
@@ -18,7 +18,7 @@ import {
   submitBody,
   type Submission,
 } from '../wire/rest.js'
-import { cut, fail, noContent, ok, okText, text, type RouteContext } from './answers.js'
+import { cut, fail, noContent, ok, okText, refused, text, type RouteContext } from './answers.js'
 import { parse, parseBody } from './body.js'
 import { bodyLimits, type BodyLimitParts } from './body-limits.js'
 import type { Exchange } from './exchange.js'
@@ -26,9 +26,10 @@ import { TOO_FAST } from './limits.js'
 import { createNodeList } from './node-list.js'
 import { pathId, runningIds } from './paths.js'
 import { createReadGate } from './read-gate.js'
+import { okLarge, read } from './reads.js'
 import { receiveBody } from './receive.js'
 import { inTurns } from './turns.js'
-import { polledTask, statsView, taskDetail, taskPage, taskStatus } from './views.js'
+import { polledTask, statsView, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 export interface AppParts extends BodyLimitParts {
   call: Scheduler['call']
@@ -80,30 +81,8 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
       return answer(c, body.ok ? await handle(body.value, c.env) : body)
     })
   }
-  const refused = (c: RouteContext, refusal: Refusal): Response => {
-    // Our own fault: onError says so with the request id, in the answer and in the log.
-    if (refusal.code === 'internal') throw new Error(refusal.message)
-    return fail(c, refusal)
-  }
   const answer = (c: RouteContext, outcome: Outcome<unknown>): Response =>
     outcome.ok ? ok(c, outcome.value) : refused(c, outcome)
-  /** A read: few at once while their answers are large. @param ask gives JSON */
-  const read = async (c: RouteContext, ask: () => Promise<Outcome<string>>): Promise<Response> => {
-    await gate.enter()
-    let size = 0
-    try {
-      const json = await ask()
-      if (!json.ok) return refused(c, json)
-      size = json.value.length
-      return okText(c, json.value)
-    } finally {
-      gate.leave(size)
-    }
-  }
-  const withJson = async <T>(outcome: Promise<Outcome<T>>, view: (value: T) => unknown): Promise<Outcome<string>> => {
-    const o = await outcome
-    return o.ok ? done(JSON.stringify(view(o.value))) : o
-  }
   /** Counts as so many requests, the one that it is included. */
   const costs = ({ env }: RouteContext, n: number): boolean => n <= 1 || env.limits.requests(env.keys, n - 1)
   const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<unknown>> => {
@@ -128,7 +107,8 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     if (!running.ok) return fail(c, running)
     const outcome = await call({ op: 'poll', node_id: nodeId.value, running: running.value })
     if (!outcome.ok) return refused(c, outcome)
-    return outcome.value === null ? noContent(c) : ok(c, polledTask(outcome.value))
+    if (outcome.value === null) return noContent(c)
+    return okLarge(c, polledTask(outcome.value), textSize(outcome.value.task))
   })
 
   get('/api/v1/nodes', async (c) => {
@@ -237,20 +217,31 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     const query = parse(listQuery, c.req.query())
     if (!query.ok) return fail(c, query)
     const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
-    return read(c, async () => {
-      const page = await call({ op: 'list', filter: { status, model, user, node }, before: cursor, limit })
-      return page.ok ? done(taskPage(page.value)) : page
+    return read(c, gate, {
+      ask: () => call({ op: 'list', filter: { status, model, user, node }, before: cursor, limit }),
+      size: (page) => page.tasks.length,
+      send: (page) => okText(c, taskPage(page)),
     })
   })
 
   get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
     const id = pathId(c.req.url, 'task_id', -1)
-    return id.ok ? read(c, () => withJson(call({ op: 'taskDetail', task_id: id.value }), taskDetail)) : fail(c, id)
+    if (!id.ok) return fail(c, id)
+    return read(c, gate, {
+      ask: () => call({ op: 'taskDetail', task_id: id.value }),
+      size: ({ task }) => textSize(task),
+      send: (detail) => okLarge(c, taskDetail(detail), textSize(detail.task)),
+    })
   })
 
   get('/api/v1/tasks/:task_id/status', async (c) => {
     const id = pathId(c.req.url, 'task_id')
-    return id.ok ? read(c, () => withJson(call({ op: 'task', task_id: id.value }), taskStatus)) : fail(c, id)
+    if (!id.ok) return fail(c, id)
+    return read(c, gate, {
+      ask: () => call({ op: 'task', task_id: id.value }),
+      size: ({ task }) => textSize(task),
+      send: (view) => okLarge(c, taskStatus(view), textSize(view.task)),
+    })
   })
 
   get('/api/v1/stats', async (c) => {

@@ -38,8 +38,12 @@ export function createUnsent(exchange: Exchange) {
 
 /** Counts an answer that is about to be sent. @returns why it must not be: too much waits already */
 export function holdUnsent(exchange: Exchange, text: string): Refusal | null {
-  if (text.length < COUNTED_UNITS) return null
+  return text.length < COUNTED_UNITS ? null : holdBytes(exchange, Buffer.byteLength(text))
+}
+
+/** The same of so many bytes. */
+export function holdBytes(exchange: Exchange, bytes: number): Refusal | null {
   const refusal = unsentRefusal(exchange)
-  if (refusal === null) createUnsent(exchange).hold(Buffer.byteLength(text))
+  if (refusal === null) createUnsent(exchange).hold(bytes)
   return refusal
 }

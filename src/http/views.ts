@@ -1,5 +1,13 @@
 import type { NodeView, PolledTask, Results, Stats, TaskDetail, TaskView } from '../core/operations.js'
 
+/** About how long the answer about a task is, in UTF-16 units: its texts may be of megabytes, the rest is short. */
+export const textSize = (task: {
+  user_input: string
+  context: string
+  signed_tx: string | null
+  output?: string | null
+}): number => task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0) + (task.output?.length ?? 0)
+
 /** A task as a polling node gets it. */
 export const polledTask = ({ task, attempt }: PolledTask) => ({
   task_id: task.task_id,
