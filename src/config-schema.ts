@@ -118,7 +118,12 @@ export const inferenceSettings = v.strictObject({
     600,
     'A task that has waited longer goes before every other; among such tasks the oldest goes first.',
   ),
-  max_body_bytes: integer(1024, 1024 * MIB, 16 * MIB, 'The largest REST body.'),
+  max_body_bytes: integer(
+    1024,
+    1024 * MIB,
+    16 * MIB,
+    'The largest REST body, which only a batch may have: one submission may take three times max_message_bytes and a result six times max_output_bytes, for JSON may write a character as six.',
+  ),
   max_message_bytes: integer(
     16 * 1024,
     256 * MIB,
@@ -130,7 +135,7 @@ export const inferenceSettings = v.strictObject({
     0,
     1_000_000,
     1000,
-    'The most REST requests a second from one address, averaged over ten seconds; more are answered 429; 0 = no limit. Loopback is not limited.',
+    'The most REST requests a second from one address, averaged over ten seconds; more are answered 429; 0 = no limit. A batch counts as its entries, a page of tasks as 5, the list of nodes as 10. Loopback is not limited.',
   ),
   max_request_bytes_per_second: integer(
     0,

@@ -3,6 +3,9 @@ import { createBudget, type Budget, type BudgetHolder } from '../lib/budget.js'
 import { createAddressRate, type AddressRate } from '../lib/rate.js'
 import { refuse, type Refusal } from '../lib/result.js'
 
+/** The share of what may be received that large bodies may take. */
+const LARGE_SHARE = 7 / 8
+
 /** The settings of limits by address and for the whole service; numbers of bytes unless named otherwise. */
 export interface LimitSettings {
   count_loopback: boolean
@@ -25,6 +28,8 @@ export interface Limits {
   connections: Budget
   /** Bytes of bodies and of messages that are not whole yet. */
   receiving: Budget
+  /** Those of large bodies, which leave some of it to small ones: who sends few bytes is not kept out by who never ends. */
+  receivingLarge: Budget
   /** Bytes of answers that wait for their readers. */
   unsent: Budget
 }
@@ -42,6 +47,10 @@ export function createLimits(s: LimitSettings, largest: number, now: () => numbe
     receiving: createBudget({
       address: Math.max(s.max_receiving_bytes_per_address, largest),
       service: Math.max(s.max_receiving_bytes, largest),
+    }),
+    receivingLarge: createBudget({
+      address: Infinity,
+      service: Math.max(s.max_receiving_bytes * LARGE_SHARE, largest),
     }),
     unsent: createBudget({ address: s.max_unsent_bytes_per_address, service: s.max_unsent_bytes }),
   }

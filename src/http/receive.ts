@@ -1,7 +1,11 @@
+import type { AddressKeys } from '../lib/address.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import type { Exchange } from './exchange.js'
 import { cannotReceive, TOO_MANY_BYTES } from './limits.js'
 
+/** A larger body leaves room for smaller ones, in bytes. */
+const LARGE_BYTES = 64 * 1024
+const NOBODY: AddressKeys = []
 const LENGTH = /^\d{1,15}$/
 /** Pieces that are smaller are put together in blocks: a body may come byte by byte, and each piece costs a hundred more. */
 const SMALL_BYTES = 16 * 1024
@@ -15,20 +19,31 @@ const BLOCK_BYTES = 64 * 1024
  */
 export function receiveBody(exchange: Exchange, most: number): Promise<Outcome<Buffer[]>> {
   const { request, response, keys } = exchange
-  const { receiving, requestBytes } = exchange.limits
+  const { receiving, receivingLarge, requestBytes } = exchange.limits
   const declared = request.headers['content-length']
   const isDeclared = declared !== undefined && LENGTH.test(declared)
   let counted = 0
+  let countedLarge = 0
+  const giveBack = (): void => {
+    receiving.give(keys, counted)
+    receivingLarge.give(NOBODY, countedLarge)
+  }
   /** Counts the body up to this length, or says why not. */
   const count = (length: number): Refusal | null => {
     if (length <= counted) return null
     if (length > most) return refuse('too_large', `the body is larger than ${most} bytes, the most that is taken here`)
     const more = length - counted
     if (!requestBytes(keys, more)) return TOO_MANY_BYTES
+    const large = length > LARGE_BYTES ? length - countedLarge : 0
+    if (receivingLarge.take(NOBODY, large) !== null) return cannotReceive('service')
     const holder = receiving.take(keys, more)
-    if (holder !== null) return cannotReceive(holder)
-    if (counted === 0) exchange.onEnd(() => receiving.give(keys, counted))
+    if (holder !== null) {
+      receivingLarge.give(NOBODY, large)
+      return cannotReceive(holder)
+    }
+    if (counted === 0) exchange.onEnd(giveBack)
     counted = length
+    countedLarge += large
     return null
   }
   const refusal = isDeclared ? count(Number(declared)) : null

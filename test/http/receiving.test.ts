@@ -34,15 +34,18 @@ test('unfinished bodies count before they are read: what would be more than an a
 })
 
 test('what all addresses send at once is bounded, for loopback too', async () => {
-  const service = await startService({ max_receiving_bytes: 16 * MIB })
+  const service = await startService({ max_receiving_bytes: 20 * MIB })
   const first = await openRaw(service)
   first.send(postText(service, '/api/v1/tasks/batch', '{', 16 * MIB))
   await service.get('/health')
-  const answer = await service.post('/api/v1/tasks', task())
+  const large = task({ user_input: 'x'.repeat(2 * MIB) })
+  const answer = await service.post('/api/v1/tasks', large)
   expectRefusal(answer, 503, 'unavailable', /on their way/)
   expect(answer.headers.get('retry-after')).toBe('5')
+  // Large bodies leave some of it to small ones.
+  expect((await service.post('/api/v1/tasks', task())).status).toBe(200)
   first.socket.destroy()
-  await expect.poll(async () => (await service.post('/api/v1/tasks', task())).status).toBe(200)
+  await expect.poll(async () => (await service.post('/api/v1/tasks', large)).status).toBe(200)
 })
 
 test('a body that does not say how long it is counts as it grows', async () => {
