@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import type { Refusal } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
 import { envelopeText, errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
-import { refuseEarly, type Exchange } from './exchange.js'
+import { JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
 import type { Pieces } from './large-answer.js'
 import { holdBytes, holdUnsent } from './unsent.js'
 
@@ -19,8 +19,7 @@ export const respond = (
   body: string | ReadableStream,
   status = 200,
   more?: Record<string, string>,
-): Response =>
-  new Response(body, { status, headers: more === undefined ? c.env.headers : { ...c.env.headers, ...more } })
+): Response => new Response(body, { status, headers: { ...c.env.headers, ...JSON_TYPE, ...more } })
 
 export const ok = (c: RouteContext, data: unknown): Response => okText(c, JSON.stringify(data))
 
@@ -53,8 +52,7 @@ export function text(c: RouteContext, json: string): Response {
 
 /** An answer that says nothing more. */
 export function noContent(c: RouteContext): Response {
-  const { 'Content-Type': _, ...headers } = c.env.headers
-  return new Response(null, { status: 204, headers })
+  return new Response(null, { status: 204, headers: c.env.headers })
 }
 
 /** A refusal as HTTP. @param data only where an error still says something */

@@ -26,7 +26,7 @@ export interface Exchange {
   readonly keys: AddressKeys
   /** The `X-Request-Id`. */
   readonly id: string
-  /** What every answer has; with JSON as its type. */
+  /** What every answer has. */
   readonly headers: Readonly<Record<string, string>>
   /** Whether there are more of its connection than may wait for their answers. */
   readonly isOneTooMany: boolean
@@ -158,6 +158,8 @@ class OpenExchange implements Exchange {
   }
 }
 
+export const JSON_TYPE = { 'Content-Type': 'application/json' }
+
 /** Whether a request has a body that is more than node:http should read and drop, so that the connection can go on. */
 const hasLargeBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? '0') > DROPPED_BYTES
@@ -175,7 +177,11 @@ export function refuseEarly(
   const { status, retry } = errors[code]
   const body = JSON.stringify(errorEnvelope(code, message))
   const unread = !request.complete && hasLargeBody(request)
-  const headers: OutgoingHttpHeaders = { ...exchange.headers, 'Content-Length': Buffer.byteLength(body) }
+  const headers: OutgoingHttpHeaders = {
+    ...exchange.headers,
+    ...JSON_TYPE,
+    'Content-Length': Buffer.byteLength(body),
+  }
   if (retry) headers['Retry-After'] = RETRY_AFTER_SECONDS
   if (close || unread) headers.Connection = 'close'
   response.writeHead(status, headers)

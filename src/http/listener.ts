@@ -8,7 +8,7 @@ import { errors } from '../wire/codes.js'
 import { errorEnvelope } from '../wire/envelope.js'
 import type { App } from './app.js'
 import { answersOrigin } from './cors.js'
-import { refuseEarly, type Exchange, type Exchanges } from './exchange.js'
+import { JSON_TYPE, refuseEarly, type Exchange, type Exchanges } from './exchange.js'
 import { withoutFault } from './faults.js'
 import { TOO_FAST, TOO_MANY_UNANSWERED, type Limits } from './limits.js'
 import type { OriginGuard } from './origin-guard.js'
@@ -48,7 +48,7 @@ export function createListener({
     const { code, message } = wrong ? refuse('invalid_request', `the request cannot be read: ${error.message}`) : FAILED
     return new Response(JSON.stringify(errorEnvelope(code, message)), {
       status: errors[code].status,
-      headers: { ...headers, 'X-Request-Id': randomUUID() },
+      headers: { ...headers, ...JSON_TYPE, 'X-Request-Id': randomUUID() },
     })
   }
   const run = (exchange: Exchange): void => {
@@ -83,6 +83,7 @@ function answerFault(response: ServerResponse, headers: Readonly<Record<string, 
   response
     .writeHead(errors[FAILED.code].status, {
       ...headers,
+      ...JSON_TYPE,
       'X-Request-Id': randomUUID(),
       'Content-Length': Buffer.byteLength(body),
       Connection: 'close',

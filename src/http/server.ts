@@ -29,7 +29,6 @@ const httpOptions: ServerOptions & { shouldUpgradeCallback: typeof asksForSessio
 
 /** What every answer has. It is data, is for nobody else, and is new each time. */
 const answerHeaders = (secure: boolean): Record<string, string> => ({
-  'Content-Type': 'application/json',
   'Cache-Control': 'no-store',
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
