@@ -201,6 +201,12 @@ export function createAttemptTable(db: Database) {
     nextLease: (): number | null => nextLease.get()?.lease_ms ?? null,
     /** Gives every open lease at least until `time`. */
     extendLeases: (time: number) => extend.run({ time }),
+    /** The latest moment that the newest 1,000 attempts tell of, service clock, ms; null without any. */
+    latestMoment: (): number | null =>
+      recent
+        .all()
+        .flatMap(({ assigned_ms, accepted_ms, ended_ms }) => [assigned_ms, accepted_ms ?? 0, ended_ms ?? 0])
+        .reduce<number | null>((latest, moment) => Math.max(latest ?? 0, moment), null),
     /** How long those of the newest 1,000 attempts took that were completed, newest first. */
     recentDurations: () =>
       recent

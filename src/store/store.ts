@@ -34,16 +34,24 @@ export function createStore(db: Database) {
     .prepare()
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
   const undo = createUndoLog()
+  const tasks = createTaskTable(db, undo)
+  const attempts = createAttemptTable(db)
   return {
     /** How memory was before the transaction that is open. */
     undo,
-    tasks: createTaskTable(db, undo),
-    attempts: createAttemptTable(db),
+    tasks,
+    attempts,
     nodes: createNodeTable(db),
     history: createHistory(db),
     wal: createWal(db),
-    /** The service clock when the coordinator was alive last, in ms; null in a new file. */
-    loadClock: (): number | null => loadClock.get()?.alive_ms ?? null,
+    /**
+     * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its
+     * work is newer than that: time never goes back behind it.
+     */
+    loadClock(): number | null {
+      const alive = loadClock.get()?.alive_ms
+      return alive === undefined ? null : Math.max(alive, tasks.newestSince() ?? 0, attempts.latestMoment() ?? 0)
+    },
     saveClock: (ms: number, wallSeconds: number) =>
       saveClock.run({ id: CLOCK_ROW, alive_ms: ms, alive_at: wallSeconds }),
     /** Pages of the file that hold nothing, for rows to come or for the file system. */

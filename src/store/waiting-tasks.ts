@@ -1,4 +1,4 @@
-import { and, count, eq, gt, lt, lte, sql } from 'drizzle-orm'
+import { and, count, desc, eq, gt, lt, lte, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { inferenceTasks as tasks, STARVED } from './schema.js'
 import { literal } from './statement.js'
@@ -21,6 +21,9 @@ export function createWaitingTasks(db: Database) {
       .where(and(pending, gt(queued_ms, placeholder('after'))))
       .orderBy(queued_ms)
       .limit(1),
+  ).prepare()
+  const newest = literal(
+    orm.select({ queued_ms }).from(tasks).where(pending).orderBy(desc(queued_ms)).limit(1),
   ).prepare()
   const waited = literal(
     orm
@@ -53,6 +56,8 @@ export function createWaitingTasks(db: Database) {
   return {
     /** The time since which the oldest of the tasks waits that began to wait after `after`; null when there is none. */
     oldestAfter: (after: number): number | null => oldest.get({ after })?.queued_ms ?? null,
+    /** The time since which the newest of the tasks waits; null when there is none. */
+    newestSince: (): number | null => newest.get()?.queued_ms ?? null,
     /** Up to 200 tasks that have waited since `time` or longer. */
     waitingSince: (time: number) => waited.all({ time }),
     /** Up to 200 tasks that began to wait after `from`, at `to` or before, and do not go first yet. */
