@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import * as v from 'valibot'
 import type { Address } from './address.js'
-import { codeOf, explainNetworkError, type Peer } from './network-error.js'
+import { codeOf, explainNetworkError, type Peer } from '../lib/network-error.js'
 
 /** The envelope in which a coordinator refuses a session. */
 const refusal = v.object({ success: v.literal(false), error: v.string() })

@@ -1,6 +1,6 @@
 import { Agent, request, type Dispatcher } from 'undici'
 import * as v from 'valibot'
-import { explainNetworkError } from '../network-error.js'
+import { explainNetworkError } from '../../lib/network-error.js'
 import { BackendDown, ModelMissing, WorkError } from '../work-error.js'
 
 export interface ModelServerParts {
