@@ -31,6 +31,7 @@ const allowed: Record<string, string[]> = {
   lib: ['wire'],
   wire: [],
   rules: [],
+  chain: pure,
   store: pure,
   'core/nodes': ['store', ...pure],
   core: ['core/nodes', 'store', ...pure],
