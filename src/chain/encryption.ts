@@ -72,9 +72,11 @@ export function createSigner(privateKey: string, network: Network): Signer {
   const publicKey = publicKeyOf(privateKey)
   const known = new Map<string, Buffer>()
 
-  const keyFor = (ephemeral: string): Buffer => {
+  /** null where it is no point of the curve. */
+  const keyFor = (ephemeral: string): Buffer | null => {
     const found = known.get(ephemeral)
     if (found !== undefined) return found
+    if (normalizeKey(ephemeral) === null) return null
     const key = sharedKey(own, ephemeral)
     const [oldest] = known.keys()
     if (known.size >= MAX_KNOWN_KEYS && oldest !== undefined) known.delete(oldest)
@@ -95,9 +97,9 @@ export function createSigner(privateKey: string, network: Network): Signer {
           'signer_public_key: is not the key of this service; encrypt for the one that GET /api/v1/encryption/public-key tells',
         )
       }
-      const ephemeral = normalizeKey(ephemeral_public_key)
-      if (ephemeral === null) return no('ephemeral_public_key: is no point of secp256k1')
-      const plain = unseal(keyFor(ephemeral), Buffer.from(nonce, 'hex'), Buffer.from(ciphertext, 'hex'))
+      const key = keyFor(ephemeral_public_key.toLowerCase())
+      if (key === null) return no('ephemeral_public_key: is no point of secp256k1')
+      const plain = unseal(key, Buffer.from(nonce, 'hex'), Buffer.from(ciphertext, 'hex'))
       if (plain === null) return no('ciphertext: cannot be decrypted; it is for another key, or was changed on its way')
       try {
         return done(utf8.decode(plain))
