@@ -1,4 +1,5 @@
 import { sign, type KeyObject } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
@@ -123,6 +124,21 @@ test('a node completes and fails a task with what it signed, and with nothing el
   ]
   for (const text of others) expect(await by(complete, text)).toMatchObject({ ok: false, code: 'forbidden' })
   expect(await by(fail, failText({ ...result, error, retryable: false }))).toMatchObject({ ok: false })
+})
+
+test('the examples of docs/signed-calls.md are signed as it says', async () => {
+  const page = readFileSync(new URL('../../docs/signed-calls.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/^\| `(\w+:.*?)` \| `([0-9a-f]{128,130})` \|$/gm)].map((m) => [m[1] ?? '', m[2] ?? ''])
+  const result = { node_id: 'node-001', task_id: 'task-001', timestamp: AT }
+  expect(rows.map(([text]) => text)).toEqual([
+    pollText(result),
+    completeText({ ...result, output: 'A time-limited right.' }),
+    failText({ ...result, error: 'out of memory', retryable: true }),
+    queryText(result),
+  ])
+  for (const [text = '', signature = ''] of rows.slice(0, 3))
+    expect(await verifyNodeCall({ ...poll, signature }, text, node)).toEqual(proof(NODE.publicKey))
+  expect(await verifyQuery({ ...query, signature: rows[3]?.[1] ?? '' }, owner)).toEqual(proof(USER.publicKey))
 })
 
 test('no two results have the same text to sign', () => {
