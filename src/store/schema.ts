@@ -10,6 +10,7 @@ export const indexes = {
   tasksByAge: 'tasks_by_age',
   tasksNotDone: 'tasks_not_done',
   attemptsOpen: 'attempts_open',
+  tasksOfOwner: 'tasks_of_owner',
 } as const
 
 /**
@@ -53,6 +54,8 @@ export const inferenceTasks = sqliteTable(
     completed_at: integer(),
     error: text(),
     txid: text(),
+    /** The address that its submitter was proven to have, empty for who showed nothing; null where nobody had to prove anything. */
+    owner_id: text(),
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
@@ -69,6 +72,10 @@ export const inferenceTasks = sqliteTable(
     index(indexes.tasksNotDone)
       .on(t.status)
       .where(sql`status = 'failed' OR status = 'timeout'`),
+    // Where nobody proves who he is, it costs nothing: such a task is not in it.
+    index(indexes.tasksOfOwner)
+      .on(t.owner_id)
+      .where(sql`owner_id is not null`),
   ],
 )
 

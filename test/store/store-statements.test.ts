@@ -35,7 +35,15 @@ const task: NewTask = {
   queue_rank: 8,
   inference_node_id: null,
 }
-const unended = { retried_after: 0, output: null, confidence: null, completed_at: null, error: null, txid: null }
+const unended = {
+  retried_after: 0,
+  output: null,
+  confidence: null,
+  completed_at: null,
+  error: null,
+  txid: null,
+  owner_id: null,
+}
 const attempt: OpenAttempt = {
   task_id: 't-1',
   attempt: 1,

@@ -132,6 +132,7 @@ function adoptTask(row: Row, nowMs: number): TaskRow {
     inference_node_id: old === 'in_progress' ? null : textOrNull(row['inference_node_id']),
     error,
     txid: null,
+    owner_id: null,
   }
 }
 
