@@ -11,6 +11,9 @@ import { Database } from './sqlite.js'
 /** The database cannot be used; the message says which file, why, and what to do. */
 export class StoreError extends Error {}
 
+/** A coordinator runs on the database, or is just starting on it. */
+export class InUseError extends StoreError {}
+
 export interface OpenedDatabase {
   db: Database
   /** What was taken over from a file of the original service, or null. */
@@ -87,7 +90,7 @@ export function acquireLock(file: string): Database {
   } catch (error) {
     lock?.close()
     if (codeOf(error).startsWith('SQLITE_BUSY')) {
-      throw new StoreError(
+      throw new InUseError(
         `${file}: another coordinator is running on this database; stop it first, or choose another file with --database`,
       )
     }
@@ -95,17 +98,21 @@ export function acquireLock(file: string): Database {
   }
 }
 
-/** @throws StoreError when the database was written by a newer version of this program */
-export function refuseNewer(db: Database, file: string): void {
-  if (!hasTable(db, '__drizzle_migrations')) return
+/** How the tables of a file compare with those that this program makes; `none`: the file is not ours yet. */
+export function versionOf(db: Database): 'none' | 'older' | 'same' | 'newer' {
+  if (!hasTable(db, '__drizzle_migrations')) return 'none'
   const newest =
     db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
   const known = Math.max(...readMigrationFiles({ migrationsFolder }).map((m) => m.folderMillis))
-  if (newest > known) {
-    throw new StoreError(
-      `${file}: this database was written by a newer version of the service; upgrade the service, or choose another file with --database`,
-    )
-  }
+  return newest > known ? 'newer' : newest < known ? 'older' : 'same'
+}
+
+/** @throws StoreError when the database was written by a newer version of this program */
+export function refuseNewer(db: Database, file: string): void {
+  if (versionOf(db) !== 'newer') return
+  throw new StoreError(
+    `${file}: this database was written by a newer version of the service; upgrade the service, or choose another file with --database`,
+  )
 }
 
 function upgrade(db: Database): Adoption | null {
