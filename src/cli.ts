@@ -18,6 +18,9 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   nodes: () => import('./commands/nodes.js').then((m) => m.default as CommandDef),
   stats: () => import('./commands/stats.js').then((m) => m.default as CommandDef),
   health: () => import('./commands/health.js').then((m) => m.default as CommandDef),
+  tokens: () => import('./commands/tokens.js').then((m) => m.default as CommandDef),
+  audit: () => import('./commands/audit.js').then((m) => m.default as CommandDef),
+  keys: () => import('./commands/keys.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }

@@ -16,7 +16,7 @@ export default defineCommand({
   args: serviceArgs,
   async run({ args }) {
     refuseMore(args._, 0)
-    const service = serviceAt(args.url, TIMEOUT_MS)
+    const service = serviceAt(args, TIMEOUT_MS)
     let health: v.InferOutput<typeof healthSchema>
     try {
       health = await service.get('/health', healthSchema)

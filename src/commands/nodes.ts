@@ -5,6 +5,7 @@ import list from './nodes/list.js'
 import { nodeId, parseNodeId } from './nodes/node-call.js'
 import show from './nodes/show.js'
 import { printJson } from './print.js'
+import { enrolmentCommands } from './enrolment.js'
 import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
 
 const order = (name: string, description: string, done: string, method: 'POST' | 'DELETE', path: string) =>
@@ -14,14 +15,17 @@ const order = (name: string, description: string, done: string, method: 'POST' |
     async run({ args }) {
       refuseMore(args._, 1)
       const route = `/api/v1/nodes/${encodeURIComponent(parseNodeId(args.id))}${path}`
-      const said = await serviceAt(args.url).order(method, route, v.string())
+      const said = await serviceAt(args).order(method, route, v.string())
       if (args.json === true) printJson(said)
       else console.log(`${oneLine(args.id)}: ${done}`)
     },
   })
 
 export default defineCommand({
-  meta: { name: 'nodes', description: 'Look at the nodes of a running service, drain, resume and forget them' },
+  meta: {
+    name: 'nodes',
+    description: 'Look at the nodes of a service; drain, resume and forget them; say which may join',
+  },
   subCommands: {
     list,
     show,
@@ -34,5 +38,6 @@ export default defineCommand({
       '/resume',
     ),
     forget: order('forget', 'Remove a node that holds nothing, and its key', 'forgotten', 'DELETE', ''),
+    ...enrolmentCommands,
   },
 })

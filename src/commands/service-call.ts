@@ -3,6 +3,7 @@ import type * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
 import { createRestClient, type RestClient } from '../lib/rest-client.js'
 import { fit } from '../wire/fields.js'
+import { readToken } from './token.js'
 
 /** Where a coordinator listens unless it is told otherwise. */
 const DEFAULT_URL = 'http://127.0.0.1:8080'
@@ -13,6 +14,11 @@ export const serviceArgs = {
     type: 'string',
     description: `The address of the service. Default: $STACKS_SIGNER_URL, else ${DEFAULT_URL}`,
     valueHint: 'URL',
+  },
+  'token-file': {
+    type: 'string',
+    description: 'A file with the token to show to the service. Default: $STACKS_SIGNER_TOKEN, else none',
+    valueHint: 'FILE',
   },
   json: { type: 'boolean', description: 'Print what the service answers as JSON' },
 } as const satisfies ArgsDef
@@ -35,12 +41,21 @@ export function serviceUrl(flag: string | undefined): string {
   return url
 }
 
+/** Those of a command's flags that say which service is asked, and by whom. */
+export interface ServiceFlags {
+  url?: string | undefined
+  'token-file'?: string | undefined
+}
+
 /**
  * @param timeout how long a call waits for its answer, ms
- * @throws ConfigError when the address is none
+ * @throws ConfigError when the address is none, or the token
  */
-export const serviceAt = (flag: string | undefined, timeout?: number): RestClient =>
-  createRestClient(serviceUrl(flag), timeout)
+export const serviceAt = (flags: ServiceFlags, timeout?: number): RestClient =>
+  createRestClient(serviceUrl(flags.url), {
+    token: readToken(flags['token-file']),
+    ...(timeout === undefined ? {} : { timeout }),
+  })
 
 /**
  * Flags that fit the schema of the request they become.

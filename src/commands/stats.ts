@@ -28,7 +28,7 @@ export default defineCommand({
   args: serviceArgs,
   async run({ args }) {
     refuseMore(args._, 0)
-    const s = await serviceAt(args.url).get('/api/v1/stats', statsSchema)
+    const s = await serviceAt(args).get('/api/v1/stats', statsSchema)
     if (args.json === true) return printJson(s)
     printFacts([
       ['tasks', s.total_tasks],

@@ -15,7 +15,7 @@ const order = (name: 'cancel' | 'retry', description: string, done: string) =>
     args: { ...taskId, ...serviceArgs },
     async run({ args }) {
       refuseMore(args._, 1)
-      const said = await serviceAt(args.url).order('POST', `${pathOf(args.id)}/${name}`, v.string())
+      const said = await serviceAt(args).order('POST', `${pathOf(args.id)}/${name}`, v.string())
       if (args.json === true) printJson(said)
       else console.log(`${oneLine(args.id)}: ${done}`)
     },

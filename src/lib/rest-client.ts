@@ -34,11 +34,15 @@ const envelope = v.object({
 /**
  * @param base the service's address, such as `http://127.0.0.1:8080`, with a path where a proxy adds one, and with user and
  * password where a proxy wants them
- * @param timeout how long a call waits for its answer, ms
+ * @param how.token shown with every call, instead of a login in the address; null where there is none
+ * @param how.timeout how long a call waits for its answer, ms
  */
-export function createRestClient(base: string, timeout = TIMEOUT_MS): RestClient {
+export function createRestClient(
+  base: string,
+  { token = null, timeout = TIMEOUT_MS }: { token?: string | null; timeout?: number } = {},
+): RestClient {
   const url = shownAddress(base)
-  const login = loginOf(base)
+  const login = token === null ? loginOf(base) : `Bearer ${token}`
 
   const call = async (path: string, init: { method?: string; body?: string }): Promise<unknown> => {
     const headers = {

@@ -13,19 +13,6 @@ export const roleOfKind = {
 export type TokenKind = keyof typeof roleOfKind
 export const tokenKinds = Object.keys(roleOfKind) as [TokenKind, ...TokenKind[]]
 
-/** The roles that a token can have. */
-export type TokenRole = Exclude<(typeof roleOfKind)[TokenKind], null>
-const kindOfRole: Readonly<Record<TokenRole, TokenKind>> = {
-  admin: 'adm',
-  operator: 'opr',
-  user: 'usr',
-  viewer: 'viw',
-  metrics: 'met',
-  node: 'nod',
-}
-export const tokenRoles = Object.keys(kindOfRole) as [TokenRole, ...TokenRole[]]
-export const kindOf = (role: TokenRole): TokenKind => kindOfRole[role]
-
 const HOUR = 3600
 const DAY = 24 * HOUR
 
@@ -39,9 +26,6 @@ export const defaultLifetime: Readonly<Record<TokenKind, number | null>> = {
   nod: null,
   inv: DAY,
 }
-/** How long a token stays good beside the one that replaces it when nobody says otherwise, seconds. */
-export const DEFAULT_OVERLAP_SECONDS = DAY
-
 /** What a token and its owner may take. A limit that is null does not hold. */
 export interface Limits {
   /** Requests a second, over ten seconds. */

@@ -1,6 +1,8 @@
 import { and, asc, desc, eq, gt, gte, lt, sql, type SQL } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
-import { auditHash, createAuditCheck, EMPTY_AUDIT, type AuditFault, type AuditHead } from '../rules/audit-chain.js'
+import * as v from 'valibot'
+import { auditHash, createAuditCheck, EMPTY_AUDIT, type AuditFault, type AuditHead } from '../wire/audit-chain.js'
+import type { AuditView } from '../wire/access.js'
 import { audit, type AuditRow } from './access-schema.js'
 import type { AuditBy, AuditEntry } from './audit-entries.js'
 import { literal, render, rowOf } from './statement.js'
@@ -28,6 +30,14 @@ export interface AuditVerdict {
 }
 
 export type AuditTable = ReturnType<typeof createAuditTable>
+
+const detailText = v.pipe(v.string(), v.parseJson(), v.record(v.string(), v.unknown()))
+
+/** A row as it is shown; a detail that was changed by hand too. */
+export function viewAuditRow({ detail, ...row }: AuditRow): AuditView {
+  const read = v.safeParse(detailText, detail)
+  return { ...row, detail: read.success ? read.output : { unreadable: detail } }
+}
 
 /** A page is looked for in at most this many rows. */
 const ROWS_A_PAGE = 10_000
@@ -98,22 +108,15 @@ export function createAuditTable(db: Database) {
 
     /** Looks at every row, at one moment. @param known a row as it was noted elsewhere before */
     verify(known: AuditHead | null = null): AuditVerdict {
-      const check = createAuditCheck()
+      const check = createAuditCheck(known)
       return db.transaction((): AuditVerdict => {
         const verdict = (fault: AuditFault | null): AuditVerdict => ({ head: check.head(), fault })
         for (const row of walk.iterate()) {
-          const fault = check.next(row) ?? differs(known, row)
+          const fault = check.next(row)
           if (fault !== null) return verdict(fault)
         }
-        const { seq } = check.head()
-        return verdict(check.end(Math.max(lastGiven.get()?.seq ?? 0, known?.seq ?? 0, seq)))
+        return verdict(check.end(lastGiven.get()?.seq ?? 0))
       })()
     },
   }
-}
-
-/** Whether this is the row that was noted, and is another now. */
-function differs(known: AuditHead | null, { seq, hash }: AuditHead): AuditFault | null {
-  if (known?.seq !== seq || known.hash === hash) return null
-  return { seq, what: `row ${seq} is not the one that was noted: the audit up to it was written anew` }
 }

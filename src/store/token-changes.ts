@@ -1,7 +1,7 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
-import { defaultLifetime, kindOf, roleOfKind, tokenState, type TokenKind } from '../rules/tokens.js'
-import type { InviteBody, TokenBody, TokenView } from '../wire/access.js'
+import { defaultLifetime, roleOfKind, tokenState, type TokenKind } from '../rules/tokens.js'
+import { kindOfRole, type InviteBody, type TokenBody, type TokenView } from '../wire/access.js'
 import type { AuditTable } from './audit.js'
 import type { AuditBy } from './audit-entries.js'
 import type { Token, TokenTable } from './tokens.js'
@@ -64,7 +64,7 @@ export function createTokenChanges({ tokens, audit }: { tokens: TokenTable; audi
   return {
     /** @param key of a text whose kind is that of `body.role` */
     createToken({ role, expires_in, ...given }: TokenBody, key: TokenKey, by: AuditBy): TokenView {
-      return add(make(kindOf(role), key, given, expires_in, by), by)
+      return add(make(kindOfRole[role], key, given, expires_in, by), by)
     },
 
     /** @param key of a text of kind `inv` */

@@ -1,13 +1,15 @@
 import ipaddr from 'ipaddr.js'
 import * as v from 'valibot'
 import { id, namesProblem, shortText } from './fields.js'
+import type { TokenKind } from './token.js'
 
 // What the calls about tokens, the audit and the keys of nodes take and answer: shared by the service and its command line.
 
-const whole = (min: number, max: number = Number.MAX_SAFE_INTEGER) => {
-  const expected = `must be an integer from ${min} to ${max}`
-  return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected))
-}
+const whole = (
+  min: number,
+  max: number = Number.MAX_SAFE_INTEGER,
+  expected = `must be an integer from ${min} to ${max}`,
+) => v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected))
 const visible = <S extends v.GenericSchema<unknown, string>>(schema: S) =>
   v.pipe(
     schema,
@@ -20,8 +22,9 @@ const list = <S extends v.GenericSchema>(item: S, most: number, what: string) =>
     v.maxLength(most, `must name at most ${most} ${what}`),
   )
 
-/** Ten years, in seconds. */
-const MAX_LIFETIME_SECONDS = 3650 * 86_400
+const DAY_SECONDS = 86_400
+const seconds = (min: number, days: number) =>
+  whole(min, days * DAY_SECONDS, `must be ${min} to ${days * DAY_SECONDS} seconds (${days} days)`)
 
 /** The public part of a token, by which it is named. */
 export const tokenId = v.pipe(
@@ -59,7 +62,7 @@ export const keptLimits = v.strictObject({ ...tokenLimits.entries, slots_max: v.
 /** Those that only hold for who submits tasks. */
 const submitterLimits = ['max_pending', 'tasks_per_day', 'fee_per_day', 'bytes_per_day', 'models'] as const
 
-const lifetime = v.optional(v.nullable(whole(1, MAX_LIFETIME_SECONDS)))
+const lifetime = v.optional(v.nullable(seconds(1, 3650)))
 
 /** `POST /api/v1/tokens`. `expires_in`, seconds: left out, as the role has it; null: never. */
 export const tokenBody = v.pipe(
@@ -90,6 +93,15 @@ export const tokenBody = v.pipe(
   ),
 )
 export type TokenBody = v.InferOutput<typeof tokenBody>
+/** The kind of a token, as its text names it, by its role. */
+export const kindOfRole = {
+  admin: 'adm',
+  operator: 'opr',
+  user: 'usr',
+  viewer: 'viw',
+  metrics: 'met',
+  node: 'nod',
+} as const satisfies Record<TokenBody['role'], TokenKind>
 
 /** The same over REST: nobody can give away more than a command on the machine of the service can take back. */
 export const restTokenBody = v.pipe(
@@ -100,8 +112,13 @@ export const restTokenBody = v.pipe(
   ),
 )
 
-/** `POST /api/v1/tokens/{id}/rotate`. `overlap`, seconds: how long the old one stays good. */
-export const rotateBody = v.object({ overlap: v.optional(whole(0, 30 * 86_400)) }, 'must be a JSON object')
+/** How long a token stays good beside the one that takes its place, unless it is said, seconds. */
+const DEFAULT_OVERLAP_SECONDS = DAY_SECONDS
+/** `POST /api/v1/tokens/{id}/rotate`. `overlap`: in seconds. */
+export const rotateBody = v.object(
+  { overlap: v.optional(seconds(0, 30), DEFAULT_OVERLAP_SECONDS) },
+  'must be a JSON object',
+)
 
 /** `POST /api/v1/nodes/invites`. */
 export const inviteBody = v.object(
@@ -109,7 +126,7 @@ export const inviteBody = v.object(
     name: v.optional(visible(shortText(1, 128)), 'invite'),
     uses: v.optional(whole(1, 10_000), 1),
     slots_max: v.optional(v.nullable(whole(1, 1024)), null),
-    expires_in: v.optional(whole(1, 30 * 86_400)),
+    expires_in: v.optional(seconds(1, 30)),
   },
   'must be a JSON object',
 )

@@ -1,22 +1,23 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { kindOfRole } from '../../src/wire/access.js'
+import { tokenKinds as wireKinds } from '../../src/wire/token.js'
 import {
   dayOf,
   defaultLimits,
   defaultLifetime,
   isGood,
-  kindOf,
   limitsOf,
   roleOfKind,
   tokenKinds,
-  tokenRoles,
   tokenState,
 } from '../../src/rules/tokens.js'
 
 const life = { expires_at: null, revoked_at: null, replaced_by: null, uses_left: null }
 
 test('every role of a token has a kind, and only invites have no role', () => {
-  for (const role of tokenRoles) expect(roleOfKind[kindOf(role)]).toBe(role)
+  for (const [role, kind] of Object.entries(kindOfRole)) expect(roleOfKind[kind]).toBe(role)
+  expect([...tokenKinds].sort()).toEqual([...wireKinds].sort())
   expect(tokenKinds.filter((kind) => roleOfKind[kind] === null)).toEqual(['inv'])
 })
 

@@ -22,7 +22,7 @@ export default defineCommand({
   args: { ...wideArg, ...serviceArgs },
   async run({ args }) {
     refuseMore(args._, 0)
-    const nodes = await allNodes(serviceAt(args.url))
+    const nodes = await allNodes(serviceAt(args))
     if (args.json === true) return printJson(nodes)
     const rows = nodes.map((n) => [
       n.node_id,

@@ -52,7 +52,7 @@ export default defineCommand({
   async run({ args }) {
     refuseMore(args._, 1)
     const wanted = parseNodeId(args.id)
-    const node = (await allNodes(serviceAt(args.url))).find((n) => n.node_id === wanted)
+    const node = (await allNodes(serviceAt(args))).find((n) => n.node_id === wanted)
     if (node === undefined) throw new RestError(`there is no node ${oneLine(wanted)}; nodes list has all of them`)
     if (args.json === true) printJson(node)
     else printFacts(factsOf(node))

@@ -53,7 +53,7 @@ export default defineCommand({
       (e): e is [string, string] => typeof e[1] === 'string',
     )
     const asked = parseFlags(listQuery, Object.fromEntries(given))
-    const service = serviceAt(args.url)
+    const service = serviceAt(args)
     const ask = (more: Record<string, string>) =>
       service.get(
         `/api/v1/tasks?${new URLSearchParams({ ...Object.fromEntries(given), ...more }).toString()}`,

@@ -106,7 +106,7 @@ export default defineCommand({
   args: { ...taskId, ...wideArg, ...serviceArgs },
   async run({ args }) {
     refuseMore(args._, 1)
-    const task = await serviceAt(args.url).get(pathOf(args.id), detailSchema)
+    const task = await serviceAt(args).get(pathOf(args.id), detailSchema)
     if (args.json === true) printJson(task)
     else print(task, args.wide === true)
   },

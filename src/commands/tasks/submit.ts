@@ -52,7 +52,7 @@ export default defineCommand({
   },
   async run({ args }) {
     refuseMore(args._, 0)
-    const client = serviceAt(args.url)
+    const client = serviceAt(args)
     const seconds = args['max-infer-time']
     const body = {
       task_id: args['task-id'],

@@ -67,7 +67,7 @@ export default defineCommand({
     refuseMore(args._, 1)
     const task_id = parseTaskId(args.id)
     // Says in its sentences what a session cannot: that there is no service, or no such task.
-    await serviceAt(args.url).get(`${pathOf(args.id)}/status`, v.looseObject({ status: v.string() }))
+    await serviceAt(args).get(`${pathOf(args.id)}/status`, v.looseObject({ status: v.string() }))
 
     const display = createDisplay(task_id)
     const text = createTaskText()

@@ -41,8 +41,11 @@ export interface AuditFault {
   what: string
 }
 
-/** Walks the audit from its first row on. */
-export function createAuditCheck() {
+/**
+ * Walks the audit from its first row on.
+ * @param noted a row as it was noted elsewhere before: who can write the file can make a whole new chain, but not with that row
+ */
+export function createAuditCheck(noted: AuditHead | null = null) {
   let head = EMPTY_AUDIT
   return {
     /** The last row that fits. */
@@ -59,12 +62,16 @@ export function createAuditCheck() {
             ? 'row 1 is not the first that was written'
             : `row ${due} was not written after row ${head.seq} as it is now: one of them was replaced`,
         )
+      if (noted?.seq === due && noted.hash !== row.hash)
+        return fault(`row ${due} is not the one that was noted: the audit up to it was written anew`)
       head = { seq: row.seq, hash: row.hash }
       return null
     },
-    /** After the last row. @param last the highest number that was ever given to a row */
-    end: (last: number): AuditFault | null =>
-      last > head.seq ? { seq: head.seq + 1, what: missing(head.seq + 1, last) } : null,
+    /** After the last row. @param given the highest number that was ever given to a row; 0 where that is not known */
+    end(given: number): AuditFault | null {
+      const last = Math.max(given, noted?.seq ?? 0)
+      return last > head.seq ? { seq: head.seq + 1, what: missing(head.seq + 1, last) } : null
+    },
   }
 }
 

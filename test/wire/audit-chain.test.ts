@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { auditHash, createAuditCheck, EMPTY_AUDIT, type AuditLink } from '../../src/rules/audit-chain.js'
+import { auditHash, createAuditCheck, EMPTY_AUDIT, type AuditLink } from '../../src/wire/audit-chain.js'
 
 function chain(length: number): AuditLink[] {
   const rows: AuditLink[] = []

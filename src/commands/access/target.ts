@@ -1,0 +1,72 @@
+import type { ArgsDef } from 'citty'
+import { loadServiceConfig, type ServiceConfig } from '../../config.js'
+import { ConfigError } from '../../lib/config-error.js'
+import { keepFilesPrivate } from '../../lib/permissions.js'
+import { openBeside, readBeside } from '../../store/beside.js'
+import { serviceArgs, serviceAt, serviceUrl, type ServiceFlags } from '../service-call.js'
+import type { AccessCalls } from './access-calls.js'
+import { onFile } from './on-file.js'
+import { overRest } from './over-rest.js'
+
+/** The flags of every command about who may do what. */
+export const accessArgs = {
+  config: {
+    type: 'string',
+    description: 'Work on the database that this configuration file (TOML) names, also while its service runs',
+    valueHint: './config/signer.toml',
+  },
+  database: {
+    type: 'string',
+    description: 'Work on this SQLite file; beats the one that --config names',
+    valueHint: './data/inference.db',
+  },
+  ...serviceArgs,
+} as const satisfies ArgsDef
+
+export interface AccessFlags extends ServiceFlags {
+  config?: string | undefined
+  database?: string | undefined
+}
+
+/** Whether a command works on a file, and asks no service. */
+export const worksOnFile = ({ config, database }: AccessFlags): boolean =>
+  config !== undefined || database !== undefined
+
+/**
+ * Does something on the file that `--config` or `--database` names, or asks the service at `--url`.
+ * @param how whether the file is changed: then one that is not there is made
+ * @throws ConfigError when the flags contradict each other
+ */
+export async function withAccess<T>(
+  flags: AccessFlags,
+  how: 'change' | 'look',
+  use: (calls: AccessCalls) => Promise<T>,
+): Promise<T> {
+  if (!worksOnFile(flags)) return use(overRest(serviceAt(flags), serviceUrl(flags.url)))
+  const extra = flags.url !== undefined ? '--url' : flags['token-file'] !== undefined ? '--token-file' : null
+  if (extra !== null)
+    throw new ConfigError(`${extra}: goes without --config and --database, which work on the file and ask no service`)
+  keepFilesPrivate()
+  const { file, coordinator } = fileOf(flags)
+  const beside = how === 'change' ? openBeside(file) : readBeside(file)
+  try {
+    return await use(onFile(beside, coordinator))
+  } finally {
+    beside.close()
+  }
+}
+
+function fileOf({ config, database }: AccessFlags): { file: string; coordinator: string } {
+  if (config === undefined) return { file: database ?? '', coordinator: serviceUrl(undefined) }
+  const { inference } = loadServiceConfig(config, { database })
+  return { file: inference.database_path, coordinator: coordinatorOf(inference) }
+}
+
+/** The address that nodes dial, as the settings let one guess it. */
+function coordinatorOf({ public_hosts, api_host, api_port, tls_cert }: ServiceConfig['inference']): string {
+  const [host] = public_hosts
+  // A public host without TLS of ours has a proxy in front that does it.
+  if (host !== undefined && (tls_cert === undefined || host.includes(':'))) return `https://${host}`
+  const name = host ?? (api_host.includes(':') ? `[${api_host}]` : api_host)
+  return `${tls_cert === undefined ? 'http' : 'https'}://${name}:${api_port}`
+}
