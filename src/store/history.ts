@@ -1,5 +1,6 @@
 import { and, count, eq, gt, lt, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
+import { createOwnerPages } from './owner-pages.js'
 import { createPages } from './pages.js'
 import { inferenceTasks as tasks, reopenings, type ReopeningRow, type TaskRow } from './schema.js'
 import { literal, rowOf } from './statement.js'
@@ -45,6 +46,7 @@ export function createHistory(db: Database) {
 
   return {
     ...createPages(db),
+    ...createOwnerPages(db),
     /** How many tasks wait before this one for the same nodes, at most POSITION_LIMIT. */
     ahead({ task_id, queue_rank: rank, model_type, model_key }: TaskRow, known: boolean): number {
       const { higher, older } = known ? ahead.model_type : ahead.model_key

@@ -1,4 +1,4 @@
-import { and, eq, isNull, or, sql, type SQL } from 'drizzle-orm'
+import { and, eq, isNull, or, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/sqlite-core'
 import type { TaskStatus } from '../rules/lifecycle.js'
 import { attempts, indexes, inferenceTasks, type TaskRow } from './schema.js'
@@ -56,7 +56,7 @@ export interface PageStatements {
 }
 
 // The task that is looked at; the task by whose row the order is made; an attempt of the one, the open one of the other.
-const t = alias(inferenceTasks, 't')
+export const t = alias(inferenceTasks, 't')
 const w = alias(inferenceTasks, 'w')
 const a = alias(attempts, 'a')
 const o = alias(attempts, 'o')
@@ -85,7 +85,7 @@ const unordered: Partial<Record<TaskStatus, { from: SQL; task: SQL; where: SQL }
 }
 
 /** What a row must be. The status is a literal, so that the plan is made once. */
-const conditions = ({ status, model, user, node }: TaskFilter): SQL =>
+export const conditions = ({ status, model, user, node }: TaskFilter): SQL =>
   and(
     status === null ? undefined : eq(t.status, status),
     model === null ? undefined : or(eq(t.model_key, sql`@model`), eq(t.model_type, sql`@model`)),
@@ -97,16 +97,22 @@ const conditions = ({ status, model, user, node }: TaskFilter): SQL =>
           AND EXISTS (SELECT 1 FROM ${attempts} AS ${a} WHERE ${a.task_id} = ${t.task_id} AND ${a.node_id} = @node)))`,
   ) ?? sql`true`
 
+/** A line as JSON, of the columns of a row. */
+export const line = (column: (name: keyof TaskLine) => SQLWrapper): SQL =>
+  sql`json_object(${sql.join(
+    columns.map((c) => sql`${c}, ${column(c)}`),
+    sql`, `,
+  )})`
+
 const lines = (rows: SQL): SQL => {
-  const pairs = columns.map((c) => sql`${c}, ${sql.identifier(c)}`)
   const ofTask = columns.map((c) => t[c])
   return sql`
-    SELECT count(*) AS n, min(seq) AS last, json_group_array(json_object(${sql.join(pairs, sql`, `)})) AS tasks
+    SELECT count(*) AS n, min(seq) AS last, json_group_array(${line(sql.identifier)}) AS tasks
     FROM (SELECT ${t}.rowid AS seq, ${sql.join(ofTask, sql`, `)} ${rows} LIMIT @limit)`
 }
 
 /** Makes a statement once for each combination of filters: there are many, and few are ever used. */
-function perCombination<Statement>(make: (filter: TaskFilter) => Statement): (filter: TaskFilter) => Statement {
+export function perCombination<Statement>(make: (filter: TaskFilter) => Statement): (filter: TaskFilter) => Statement {
   const made = new Map<string, Statement>()
   return (filter) => {
     const { model, user, node } = filter

@@ -1,3 +1,4 @@
+import { renderUsage, type CommandDef } from 'citty'
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -72,21 +73,26 @@ test('every route of docs/rest.md is there, with its method', async () => {
   }
 })
 
-/** What `--help` says of a command: the flags, and the commands below it. */
-async function helpOf(words: readonly string[]): Promise<string> {
-  const child = cli([...words, '--help'])
-  expect(await child.exit).toEqual({ code: 0, signal: null })
-  return stripVTControlCharacters(child.out.join('\n'))
+/** What `--help` says of a command: the flags, and the commands below it. Of all together by the command line, of one in this process, which is quick. */
+async function helpOf([name, sub]: readonly string[]): Promise<string> {
+  if (name === undefined) {
+    const child = cli(['--help'])
+    expect(await child.exit).toEqual({ code: 0, signal: null })
+    return stripVTControlCharacters(child.out.join('\n'))
+  }
+  const { default: command } = (await import(`../../src/commands/${name}.ts`)) as { default: CommandDef }
+  const subCommands = (command.subCommands ?? {}) as Record<string, CommandDef>
+  return stripVTControlCharacters(await renderUsage((sub === undefined ? command : subCommands[sub]) ?? {}))
 }
 /** The commands of which something is said in a list `COMMANDS` of a help, by name. */
 const commandsIn = (help: string): string[] =>
   [...(help.split('COMMANDS')[1] ?? '').matchAll(/^ +([a-z][a-z-]*)  /gm)].map((m) => m[1] ?? '')
 const flagsIn = (text: string): string[] => [...text.matchAll(/(?<![\w-])--([a-z][a-z-]*)/g)].map((m) => m[1] ?? '')
 
-test('the pages name only commands and flags that are there, and docs/operations.md and docs/node.md name all of them', async () => {
+test('the pages name only commands and flags that are there, and docs/operations.md, docs/node.md and docs/security.md name all of them', async () => {
   const top = commandsIn(await helpOf([]))
   expect(top).toContain('run-inference-service')
-  const groups = ['tasks', 'nodes']
+  const groups = ['tasks', 'nodes', 'tokens', 'audit', 'keys']
   const below = await Promise.all(
     groups.map(async (group) => commandsIn(await helpOf([group])).map((sub) => [group, sub])),
   )
@@ -109,7 +115,7 @@ test('the pages name only commands and flags that are there, and docs/operations
   }
   expect([...named.keys()].sort()).toEqual([...help.keys()].sort())
 
-  const everything = flagsIn(read('docs/operations.md') + read('docs/node.md'))
+  const everything = flagsIn(['operations', 'node', 'security'].map((page) => read(`docs/${page}.md`)).join('\n'))
   for (const flags of help.values()) for (const flag of flags) expect(everything).toContain(flag)
   const inTable = (name: string): string[] =>
     [...read(name).matchAll(/^\| (`--[^|]*) \|/gm)].flatMap((m) => flagsIn(m[1] ?? ''))
