@@ -34,11 +34,11 @@ export async function refusedCommand(args: readonly string[], code: number, ...p
 }
 
 const groups: Record<string, CommandDef> = {
-  audit: audit as CommandDef,
-  keys: keys as CommandDef,
-  nodes: nodes as CommandDef,
-  tasks: tasks as CommandDef,
-  tokens: tokens as CommandDef,
+  audit: audit,
+  keys: keys,
+  nodes: nodes,
+  tasks: tasks,
+  tokens: tokens,
 }
 
 /** The same in this process, which is quick. `code` is the exit code that it asks for. @throws what it fails with */
