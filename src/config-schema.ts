@@ -1,5 +1,6 @@
 import { createECDH } from 'node:crypto'
 import * as v from 'valibot'
+import { days, integer, networks, path, yesOrNo } from './lib/setting-fields.js'
 import { described, seconds } from './lib/settings.js'
 import { MAX_INFER_TIME_SECONDS } from './wire/fields.js'
 
@@ -15,26 +16,6 @@ const isPrivateKey = (hex: string): boolean => {
     return false
   }
 }
-
-const integer = (min: number, max: number, fallback: number, description: string) => {
-  const expected = `must be an integer from ${min} to ${max}`
-  return described(
-    v.optional(
-      v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected)),
-      fallback,
-    ),
-    description,
-  )
-}
-const days = (max: number, fallback: number, description: string) => {
-  const expected = `must be a number of days from 0 to ${max}`
-  return described(
-    v.optional(v.pipe(v.number(expected), v.minValue(0, expected), v.maxValue(max, expected)), fallback),
-    description,
-  )
-}
-const path = (description: string) =>
-  described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path'))), description)
 
 const ORIGIN = 'must be the origin of web pages: scheme, host and port, such as "https://dashboard.example.org"'
 const isOrigin = (text: string): boolean => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
@@ -245,11 +226,43 @@ export const inferenceSettings = v.strictObject({
     ),
     'The hosts under which the service is reached: a hello must be signed for one of them, and a Host header with another name is answered 421 (an IP address, localhost and api_host always pass). Set it on the public internet and behind a proxy. Empty: a hello must be signed for the Host header it came with.',
   ),
+  trusted_proxies: networks(
+    'The proxies before the service, such as "127.0.0.1" or "10.0.0.0/8": of what comes from them, X-Forwarded-For tells the address of the client, and X-Forwarded-Host the host that it has dialled. From everybody else these headers say nothing.',
+  ),
+  data_key_file: path(
+    'The file with the keys under which texts are encrypted in the database (stacks-signer keys create). Without it they are stored as they are.',
+  ),
   tls_cert: path('A certificate chain in PEM: REST and sessions are then https and wss.'),
   tls_key: path('The private key of tls_cert, in PEM.'),
   cors_origins: described(
     v.optional(v.array(origin, 'must be a list of origins'), []),
     'The origins of web pages elsewhere that may use the service from a browser, such as "https://dashboard.example.org"; pages of all others are answered 403. Programs send no origin and need not be here.',
+  ),
+})
+
+/** `[inference.auth]` */
+export const authSettings = v.strictObject({
+  mode: described(
+    v.optional(v.picklist(['auto', 'on'], 'must be "auto" or "on"'), 'auto'),
+    'Whether everybody has to show who he is. auto: once a token was made; until then the service is open, and starts on loopback only.',
+  ),
+  anonymous_submit: yesOrNo(
+    false,
+    'Whether who shows no token may submit tasks, and see those of them whose task_id he knows.',
+  ),
+  public_stats: yesOrNo(true, 'Whether who shows no token may read GET /api/v1/stats.'),
+  enrolment: described(
+    v.optional(v.picklist(['open', 'invite', 'list'], 'must be one of "open", "invite", "list"')),
+    'Which keys of nodes are let in, once authentication is on. open: every one; invite: those that came with an invite; list: those that an operator has allowed. Default: open where only this machine reaches the service, else invite.',
+  ),
+  probation_max_fee: integer(
+    0,
+    Number.MAX_SAFE_INTEGER,
+    1_000_000,
+    'The largest infer_fee, in micro-STX, of a task that a new node gets, where enrolment is not open.',
+  ),
+  legacy_unsigned: networks(
+    'Networks from which nodes that poll are believed what they say without a token or a signature, such as "10.0.0.0/8".',
   ),
 })
 
@@ -262,12 +275,18 @@ export const families = v.record(
   ),
 )
 
+/** The sections within `[inference]`. */
+export const inferenceSections = {
+  families: v.optional(families, {}),
+  auth: v.optional(v.strictObject(authSettings.entries, 'must be a section [inference.auth]'), {}),
+}
+
 /** The whole file. */
 export const fileSchema = v.strictObject({
   signer: v.strictObject(signerSettings.entries, 'must be a section [signer]'),
   inference: v.optional(
     v.pipe(
-      v.strictObject({ ...inferenceSettings.entries, families: v.optional(families, {}) }),
+      v.strictObject({ ...inferenceSettings.entries, ...inferenceSections }),
       v.check((i) => (i.tls_cert === undefined) === (i.tls_key === undefined), 'needs tls_cert and tls_key together'),
     ),
     {},

@@ -2,14 +2,16 @@ import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import {
   DAY_SECONDS,
-  families,
+  authSettings,
   fileSchema,
+  inferenceSections,
   inferenceSettings,
   signerSettings,
   type FileSettings,
 } from './config-schema.js'
 import type { CoreOptions } from './core/context.js'
 import { describeSettings, parseSettings, readToml, type SettingDoc } from './lib/settings.js'
+import { reachedByOthers } from './rules/access-mode.js'
 import type { Family } from './rules/models.js'
 
 /** Everything an operator has set, resolved: a flag beats the file, the file beats the default. */
@@ -51,11 +53,7 @@ export function inferenceDefaults(
   given: Partial<FileSettings['inference']> & { database_path: string },
 ): ServiceConfig['inference'] {
   return {
-    ...parseSettings(
-      v.strictObject({ ...inferenceSettings.entries, families: v.optional(families, {}) }),
-      given,
-      'settings',
-    ),
+    ...parseSettings(v.strictObject({ ...inferenceSettings.entries, ...inferenceSections }), given, 'settings'),
     database_path: given.database_path,
   }
 }
@@ -85,14 +83,24 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
     maxOutputBytes: i.max_output_bytes,
     retention: ms(i.retention_days * DAY_SECONDS),
     maxWalBytes: i.max_wal_bytes,
+    access: {
+      mode: i.auth.mode,
+      anonymousSubmit: i.auth.anonymous_submit,
+      publicStats: i.auth.public_stats,
+      enrolment: i.auth.enrolment ?? (isReachedByOthers(i) ? 'invite' : 'open'),
+      probationMaxFee: i.auth.probation_max_fee,
+    },
   }
 }
+
+const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
+  reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
 
 export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.entries(i.families)
 
 /** Every key of the configuration file, for the documentation. */
 export const describeServiceConfig = (): SettingDoc[] => [
-  ...describeSettings({ signer: signerSettings, inference: inferenceSettings }),
+  ...describeSettings({ signer: signerSettings, inference: inferenceSettings, 'inference.auth': authSettings }),
   {
     key: 'inference.families',
     default: {},

@@ -2,21 +2,13 @@ import { createHash } from 'node:crypto'
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { hasLowS, normalizeKey, readCompact, readDer, readKey, verifyInPool, type Signature } from '../wire/keys.js'
-import type { SignedPoll, SignedQuery } from '../wire/signed.js'
+import type { Proof, SignedPoll, SignedQuery } from '../wire/signed.js'
 import { isAddressOf } from './address.js'
 
 // The sentences of the refusals here are those that today's nodes and clients know, word for word.
 
 /** How far the time of a signed call may be from ours, to either side. */
 export const SIGNED_CALL_WINDOW_SECONDS = 300
-
-/** Who made a call. What has been called with the same key and time before is a repeat. */
-export interface Proof {
-  /** Normalized. */
-  key: string
-  /** Unix time in seconds, as it was signed. */
-  timestamp: number
-}
 
 /** What a node signs to ask for a task. */
 export const pollText = ({ node_id, timestamp }: Pick<SignedPoll, 'node_id' | 'timestamp'>): string =>

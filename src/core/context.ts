@@ -9,6 +9,8 @@ import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { ServerMessage } from '../wire/node.js'
 import type { CoreEvent, Effect } from './operations.js'
+import type { AccessControl, AccessSettings } from './access/control.js'
+import type { Credentials } from './access/credentials.js'
 import type { Durations } from './durations.js'
 
 /** What an operator may set of the core. Times in milliseconds. */
@@ -37,14 +39,25 @@ export interface CoreOptions {
   maxOutputBytes: number
   /** Tasks that ended longer ago are deleted; 0 = never. */
   retention: number
+  access: AccessSettings & EnrolmentSettings
   /** The write-ahead log may grow to so many bytes while another program holds it. */
   maxWalBytes: number
+}
+
+/** Which nodes are let in, once authentication is on. */
+export interface EnrolmentSettings {
+  /** open: every key; invite: those that came with an invite once; list: those that an operator has allowed. */
+  enrolment: 'open' | 'invite' | 'list'
+  /** The largest infer_fee of a task for a node in probation. */
+  probationMaxFee: number
 }
 
 /** What the parts of the core share during a turn. */
 export interface Context {
   options: CoreOptions
   store: Store
+  credentials: Credentials
+  access: AccessControl
   registry: Registry
   models: ModelTable
   durations: Durations
@@ -58,7 +71,7 @@ export interface Context {
   wakeAt: number
   /** Nothing new is dispatched: the service stops. */
   stopping: boolean
-  /** Pending tasks per user; only kept when there is a limit. */
+  /** Pending tasks per user; only kept when there is a limit, or authentication is on. */
   pendingPerUser: Map<string, number> | null
   /** Nodes that hold less than before: a drained session that holds nothing is closed at the end of the turn. */
   releasedNodes: Set<Node>

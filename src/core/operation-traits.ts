@@ -1,8 +1,11 @@
+import type { Action } from '../rules/access.js'
 import type { Effect, Operation } from './operations.js'
 import { refusals, type RefusalCode } from './refusals.js'
 
 /** What the scheduler and the transaction have to know of an operation. */
 export interface OperationTraits<O extends Operation> {
+  /** What it is in the table of who may do what; null for what nobody asks for: the service itself, and who has proven a key. */
+  action(operation: O): Action | null
   /** Whether it writes rows, and so needs a commit. `depends`: on what memory knows, see `writesNothing` of run-operation. */
   writes: 'always' | 'never' | 'depends'
   /** Whether it may read rows that the operations before it in the same turn have put off: those are written first. */
@@ -26,6 +29,7 @@ const LIST_WEIGHT = 64
 const WATCH_WEIGHT = 8
 
 const one = (): number => 1
+const is = (action: Action | null) => (): Action | null => action
 const read = {
   writes: 'never',
   readsRows: true,
@@ -47,33 +51,48 @@ const call = {
 export const operationTraits = {
   submit: {
     ...call,
+    action: is('submit'),
     readsRows: false,
     queue: 'intake',
     newWork: true,
     weight: ({ tasks }) => Math.max(1, tasks.length),
   },
-  register: call,
-  heartbeat: { ...call, readsRows: false },
-  poll: { ...call, writes: 'depends' },
-  complete: { ...call, readsRows: false },
-  fail: { ...call, readsRows: false },
-  task: read,
-  taskDetail: read,
-  list: { ...read, weight: () => LIST_WEIGHT },
-  cancel: call,
-  retry: call,
-  nodes: { ...read, weight: () => LIST_WEIGHT },
-  drain: call,
-  forget: call,
-  stats: { ...read, readsRows: false },
-  health: { ...read, readsRows: false },
-  nodeHello: { ...call, readsRows: false, refusal: refusals.closeSession },
-  nodeMessage: { ...call, writes: 'depends', readsRows: false, refusal: refusals.tellNode },
-  nodeSeen: { ...call, writes: 'never', readsRows: false },
-  nodeDisconnected: { ...call, readsRows: false },
-  clientConnected: { ...call, writes: 'never', readsRows: false, queue: 'intake' },
+  register: { ...call, action: is('register') },
+  heartbeat: { ...call, action: is('heartbeat'), readsRows: false },
+  poll: { ...call, action: is('poll'), writes: 'depends' },
+  complete: { ...call, action: is('complete'), readsRows: false },
+  fail: { ...call, action: is('fail'), readsRows: false },
+  task: { ...read, action: is('task'), writes: 'depends' },
+  taskDetail: { ...read, action: is('taskDetail'), writes: 'depends' },
+  list: { ...read, action: is('list'), weight: () => LIST_WEIGHT },
+  cancel: { ...call, action: is('cancel') },
+  retry: { ...call, action: is('retry') },
+  nodes: { ...read, action: is('nodes'), weight: () => LIST_WEIGHT },
+  drain: { ...call, action: ({ drained }) => (drained ? 'drain' : 'resume') },
+  forget: { ...call, action: is('forget') },
+  stats: { ...read, action: is('stats'), readsRows: false },
+  health: { ...read, action: is('health'), readsRows: false },
+  tokens: { ...read, action: is('tokens.list'), weight: () => LIST_WEIGHT },
+  tokenCreate: { ...call, action: is('tokens.create') },
+  tokenRevoke: { ...call, action: is('tokens.revoke') },
+  tokenRotate: { ...call, action: is('tokens.rotate') },
+  invite: { ...call, action: is('nodes.invite') },
+  allow: { ...call, action: is('nodes.allow') },
+  ban: { ...call, action: is('nodes.ban') },
+  rekey: { ...call, action: is('nodes.rekey') },
+  audit: { ...read, action: is('audit.list'), weight: () => LIST_WEIGHT },
+  alerts: { ...read, action: is('alerts'), readsRows: false },
+  nodeKey: { ...read, action: is(null), readsRows: false },
+  taskUser: { ...read, action: is(null) },
+  refused: { ...call, action: is(null) },
+  nodeHello: { ...call, action: is(null), readsRows: false, refusal: refusals.closeSession },
+  nodeMessage: { ...call, action: is(null), writes: 'depends', readsRows: false, refusal: refusals.tellNode },
+  nodeSeen: { ...call, action: is(null), writes: 'never', readsRows: false },
+  nodeDisconnected: { ...call, action: is(null), readsRows: false },
+  clientConnected: { ...call, action: is(null), writes: 'never', readsRows: false, queue: 'intake' },
   clientSubmissions: {
     ...call,
+    action: is('submit'),
     readsRows: false,
     queue: 'intake',
     newWork: true,
@@ -82,14 +101,15 @@ export const operationTraits = {
   },
   clientMessage: {
     ...call,
+    action: ({ message: { type } }) => (type === 'task.watch' ? 'watch' : type === 'task.cancel' ? 'cancel' : null),
     writes: 'depends',
     queue: 'intake',
     weight: () => WATCH_WEIGHT,
     refusal: refusals.tellClient,
   },
-  clientDisconnected: { ...call, writes: 'never', readsRows: false, queue: 'intake' },
-  tick: call,
-  stop: { ...call, writes: 'never' },
+  clientDisconnected: { ...call, action: is(null), writes: 'never', readsRows: false, queue: 'intake' },
+  tick: { ...call, action: is(null) },
+  stop: { ...call, action: is(null), writes: 'never' },
 } satisfies { [Name in Operation['op']]: OperationTraits<Extract<Operation, { op: Name }>> }
 
 /** The row of an operation. That each row takes operations of its own name is what `satisfies` has checked. */

@@ -4,24 +4,26 @@ import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
 import type { NewTask, TaskCounts } from '../store/tasks.js'
+import type { Token } from '../store/tokens.js'
+import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
+import type { Proof } from '../wire/signed.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
+import type { Caller } from './access/caller.js'
+import type { Alert } from './anomalies/alerts.js'
 
-/**
- * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
- * has been parsed by its door.
- */
-export type Operation =
+/** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
+type Asked =
   | { op: 'submit'; tasks: Submission[] }
   /** `from`: who its address counts as; nobody where limits by address do not hold. */
   | { op: 'register'; node: RegisterBody; from: AddressKeys }
   | { op: 'heartbeat'; node_id: string; status: NodeStatus }
-  | { op: 'poll'; node_id: string; running: string[] | null }
-  | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number }
-  | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean }
+  | { op: 'poll'; node_id: string; running: string[] | null; proof?: Proof }
+  | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number; proof?: Proof }
+  | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean; proof?: Proof }
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
   | { op: 'taskDetail'; task_id: string }
@@ -34,8 +36,32 @@ export type Operation =
   | { op: 'forget'; node_id: string }
   | { op: 'stats' }
   | { op: 'health' }
+  /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
+  | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
+  /** What else a submitter's session asks for; answered by effects. */
+  | { op: 'clientMessage'; session: number; message: ClientRequest }
+  /** Newest first; `before`: the `next` of the page before. */
+  | { op: 'tokens'; before: number | null; limit: number }
+  | { op: 'tokenCreate'; body: RestTokenBody }
+  | { op: 'tokenRevoke'; token_id: string }
+  /** `overlap`: how long the old one stays good, seconds. */
+  | { op: 'tokenRotate'; token_id: string; overlap: number }
+  | { op: 'invite'; body: InviteBody }
+  | { op: 'allow'; public_key: string; slots_max: number | null }
+  /** `subject`: a node_id, or a key. */
+  | { op: 'ban'; subject: string; reason: string | null }
+  | { op: 'rekey'; node_id: string; public_key: string }
+  | { op: 'audit'; query: AuditQuery }
+  | { op: 'alerts' }
+
+/**
+ * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
+ * has been parsed by its door. `by`: who asks; where authentication is on, nobody unless it is said.
+ */
+export type Operation =
+  | (Asked & { by?: Caller })
   /** The door has verified the signature; `key` is the normalized public key. */
-  | { op: 'nodeHello'; session: number; hello: Hello; key: string; from: AddressKeys }
+  | { op: 'nodeHello'; session: number; hello: Hello; key: string; from: AddressKeys; address?: string | null }
   | { op: 'nodeMessage'; session: number; message: Exclude<NodeMessage, Hello> }
   /** A sign of life with no meaning of its own. */
   | { op: 'nodeSeen'; session: number }
@@ -43,12 +69,14 @@ export type Operation =
   | { op: 'nodeDisconnected'; session: number; returned: boolean }
   /** A submitter's session has begun, at an address that counts as these. One from an address that is not counted need not say so. */
   | { op: 'clientConnected'; session: number; from: AddressKeys }
-  /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
-  | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
-  /** What else a submitter's session asks for; answered by effects. */
-  | { op: 'clientMessage'; session: number; message: ClientRequest }
   /** A submitter's session has ended: its watches are gone, nothing else changes. */
   | { op: 'clientDisconnected'; session: number }
+  /** The key that a node was registered with, as it was given; null when there is none. For a door that verifies a signature of it. */
+  | { op: 'nodeKey'; node_id: string }
+  /** The address that a task was submitted for; null when there is no such task. For a door that verifies its signature. */
+  | { op: 'taskUser'; task_id: string }
+  /** What the doors have refused since they told it last. */
+  | { op: 'refused'; refused: RefusedCalls }
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
@@ -82,8 +110,47 @@ export interface Results {
   clientSubmissions: null
   clientMessage: null
   clientDisconnected: null
+  tokens: { tokens: TokenView[]; next: number | null }
+  tokenCreate: NewTokenView
+  tokenRevoke: TokenView
+  tokenRotate: { next: NewTokenView; old: TokenView }
+  invite: NewTokenView
+  allow: NodeKeyView
+  ban: NodeKeyView
+  rekey: NodeKeyView
+  audit: { entries: AuditView[]; next: number | null }
+  alerts: { alerts: Alert[] }
+  nodeKey: { public_key: string | null }
+  taskUser: { user_address: string | null }
+  refused: null
   tick: null
   stop: null
+}
+
+/** What is wanted of the audit; `after`: oldest first from there, else newest first before `before`. */
+export interface AuditQuery {
+  actor: string | null
+  action: string | null
+  subject: string | null
+  before: number | null
+  after: number | null
+  limit: number
+}
+
+/** Calls that were refused for want of rights, and who called. */
+export interface RefusedCalls {
+  unauthorized: number
+  forbidden: number
+  /** Failed authentications by address, the most at most 100. */
+  addresses: { address: string; count: number }[]
+  /** Answers 500. */
+  failures: number
+}
+
+/** What the doors have to know of tokens: those that are good, and how many there are, invites not counted. */
+export interface AccessState {
+  tokens: readonly Token[]
+  counts: { made: number; good: number }
 }
 
 /** What a turn sends to sessions, in order, once it is durable. */
@@ -108,6 +175,8 @@ export interface TurnResult {
   busy: boolean
   /** How long the turn took, and the commit within it, ms. */
   took: { all: number; commit: number }
+  /** Who has access, when that has changed since the last turn; with the first turn always. */
+  access?: AccessState
 }
 
 export interface Submitted {
@@ -124,6 +193,8 @@ export interface PolledTask {
 
 export interface TaskView {
   task: TaskRow
+  /** The fields that its reader may not see. */
+  hidden: readonly string[]
   /** How many attempts have begun. */
   begun: number
 }
@@ -145,6 +216,8 @@ export interface Waiting {
 /** Nodes by their ids, in the order of UTF-16 units. */
 export interface NodePage {
   nodes: NodeView[]
+  /** The fields that their reader may not see. */
+  hidden: readonly string[]
   /** After which id the rest comes; null at the end. */
   next: string | null
 }

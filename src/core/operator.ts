@@ -5,14 +5,18 @@ import type { TaskRow } from '../store/schema.js'
 import { POSITION_LIMIT } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
+import type { AuditEntry } from '../store/audit-entries.js'
 import { hasEnded } from '../rules/lifecycle.js'
+import { hiddenFields, redact } from '../rules/ownership.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
+import { auditBy, type Allowed } from './access/caller.js'
+import { reachesNode, reachesTask } from './access/control.js'
 import type { Context } from './context.js'
 import type { Admission } from './sessions/admission.js'
 import type { Attempts } from './tasks/attempts.js'
 import type { Pending } from './tasks/pending.js'
 import type { Transitions } from './tasks/transitions.js'
-import type { TaskDetail, Waiting } from './operations.js'
+import type { Operation, TaskDetail, TaskView, Waiting } from './operations.js'
 
 /** The `error` of a task that was cancelled. */
 const CANCELLED = 'cancelled'
@@ -28,16 +32,33 @@ export interface OperatorParts {
 export function createOperator(ctx: Context, { pending, transitions, attempts, admission }: OperatorParts) {
   const { store, registry } = ctx
 
-  const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
+  /** A task that is another's is not there. */
+  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
     const task = store.tasks.get(taskId)
-    return task === undefined ? refuse('task_not_found', `task_id: there is no task ${taskId}`) : then(task)
+    return task === undefined || !reachesTask(allowed, task)
+      ? refuse('task_not_found', `task_id: there is no task ${taskId}`)
+      : then(task)
   }
-  const withNode = <T>(nodeId: string, then: (node: Node) => Outcome<T>): Outcome<T> => {
+  const withNode = <T>(nodeId: string, allowed: Allowed, then: (node: Node) => Outcome<T>): Outcome<T> => {
+    if (!reachesNode(allowed, nodeId)) return refuse('forbidden', `node_id: this token does not speak for ${nodeId}`)
     const node = registry.nodes.get(nodeId)
     return node === undefined ? refuse('node_not_registered', `node_id: there is no node ${nodeId}`) : then(node)
   }
   const conflict = (task: TaskRow, verb: string): Refusal =>
     refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
+
+  /** What somebody did with the rights of his role, and not because it is his own. */
+  const audit = ({ by }: Allowed, entry: AuditEntry): void => store.access.audit.append(entry, auditBy(by, ctx.wall))
+  const auditTask = (
+    allowed: Allowed,
+    action: 'task.cancelled' | 'task.retried' | 'task.texts_read',
+    { task_id, owner_id }: TaskRow,
+  ): void => {
+    if (ctx.access.isOn() && !allowed.grant.own) audit(allowed, { action, subject: task_id, detail: { owner_id } })
+  }
+  const readTexts = (allowed: Allowed, task: TaskRow): void => {
+    if (ctx.access.readsTexts(allowed)) auditTask(allowed, 'task.texts_read', task)
+  }
 
   /** Why a pending task is not worked on yet. */
   const waiting = (task: TaskRow): Waiting => {
@@ -122,11 +143,19 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   }
 
   return {
-    detail: (taskId: string): Outcome<TaskDetail> =>
-      withTask(taskId, (task) => {
+    view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
+      withTask(taskId, allowed, (task) => {
+        readTexts(allowed, task)
+        return done({ task, hidden: hiddenFields(allowed.grant), begun: store.attempts.begun(taskId) })
+      }),
+
+    detail: (taskId: string, allowed: Allowed): Outcome<TaskDetail> =>
+      withTask(taskId, allowed, (task) => {
+        readTexts(allowed, task)
         const attempts = store.attempts.history(taskId)
         return done({
           task,
+          hidden: hiddenFields(allowed.grant),
           attempts,
           begun: attempts.filter((a) => a.accepted_ms !== null).length,
           reopenings: store.history.reopenings(taskId),
@@ -134,22 +163,24 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
         })
       }),
 
-    list(filter: TaskFilter, before: number | null, limit: number): Outcome<Page> {
-      return done(
-        store.history.page(
-          { ...filter, model: filter.model === null ? null : modelKey(filter.model) },
-          before,
-          limit,
-          ctx.time.monotonic,
-        ),
-      )
+    list({ filter: asked, before, limit }: Extract<Operation, { op: 'list' }>, { by, grant }: Allowed): Outcome<Page> {
+      const filter: TaskFilter = { ...asked, model: asked.model === null ? null : modelKey(asked.model) }
+      if (grant.own) return done(store.history.ownedPage(by.principal.owners, filter, before, limit))
+      const page = store.history.page(filter, before, limit, ctx.time.monotonic)
+      const hidden = hiddenFields(grant)
+      if (hidden.length === 0) return done(page)
+      return done({ ...page, tasks: JSON.stringify(redact(JSON.parse(page.tasks), hidden)) })
     },
 
-    cancel: (taskId: string): Outcome<null> =>
-      withTask(taskId, (task) => (cancelTask(task) ? done(null) : conflict(task, 'cancelled'))),
+    cancel: (taskId: string, allowed: Allowed): Outcome<null> =>
+      withTask(taskId, allowed, (task) => {
+        if (!cancelTask(task)) return conflict(task, 'cancelled')
+        if (!hasEnded(task.status)) auditTask(allowed, 'task.cancelled', task)
+        return done(null)
+      }),
 
-    retry: (taskId: string): Outcome<null> =>
-      withTask(taskId, (task) => {
+    retry: (taskId: string, allowed: Allowed): Outcome<null> =>
+      withTask(taskId, allowed, (task) => {
         if (ctx.stopping) return refuse('stopping', 'the service is stopping; try again in a few seconds')
         if (!hasEnded(task.status)) return done(null) // it is on its way already
         if (store.tasks.counts.pending >= ctx.options.maxPendingTasks)
@@ -161,19 +192,22 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
             `user_address: ${task.user_address} has ${maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
           )
         }
-        return retryTask(task) ? done(null) : conflict(task, 'retried')
+        if (!retryTask(task)) return conflict(task, 'retried')
+        auditTask(allowed, 'task.retried', task)
+        return done(null)
       }),
 
-    setDrained: (nodeId: string, drained: boolean): Outcome<null> =>
-      withNode(nodeId, (node) => {
+    setDrained: (nodeId: string, drained: boolean, allowed: Allowed): Outcome<null> =>
+      withNode(nodeId, allowed, (node) => {
         registry.setDrained(node, drained)
+        audit(allowed, { action: drained ? 'node.drained' : 'node.resumed', subject: nodeId, detail: {} })
         if (!drained) registry.setCooldown(node, 0)
         ctx.log('info', drained ? 'node.drained' : 'node.resumed', { node_id: nodeId, holds: node.held.size })
         return done(null)
       }),
 
-    forget: (nodeId: string): Outcome<null> =>
-      withNode(nodeId, (node) => {
+    forget: (nodeId: string, allowed: Allowed): Outcome<null> =>
+      withNode(nodeId, allowed, (node) => {
         if (node.held.size > 0)
           return refuse(
             'conflict',
@@ -184,6 +218,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
           registry.setSession(node, null)
         }
         admission.forget(node)
+        audit(allowed, { action: 'node.forgotten', subject: nodeId, detail: {} })
         return done(null)
       }),
   }

@@ -1,7 +1,7 @@
 import type { Effect, Operation } from './operations.js'
 
-/** `unavailable`: it may be sent again. `internal`: the fault is ours. */
-export type RefusalCode = 'internal' | 'unavailable'
+/** `unavailable`: it may be sent again. `internal`: the fault is ours. The others: who asks may not do it. */
+export type RefusalCode = 'internal' | 'unavailable' | 'unauthorized' | 'forbidden'
 
 type Of<Name extends Operation['op']> = Extract<Operation, { op: Name }>
 

@@ -1,16 +1,22 @@
 import { toSeconds } from '../lib/clock.js'
-import { done, never, refuse, type Outcome } from '../lib/result.js'
+import { done, never, type Outcome } from '../lib/result.js'
 import { smallest } from '../lib/smallest.js'
+import { createEnrolment } from './access/enrolment.js'
+import { createAccessOrders } from './access/orders.js'
+import { createQuotas } from './access/quotas.js'
+import type { Allowed } from './access/caller.js'
 import type { Context } from './context.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
 import { createEligibility } from './dispatch/eligibility.js'
+import { hiddenFields } from '../rules/ownership.js'
 import { inCooldown, type Node } from './nodes/node.js'
-import { traitsOf } from './operation-traits.js'
+import { refusalEffects, traitsOf } from './operation-traits.js'
 import type { NodePage, NodeView, Operation, Results, Stats } from './operations.js'
 import { createOperator } from './operator.js'
 import { createAdmission } from './sessions/admission.js'
 import { createClientRequests } from './sessions/client-requests.js'
+import { createKeyChanges } from './sessions/key-changes.js'
 import { createNodeMessages } from './sessions/node-messages.js'
 import { createPolling } from './sessions/polling.js'
 import { createRestartGrace } from './sessions/restart-grace.js'
@@ -38,14 +44,18 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const transitions = createTransitions(ctx, pending)
   const aftermath = createAftermath(ctx, { pending, transitions })
   const attempts = createAttempts(ctx, { pending, transitions, aftermath })
-  const submissions = createSubmissions(ctx, { pending, attempts })
+  const quotas = createQuotas(ctx)
+  const submissions = createSubmissions(ctx, { pending, attempts, quotas })
   const results = createResults(ctx, { attempts, transitions })
   const eligibility = createEligibility(ctx, pending)
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
   const admission = createAdmission(ctx, { attempts })
-  const polling = createPolling(ctx, { pending, attempts, results, dispatch, admission })
+  const enrolment = createEnrolment(ctx)
+  const polling = createPolling(ctx, { pending, attempts, results, dispatch, admission, enrolment })
   const restartGrace = createRestartGrace(ctx)
-  const nodeMessages = createNodeMessages(ctx, { attempts, results, restartGrace, admission })
+  const nodeMessages = createNodeMessages(ctx, { attempts, results, restartGrace, admission, enrolment })
+  const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
+  const orders = createAccessOrders(ctx)
   const operator = createOperator(ctx, { pending, transitions, attempts, admission })
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
@@ -68,10 +78,14 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
-  const nodePage = (after: string | null, limit: number): NodePage => {
+  const nodePage = (after: string | null, limit: number, { grant }: Allowed): NodePage => {
     const ids = smallest(registry.nodes.keys(), after, limit + 1)
     const nodes = ids.slice(0, limit).flatMap((id) => registry.nodes.get(id) ?? [])
-    return { nodes: nodes.map(viewNode), next: ids.length > limit ? (ids[limit - 1] ?? null) : null }
+    return {
+      nodes: nodes.map(viewNode),
+      hidden: hiddenFields(grant),
+      next: ids.length > limit ? (ids[limit - 1] ?? null) : null,
+    }
   }
 
   const stop = (reconnectAfter: number): void => {
@@ -84,49 +98,60 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const flush = (): void => {
     submissions.flush()
     attempts.flush()
+    quotas.flush()
+  }
+
+  /** What has changed of who has access, by this or another program. */
+  const followAccess = (): void => {
+    const settled = ctx.credentials.follow(ctx.wall)
+    if (settled === null) return
+    ctx.afterCommit.push(settled)
+    if (ctx.access.isOn()) pending.countPerUser()
+    keyChanges.follow()
   }
 
   const run = (o: Operation): Outcome<Results[keyof Results]> => {
+    const allowed = ctx.access.admit(o)
+    if ('ok' in allowed) {
+      ctx.effects.push(...refusalEffects(o, allowed.code, allowed.message))
+      return allowed
+    }
     if (traitsOf(o).readsRows) flush()
     switch (o.op) {
       case 'submit':
-        return done(submissions.submit(o.tasks))
+        return done(submissions.submit(o.tasks, allowed))
       case 'register':
-        return polling.register(o.node, o.from)
+        return polling.register(o.node, o.from, allowed)
       case 'heartbeat':
-        return polling.heartbeat(o.node_id, o.status)
+        return polling.heartbeat(o.node_id, o.status, allowed)
       case 'poll':
-        return polling.poll(o.node_id, o.running)
+        return polling.poll(o, allowed)
       case 'complete':
-        return polling.complete(o.node_id, o.task_id, o.output, o.confidence)
+        return polling.complete(o, allowed)
       case 'fail':
-        return polling.fail(o.node_id, o.task_id, o.error, o.retryable)
-      case 'task': {
-        const task = store.tasks.get(o.task_id)
-        return task === undefined
-          ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
-          : done({ task, begun: store.attempts.begun(o.task_id) })
-      }
+        return polling.fail(o, allowed)
+      case 'task':
+        return operator.view(o.task_id, allowed)
       case 'taskDetail':
-        return operator.detail(o.task_id)
+        return operator.detail(o.task_id, allowed)
       case 'list':
-        return operator.list(o.filter, o.before, o.limit)
+        return operator.list(o, allowed)
       case 'cancel':
-        return operator.cancel(o.task_id)
+        return operator.cancel(o.task_id, allowed)
       case 'retry':
-        return operator.retry(o.task_id)
+        return operator.retry(o.task_id, allowed)
       case 'drain':
-        return operator.setDrained(o.node_id, o.drained)
+        return operator.setDrained(o.node_id, o.drained, allowed)
       case 'forget':
-        return operator.forget(o.node_id)
+        return operator.forget(o.node_id, allowed)
       case 'nodes':
-        return done(nodePage(o.after, o.limit))
+        return done(nodePage(o.after, o.limit, allowed))
       case 'stats':
         return done(stats())
       case 'health':
         return health()
       case 'nodeHello':
-        nodeMessages.hello(o.session, o.hello, o.key, o.from)
+        nodeMessages.hello(o)
         return done(null)
       case 'nodeMessage':
         nodeMessages.message(o.session, o.message)
@@ -141,15 +166,37 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         watches.join(o.session, o.from)
         return done(null)
       case 'clientSubmissions':
-        clientRequests.submissions(o.session, o.list)
+        clientRequests.submissions(o.session, o.list, allowed)
         return done(null)
       case 'clientMessage':
-        clientRequests.message(o.session, o.message)
+        clientRequests.message(o.session, o.message, allowed)
         return done(null)
       case 'clientDisconnected':
         watches.leave(o.session)
         return done(null)
+      case 'tokens':
+        return orders.tokens(o.before, o.limit)
+      case 'tokenCreate':
+      case 'tokenRevoke':
+      case 'tokenRotate':
+      case 'invite':
+      case 'allow':
+      case 'ban':
+      case 'rekey':
+        return orders.change(o, allowed)
+      case 'audit':
+        return orders.audit(o.query)
+      case 'alerts':
+        return done({ alerts: [] })
+      case 'nodeKey':
+        return done({ public_key: registry.nodes.get(o.node_id)?.row.public_key ?? null })
+      case 'taskUser':
+        return done({ user_address: store.tasks.get(o.task_id)?.user_address ?? null })
+      case 'refused':
+        return orders.refused(o.refused)
       case 'tick':
+        followAccess()
+        quotas.tick()
         deadlines.tick()
         admission.tick()
         retention.tick()
@@ -163,9 +210,14 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   }
   /** Whether an operation writes nothing, as far as memory knows: then it neither needs a commit nor waits for one. */
   const writesNothing = (o: Operation): boolean => {
+    const allowed = ctx.access.admit(o)
+    if ('ok' in allowed) return true // it is refused
     switch (o.op) {
+      case 'task':
+      case 'taskDetail':
+        return !ctx.access.readsTexts(allowed)
       case 'poll':
-        return polling.givesNothing(o.node_id, o.running)
+        return polling.givesNothing(o)
       case 'clientMessage':
         return o.message.type !== 'task.cancel'
       case 'nodeMessage':
@@ -180,10 +232,12 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     run,
     writesNothing,
     flush,
+    countPendingPerUser: pending.countPerUser,
     /** The end of a turn: dispatches what became possible and writes what was put off. */
     finish() {
       dispatch.run()
       attempts.flush()
+      quotas.flush()
     },
     saveAll: deadlines.save,
   }

@@ -28,7 +28,7 @@ const MAKE_A_TOKEN = 'make a token with "stacks-signer tokens create --role admi
  */
 export function decideAccess(e: Exposure): AccessMode {
   const loopback = isLoopbackHost(e.host)
-  const seen = reachedByOthers(e, loopback)
+  const seen = reachedByOthers(e)
   const on = e.authentication === 'on' || e.tokens.made > 0
   if (seen !== null && !on && !e.insecure)
     return { mode: 'refused', why: `${seen} lets anybody in: ${MAKE_A_TOKEN}, or say --insecure` }
@@ -52,8 +52,12 @@ export function decideAccess(e: Exposure): AccessMode {
 }
 
 /** What lets others reach the service, as the sentence of a refusal begins; null where only this machine does. */
-function reachedByOthers({ host, publicHosts, trustedProxies }: Exposure, loopback: boolean): string | null {
-  if (!loopback) return host
+export function reachedByOthers({
+  host,
+  publicHosts,
+  trustedProxies,
+}: Pick<Exposure, 'host' | 'publicHosts' | 'trustedProxies'>): string | null {
+  if (!isLoopbackHost(host)) return host
   if (trustedProxies.length > 0) return 'inference.trusted_proxies'
   return publicHosts.length > 0 ? 'inference.public_hosts' : null
 }

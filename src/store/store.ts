@@ -1,6 +1,7 @@
 import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
+import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
@@ -32,6 +33,7 @@ export function createStore(db: Database) {
     .values(rowOf(serviceClock))
     .onConflictDoUpdate({ target: serviceClock.id, set: excluded(serviceClock, 'id') })
     .prepare()
+  const dataVersion = db.prepare<[], { data_version: number }>('PRAGMA data_version')
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
   const undo = createUndoLog()
   const tasks = createTaskTable(db, undo)
@@ -42,6 +44,7 @@ export function createStore(db: Database) {
     tasks,
     attempts,
     nodes: createNodeTable(db),
+    access: createAccess(db),
     history: createHistory(db),
     wal: createWal(db),
     /**
@@ -54,6 +57,8 @@ export function createStore(db: Database) {
     },
     saveClock: (ms: number, wallSeconds: number) =>
       saveClock.run({ id: CLOCK_ROW, alive_ms: ms, alive_at: wallSeconds }),
+    /** Another number when another program has written the file since. */
+    dataVersion: (): number => dataVersion.get()?.data_version ?? 0,
     /** Pages of the file that hold nothing, for rows to come or for the file system. */
     freePages: (): number => freePages.get()?.freelist_count ?? 0,
     /** Shortens the file by up to so many free pages; does nothing in a file that was made without auto_vacuum. */

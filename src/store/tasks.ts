@@ -33,6 +33,7 @@ const newColumns = [
   'queued_ms',
   'queue_rank',
   'inference_node_id',
+  'owner_id',
 ] as const
 
 /** A task as it is first written: pending, or in progress at once. */
@@ -191,6 +192,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
         t.queued_ms,
         t.queue_rank,
         t.inference_node_id,
+        t.owner_id,
       )
       count(t.status, 1)
     },

@@ -112,6 +112,8 @@ export const restTokenBody = v.pipe(
   ),
 )
 
+export type RestTokenBody = v.InferOutput<typeof restTokenBody>
+
 /** How long a token stays good beside the one that takes its place, unless it is said, seconds. */
 const DEFAULT_OVERLAP_SECONDS = DAY_SECONDS
 /** `POST /api/v1/tokens/{id}/rotate`. `overlap`: in seconds. */

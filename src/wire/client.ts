@@ -48,6 +48,8 @@ export type TaskWatch = Extract<ClientMessage, { type: 'task.watch' }>
 export const clientErrorCode = v.picklist([
   'invalid_message',
   'unknown_type',
+  'unauthorized',
+  'forbidden',
   'conflict',
   'too_large',
   'task_not_found',

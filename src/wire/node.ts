@@ -58,6 +58,8 @@ export const nodeMessages = {
     running: v.optional(v.pipe(list(held), v.maxLength(MAX_UNSETTLED)), []),
     batch: v.optional(v.boolean('must be a boolean'), false),
     take_over: v.optional(v.boolean('must be a boolean'), false),
+    /** What lets its key in, once. */
+    invite: maybe(shortText(1, 256)),
     agent: maybe(shortText(0, 256)),
   }),
   'node.heartbeat': v.object({

@@ -20,3 +20,11 @@ export const signedQueryBody = v.object(
   'must be a JSON object',
 )
 export type SignedQuery = v.InferOutput<typeof signedQueryBody>
+
+/** Who made a signed call. What has been called with the same key and time before is a repeat. */
+export interface Proof {
+  /** Normalized. */
+  key: string
+  /** Unix time in seconds, as it was signed. */
+  timestamp: number
+}

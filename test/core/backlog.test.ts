@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { assigned, coreHarness } from '../support/core-harness.js'
+import { assigned, coreHarness, outcomeOf } from '../support/core-harness.js'
 
 test('a backlog of any length is worked off, and no slot stays idle while something waits', () => {
   const world = coreHarness()
@@ -69,8 +69,8 @@ test('a node that polls finds what it may have behind hundreds that it may not',
   register('picky')
   world.submit(600, { infer_fee: 10 })
   const poll = () => {
-    const [o] = world.turn({ op: 'poll', node_id: 'picky', running: null }).outcomes
-    return o?.ok === true && o.value !== null && 'task' in o.value && 'attempt' in o.value ? o.value.task.task_id : null
+    const o = outcomeOf(world.turn({ op: 'poll', node_id: 'picky', running: null }), 'poll')
+    return o?.ok === true && o.value !== null ? o.value.task.task_id : null
   }
   /** A long lane takes several polls. */
   const find = () => {

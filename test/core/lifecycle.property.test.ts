@@ -13,8 +13,18 @@ import { createModelTable } from '../../src/rules/models.js'
 import { registerBody, submitBody } from '../../src/wire/rest.js'
 import * as v from 'valibot'
 import { fakeTime } from '../support/fake-time.js'
+import { outcomeOf } from '../support/core-harness.js'
 import { checkFairness, strangersWithAttempts, type FairAttempt } from '../support/fairness.js'
-import { helloOf, keyOf, MODELS, POLLING_NODES, SESSION_NODES, type Step, step } from '../support/lifecycle-steps.js'
+import {
+  helloOf,
+  keyOf,
+  MODELS,
+  POLLING_NODES,
+  SESSION_NODES,
+  CRASH_SOON_AFTER_IDLING,
+  type Step,
+  step,
+} from '../support/lifecycle-steps.js'
 
 /**
  * Random sequences of everything that can happen to tasks, against the real core on a real file, with a clock that the
@@ -195,13 +205,13 @@ function createWorld(dir: string) {
             max_concurrent_tasks: 1 + (s.node % 2),
           }),
         })
-        const { outcomes } = turn({
+        const polled = turn({
           op: 'poll',
           node_id: node,
           running: s.running ? (given.get(node) ?? []).map((g) => g.task_id) : null,
         })
-        const o = outcomes[0]
-        if (o?.ok === true && o.value !== null && 'task' in o.value && 'attempt' in o.value)
+        const o = outcomeOf(polled, 'poll')
+        if (o?.ok === true && o.value !== null)
           given.set(node, [...(given.get(node) ?? []), { task_id: o.value.task.task_id, attempt: o.value.attempt }])
         filled.add(node)
         return
@@ -307,14 +317,8 @@ function createWorld(dir: string) {
     // Nothing acknowledged is missing, and nothing else is there.
     expect(new Set(rows.map((r) => r.task_id))).toEqual(acknowledged)
     // Counters equal a recount.
-    const recount: Record<string, number> = {
-      pending: 0,
-      in_progress: 0,
-      completed: 0,
-      submitted: 0,
-      failed: 0,
-      timeout: 0,
-    }
+    const none = { pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0 }
+    const recount: Record<string, number> = { ...none }
     for (const r of rows) recount[r.status] = (recount[r.status] ?? 0) + 1
     const stored = Object.fromEntries(
       db
@@ -322,9 +326,7 @@ function createWorld(dir: string) {
         .all()
         .map((c) => [c.status, c.tasks]),
     )
-    expect({ pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0, ...stored }).toEqual(
-      recount,
-    )
+    expect({ ...none, ...stored }).toEqual(recount)
     const stats = core.turn([{ op: 'stats' }]).outcomes[0]
     expect(stats).toMatchObject({ ok: true, value: { tasks: recount } })
     for (const r of rows) {
@@ -346,9 +348,8 @@ function createWorld(dir: string) {
       expect(r.output !== null).toBe(r.status === 'completed')
     }
     // Slots are never exceeded, and none is idle that could serve a task nobody has tried.
-    const nodes = core.turn([{ op: 'nodes', after: null, limit: 1000 }]).outcomes[0]
-    if (nodes?.ok !== true || nodes.value === null || !('next' in nodes.value) || !('nodes' in nodes.value))
-      throw new Error('no nodes')
+    const nodes = outcomeOf(core.turn([{ op: 'nodes', after: null, limit: 1000 }]), 'nodes')
+    if (nodes?.ok !== true) throw new Error('no nodes')
     for (const n of nodes.value.nodes) {
       const held = attempts.filter((a) => a.node_id === n.row.node_id && a.ended_ms === null).length
       expect(n.in_progress_tasks).toBe(held)
@@ -374,16 +375,6 @@ function createWorld(dir: string) {
   open()
   return { take, check, close: () => opened.close() }
 }
-
-/** The service clock of an idle core is written every 10 s only, and what it wrote of the task is newer. */
-const CRASH_SOON_AFTER_IDLING: Step[] = [
-  { do: 'wait', ms: 6000 },
-  { do: 'connect', node: 0, remembers: 0 },
-  { do: 'submit', model: 0, fee: 0, id: 0 },
-  { do: 'restart', crash: true },
-  { do: 'connect', node: 0, remembers: 0 },
-  { do: 'forget', node: 0 },
-]
 
 test('whatever happens, every task is in one right state, has at most one result, and is never lost', () => {
   fc.assert(

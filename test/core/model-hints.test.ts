@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Operation } from '../../src/core/operations.js'
-import { coreHarness } from '../support/core-harness.js'
+import { coreHarness, outcomeOf } from '../support/core-harness.js'
 import { connectClient } from '../support/client-session.js'
 import { startService, task } from '../support/service.js'
 
@@ -75,7 +75,7 @@ test('however many strange names there are, of nodes and of tasks, a second comp
   })
   core.turn(...Array.from({ length: 20 }, (_, i) => register(i)))
   const suggested = (names: string[]): number[] => {
-    const [outcome] = core.turn({
+    const submitted = core.turn({
       op: 'submit',
       tasks: names.map((model_name) => ({
         task_id: null,
@@ -90,8 +90,9 @@ test('however many strange names there are, of nodes and of tasks, a second comp
         signed_tx: null,
         signer_public_key: null,
       })),
-    }).outcomes
-    const each = outcome?.ok === true && Array.isArray(outcome.value) ? outcome.value : []
+    })
+    const outcome = outcomeOf(submitted, 'submit')
+    const each = outcome?.ok === true ? outcome.value : []
     return each.map((o) => (o.ok ? (o.value.warnings?.[0]?.did_you_mean.length ?? -1) : -2))
   }
   // 20 nodes list 1,280 names: the second strange name is compared with what is left of the 2,000, the third with none.

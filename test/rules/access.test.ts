@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Operation } from '../../src/core/operations.js'
 import { accessTable, actions, may, type Action, type Reach } from '../../src/rules/access.js'
 import { NOBODY, OPEN, principal } from '../../src/rules/principal.js'
 import { roles, type Role } from '../../src/rules/roles.js'
@@ -142,36 +141,4 @@ describe('every role and every action', () => {
     for (const action of actions)
       expect(may(OPEN, action, closed)).toEqual({ own: false, texts: true, submitter: true, keys: true })
   })
-})
-
-test('every operation of the core is one of the actions, or is the service itself', () => {
-  // A new operation does not compile here until somebody has said what it is.
-  const actionOf = {
-    submit: ['submit'],
-    register: ['register'],
-    heartbeat: ['heartbeat'],
-    poll: ['poll'],
-    complete: ['complete'],
-    fail: ['fail'],
-    task: ['task'],
-    taskDetail: ['taskDetail'],
-    list: ['list'],
-    cancel: ['cancel'],
-    retry: ['retry'],
-    nodes: ['nodes'],
-    drain: ['drain', 'resume'],
-    forget: ['forget'],
-    stats: ['stats'],
-    health: ['health'],
-    nodeHello: ['nodeSession'],
-    nodeMessage: ['nodeSession'],
-    nodeSeen: [],
-    nodeDisconnected: [],
-    clientSubmissions: ['submit'],
-    clientMessage: ['watch', 'cancel'],
-    clientDisconnected: [],
-    tick: [],
-    stop: [],
-  } satisfies Record<Operation['op'], Action[]>
-  for (const named of Object.values(actionOf).flat()) expect(actions).toContain(named)
 })

@@ -34,6 +34,7 @@ const task: NewTask = {
   queued_ms: 7,
   queue_rank: 8,
   inference_node_id: null,
+  owner_id: 'owner',
 }
 const unended = {
   retried_after: 0,
@@ -42,7 +43,6 @@ const unended = {
   completed_at: null,
   error: null,
   txid: null,
-  owner_id: null,
 }
 const attempt: OpenAttempt = {
   task_id: 't-1',
@@ -143,9 +143,9 @@ test('a row comes back as it was written, column by column', () => {
   history.addReopening(reopening)
   expect(history.reopenings('t-1')).toEqual([reopening])
   expect(store.loadClock()).toBeNull()
-  store.saveClock(1, 2)
-  store.saveClock(3, 4)
-  expect(store.loadClock()).toBe(3)
+  store.saveClock(101, 2)
+  store.saveClock(103, 4)
+  expect(store.loadClock()).toBe(103)
 })
 
 test('a task that goes back, ends or is opened again has in its row what the change says', () => {

@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as v from 'valibot'
 import { coreOptions, inferenceDefaults, type ServiceConfig } from '../../src/config.js'
+import type { Outcome } from '../../src/lib/result.js'
 import type { AddressKeys } from '../../src/lib/address.js'
 import { createCore } from '../../src/core/engine/core.js'
-import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
+import type { Effect, Operation, Results, TurnResult } from '../../src/core/operations.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
 import { createModelTable } from '../../src/rules/models.js'
@@ -132,3 +133,7 @@ export const assigned = (effects: readonly Effect[]): (Assignment & { session: n
 export const diskFull = (): never => {
   throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
 }
+
+/** The outcome of the one operation of a turn, as that operation has it. */
+export const outcomeOf = <Name extends Operation['op']>({ outcomes }: TurnResult, _op: Name) =>
+  outcomes[0] as Outcome<Results[Name]> | undefined

@@ -87,3 +87,13 @@ export const helloOf = (node: string, more: Record<string, unknown> = {}) =>
     supported_models: ['llama'],
     ...more,
   })
+
+/** The service clock of an idle core is written every 10 s only, and what it wrote of the task is newer. */
+export const CRASH_SOON_AFTER_IDLING: Step[] = [
+  { do: 'wait', ms: 6000 },
+  { do: 'connect', node: 0, remembers: 0 },
+  { do: 'submit', model: 0, fee: 0, id: 0 },
+  { do: 'restart', crash: true },
+  { do: 'connect', node: 0, remembers: 0 },
+  { do: 'forget', node: 0 },
+]

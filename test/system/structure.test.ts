@@ -15,8 +15,17 @@ const imports = new Map(
     return [file, targets.filter((t) => files.includes(t))]
   }),
 )
-/** What of the core the doors see, and what runs its rooms; each other folder of the core is a room of its own. */
-const seenByDoors = ['operations', 'operation-traits', 'refusals', 'context', 'durations'].map((f) => `core/${f}.ts`)
+/** What of the core the doors see and its rooms share, and what runs its rooms; each other folder of the core is a room of its own. */
+const seenByDoors = [
+  'operations',
+  'operation-traits',
+  'refusals',
+  'context',
+  'durations',
+  'access/caller',
+  'access/control',
+  'access/credentials',
+].map((f) => `core/${f}.ts`)
 const runs = ['run-operation', 'operator', 'deadlines'].map((f) => `core/${f}.ts`)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
@@ -34,12 +43,24 @@ const allowed: Record<string, string[]> = {
   chain: pure,
   store: pure,
   'core/nodes': ['store', ...pure],
-  core: ['core/nodes', 'store', ...pure],
-  'core/tasks': ['core', 'core/nodes', 'store', ...pure],
+  'core/anomalies': pure,
+  core: ['core/anomalies', 'core/nodes', 'store', ...pure],
+  'core/access': ['core', 'core/nodes', 'store', ...pure],
+  'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
   'core/dispatch': ['core/tasks', 'core', 'core/nodes', 'store', ...pure],
-  'core/sessions': ['core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
-  'core/run': ['core/sessions', 'core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
-  'core/engine': ['core/run', 'core/sessions', 'core/dispatch', 'core', 'core/nodes', 'store', ...pure],
+  'core/sessions': ['core/access', 'core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/run': [
+    'core/anomalies',
+    'core/access',
+    'core/sessions',
+    'core/dispatch',
+    'core/tasks',
+    'core',
+    'core/nodes',
+    'store',
+    ...pure,
+  ],
+  'core/engine': ['core/access', 'core/run', 'core/sessions', 'core/dispatch', 'core', 'core/nodes', 'store', ...pure],
   http: ['core', 'core/engine', 'wire', 'lib'],
   ws: ['core', 'core/engine', 'wire', 'lib'],
   'inference-node': pure,

@@ -2,6 +2,8 @@ import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../.
 import { done, refuse } from '../../lib/result.js'
 import type { ModelTable } from '../../rules/models.js'
 import type { Store } from '../../store/store.js'
+import { createAccessControl } from '../access/control.js'
+import { createCredentials } from '../access/credentials.js'
 import type { Context, CoreOptions } from '../context.js'
 import { createDurations } from '../durations.js'
 import { createRegistry } from '../nodes/registry.js'
@@ -54,9 +56,16 @@ export function createCore({
     undo,
     maxOutput: options.maxOutputBytes,
   })
+  const credentials = createCredentials({
+    store,
+    undo,
+    onUnreadable: (token_id) => ctx.log('error', 'token.unreadable', { token_id }),
+  })
   const ctx: Context = {
     options,
     store,
+    credentials,
+    access: createAccessControl(options.access, credentials),
     models,
     time,
     random,
@@ -66,7 +75,7 @@ export function createCore({
     wall: time.wall(),
     wakeAt: 0,
     stopping: false,
-    pendingPerUser: options.maxPendingPerUser > 0 ? new Map() : null,
+    pendingPerUser: null,
     releasedNodes: new Set(),
     watches,
     effects: [],
@@ -102,8 +111,8 @@ export function createCore({
 
   const start = (): void => {
     store.tasks.loadCounts()
-    if (ctx.pendingPerUser !== null)
-      for (const { user_address, n } of store.tasks.pendingPerUser()) ctx.pendingPerUser.set(user_address, n)
+    credentials.load(ctx.wall)
+    if (options.maxPendingPerUser > 0 || ctx.access.isOn()) runOperation.countPendingPerUser()
     for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
     // The clock stood still while we were down, so deadlines have moved by themselves; every lease and every
     // connection that was there gets time to come back.
@@ -129,7 +138,9 @@ export function createCore({
       if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + MAX_SLEEP_MS
       try {
         const { outcomes, commitMs } = transaction.turn(operations)
+        const access = credentials.takeNews()
         return {
+          ...(access === null ? {} : { access }),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,

@@ -8,6 +8,8 @@ import {
   type TaskWatch,
 } from '../../wire/client.js'
 import type { ErrorCode } from '../../wire/codes.js'
+import type { Allowed } from '../access/caller.js'
+import { reachesTask } from '../access/control.js'
 import type { Context } from '../context.js'
 import type { Submissions } from '../tasks/submissions.js'
 import type { Submitted } from '../operations.js'
@@ -15,7 +17,7 @@ import { answerOf, type Watches } from './watches.js'
 
 export interface ClientRequestParts {
   submissions: Pick<Submissions, 'submit'>
-  cancel(taskId: string): Outcome<null>
+  cancel(taskId: string, allowed: Allowed): Outcome<null>
   watches: Watches
 }
 
@@ -43,9 +45,9 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     })
   }
 
-  const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch): void => {
+  const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch, allowed: Allowed): void => {
     const task = store.tasks.get(task_id)
-    if (task === undefined)
+    if (task === undefined || !reachesTask(allowed, task))
       return ctx.send(session, {
         type: 'error',
         code: 'task_not_found',
@@ -62,8 +64,8 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     watches.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
   }
 
-  const cancelTask = (session: number, task_id: string): void => {
-    const outcome = cancel(task_id)
+  const cancelTask = (session: number, task_id: string, allowed: Allowed): void => {
+    const outcome = cancel(task_id, allowed)
     if (!outcome.ok)
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
     watches.unwatch(session, task_id) // what follows is its end, said once
@@ -72,19 +74,22 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
   }
 
   return {
-    submissions(session: number, list: readonly ClientSubmission[]): void {
+    submissions(session: number, list: readonly ClientSubmission[], allowed: Allowed): void {
       const taken = withRoom(session, list)
-      const outcomes = submissions.submit(taken.map((s) => s.task))
+      const outcomes = submissions.submit(
+        taken.map((s) => s.task),
+        allowed,
+      )
       taken.forEach((s, i) => submitted(session, s, outcomes[i] ?? refuse('internal', 'no outcome')))
     },
-    message(session: number, message: ClientRequest): void {
+    message(session: number, message: ClientRequest, allowed: Allowed): void {
       switch (message.type) {
         case 'task.watch':
-          return resume(session, message)
+          return resume(session, message, allowed)
         case 'task.unwatch':
           return watches.unwatch(session, message.task_id)
         case 'task.cancel':
-          return cancelTask(session, message.task_id)
+          return cancelTask(session, message.task_id, allowed)
         default:
           never(message)
       }

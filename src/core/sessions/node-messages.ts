@@ -1,4 +1,3 @@
-import type { AddressKeys } from '../../lib/address.js'
 import { toSeconds } from '../../lib/clock.js'
 import { never } from '../../lib/result.js'
 import { oneLine } from '../../lib/table.js'
@@ -8,7 +7,9 @@ import type { Fault } from '../../rules/lifecycle.js'
 import type { CloseReason } from '../../wire/codes.js'
 import type { NodeStatus } from '../../wire/fields.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
+import type { Enrolment } from '../access/enrolment.js'
 import type { Context } from '../context.js'
+import type { Operation } from '../operations.js'
 import type { Attempts } from '../tasks/attempts.js'
 import type { Results, Verdict } from '../tasks/results.js'
 import type { Admission, Refused } from './admission.js'
@@ -16,12 +17,15 @@ import type { RestartGrace } from './restart-grace.js'
 
 export type NodeMessages = ReturnType<typeof createNodeMessages>
 
+type HelloOperation = Extract<Operation, { op: 'nodeHello' }>
+
 /** What nodes do in a session. The core's session begins with an accepted hello; the door's with the socket. */
 export interface NodeMessageParts {
   attempts: Attempts
   results: Results
   restartGrace: RestartGrace
   admission: Admission
+  enrolment: Enrolment
 }
 
 const refusals = {
@@ -32,7 +36,10 @@ const refusals = {
   invalid: { code: 'invalid_message', close: 'unauthorized' },
 } as const satisfies Record<Refused['why'], { code: SessionErrorCode; close: CloseReason }>
 
-export function createNodeMessages(ctx: Context, { attempts, results, restartGrace, admission }: NodeMessageParts) {
+export function createNodeMessages(
+  ctx: Context,
+  { attempts, results, restartGrace, admission, enrolment }: NodeMessageParts,
+) {
   const { registry, options } = ctx
 
   const refuseHello = (session: number, code: SessionErrorCode, message: string, close: CloseReason): void => {
@@ -116,7 +123,7 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
   }
 
   return {
-    hello(sessionId: number, hello: Hello, key: string, from: AddressKeys): void {
+    hello({ session: sessionId, hello, key, from, address }: Omit<HelloOperation, 'op'>): void {
       if (hello.max_concurrent_tasks > options.maxNodeSlots) {
         return refuseHello(
           sessionId,
@@ -125,6 +132,13 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
           'unauthorized',
         )
       }
+      const enrolled = enrolment.admit({
+        node_id: hello.node_id,
+        key,
+        invite: hello.invite ?? null,
+        address: address ?? null,
+      })
+      if (!enrolled.ok) return refuseHello(sessionId, 'unauthorized', enrolled.message, 'forbidden')
       const standing = admission.claim({ node: hello, key, proven: true, from })
       if ('why' in standing) {
         const { code, close } = refusals[standing.why]
@@ -140,7 +154,7 @@ export function createNodeMessages(ctx: Context, { attempts, results, restartGra
         status: hello.status,
         supported_models: JSON.stringify(hello.supported_models),
         performance_score: hello.performance_score,
-        max_concurrent_tasks: hello.max_concurrent_tasks,
+        max_concurrent_tasks: Math.min(hello.max_concurrent_tasks, enrolled.value.slots_max ?? Infinity),
         transport: 'websocket',
         agent: hello.agent ?? null,
         last_heartbeat: toSeconds(ctx.wall),

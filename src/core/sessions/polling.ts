@@ -7,11 +7,17 @@ import type { OpenAttempt } from '../../store/attempts.js'
 import type { NodeStatus } from '../../wire/fields.js'
 import type { ErrorCode } from '../../wire/codes.js'
 import type { RegisterBody } from '../../wire/rest.js'
+import { forbidden, type Allowed } from '../access/caller.js'
+import { reachesNode } from '../access/control.js'
+import type { Enrolment } from '../access/enrolment.js'
 import type { Context } from '../context.js'
 import type { Dispatch } from '../dispatch/dispatch.js'
 import type { Attempts } from '../tasks/attempts.js'
 import type { Results, Verdict } from '../tasks/results.js'
-import type { PolledTask } from '../operations.js'
+import type { Operation, PolledTask } from '../operations.js'
+import type { Proof } from '../../wire/signed.js'
+import { normalizeKey } from '../../wire/keys.js'
+import { createReplays } from './replays.js'
 import type { Pending } from '../tasks/pending.js'
 import type { Admission, Refused } from './admission.js'
 
@@ -34,11 +40,18 @@ export interface PollingParts {
   results: Results
   dispatch: Dispatch
   admission: Admission
+  enrolment: Enrolment
 }
 
+type Of<Name extends Operation['op']> = Omit<Extract<Operation, { op: Name }>, 'op'>
+
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
-export function createPolling(ctx: Context, { pending, attempts, results, dispatch, admission }: PollingParts) {
+export function createPolling(
+  ctx: Context,
+  { pending, attempts, results, dispatch, admission, enrolment }: PollingParts,
+) {
   const { store, registry } = ctx
+  const replays = createReplays(ctx)
   /** When a hand-out of an attempt was counted last, service clock, ms. Only ever lets it be handed out once more: never undone. */
   const countedAt = new WeakMap<Readonly<OpenAttempt>, number>()
 
@@ -47,10 +60,13 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
   const seen = (node: Node): void => registry.sawNode(node, ctx.now, ctx.wall)
 
   /** The node behind a call, with its sign of life noted; or why the call is refused. */
-  const caller = (nodeId: string): Node | Refusal => {
+  const caller = (nodeId: string, allowed: Allowed, proof: Proof | null = null): Node | Refusal => {
+    if (!reachesNode(allowed, nodeId)) return forbidden(`node_id: this caller does not speak for ${nodeId}`)
     const node = registry.nodes.get(nodeId)
     if (node === undefined) return unknown(nodeId)
-    if (node.row.key_proven === 1) return refuse('forbidden', admission.unsigned(nodeId).message)
+    const { key_proven, public_key } = node.row
+    if (key_proven === 1 && proof?.key !== public_key) return refuse('forbidden', admission.unsigned(nodeId).message)
+    if (enrolment.isBanned(normalizeKey(public_key))) return forbidden(`node_id: the key of ${nodeId} is banned here`)
     seen(node)
     return node
   }
@@ -84,6 +100,17 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
     return running === null ? held[0] : held.find((a) => !running.includes(a.task_id))
   }
 
+  /** What a node gets that asks now. */
+  const give = (node: Node, running: readonly string[] | null): Outcome<PolledTask | null> => {
+    if (ctx.stopping) return refuse('stopping', 'the service is stopping; poll again in a few seconds')
+    if (!isWorking(node)) return done(null)
+    const missed = missedBy(node, running)
+    const again = missed === undefined ? null : handOutAgain(missed)
+    if (again !== null) return done(again)
+    const taken = !mayTake(node) || node.lanes.every(pending.isEmpty) ? null : dispatch.take(node)
+    return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
+  }
+
   const answer = (verdict: Verdict, taskId: string, nodeId: string): Outcome<null> => {
     switch (verdict.is) {
       case 'settled':
@@ -106,7 +133,10 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
   }
 
   return {
-    register(body: RegisterBody, from: AddressKeys): Outcome<null> {
+    register(body: RegisterBody, from: AddressKeys, allowed: Allowed): Outcome<null> {
+      const { node_id } = body
+      if (!reachesNode(allowed, node_id)) return forbidden(`node_id: this token does not speak for ${node_id}`)
+      if (enrolment.isBanned(normalizeKey(body.public_key))) return forbidden('public_key: this key is banned here')
       if (body.max_concurrent_tasks > ctx.options.maxNodeSlots) {
         return refuse('invalid_request', `max_concurrent_tasks: must be at most ${ctx.options.maxNodeSlots} here`)
       }
@@ -136,35 +166,44 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
       return done(null)
     },
 
-    heartbeat(nodeId: string, status: NodeStatus): Outcome<null> {
-      const node = caller(nodeId)
+    heartbeat(nodeId: string, status: NodeStatus, allowed: Allowed): Outcome<null> {
+      const node = caller(nodeId, allowed)
       if ('ok' in node) return node
       // Durable, because it lasts: the node is not polled for its status. A heartbeat that says nothing new is not written.
       if (node.row.status !== status) registry.markLanes(registry.save({ ...node.row, status }, ctx.now))
       return done(null)
     },
 
-    poll(nodeId: string, running: readonly string[] | null): Outcome<PolledTask | null> {
-      const node = caller(nodeId)
+    poll({ node_id, running, proof }: Of<'poll'>, allowed: Allowed): Outcome<PolledTask | null> {
+      const node = caller(node_id, allowed, proof)
       if ('ok' in node) return node
-      if (ctx.stopping) return refuse('stopping', 'the service is stopping; poll again in a few seconds')
-      if (!isWorking(node)) return done(null)
-      const missed = missedBy(node, running)
-      const again = missed === undefined ? null : handOutAgain(missed)
-      if (again !== null) return done(again)
-      const taken = !mayTake(node) || node.lanes.every(pending.isEmpty) ? null : dispatch.take(node)
-      return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
+      const repeated = proof === undefined ? undefined : replays.get(proof)
+      if (repeated !== undefined) {
+        const open = repeated === null ? undefined : node.held.get(repeated.task_id)
+        return done(open === undefined || open.attempt !== repeated?.attempt ? null : view(open))
+      }
+      const answer = give(node, running)
+      if (proof !== undefined && answer.ok)
+        replays.set(
+          proof,
+          answer.value === null ? null : { task_id: answer.value.task.task_id, attempt: answer.value.attempt },
+        )
+      return answer
     },
 
     /** Whether a poll gives nothing out, as far as memory knows: then it writes nothing. Most polls of an idle service. */
-    givesNothing(nodeId: string, running: readonly string[] | null): boolean {
-      const node = registry.nodes.get(nodeId)
-      if (node === undefined || node.row.key_proven === 1 || ctx.stopping || !isWorking(node)) return true
+    givesNothing({ node_id, running, proof }: Of<'poll'>): boolean {
+      const node = registry.nodes.get(node_id)
+      if (node === undefined || (node.row.key_proven === 1 && proof === undefined) || ctx.stopping || !isWorking(node))
+        return true
       return missedBy(node, running) === undefined && (!mayTake(node) || node.lanes.every(pending.isKnownEmpty))
     },
 
-    complete(nodeId: string, taskId: string, output: string, confidence: number): Outcome<null> {
-      const node = caller(nodeId)
+    complete(
+      { node_id: nodeId, task_id: taskId, output, confidence, proof }: Of<'complete'>,
+      allowed: Allowed,
+    ): Outcome<null> {
+      const node = caller(nodeId, allowed, proof)
       if ('ok' in node && node.code === 'forbidden') return node
       const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage: null })
       if (verdict.is === 'settled' && verdict.again && store.tasks.get(taskId)?.output !== output) {
@@ -176,8 +215,8 @@ export function createPolling(ctx: Context, { pending, attempts, results, dispat
       return answer(verdict, taskId, nodeId)
     },
 
-    fail(nodeId: string, taskId: string, error: string, retryable: boolean): Outcome<null> {
-      const node = caller(nodeId)
+    fail({ node_id: nodeId, task_id: taskId, error, retryable, proof }: Of<'fail'>, allowed: Allowed): Outcome<null> {
+      const node = caller(nodeId, allowed, proof)
       if ('ok' in node && node.code === 'forbidden') return node
       return answer(results.fail(nodeId, taskId, null, error, retryable), taskId, nodeId)
     },

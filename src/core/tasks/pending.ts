@@ -82,6 +82,11 @@ export function createPending(ctx: Context) {
       return true
     },
 
+    /** Counts the tasks of each user from here on. */
+    countPerUser() {
+      ctx.pendingPerUser ??= new Map(store.tasks.pendingPerUser().map(({ user_address, n }) => [user_address, n]))
+    },
+
     /** Counts a task of a user that waits now (1), or no longer (-1). */
     countFor(user: string, by: 1 | -1) {
       const { pendingPerUser } = ctx

@@ -4,9 +4,13 @@ import { done, refuse, type Outcome } from '../../lib/result.js'
 import { textLength, type NewTask } from '../../store/tasks.js'
 import type { TaskRow } from '../../store/schema.js'
 import { modelKey } from '../../rules/models.js'
+import { ownerOf } from '../../rules/ownership.js'
 import { namesProblem } from '../../wire/fields.js'
 import type { Submission } from '../../wire/rest.js'
 import type { OpenAttempt } from '../../store/attempts.js'
+import { forbidden, type Allowed } from '../access/caller.js'
+import { reachesTask } from '../access/control.js'
+import type { Quotas } from '../access/quotas.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Attempts } from './attempts.js'
@@ -19,11 +23,17 @@ const ASSIGN_OVERHEAD_BYTES = 2048
 
 export type Submissions = ReturnType<typeof createSubmissions>
 
+export interface SubmissionParts {
+  pending: Pending
+  attempts: Attempts
+  quotas: Quotas
+}
+
 /**
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createSubmissions(ctx: Context, { pending, attempts }: { pending: Pending; attempts: Attempts }) {
+export function createSubmissions(ctx: Context, { pending, attempts, quotas }: SubmissionParts) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
@@ -38,10 +48,14 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
     pending.joined(task)
   }
 
-  const submitOne = (s: Submission): Outcome<Submitted> => {
+  const submitOne = (s: Submission, allowed: Allowed): Outcome<Submitted> => {
+    const { principal } = allowed.by
+    const owner = ownerOf(principal, s.user_address)
+    if (owner === undefined) return forbidden(`user_address: this token may not submit for ${s.user_address}`)
     const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.get(s.task_id))
     if (known !== undefined) {
-      return sameSubmission(known, s)
+      // What another has is not compared: the answer would tell of it.
+      return reachesTask(allowed, known) && sameSubmission(known, s)
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
@@ -68,6 +82,9 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
         `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES} bytes as JSON`,
       )
     }
+    const bytes = principal.role === 'user' ? textBytes(s) : 0
+    const over = principal.role === 'user' ? quotas.refusal(principal, s.user_address, s, bytes) : null
+    if (over !== null) return over
     const at = toSeconds(ctx.wall)
     const task: NewTask = {
       task_id: s.task_id ?? newId(),
@@ -90,7 +107,9 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
       queued_ms: ctx.now,
       queue_rank: s.infer_fee,
       inference_node_id: null,
+      owner_id: owner,
     }
+    if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
     unwritten.set(task.task_id, task)
     pending.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
@@ -105,7 +124,7 @@ export function createSubmissions(ctx: Context, { pending, attempts }: { pending
   }
 
   return {
-    submit: (tasks: readonly Submission[]) => tasks.map(submitOne),
+    submit: (tasks: readonly Submission[], allowed: Allowed) => tasks.map((task) => submitOne(task, allowed)),
 
     /** Writes what this turn has taken as pending: before anything reads tasks. */
     flush() {
@@ -146,6 +165,10 @@ const sameSubmission = (task: NewTask | TaskRow, s: Submission): boolean =>
   task.model_name === s.model_name &&
   task.signed_tx === s.signed_tx &&
   task.signer_public_key === s.signer_public_key
+
+/** What its texts count as of a day, in bytes of UTF-8. */
+const textBytes = (s: Submission): number =>
+  [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(t), 0)
 
 /** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
 function assignBytesAbove(s: Submission, limit: number): boolean {
