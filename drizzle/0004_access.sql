@@ -23,6 +23,8 @@ CREATE TABLE `node_keys` (
 	`changed_by` text NOT NULL,
 	`reason` text,
 	`replaced_by` text,
+	`good_results` integer DEFAULT 0 NOT NULL,
+	`good_since` integer,
 	CONSTRAINT "node_key_state" CHECK("node_keys"."state" in ('enrolled', 'banned'))
 );
 --> statement-breakpoint

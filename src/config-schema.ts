@@ -1,6 +1,7 @@
 import { createECDH } from 'node:crypto'
 import * as v from 'valibot'
-import { days, integer, networks, path, yesOrNo } from './lib/setting-fields.js'
+import { days, integer, networks, path } from './lib/setting-fields.js'
+import { alertSettings, authSettings } from './config-sections.js'
 import { described, seconds } from './lib/settings.js'
 import { MAX_INFER_TIME_SECONDS } from './wire/fields.js'
 
@@ -240,32 +241,6 @@ export const inferenceSettings = v.strictObject({
   ),
 })
 
-/** `[inference.auth]` */
-export const authSettings = v.strictObject({
-  mode: described(
-    v.optional(v.picklist(['auto', 'on'], 'must be "auto" or "on"'), 'auto'),
-    'Whether everybody has to show who he is. auto: once a token was made; until then the service is open, and starts on loopback only.',
-  ),
-  anonymous_submit: yesOrNo(
-    false,
-    'Whether who shows no token may submit tasks, and see those of them whose task_id he knows.',
-  ),
-  public_stats: yesOrNo(true, 'Whether who shows no token may read GET /api/v1/stats.'),
-  enrolment: described(
-    v.optional(v.picklist(['open', 'invite', 'list'], 'must be one of "open", "invite", "list"')),
-    'Which keys of nodes are let in, once authentication is on. open: every one; invite: those that came with an invite; list: those that an operator has allowed. Default: open where only this machine reaches the service, else invite.',
-  ),
-  probation_max_fee: integer(
-    0,
-    Number.MAX_SAFE_INTEGER,
-    1_000_000,
-    'The largest infer_fee, in micro-STX, of a task that a new node gets, where enrolment is not open.',
-  ),
-  legacy_unsigned: networks(
-    'Networks from which nodes that poll are believed what they say without a token or a signature, such as "10.0.0.0/8".',
-  ),
-})
-
 /** More families of models. */
 export const families = v.record(
   v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be a lower-case family name')),
@@ -279,6 +254,7 @@ export const families = v.record(
 export const inferenceSections = {
   families: v.optional(families, {}),
   auth: v.optional(v.strictObject(authSettings.entries, 'must be a section [inference.auth]'), {}),
+  alerts: v.optional(v.strictObject(alertSettings.entries, 'must be a section [inference.alerts]'), {}),
 }
 
 /** The whole file. */

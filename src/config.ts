@@ -1,8 +1,8 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
+import { alertSettings, authSettings } from './config-sections.js'
 import {
   DAY_SECONDS,
-  authSettings,
   fileSchema,
   inferenceSections,
   inferenceSettings,
@@ -90,6 +90,24 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
       enrolment: i.auth.enrolment ?? (isReachedByOthers(i) ? 'invite' : 'open'),
       probationMaxFee: i.auth.probation_max_fee,
     },
+    alerts: {
+      failureFactor: i.alerts.failure_factor,
+      failureAttempts: i.alerts.failure_attempts,
+      maxTokensPerSecond: i.alerts.max_tokens_per_second,
+      minAnswerMs: i.alerts.min_answer_ms,
+      quickAnswers: i.alerts.quick_answers,
+      emptyShare: i.alerts.empty_share,
+      sameOutputShare: i.alerts.same_output_share,
+      hoardedAttempts: i.alerts.hoarded_attempts,
+      hoardedShare: i.alerts.hoarded_share,
+      concentration: i.alerts.concentration,
+      authFailures: i.alerts.auth_failures,
+      authFailuresPerAddress: i.alerts.auth_failures_per_address,
+      feeFactor: i.alerts.fee_factor,
+      surgeFactor: i.alerts.surge_factor,
+      operatorActions: i.alerts.operator_actions,
+      serverErrors: i.alerts.server_errors,
+    },
   }
 }
 
@@ -100,7 +118,12 @@ export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.en
 
 /** Every key of the configuration file, for the documentation. */
 export const describeServiceConfig = (): SettingDoc[] => [
-  ...describeSettings({ signer: signerSettings, inference: inferenceSettings, 'inference.auth': authSettings }),
+  ...describeSettings({
+    signer: signerSettings,
+    inference: inferenceSettings,
+    'inference.auth': authSettings,
+    'inference.alerts': alertSettings,
+  }),
   {
     key: 'inference.families',
     default: {},

@@ -11,6 +11,7 @@ import type { ServerMessage } from '../wire/node.js'
 import type { CoreEvent, Effect } from './operations.js'
 import type { AccessControl, AccessSettings } from './access/control.js'
 import type { Credentials } from './access/credentials.js'
+import type { AlertThresholds } from './anomalies/settings.js'
 import type { Durations } from './durations.js'
 
 /** What an operator may set of the core. Times in milliseconds. */
@@ -40,6 +41,7 @@ export interface CoreOptions {
   /** Tasks that ended longer ago are deleted; 0 = never. */
   retention: number
   access: AccessSettings & EnrolmentSettings
+  alerts: AlertThresholds
   /** The write-ahead log may grow to so many bytes while another program holds it. */
   maxWalBytes: number
 }

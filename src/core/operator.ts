@@ -11,6 +11,7 @@ import { hiddenFields, redact } from '../rules/ownership.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
 import { auditBy, type Allowed } from './access/caller.js'
 import { reachesNode, reachesTask } from './access/control.js'
+import type { Vigilance } from './access/vigilance.js'
 import type { Context } from './context.js'
 import type { Admission } from './sessions/admission.js'
 import type { Attempts } from './tasks/attempts.js'
@@ -26,10 +27,11 @@ export interface OperatorParts {
   transitions: Transitions
   attempts: Attempts
   admission: Pick<Admission, 'forget'>
+  vigilance: Vigilance
 }
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
-export function createOperator(ctx: Context, { pending, transitions, attempts, admission }: OperatorParts) {
+export function createOperator(ctx: Context, { pending, transitions, attempts, admission, vigilance }: OperatorParts) {
   const { store, registry } = ctx
 
   /** A task that is another's is not there. */
@@ -48,7 +50,10 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
 
   /** What somebody did with the rights of his role, and not because it is his own. */
-  const audit = ({ by }: Allowed, entry: AuditEntry): void => store.access.audit.append(entry, auditBy(by, ctx.wall))
+  const audit = ({ by }: Allowed, entry: AuditEntry): void => {
+    vigilance.operatorActed(by)
+    store.access.audit.append(entry, auditBy(by, ctx.wall))
+  }
   const auditTask = (
     allowed: Allowed,
     action: 'task.cancelled' | 'task.retried' | 'task.texts_read',

@@ -2,6 +2,8 @@ import { toSeconds } from '../lib/clock.js'
 import { done, never, type Outcome } from '../lib/result.js'
 import { smallest } from '../lib/smallest.js'
 import { createEnrolment } from './access/enrolment.js'
+import { createProbation } from './access/probation.js'
+import { createVigilance } from './access/vigilance.js'
 import { createAccessOrders } from './access/orders.js'
 import { createQuotas } from './access/quotas.js'
 import type { Allowed } from './access/caller.js'
@@ -43,20 +45,30 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const pending = createPending(ctx)
   const transitions = createTransitions(ctx, pending)
   const aftermath = createAftermath(ctx, { pending, transitions })
-  const attempts = createAttempts(ctx, { pending, transitions, aftermath })
+  const probation = createProbation(ctx)
+  const vigilance = createVigilance(ctx, probation)
+  const attempts = createAttempts(ctx, { pending, transitions, aftermath, probation, vigilance })
   const quotas = createQuotas(ctx)
-  const submissions = createSubmissions(ctx, { pending, attempts, quotas })
+  const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance })
   const results = createResults(ctx, { attempts, transitions })
-  const eligibility = createEligibility(ctx, pending)
+  const eligibility = createEligibility(ctx, { pending, probation })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
   const admission = createAdmission(ctx, { attempts })
   const enrolment = createEnrolment(ctx)
   const polling = createPolling(ctx, { pending, attempts, results, dispatch, admission, enrolment })
   const restartGrace = createRestartGrace(ctx)
-  const nodeMessages = createNodeMessages(ctx, { attempts, results, restartGrace, admission, enrolment })
+  const nodeMessages = createNodeMessages(ctx, {
+    attempts,
+    results,
+    restartGrace,
+    admission,
+    enrolment,
+    probation,
+    vigilance,
+  })
   const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
-  const orders = createAccessOrders(ctx)
-  const operator = createOperator(ctx, { pending, transitions, attempts, admission })
+  const orders = createAccessOrders(ctx, vigilance)
+  const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance })
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -86,6 +98,12 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       hidden: hiddenFields(grant),
       next: ids.length > limit ? (ids[limit - 1] ?? null) : null,
     }
+  }
+
+  const withWarning = (found: Outcome<Results['health']>): Outcome<Results['health']> => {
+    const grave = found.ok ? vigilance.warning() : null
+    if (!found.ok || grave === null) return found
+    return done({ warning: [found.value.warning, grave].filter((w) => w !== null).join('. ') })
   }
 
   const stop = (reconnectAfter: number): void => {
@@ -149,7 +167,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'stats':
         return done(stats())
       case 'health':
-        return health()
+        return withWarning(health())
       case 'nodeHello':
         nodeMessages.hello(o)
         return done(null)
@@ -187,16 +205,19 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'audit':
         return orders.audit(o.query)
       case 'alerts':
-        return done({ alerts: [] })
+        return done({ alerts: vigilance.alerts() })
       case 'nodeKey':
         return done({ public_key: registry.nodes.get(o.node_id)?.row.public_key ?? null })
       case 'taskUser':
         return done({ user_address: store.tasks.get(o.task_id)?.user_address ?? null })
       case 'refused':
+        vigilance.refused(o.refused)
         return orders.refused(o.refused)
       case 'tick':
         followAccess()
         quotas.tick()
+        vigilance.tick()
+        probation.tick()
         deadlines.tick()
         admission.tick()
         retention.tick()

@@ -63,6 +63,9 @@ export const nodeKeys = sqliteTable(
     reason: text(),
     /** The key that took its place. */
     replaced_by: text(),
+    /** Results that its node has brought since its probation began, and when the first came. */
+    good_results: integer().notNull().default(0),
+    good_since: integer(),
   },
   (t) => [
     check('node_key_state', sql`${t.state} in ('enrolled', 'banned')`),

@@ -24,6 +24,8 @@ export function createEnrolment({ tokens, nodeKeys, audit }: EnrolmentParts) {
       reason: null,
       replaced_by: null,
       first_seen: now,
+      good_results: 0,
+      good_since: null,
       ...nodeKeys.get(key),
       state: 'enrolled' as const,
       ...given,

@@ -4,7 +4,16 @@ import { inferenceTasks as tasks, type TaskRow } from './schema.js'
 import { names, render, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
 
-const columns = ['task_id', 'model_name', 'model_type', 'attempt', 'retried_after', 'queue_rank', 'queued_ms'] as const
+const columns = [
+  'task_id',
+  'model_name',
+  'model_type',
+  'attempt',
+  'retried_after',
+  'queue_rank',
+  'queued_ms',
+  'infer_fee',
+] as const
 
 /** A task that waits, as much of it as a choice needs. */
 export type ReadyTask = Pick<TaskRow, (typeof columns)[number]> & { seq: number }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Alert } from '../../src/core/anomalies/alerts.js'
 import { createAnomalies } from '../../src/core/anomalies/index.js'
-import { defaultThresholds } from '../../src/core/anomalies/settings.js'
+import { coreOptions, inferenceDefaults } from '../../src/config.js'
 import { createSubjects, createWindow } from '../../src/core/anomalies/window.js'
 
 const MINUTE = 60_000
@@ -12,7 +12,7 @@ function watching() {
   const told: Alert[] = []
   let wall = 0
   const anomalies = createAnomalies(
-    defaultThresholds,
+    coreOptions(inferenceDefaults({ database_path: 'none' })).alerts,
     () => wall,
     (alert) => told.push({ ...alert }),
   )

@@ -5,6 +5,7 @@ import { viewToken } from '../../store/token-changes.js'
 import { kindOfRole } from '../../wire/access.js'
 import { makeToken, type TokenKind } from '../../wire/token.js'
 import { toSeconds } from '../../lib/clock.js'
+import type { Vigilance } from './vigilance.js'
 import type { Context } from '../context.js'
 import type { Operation, RefusedCalls, Results } from '../operations.js'
 import { auditBy, type Allowed } from './caller.js'
@@ -15,7 +16,7 @@ type Order = Extract<
 >
 
 /** What is asked about tokens, keys of nodes and the audit: each change is of `store/access`, with its row in the audit. */
-export function createAccessOrders(ctx: Context) {
+export function createAccessOrders(ctx: Context, vigilance: Vigilance) {
   const { access } = ctx.store
 
   const newToken = <T>(kind: TokenKind, store: (key: { id: string; hash: string }) => T): T & { token: string } => {
@@ -56,6 +57,7 @@ export function createAccessOrders(ctx: Context) {
   return {
     /** A change of who may do what; the doors are told of it at once. */
     change(o: Order, { by }: Allowed): Outcome<Results[Order['op']]> {
+      vigilance.operatorActed(by)
       const outcome = change(o, auditBy(by, ctx.wall))
       if (!outcome.ok) return outcome
       ctx.afterCommit.push(() => ctx.credentials.changed())

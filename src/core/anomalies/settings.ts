@@ -29,22 +29,3 @@ export interface AlertThresholds {
   /** Answers 500 in a minute. */
   serverErrors: number
 }
-
-export const defaultThresholds: AlertThresholds = {
-  failureFactor: 3,
-  failureAttempts: 20,
-  maxTokensPerSecond: 2000,
-  minAnswerMs: 50,
-  quickAnswers: 3,
-  emptyShare: 0.2,
-  sameOutputShare: 0.1,
-  hoardedAttempts: 5,
-  hoardedShare: 0.3,
-  concentration: 0.5,
-  authFailures: 30,
-  authFailuresPerAddress: 10,
-  feeFactor: 100,
-  surgeFactor: 10,
-  operatorActions: 30,
-  serverErrors: 10,
-}

@@ -2,6 +2,7 @@ import type { Lane } from '../../rules/models.js'
 import { choose, failurePauseMs, rejectionPauseMs, scoreNode } from '../../rules/scoring.js'
 import { isFailure, nodesToAvoid, type PastAttempt } from '../../store/attempts.js'
 import type { NewTask, ReadyTask } from '../../store/tasks.js'
+import type { Probation } from '../access/probation.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Pending } from '../tasks/pending.js'
@@ -14,7 +15,7 @@ const MAX_COMPARED_AGAIN = 256
 export type Eligibility = ReturnType<typeof createEligibility>
 
 /** Which node gets which task. */
-export function createEligibility(ctx: Context, pending: Pending) {
+export function createEligibility(ctx: Context, { pending, probation }: { pending: Pending; probation: Probation }) {
   const { store, registry, undo } = ctx
   /** When a node that rejected or failed a task may be offered it again, by node; service clock, ms. */
   const retries = new Map<Node, number>()
@@ -36,11 +37,13 @@ export function createEligibility(ctx: Context, pending: Pending) {
 
   /** Which nodes may get the task: not one that lost or failed it while another serves it, not one that just did, or rejected it. */
   const mayGet = (task: ReadyTask): ((node: Node) => boolean) => {
-    if (task.attempt === 0) return () => true
+    const allows = (node: Node): boolean => probation.allows(node, task)
+    if (task.attempt === 0) return probation.isEmpty() ? () => true : allows
     const past = store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined)
     const avoid = nodesToAvoid(past)
     const anotherServes = avoid.size > 0 && registry.anotherServes(task, avoid, ctx.now)
     return (node) => {
+      if (!allows(node)) return false
       const id = node.row.node_id
       if (avoid.has(id) && anotherServes) return false
       const own = past.filter((a) => a.node_id === id)
@@ -85,7 +88,7 @@ export function createEligibility(ctx: Context, pending: Pending) {
     nodeFor(task: ReadyTask): Node | undefined {
       const lanes = freeLanesOf(task)
       if (lanes.length === 0) return undefined
-      if (task.attempt === 0) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
+      if (task.attempt === 0 && probation.isEmpty()) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
       const eligible = mayGet(task)
       // A task with a history may be barred from all that were drawn, and not from all.
       return (
@@ -102,7 +105,9 @@ export function createEligibility(ctx: Context, pending: Pending) {
       const lanes = freeLanesOf(task)
       if (lanes.length === 0 || lanes.some((lane) => blocked.has(lane)) || !lanes.every(pending.isEmpty))
         return undefined
-      return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
+      const drawn = draw(lanes, MAX_COMPARED)
+      const eligible = probation.isEmpty() ? drawn : drawn.filter((node) => probation.allows(node, task))
+      return choose(eligible, scoreNow(), ctx.random)
     },
 
     /** About how many tasks can be placed in a lane. */

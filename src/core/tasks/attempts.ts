@@ -4,6 +4,8 @@ import type { OpenAttempt } from '../../store/attempts.js'
 import { isStoreFault } from '../../store/faults.js'
 import type { AttemptRow, TaskRow } from '../../store/schema.js'
 import type { NewTask, ReadyTask } from '../../store/tasks.js'
+import type { Probation } from '../access/probation.js'
+import type { Vigilance } from '../access/vigilance.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Aftermath, AttemptFailure } from './aftermath.js'
@@ -17,6 +19,8 @@ export interface AttemptParts {
   pending: Pending
   transitions: Transitions
   aftermath: Aftermath
+  probation: Probation
+  vigilance: Vigilance
 }
 
 export type Attempts = ReturnType<typeof createAttempts>
@@ -25,7 +29,7 @@ export type Attempts = ReturnType<typeof createAttempts>
  * The life of an attempt, all of it: assigned, accepted, and its end. Every function runs inside the turn's transaction; what comes from
  * a node names its attempt, and one that does not count is a named result.
  */
-export function createAttempts(ctx: Context, { pending, transitions, aftermath }: AttemptParts) {
+export function createAttempts(ctx: Context, { pending, transitions, aftermath, probation, vigilance }: AttemptParts) {
   const { store, registry } = ctx
 
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
@@ -65,18 +69,31 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
       inconsistent(attempt, { error: String(changed) })
     }
     const node = registry.release(attempt)
+    if (node !== undefined) vigilance.ended({ node, attempt, end: how, fault })
     if (node !== undefined && fault === 'node') aftermath.blame(node)
     if (node !== undefined) ctx.releasedNodes.add(node)
   }
 
   /** The task has its result: ends the attempt that it came from, also one that had ended before. */
-  const complete = (attempt: Open | AttemptRow, usage: Usage): void => {
+  const complete = (attempt: Open | AttemptRow, { output, usage }: { output: string; usage: Usage }): void => {
     const open = findOpen(attempt)
     if (open !== undefined) unwrittenAccepts.delete(open)
     store.attempts.complete(attempt, usage, ctx)
     const ms = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
     if (open !== undefined) registry.release(open)
-    aftermath.credit(registry.givenTo(attempt), ms)
+    const node = registry.givenTo(attempt)
+    aftermath.credit(node, ms)
+    if (node !== undefined) {
+      probation.succeeded(node)
+      vigilance.ended({ node, attempt: open ?? attempt, end: 'completed', fault: null })
+      vigilance.answered({
+        task_id: attempt.task_id,
+        node,
+        ms,
+        output,
+        completion_tokens: usage?.completion_tokens ?? null,
+      })
+    }
     const { task_id, node_id } = attempt
     ctx.log('debug', 'task.completed', { task_id, attempt: attempt.attempt, node_id, ms, late: open === undefined })
   }
@@ -116,7 +133,9 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
     accepted_ms: polled ? ctx.now : null,
     lease_ms: ctx.now + max_infer_time * 1000,
   })
-  const assigned = (attempt: OpenAttempt): void => {
+  const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
+    probation.assigned(task, node)
+    vigilance.assigned(attempt, task)
     registry.assign(attempt)
     ctx.wake(attempt.lease_ms)
     const { task_id, node_id, polled } = attempt
@@ -173,7 +192,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
         node_id: attempt.node_id,
         at: toSeconds(ctx.wall),
       })
-      assigned(attempt)
+      assigned(attempt, task, node)
       task.status = 'in_progress'
       task.attempt = attempt.attempt
       task.inference_node_id = attempt.node_id
@@ -190,7 +209,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath }
       store.attempts.insert(attempt, ctx)
       ctx.watches.changed(task.task_id, 'in_progress', 1)
       pending.countFor(task.user_address, -1)
-      assigned(attempt)
+      assigned(attempt, task, node)
       return attempt
     },
 

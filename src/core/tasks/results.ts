@@ -38,7 +38,7 @@ export function createResults(
       const held = attempts.findHeld(nodeId, taskId, number)
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
         ctx.watches.changed(taskId, 'completed', held.attempt)
-        attempts.complete(held, result.usage)
+        attempts.complete(held, result)
         return { is: 'settled', status: 'completed', again: false }
       }
       attempts.flush()
@@ -59,7 +59,7 @@ export function createResults(
         confidence: result.confidence,
         at: toSeconds(ctx.wall),
       })
-      attempts.complete(attempts.findOpen(row) ?? row, result.usage)
+      attempts.complete(attempts.findOpen(row) ?? row, result)
       return { is: 'settled', status: 'completed', again: false }
     },
 

@@ -11,6 +11,7 @@ import type { OpenAttempt } from '../../store/attempts.js'
 import { forbidden, type Allowed } from '../access/caller.js'
 import { reachesTask } from '../access/control.js'
 import type { Quotas } from '../access/quotas.js'
+import type { Vigilance } from '../access/vigilance.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Attempts } from './attempts.js'
@@ -27,13 +28,14 @@ export interface SubmissionParts {
   pending: Pending
   attempts: Attempts
   quotas: Quotas
+  vigilance: Vigilance
 }
 
 /**
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createSubmissions(ctx: Context, { pending, attempts, quotas }: SubmissionParts) {
+export function createSubmissions(ctx: Context, { pending, attempts, quotas, vigilance }: SubmissionParts) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
@@ -110,6 +112,7 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
       owner_id: owner,
     }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
+    vigilance.submitted(task.model_key, task.infer_fee, owner)
     unwritten.set(task.task_id, task)
     pending.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })

@@ -1,0 +1,62 @@
+import * as v from 'valibot'
+import { integer, networks, yesOrNo } from './lib/setting-fields.js'
+import { described } from './lib/settings.js'
+
+/** `[inference.auth]` */
+export const authSettings = v.strictObject({
+  mode: described(
+    v.optional(v.picklist(['auto', 'on'], 'must be "auto" or "on"'), 'auto'),
+    'Whether everybody has to show who he is. auto: once a token was made; until then the service is open, and starts on loopback only.',
+  ),
+  anonymous_submit: yesOrNo(
+    false,
+    'Whether who shows no token may submit tasks, and see those of them whose task_id he knows.',
+  ),
+  public_stats: yesOrNo(true, 'Whether who shows no token may read GET /api/v1/stats.'),
+  enrolment: described(
+    v.optional(v.picklist(['open', 'invite', 'list'], 'must be one of "open", "invite", "list"')),
+    'Which keys of nodes are let in, once authentication is on. open: every one; invite: those that came with an invite; list: those that an operator has allowed. Default: open where only this machine reaches the service, else invite.',
+  ),
+  probation_max_fee: integer(
+    0,
+    Number.MAX_SAFE_INTEGER,
+    1_000_000,
+    'The largest infer_fee, in micro-STX, of a task that a new node gets, where enrolment is not open.',
+  ),
+  legacy_unsigned: networks(
+    'Networks from which nodes that poll are believed what they say without a token or a signature, such as "10.0.0.0/8".',
+  ),
+})
+
+const share = (fallback: number, description: string) => {
+  const expected = 'must be a share from 0 to 1'
+  return described(
+    v.optional(v.pipe(v.number(expected), v.minValue(0, expected), v.maxValue(1, expected)), fallback),
+    description,
+  )
+}
+
+/** `[inference.alerts]`: from where on something is out of the ordinary. */
+export const alertSettings = v.strictObject({
+  failure_factor: integer(1, 1000, 3, 'The failure rate of ten minutes is so many times that of the hour before.'),
+  failure_attempts: integer(1, 1_000_000, 20, 'A failure rate is one of at least so many attempts.'),
+  max_tokens_per_second: integer(1, 1_000_000_000, 2000, 'More tokens a second than a slot makes.'),
+  min_answer_ms: integer(0, 3_600_000, 50, 'A whole answer in less than this is none of a language model.'),
+  quick_answers: integer(1, 1_000_000, 3, 'So many answers in an hour that came faster than that are no accident.'),
+  empty_share: share(0.2, 'The share of the newest 20 answers of a node that are empty.'),
+  same_output_share: share(0.1, 'The share of the newest 256 answers of a node that it gave to other prompts too.'),
+  hoarded_attempts: integer(1, 1_000_000, 5, 'More tasks in an hour that a node accepted and never did.'),
+  hoarded_share: share(0.3, 'The share of what it accepted that those are.'),
+  concentration: share(0.5, 'The share of all results of 15 minutes that one node or network has where others serve.'),
+  auth_failures: integer(1, 1_000_000, 30, 'More failed authentications in a minute.'),
+  auth_failures_per_address: integer(1, 1_000_000, 10, 'The same of one address.'),
+  fee_factor: integer(2, 1_000_000, 100, "A fee of so many times the median of its model's newest fees."),
+  surge_factor: integer(
+    2,
+    1_000_000,
+    10,
+    'Submissions of an owner, or new nodes, in an hour: so many times the usual hour.',
+  ),
+  operator_actions: integer(1, 1_000_000, 30, 'More actions of operators in a minute.'),
+  server_errors: integer(1, 1_000_000, 10, 'More answers 500 in a minute.'),
+})
