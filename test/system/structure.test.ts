@@ -45,9 +45,9 @@ const allowed: Record<string, string[]> = {
   'core/nodes': ['store', ...pure],
   'core/anomalies': pure,
   core: ['core/anomalies', 'core/nodes', 'store', ...pure],
-  'core/access': ['core', 'core/nodes', 'store', ...pure],
+  'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
-  'core/dispatch': ['core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/dispatch': ['core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/sessions': ['core/access', 'core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/run': [
     'core/anomalies',
