@@ -151,7 +151,11 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
       withTask(taskId, allowed, (task) => {
         readTexts(allowed, task)
-        return done({ task, hidden: hiddenFields(allowed.grant), begun: store.attempts.begun(taskId) })
+        return done({
+          task,
+          hidden: hiddenFields({ ...allowed.grant, keys: true }),
+          begun: store.attempts.begun(taskId),
+        })
       }),
 
     detail: (taskId: string, allowed: Allowed): Outcome<TaskDetail> =>
@@ -160,7 +164,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
         const attempts = store.attempts.history(taskId)
         return done({
           task,
-          hidden: hiddenFields(allowed.grant),
+          hidden: hiddenFields({ ...allowed.grant, keys: true }),
           attempts,
           begun: attempts.filter((a) => a.accepted_ms !== null).length,
           reopenings: store.history.reopenings(taskId),
@@ -172,7 +176,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
       const filter: TaskFilter = { ...asked, model: asked.model === null ? null : modelKey(asked.model) }
       if (grant.own) return done(store.history.ownedPage(by.principal.owners, filter, before, limit))
       const page = store.history.page(filter, before, limit, ctx.time.monotonic)
-      const hidden = hiddenFields(grant)
+      const hidden = hiddenFields({ ...grant, keys: true })
       if (hidden.length === 0) return done(page)
       return done({ ...page, tasks: JSON.stringify(redact(JSON.parse(page.tasks), hidden)) })
     },

@@ -20,6 +20,7 @@ export type Credentials = ReturnType<typeof createCredentials>
 export function createCredentials({ store, undo, onUnreadable }: CredentialsParts) {
   const { access } = store
   const keys = new Map<string, NodeKeyRow>()
+  let banned = false
   let state: AccessState = { tokens: [], counts: { made: 0, good: 0 } }
   /** Of the file as it was read; null when it is to be read again. */
   let version: number | null = null
@@ -38,7 +39,11 @@ export function createCredentials({ store, undo, onUnreadable }: CredentialsPart
     state = { tokens, counts: access.tokens.counts(now) }
     news = true
     keys.clear()
-    for (const row of access.nodeKeys.all()) keys.set(row.public_key, row)
+    banned = false
+    for (const row of access.nodeKeys.all()) {
+      keys.set(row.public_key, row)
+      banned ||= row.state === 'banned'
+    }
   }
 
   return {
@@ -68,7 +73,8 @@ export function createCredentials({ store, undo, onUnreadable }: CredentialsPart
       undo.keepEntry(keys, row.public_key)
       keys.set(row.public_key, row)
     },
-    hasBanned: (): boolean => [...keys.values()].some((k) => k.state === 'banned'),
+    /** Whether any key is banned. */
+    hasBanned: (): boolean => banned,
     /** The keys that took the place of others, by their nodes. */
     bound: (): NodeKeyRow[] => [...keys.values()].filter((k) => k.node_id !== null && k.state === 'enrolled'),
     state: (): AccessState => state,

@@ -1,6 +1,7 @@
 import { done, refuse, type Outcome } from '../../lib/result.js'
 import { isGood, tokenState } from '../../rules/tokens.js'
 import { toSeconds } from '../../lib/clock.js'
+import { normalizeKey } from '../../wire/keys.js'
 import { hashToken, parseToken, sameHash } from '../../wire/token.js'
 import type { Context } from '../context.js'
 
@@ -77,7 +78,11 @@ export function createEnrolment(ctx: Context) {
           )
         : enrol(comer, comer.invite)
     },
-    /** Whether a key is banned; one that is none is not. */
-    isBanned: (key: string | null): boolean => key !== null && credentials.key(key)?.state === 'banned',
+    /** Whether a key is banned, however it is written; what is no key is not. */
+    isBanned(text: string): boolean {
+      if (!credentials.hasBanned()) return false
+      const known = credentials.key(text) ?? credentials.key(normalizeKey(text) ?? '')
+      return known?.state === 'banned'
+    },
   }
 }

@@ -1,4 +1,3 @@
-import { normalizeKey } from '../../wire/keys.js'
 import type { Enrolment } from '../access/enrolment.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
@@ -36,7 +35,7 @@ export function createKeyChanges(ctx: Context, { attempts, enrolment }: { attemp
       }
       if (ctx.credentials.hasBanned())
         for (const node of registry.nodes.values())
-          if ((node.session !== null || node.held.size > 0) && enrolment.isBanned(normalizeKey(node.row.public_key)))
+          if ((node.session !== null || node.held.size > 0) && enrolment.isBanned(node.row.public_key))
             expel(node, BANNED)
     },
   }

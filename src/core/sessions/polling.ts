@@ -16,7 +16,6 @@ import type { Attempts } from '../tasks/attempts.js'
 import type { Results, Verdict } from '../tasks/results.js'
 import type { Operation, PolledTask } from '../operations.js'
 import type { Proof } from '../../wire/signed.js'
-import { normalizeKey } from '../../wire/keys.js'
 import { createReplays } from './replays.js'
 import type { Pending } from '../tasks/pending.js'
 import type { Admission, Refused } from './admission.js'
@@ -66,7 +65,7 @@ export function createPolling(
     if (node === undefined) return unknown(nodeId)
     const { key_proven, public_key } = node.row
     if (key_proven === 1 && proof?.key !== public_key) return refuse('forbidden', admission.unsigned(nodeId).message)
-    if (enrolment.isBanned(normalizeKey(public_key))) return forbidden(`node_id: the key of ${nodeId} is banned here`)
+    if (enrolment.isBanned(public_key)) return forbidden(`node_id: the key of ${nodeId} is banned here`)
     seen(node)
     return node
   }
@@ -136,7 +135,7 @@ export function createPolling(
     register(body: RegisterBody, from: AddressKeys, allowed: Allowed): Outcome<null> {
       const { node_id } = body
       if (!reachesNode(allowed, node_id)) return forbidden(`node_id: this token does not speak for ${node_id}`)
-      if (enrolment.isBanned(normalizeKey(body.public_key))) return forbidden('public_key: this key is banned here')
+      if (enrolment.isBanned(body.public_key)) return forbidden('public_key: this key is banned here')
       if (body.max_concurrent_tasks > ctx.options.maxNodeSlots) {
         return refuse('invalid_request', `max_concurrent_tasks: must be at most ${ctx.options.maxNodeSlots} here`)
       }
