@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from '../lib/settings.js'
 import { id, models, share, shortText, slots } from '../wire/fields.js'
+import { parseToken } from '../wire/token.js'
 import { coordinatorAddress } from './address.js'
 import { DEFAULT_BASE_URL } from './backends/openai.js'
 
@@ -10,6 +11,7 @@ const path = (fallback: string, description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path')), fallback), description)
 
 const COORDINATOR = 'must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"'
+const INVITE = 'must be an invite, copied whole: sis_inv_ and 46 letters and digits'
 const HTTP_URL = 'must be an http or https URL'
 const isHttp = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 const httpUrl = v.pipe(v.string(HTTP_URL), v.check(isHttp, HTTP_URL))
@@ -51,6 +53,15 @@ export const nodeSettings = v.strictObject({
   take_over: described(
     v.optional(v.boolean('must be true or false'), false),
     "Whether the node's first session ends the one that another process holds with the same key. Without it the coordinator refuses the newcomer while the other lives.",
+  ),
+  invite: described(
+    v.optional(
+      v.pipe(
+        v.string(INVITE),
+        v.check((text) => parseToken(text)?.kind === 'inv', INVITE),
+      ),
+    ),
+    'The invite that lets the key in at a coordinator that takes invited nodes; not needed once it was let in.',
   ),
   models: described(
     v.optional(models, []),
@@ -140,6 +151,7 @@ export interface NodeFlags {
   keyFile?: string | undefined
   stateDir?: string | undefined
   takeOver?: boolean | undefined
+  invite?: string | undefined
   maxConcurrentTasks?: string | undefined
 }
 
@@ -219,6 +231,7 @@ function readFlags(flags: NodeFlags) {
       key_file: optional(n.key_file),
       state_dir: optional(n.state_dir),
       take_over: optional(n.take_over),
+      invite: optional(n.invite),
       max_concurrent_tasks: optional(slots),
     }),
     backend: v.object({
@@ -240,6 +253,7 @@ function readFlags(flags: NodeFlags) {
         key_file: flags.keyFile,
         state_dir: flags.stateDir,
         take_over: flags.takeOver,
+        invite: flags.invite,
         max_concurrent_tasks: toNumber(flags.maxConcurrentTasks),
       }),
       backend: given({

@@ -10,7 +10,7 @@ const MAX_STATUS_REASON_LENGTH = 256
 
 /** What a node says of itself as a session begins. */
 export function helloOf(
-  { nodeId, slots, performanceScore, endpoint, nodeAddress }: Resolved,
+  { nodeId, slots, performanceScore, endpoint, nodeAddress, invite }: Resolved,
   now: { models: readonly string[]; status: DeclaredStatus; running: AttemptRef[]; takeOver: boolean },
 ): HelloBody {
   return {
@@ -23,6 +23,7 @@ export function helloOf(
     status: now.status,
     running: now.running,
     take_over: now.takeOver,
+    ...(invite === null ? {} : { invite }),
     agent: AGENT,
   }
 }

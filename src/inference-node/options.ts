@@ -22,6 +22,8 @@ export interface InferenceNodeOptions {
   nodeId?: string | undefined
   /** Whether its first session ends the one that another process holds with the same key. Default false: it is refused then. */
   takeOver?: boolean | undefined
+  /** What lets its key in at a coordinator that takes invited nodes; not needed once it was let in. */
+  invite?: string | undefined
   /** How many tasks it works on at once, 1 to 1024. Default 1. */
   maxConcurrentTasks?: number | undefined
   /** 0 to 1. Default 1. */
@@ -56,6 +58,7 @@ export interface Resolved {
   identity: Identity
   nodeId: string
   takeOver: boolean
+  invite: string | null
   work: Work
   /** What is to be served; empty for what is found out. */
   models: readonly string[]
@@ -111,6 +114,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     identity,
     nodeId: given.nodeId ?? defaultNodeId(identity),
     takeOver: options.takeOver ?? false,
+    invite: options.invite ?? null,
     work: options.work,
     models: wanted,
     slots: given.maxConcurrentTasks,

@@ -42,25 +42,25 @@ function judged(settings: Parameters<typeof coreHarness>[0] = {}) {
   return { ...world, one, submitted }
 }
 const noAuth = {
-  mode: 'auto',
+  mode: 'auto' as const,
   anonymous_submit: false,
   public_stats: true,
   probation_max_fee: 1_000_000,
-  legacy_unsigned: [],
-} as const
+  legacy_unsigned: [] as string[],
+}
 
 test('an open service asks nobody, and one that was opened asks everybody once a token was made', () => {
   const world = coreHarness()
   expect(world.turn(submit(undefined)).outcomes[0]).toMatchObject({ ok: true })
   const body = {
-    role: 'viewer',
+    role: 'viewer' as const,
     name: 'screen',
     owners: null,
     scopes: [],
     limits: {},
     cidrs: null,
     node_id: null,
-  } as const
+  }
   const made = outcomeOf(world.turn({ op: 'tokenCreate', body }), 'tokenCreate')
   if (made?.ok !== true) throw new Error('no token')
   const told = world.turn({ op: 'tick' }).access
@@ -104,7 +104,7 @@ test("a user submits for his addresses, and another's task is not there for him"
   const { effects } = turn({
     op: 'clientMessage',
     session: 1,
-    message: { type: 'task.watch', task_id: 't-1', watch: 'status', offset: 0 },
+    message: { type: 'task.watch', task_id: 't-1', watch: 'result', offset: 0 },
     by: user('ST2'),
   })
   expect(effects).toMatchObject([{ message: { type: 'error', code: 'task_not_found', task_id: 't-1' } }])
@@ -209,7 +209,7 @@ test('where nodes are invited, a key comes in by an invite once, and is out when
   expect(said(hello(4, 'b', invite))).toEqual(['error', 'forbidden'])
   expect(said(hello(5, 'a'))).toEqual(['replaced', 'session.welcome'])
   one(submit(user('ST1'), { task_id: 't-1' }))
-  turn({ op: 'nodeHello', ...(hello(6, 'a') as Extract<Operation, { op: 'nodeHello' }>) })
+  turn(hello(6, 'a'))
   one({ op: 'ban', subject: 'a', reason: 'answers nonsense', by: admin })
   const closed = turn({ op: 'tick' }).effects
   expect(closed).toMatchObject([{ session: 6, close: 'forbidden' }])
