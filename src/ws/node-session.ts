@@ -143,7 +143,9 @@ export class NodeSession implements SocketSession, Rival {
 
   /** The time for the hello is over. */
   late(): void {
-    if (this.#handshake?.pending === null) this.close('unauthorized', 'no hello within 10 s')
+    this.#door.guard.attempt(this, () => {
+      if (this.#handshake?.pending === null) this.close('unauthorized', 'no hello within 10 s')
+    })
   }
 
   #leave(): void {
@@ -201,9 +203,8 @@ export class NodeSession implements SocketSession, Rival {
       this.#socket.resume()
     })
     if (hello.take_over) return open()
-    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, (alive) =>
-      alive ? this.#refuseSecond(hello) : open(),
-    )
+    const told = guarded((alive: boolean) => (alive ? this.#refuseSecond(hello) : open()))
+    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, told)
   }
 
   #refuseSecond({ node_id }: Hello): void {

@@ -106,8 +106,10 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   }
 
   close(reason: CloseReason, text: string): void {
-    this.flush()
     const socket = this.#socket
+    const end = this.#guard.logged(() => socket.terminate())
+    setTimeout(end, reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS).unref()
+    this.flush()
     // A close frame carries at most 123 bytes of reason.
     socket.close(
       closeCodes[reason].code,
@@ -116,7 +118,6 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
         .toString()
         .replace(/\uFFFD+$/, ''),
     )
-    setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS).unref()
   }
 
   #send(message: M): void {
@@ -131,8 +132,10 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   }
 
   tooSlow(): void {
-    if (this.#limits.tooSlow === undefined || this.#socket.readyState !== this.#socket.OPEN) this.#socket.terminate()
-    else this.#limits.tooSlow()
+    this.#guard.attempt(this, () => {
+      if (this.#limits.tooSlow === undefined || this.#socket.readyState !== this.#socket.OPEN) this.#socket.terminate()
+      else this.#limits.tooSlow()
+    })
   }
 
   // What was just queued says nothing of the reader; that it takes nothing of it for some time does.
@@ -145,8 +148,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
       if (this.#socket.bufferedAmount >= before) this.tooSlow()
       else this.#watch()
     }
-    const guarded = this.#guard.guarded((reason, text) => this.close(reason, text))
-    this.#watching = setTimeout(guarded(look), READ_WITHIN_MS)
+    this.#watching = setTimeout(() => this.#guard.attempt(this, look), READ_WITHIN_MS)
     this.#watching.unref()
   }
 }
