@@ -73,6 +73,7 @@ export function createSessionServer(parts: SessionServerParts) {
     maxMessageBytes,
     maxMessagesPerSecond,
     throttle: createHandshakeThrottle(),
+    receiving: parts.receiving,
     rivals: createRivals(guard),
     unsent,
     guard,
