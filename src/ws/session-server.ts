@@ -83,7 +83,7 @@ export function createSessionServer(parts: SessionServerParts) {
     time,
     maxMessageBytes,
     maxMessagesPerSecond,
-    gate: createWatchGate(),
+    gate: createWatchGate(now),
     unsent,
     guard,
   }

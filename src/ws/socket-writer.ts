@@ -94,7 +94,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
     this.#waiting = null
     if (socket.readyState !== socket.OPEN) return
     if (messages.length > 1 && this.batch)
-      for (const frame of framesOf(messages, this.#maxFrameBytes)) socket.send(frame)
+      for (const frame of framesOf(messages, this.#maxFrameBytes)) sendText(socket, frame)
     else for (const message of messages) this.#send(message)
     const { bufferedAmount } = socket
     if (this.#counted || bufferedAmount >= COUNTED_FROM_BYTES) {
@@ -124,7 +124,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
     // Nothing is compressed, so what ws has taken it has written: this frame comes after it.
     if (this.#raw !== null && message.type === 'node.heartbeat_ack' && 'server_time' in message)
       this.#raw.write(ackFrame(Number(message.server_time)))
-    else this.#socket.send(JSON.stringify(message))
+    else sendText(this.#socket, JSON.stringify(message))
   }
 
   gone(): void {
@@ -151,6 +151,15 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
     this.#watching = setTimeout(() => this.#guard.attempt(this, look), READ_WITHIN_MS)
     this.#watching.unref()
   }
+}
+
+/**
+ * Large text waits as bytes: as a string it would be in memory twice while the socket writes it, and what V8 takes for a large heap
+ * it lets grow to several times its size.
+ */
+function sendText(socket: WebSocket, text: string): void {
+  if (text.length < COUNTED_FROM_BYTES) socket.send(text)
+  else socket.send(Buffer.from(text), { binary: false })
 }
 
 let lastAck = { time: NaN, frame: Buffer.alloc(0) }
