@@ -3,12 +3,14 @@ import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { NewTask, TaskCounts } from '../store/tasks.js'
+import type { NewTask, ShownTask, TaskCounts } from '../store/tasks.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
+
+export type { LargeText } from '../store/tasks.js'
 
 /**
  * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
@@ -123,7 +125,7 @@ export interface PolledTask {
 }
 
 export interface TaskView {
-  task: TaskRow
+  task: ShownTask
   /** How many attempts have begun. */
   begun: number
 }

@@ -2,6 +2,7 @@ import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import type { TaskRow } from '../store/schema.js'
+import type { ShownTask } from '../store/tasks.js'
 import { POSITION_LIMIT } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
@@ -28,10 +29,10 @@ export interface OperatorParts {
 export function createOperator(ctx: Context, { pending, transitions, attempts, admission }: OperatorParts) {
   const { store, registry } = ctx
 
-  const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
-    const task = store.tasks.get(taskId)
-    return task === undefined ? refuse('task_not_found', `task_id: there is no task ${taskId}`) : then(task)
-  }
+  const known = <R, T>(taskId: string, task: R | undefined, then: (task: R) => Outcome<T>): Outcome<T> =>
+    task === undefined ? refuse('task_not_found', `task_id: there is no task ${taskId}`) : then(task)
+  const withTask = <T>(taskId: string, then: (task: TaskRow) => Outcome<T>): Outcome<T> =>
+    known(taskId, store.tasks.get(taskId), then)
   const withNode = <T>(nodeId: string, then: (node: Node) => Outcome<T>): Outcome<T> => {
     const node = registry.nodes.get(nodeId)
     return node === undefined ? refuse('node_not_registered', `node_id: there is no node ${nodeId}`) : then(node)
@@ -40,7 +41,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
 
   /** Why a pending task is not worked on yet. */
-  const waiting = (task: TaskRow): Waiting => {
+  const waiting = (task: ShownTask): Waiting => {
     const nodes = registry.nodesOf(ctx.models.lanesOfTask(task.model_name, task.model_type))
     const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
     const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
@@ -123,7 +124,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
 
   return {
     detail: (taskId: string): Outcome<TaskDetail> =>
-      withTask(taskId, (task) => {
+      known(taskId, store.tasks.show(taskId), (task) => {
         const attempts = store.attempts.history(taskId)
         return done({
           task,

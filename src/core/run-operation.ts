@@ -102,7 +102,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'fail':
         return polling.fail(o.node_id, o.task_id, o.error, o.retryable)
       case 'task': {
-        const task = store.tasks.get(o.task_id)
+        const task = store.tasks.show(o.task_id)
         return task === undefined
           ? refuse('task_not_found', `task_id: there is no task ${o.task_id}`)
           : done({ task, begun: store.attempts.begun(o.task_id) })
