@@ -10,6 +10,7 @@ import type { Guard } from './guard.js'
 import type { HandshakeThrottle } from './handshake-throttle.js'
 import type { Rivals } from './rivals.js'
 import type { Unsent } from './unsent.js'
+import type { WrongMessages } from './wrong-messages.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT_MS = 10_000
@@ -29,6 +30,7 @@ export interface NodeDoor {
   /** The sessions that are open. */
   rivals: Rivals
   unsent: Unsent
+  wrongMessages: WrongMessages
   guard: Guard
 }
 

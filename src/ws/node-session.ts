@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { WebSocket } from 'ws'
+import type { AddressKeys } from '../lib/address.js'
 import { toSeconds } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
@@ -25,6 +26,7 @@ import {
 import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
+import { saysWrong } from './wrong-messages.js'
 
 /** What a session says while it is alive, a pong at least. */
 const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
@@ -42,6 +44,7 @@ export class NodeSession implements SocketSession, Rival {
   readonly #socket: WebSocket
   readonly #out: Outgoing<ServerMessage | ClientAnswer>
   readonly #rate: Rate
+  readonly #from: AddressKeys
   #state: 'challenged' | 'open' | 'closing' = 'challenged'
   #handshake: Handshake | null
   #mistakes = 0
@@ -51,6 +54,7 @@ export class NodeSession implements SocketSession, Rival {
     this.#door = door
     this.#id = id
     this.#socket = socket
+    this.#from = from
     this.#out = createOutgoing(socket, {
       maxFrameBytes: door.maxMessageBytes,
       unsent: door.unsent,
@@ -115,6 +119,9 @@ export class NodeSession implements SocketSession, Rival {
 
   push(message: ServerMessage | ClientAnswer): void {
     this.#out.push(message)
+    if (this.#state !== 'open' || !saysWrong(message)) return
+    if (!this.#door.wrongMessages(this.nodeId, this.#from))
+      this.#tooMany("too many messages about attempts that are not the node's")
   }
 
   flush(): void {
@@ -249,12 +256,7 @@ export class NodeSession implements SocketSession, Rival {
   #within(n: number): boolean {
     const { maxMessagesPerSecond, time } = this.#door
     if (this.#rate.take(maxMessagesPerSecond, time.monotonic(), n)) return true
-    this.#out.push({
-      type: 'error',
-      code: 'rate_limited',
-      message: `more than ${maxMessagesPerSecond} messages a second`,
-    })
-    this.close('tooMany', 'too many messages')
+    this.#tooMany(`more than ${maxMessagesPerSecond} messages a second`)
     return false
   }
 
@@ -262,6 +264,11 @@ export class NodeSession implements SocketSession, Rival {
   #split(data: Buffer): Frame | null {
     if (data.length > BYTES_A_MESSAGE && !this.#within(Math.floor(data.length / BYTES_A_MESSAGE))) return null
     return splitFrame(data.toString())
+  }
+
+  #tooMany(message: string): void {
+    this.#out.push({ type: 'error', code: 'rate_limited', message })
+    this.close('tooMany', 'too many messages')
   }
 
   #take(value: unknown): void {

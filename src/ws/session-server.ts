@@ -23,6 +23,7 @@ import { createRivals } from './rivals.js'
 import type { SocketSession } from './session.js'
 import { createUnproven } from './unproven.js'
 import { createUnsent } from './unsent.js'
+import { createWrongMessages } from './wrong-messages.js'
 
 /** How often submitters are asked whether they are still there, ms. Who has not answered by the next time is closed. */
 const PING_INTERVAL_MS = 30_000
@@ -76,6 +77,7 @@ export function createSessionServer(parts: SessionServerParts) {
     receiving: parts.receiving,
     rivals: createRivals(guard),
     unsent,
+    wrongMessages: createWrongMessages(now),
     guard,
   }
   const clientDoor: ClientDoor = {
