@@ -307,14 +307,8 @@ function createWorld(dir: string) {
     // Nothing acknowledged is missing, and nothing else is there.
     expect(new Set(rows.map((r) => r.task_id))).toEqual(acknowledged)
     // Counters equal a recount.
-    const recount: Record<string, number> = {
-      pending: 0,
-      in_progress: 0,
-      completed: 0,
-      submitted: 0,
-      failed: 0,
-      timeout: 0,
-    }
+    const none = { pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0 }
+    const recount: Record<string, number> = { ...none }
     for (const r of rows) recount[r.status] = (recount[r.status] ?? 0) + 1
     const stored = Object.fromEntries(
       db
@@ -322,9 +316,7 @@ function createWorld(dir: string) {
         .all()
         .map((c) => [c.status, c.tasks]),
     )
-    expect({ pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0, ...stored }).toEqual(
-      recount,
-    )
+    expect({ ...none, ...stored }).toEqual(recount)
     const stats = core.turn([{ op: 'stats' }]).outcomes[0]
     expect(stats).toMatchObject({ ok: true, value: { tasks: recount } })
     for (const r of rows) {
