@@ -6,6 +6,7 @@ import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { CoreEvent, Stats } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
+import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
@@ -82,7 +83,7 @@ export function createCoordinator({
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
-  const connections = createConnections({ limits, log })
+  const connections = createConnections({ limits, most: settings.max_sessions + MAX_REST_CONNECTIONS, log })
   const sessions = createSessionServer({
     send: scheduler.send,
     time,
@@ -126,8 +127,7 @@ export function createCoordinator({
     upgrade: (request, socket, head) => sessions.upgrade(request, socket, head),
   })
   connections.watch(server)
-  server.maxConnections = settings.max_sessions + MAX_REST_CONNECTIONS
-  const closeServer = trackConnections(server)
+  const closeServer = trackConnections(server, createAcceptors({ server, backlog: BACKLOG, log }))
   const certificate =
     files === null || tls === null
       ? null

@@ -3,7 +3,7 @@ import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { NewTask, TaskCounts } from '../store/tasks.js'
+import type { NewTask, ShownTask, TaskCounts } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
@@ -14,6 +14,8 @@ import type { Proof } from '../wire/signed.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
 import type { Caller } from './access/caller.js'
 import type { Alert } from './anomalies/alerts.js'
+
+export type { LargeText } from '../store/tasks.js'
 
 /** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
 type Asked =
@@ -192,7 +194,7 @@ export interface PolledTask {
 }
 
 export interface TaskView {
-  task: TaskRow
+  task: ShownTask
   /** The fields that its reader may not see. */
   hidden: readonly string[]
   /** How many attempts have begun. */

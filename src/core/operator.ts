@@ -2,12 +2,13 @@ import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import type { TaskRow } from '../store/schema.js'
+import type { ShownTask } from '../store/tasks.js'
 import { POSITION_LIMIT } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
 import type { AuditEntry } from '../store/audit-entries.js'
 import { hasEnded } from '../rules/lifecycle.js'
-import { hiddenFields, redact } from '../rules/ownership.js'
+import { hiddenFields, redact, type Owned } from '../rules/ownership.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
 import { auditBy, type Allowed } from './access/caller.js'
 import { reachesNode, reachesTask } from './access/control.js'
@@ -35,12 +36,17 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   const { store, registry } = ctx
 
   /** A task that is another's is not there. */
-  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
-    const task = store.tasks.get(taskId)
-    return task === undefined || !reachesTask(allowed, task)
+  const within = <R extends Owned, T>(
+    taskId: string,
+    task: R | undefined,
+    allowed: Allowed,
+    then: (task: R) => Outcome<T>,
+  ): Outcome<T> =>
+    task === undefined || !reachesTask(allowed, task)
       ? refuse('task_not_found', `task_id: there is no task ${taskId}`)
       : then(task)
-  }
+  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskRow) => Outcome<T>): Outcome<T> =>
+    within(taskId, store.tasks.get(taskId), allowed, then)
   const withNode = <T>(nodeId: string, allowed: Allowed, then: (node: Node) => Outcome<T>): Outcome<T> => {
     if (!reachesNode(allowed, nodeId)) return refuse('forbidden', `node_id: this token does not speak for ${nodeId}`)
     const node = registry.nodes.get(nodeId)
@@ -57,16 +63,16 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   const auditTask = (
     allowed: Allowed,
     action: 'task.cancelled' | 'task.retried' | 'task.texts_read',
-    { task_id, owner_id }: TaskRow,
+    { task_id, owner_id }: Pick<TaskRow, 'task_id' | 'owner_id'>,
   ): void => {
     if (ctx.access.isOn() && !allowed.grant.own) audit(allowed, { action, subject: task_id, detail: { owner_id } })
   }
-  const readTexts = (allowed: Allowed, task: TaskRow): void => {
+  const readTexts = (allowed: Allowed, task: Pick<TaskRow, 'task_id' | 'owner_id'>): void => {
     if (ctx.access.readsTexts(allowed)) auditTask(allowed, 'task.texts_read', task)
   }
 
   /** Why a pending task is not worked on yet. */
-  const waiting = (task: TaskRow): Waiting => {
+  const waiting = (task: ShownTask): Waiting => {
     const nodes = registry.nodesOf(ctx.models.lanesOfTask(task.model_name, task.model_type))
     const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
     const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
@@ -149,7 +155,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
 
   return {
     view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
-      withTask(taskId, allowed, (task) => {
+      within(taskId, store.tasks.show(taskId), allowed, (task) => {
         readTexts(allowed, task)
         return done({
           task,
@@ -159,7 +165,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
       }),
 
     detail: (taskId: string, allowed: Allowed): Outcome<TaskDetail> =>
-      withTask(taskId, allowed, (task) => {
+      within(taskId, store.tasks.show(taskId), allowed, (task) => {
         readTexts(allowed, task)
         const attempts = store.attempts.history(taskId)
         return done({

@@ -8,13 +8,15 @@ const TELL_EVERY_MS = 60_000
 
 export interface ConnectionsParts {
   limits: Pick<Limits, 'keysOf' | 'connections'>
+  /** The most of all addresses together. */
+  most: number
   log: Pick<Logger, 'warn'>
 }
 
 /** The connections of a server, and how many one address may have of those that have proven nothing. */
 export type Connections = ReturnType<typeof createConnections>
 
-export function createConnections({ limits: { keysOf, connections }, log }: ConnectionsParts) {
+export function createConnections({ limits: { keysOf, connections }, most, log }: ConnectionsParts) {
   /** What gives the place of a connection back, by its other end: that is the same for a socket and for the TLS over it. */
   const counted = new Map<string, () => void>()
   const tellRefused = createTally((count) =>
@@ -27,9 +29,19 @@ export function createConnections({ limits: { keysOf, connections }, log }: Conn
     log.warn({ event: 'connections.dropped', count }, 'connections were closed: the service has as many as it takes'),
   )
   const seen = new WeakSet<Socket>()
+  /** Not left to `maxConnections`: a server does not count what its acceptors take. */
+  let open = 0
+  const gone = (): void => void open--
   const count = (socket: Socket): void => {
     if (seen.has(socket)) return // one that is served as a request once more
     seen.add(socket)
+    if (open >= most) {
+      tellDropped()
+      socket.destroy()
+      return
+    }
+    open++
+    socket.once('close', gone)
     const end = otherEnd(socket)
     const keys = keysOf(socket.remoteAddress)
     if (keys.length === 0) return
@@ -51,7 +63,6 @@ export function createConnections({ limits: { keysOf, connections }, log }: Conn
     /** Counts the connections of a server from now on. */
     watch(server: Server): void {
       server.prependListener('connection', count)
-      server.on('drop', tellDropped)
     },
     /** Counts this connection no longer: it belongs to a session that has proven its key. */
     release(socket: Socket): void {

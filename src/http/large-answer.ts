@@ -12,7 +12,7 @@ export interface Pieces {
 /**
  * The envelope around a value as bytes, in steps of a millisecond: to make 4 MiB of text JSON, and that bytes, takes up to a fifth of
  * a second.
- * @param data is data as JSON has it, with no toJSON
+ * @param data is data as JSON has it, with no toJSON; a text of it may be its UTF-8
  */
 export function* envelopeInSteps(data: unknown): Generator<void, Pieces> {
   const pieces: Buffer[] = []
@@ -38,9 +38,18 @@ export function* envelopeInSteps(data: unknown): Generator<void, Pieces> {
   return { pieces, length }
 }
 
-/** A value as JSON, in parts that are not much larger than LARGE_UNITS. */
+/** A value as JSON, in parts that are not much larger than LARGE_UNITS. Bytes are text in UTF-8. */
 function* texts(value: unknown): Generator<string> {
-  if (typeof value === 'string' && value.length > LARGE_UNITS) {
+  if (value instanceof Uint8Array) {
+    // It keeps the part of a character that a slice ends with.
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+    yield '"'
+    for (let from = 0; from < value.length; from += LARGE_UNITS) {
+      const slice = value.subarray(from, from + LARGE_UNITS)
+      yield JSON.stringify(decoder.decode(slice, { stream: from + LARGE_UNITS < value.length })).slice(1, -1)
+    }
+    yield '"'
+  } else if (typeof value === 'string' && value.length > LARGE_UNITS) {
     yield '"'
     for (let from = 0; from < value.length;) {
       const to = betweenCharacters(value, from + LARGE_UNITS)

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../lib/log.js'
 import { answerRaw } from '../lib/raw-answer.js'
+import type { Acceptors } from './acceptors.js'
 import type { App } from './app.js'
 import { createExchanges } from './exchange.js'
 import { withoutFault } from './faults.js'
@@ -114,7 +115,7 @@ export function setCertificate(server: Server, { cert, key }: KeyPair): void {
 }
 
 /** Ends a server within `patience` ms, whatever its clients do: also connections that were upgraded, which it does not know. */
-export function trackConnections(server: Server): (patience: number) => Promise<void> {
+export function trackConnections(server: Server, acceptors: Acceptors): (patience: number) => Promise<void> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     if (sockets.has(socket)) return // it is served as a request once more
@@ -122,7 +123,7 @@ export function trackConnections(server: Server): (patience: number) => Promise<
     socket.once('close', () => sockets.delete(socket))
   })
   return async (patience) => {
-    const closed = once(server, 'close')
+    const closed = Promise.all([once(server, 'close'), acceptors.close()])
     server.close()
     server.closeIdleConnections()
     const late = setTimeout(() => {

@@ -1,11 +1,11 @@
-import type { NodeView, PolledTask, Results, Stats, TaskDetail, TaskView } from '../core/operations.js'
+import type { LargeText, NodeView, PolledTask, Results, Stats, TaskDetail, TaskView } from '../core/operations.js'
 
-/** About how long the answer about a task is, in UTF-16 units: its texts may be of megabytes, the rest is short. */
+/** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {
-  user_input: string
-  context: string
-  signed_tx: string | null
-  output?: string | null
+  user_input: LargeText
+  context: LargeText
+  signed_tx: LargeText | null
+  output?: LargeText | null
 }): number => task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0) + (task.output?.length ?? 0)
 
 /** A task as a polling node gets it. */

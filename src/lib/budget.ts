@@ -16,8 +16,11 @@ export interface Budget {
   add(keys: AddressKeys, n: number): void
   /** Gives back what was taken. */
   give(keys: AddressKeys, n: number): void
-  /** Whose limit, or share of it, is passed now; null while none is. */
-  exceeded(keys: AddressKeys, share?: number): BudgetHolder | null
+  /**
+   * Whose limit, or share of it, is passed now; null while none is.
+   * @param freed so much of what is taken is about to be given back, and does not count
+   */
+  exceeded(keys: AddressKeys, share?: number, freed?: number): BudgetHolder | null
   /** What the address has taken; 0 for one that is not counted. */
   used(keys: AddressKeys): number
   /** What all have taken. */
@@ -48,7 +51,7 @@ export function createBudget(limits: BudgetLimits): Budget {
     },
     add: count,
     give: (keys, n) => count(keys, -n),
-    exceeded: (keys, share) => over(keys, 0, share),
+    exceeded: (keys, share, freed = 0) => over(keys, -freed, share),
     used: ([first]) => (first === undefined ? 0 : usedBy(first.key)),
     total: () => total,
   }

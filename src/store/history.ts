@@ -48,7 +48,7 @@ export function createHistory(db: Database) {
     ...createPages(db),
     ...createOwnerPages(db),
     /** How many tasks wait before this one for the same nodes, at most POSITION_LIMIT. */
-    ahead({ task_id, queue_rank: rank, model_type, model_key }: TaskRow, known: boolean): number {
+    ahead({ task_id, queue_rank: rank, model_type, model_key }: QueuedTask, known: boolean): number {
       const { higher, older } = known ? ahead.model_type : ahead.model_key
       const key = known ? model_type : model_key
       const n =
@@ -60,3 +60,6 @@ export function createHistory(db: Database) {
     removeReopenings: (task_id: string) => remove.run({ task_id }),
   }
 }
+
+/** What says where a task is in its queue. */
+type QueuedTask = Pick<TaskRow, 'task_id' | 'queue_rank' | 'model_type' | 'model_key'>

@@ -1,4 +1,4 @@
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, gt, sql, type Column } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { canMove, hasEnded, type TaskStatus } from '../rules/lifecycle.js'
 import { createReadyTasks } from './ready-tasks.js'
@@ -50,6 +50,15 @@ export type TaskChange =
 /** A task as the retention looks at it: nothing of its texts. */
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
 
+/** Text, or its UTF-8 where that is more than LARGE_TEXT_BYTES, from which on answers are made in steps: to make a string of 4 MiB of it holds the thread for 20 to 40 ms. */
+export type LargeText = string | Uint8Array
+export const LARGE_TEXT_BYTES = 128 * 1024
+type LargeTexts = 'user_input' | 'context' | 'signed_tx' | 'output'
+/** A task as it is shown. */
+export type ShownTask = Omit<TaskRow, LargeTexts> & {
+  [K in LargeTexts]: LargeText | Extract<TaskRow[K], null>
+}
+
 /** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
 export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number =>
   t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0)
@@ -93,6 +102,21 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
   const asRead = and(eq(task_id, placeholder('task_id')), eq(status, placeholder('status')))
   const get = orm
     .select()
+    .from(tasks)
+    .where(eq(task_id, placeholder('task_id')))
+    .prepare()
+  const shown = <K extends LargeTexts>(column: Column) =>
+    sql<
+      ShownTask[K]
+    >`CASE WHEN octet_length(${column}) > ${sql.raw(String(LARGE_TEXT_BYTES))} THEN CAST(${column} AS BLOB) ELSE ${column} END`
+  const show = orm
+    .select({
+      ...getTableColumns(tasks),
+      user_input: shown<'user_input'>(tasks.user_input),
+      context: shown<'context'>(tasks.context),
+      signed_tx: shown<'signed_tx'>(tasks.signed_tx),
+      output: shown<'output'>(tasks.output),
+    })
     .from(tasks)
     .where(eq(task_id, placeholder('task_id')))
     .prepare()
@@ -169,6 +193,8 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
     ...createWaitingTasks(db),
     counts,
     get: (taskId: string) => get.get({ task_id: taskId }),
+    /** For an answer only: its large texts are bytes. */
+    show: (taskId: string): ShownTask | undefined => show.get({ task_id: taskId }),
     insert(t: NewTask) {
       // By place: to bind twenty names takes longer than to insert the row.
       insert.run(

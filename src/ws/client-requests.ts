@@ -3,9 +3,19 @@ import { createBudget } from '../lib/budget.js'
 import type { ClientRequest, ClientSubmission, TaskWatch } from '../wire/client.js'
 import type { Guarded } from './guard.js'
 
-/** The most watches that are asked of the core at once: the answer to each may be as large as a result. */
+const MIB = 1024 * 1024
+
+/** The most watches of a session that are asked of the core at once: the answer to each may be as large as a result. */
 const WATCHES_OF_SESSION = 8
-const WATCHES_AT_ONCE = { address: 16, service: 64 }
+/**
+ * The most bytes of answers that are asked of the core at once, as far as those before them tell. All that is asked comes in one
+ * turn, and is in memory three times before it is sent: as it was read, as JSON and as bytes.
+ */
+const ASKED_BYTES = { address: 8 * MIB, service: 32 * MIB }
+/** What the answer to a watch counts as at least and at most, in bytes. */
+const ANSWER_BYTES = { least: MIB / 2, most: 4 * MIB }
+/** After so long without another one as large, half of it is expected, ms. Not by how many small ones come: those cost nothing. */
+const HALF_EXPECTED_AFTER_MS = 5000
 /** While more than this waits for the reader, watches wait too, bytes. */
 const MAX_WAITING_BYTES = 1024 * 1024
 /** While more requests wait than this, no more are read. */
@@ -13,9 +23,15 @@ const MAX_HELD = 256
 
 export type WatchGate = ReturnType<typeof createWatchGate>
 
-/** How many watches all sessions have asked of the core. */
-export function createWatchGate() {
-  const budget = createBudget(WATCHES_AT_ONCE)
+/**
+ * How much all sessions have asked of the core by watches: few at once while their answers are large.
+ * @param now ms, monotonic
+ */
+export function createWatchGate(now: () => number) {
+  const budget = createBudget(ASKED_BYTES)
+  /** The answer by which others are measured. Before the first one they are taken to be large. */
+  let largest = { bytes: ANSWER_BYTES.most, at: now() }
+  const expected = (): number => largest.bytes * 0.5 ** ((now() - largest.at) / HALF_EXPECTED_AFTER_MS)
   const waiting = new Set<() => void>()
   const tellAll = (): void => {
     const told = [...waiting]
@@ -23,10 +39,18 @@ export function createWatchGate() {
     for (const tell of told) tell()
   }
   return {
-    take: (keys: AddressKeys): boolean => budget.take(keys, 1) === null,
-    give(keys: AddressKeys, n: number): void {
-      budget.give(keys, n)
-      if (n > 0 && waiting.size > 0) setImmediate(tellAll)
+    /** @returns what the watch counts as until it is given back, in bytes; null while it has to wait */
+    take(keys: AddressKeys): number | null {
+      const bytes = Math.ceil(Math.min(Math.max(expected(), ANSWER_BYTES.least), ANSWER_BYTES.most))
+      return budget.take(keys, bytes) === null ? bytes : null
+    },
+    give(keys: AddressKeys, bytes: number): void {
+      budget.give(keys, bytes)
+      if (bytes > 0 && waiting.size > 0) setImmediate(tellAll)
+    },
+    /** An answer of about so many bytes has come. */
+    answered(bytes: number): void {
+      if (bytes > expected()) largest = { bytes, at: now() }
     },
     /** @param waiter told once, when it may try again */
     wait: (waiter: () => void) => void waiting.add(waiter),
@@ -64,8 +88,8 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
   let ended = false
   /** The newest watch of each task that the core has not answered, as text. */
   const latest = new Map<string, string>()
-  /** Tasks whose watch was asked of the core, and which watch. */
-  const asked = new Map<string, string>()
+  /** Tasks whose watch was asked of the core, which watch, and what it counts as. */
+  const asked = new Map<string, { text: string; bytes: number }>()
   /** Submissions that the core has not answered, in order, and how each wants to watch its task. At most MAX_IN_FLIGHT. */
   const unanswered: { ref: string; taskId: string | null; watch: ClientSubmission['watch'] }[] = []
   /** Watches that a submission has asked for. */
@@ -75,13 +99,16 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
     for (const submission of unanswered) if (submission.taskId === taskId) submission.watch = 'none'
   }
 
-  const mayAsk = (watch: TaskWatch): boolean =>
+  /** Whether a watch has its turn: then it is one of those that were asked. */
+  const mayAsk = (watch: TaskWatch): boolean => {
     // One that asks for other text of the same task waits for the answer to the first.
-    !asked.has(watch.task_id) &&
-    asked.size < WATCHES_OF_SESSION &&
-    waiting() <= MAX_WAITING_BYTES &&
-    !isCrowded() &&
-    gate.take(keys)
+    if (asked.has(watch.task_id) || asked.size >= WATCHES_OF_SESSION) return false
+    if (waiting() > MAX_WAITING_BYTES || isCrowded()) return false
+    const bytes = gate.take(keys)
+    if (bytes === null) return false
+    asked.set(watch.task_id, { text: textOf(watch), bytes })
+    return true
+  }
 
   const advance = guarded((): void => {
     if (ended || queue.length === 0) return
@@ -100,7 +127,6 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
       else {
         flush() // what was asked first comes first
         if (!implied.has(request)) replace(request.task_id)
-        if (request.type === 'task.watch') asked.set(request.task_id, textOf(request))
         ask(request)
       }
     }
@@ -149,20 +175,21 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
       setImmediate(advance)
     },
 
-    /** The core has said something of a task. */
-    answered(taskId: string): void {
-      const text = asked.get(taskId)
-      if (text === undefined) return
+    /** The core has said something of a task. @param size about, in bytes */
+    answered(taskId: string, size: number): void {
+      const watch = asked.get(taskId)
+      if (watch === undefined) return
       asked.delete(taskId)
-      if (latest.get(taskId) === text) latest.delete(taskId)
-      gate.give(keys, 1)
+      if (latest.get(taskId) === watch.text) latest.delete(taskId)
+      gate.answered(size)
+      gate.give(keys, watch.bytes)
     },
 
     end(): void {
       ended = true
       queue = []
       gate.leave(advance)
-      gate.give(keys, asked.size)
+      for (const { bytes } of asked.values()) gate.give(keys, bytes)
       asked.clear()
     },
   }

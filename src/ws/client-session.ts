@@ -4,7 +4,13 @@ import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
-import { MAX_IN_FLIGHT, parseClientMessage, refOf, type ClientServerMessage } from '../wire/client.js'
+import {
+  MAX_IN_FLIGHT,
+  parseClientMessage,
+  refOf,
+  type ClientAnswer,
+  type ClientServerMessage,
+} from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
 import { createClientRequests, type WatchGate } from './client-requests.js'
 import type { Guard } from './guard.js'
@@ -160,7 +166,8 @@ export function openClientSession(
     push(message) {
       // Each answer to a submission names its ref, and nothing else does.
       if ('ref' in message) requests.submitted(message)
-      else if ('task_id' in message && message.task_id !== undefined) requests.answered(message.task_id)
+      else if ('task_id' in message && message.task_id !== undefined)
+        requests.answered(message.task_id, textSize(message))
       out.push(message)
     },
     flush: () => out.flush(),
@@ -181,4 +188,10 @@ export function openClientSession(
       socket.ping()
     },
   }
+}
+
+/** About how large a message is: that of a result may be of megabytes, and that of streamed text. */
+function textSize(message: ServerMessage | ClientAnswer): number {
+  if (message.type === 'task.result') return message.result?.output.length ?? 0
+  return message.type === 'task.output' ? message.delta.length : 0
 }

@@ -8,8 +8,8 @@ export type Guarded = <A extends unknown[]>(handler: (...args: A) => void) => (.
 export type Guard = ReturnType<typeof createGuard>
 
 /**
- * What is thrown in the handler of a socket event would end the process, and with it every other session. Here it ends one
- * session, and is told in the log.
+ * What is thrown in the handler of a socket event or of a timer would end the process, and with it every other session. Here it
+ * ends one session, and is told in the log.
  */
 export function createGuard(log: Pick<Logger, 'error'>) {
   const fault = (close: Close, error: unknown): void => {
@@ -30,5 +30,23 @@ export function createGuard(log: Pick<Logger, 'error'>) {
         fault(close, error)
       }
     }
-  return { fault, guarded }
+  /** For what belongs to no session, such as a timer of all: what is thrown is told in the log, and nothing else ends. */
+  const logged: Guarded =
+    (handler) =>
+    (...args) => {
+      try {
+        handler(...args)
+      } catch (error) {
+        log.error({ event: 'sessions.failed', err: error }, 'something that is done for all sessions failed')
+      }
+    }
+  /** Does something that concerns this session. */
+  const attempt = (session: { close: Close }, step: () => void): void => {
+    try {
+      step()
+    } catch (error) {
+      fault((reason, text) => session.close(reason, text), error)
+    }
+  }
+  return { guarded, attempt, logged }
 }

@@ -5,7 +5,7 @@ const BUDGET_MS = 20
 export type HandshakeThrottle = (step: () => void) => void
 
 /**
- * What is costly and comes in storms, such as the signatures of thousands of nodes after a restart: it is done in the order of
+ * What is costly and comes in storms, such as the hellos of thousands of nodes after a restart: it is done in the order of
  * its coming, and a turn of the event loop takes only so much of it that everything else goes on in between. Not in the thread
  * pool: with two cores that was no faster, for half of the cost of a signature is to read the key, which cannot be done there.
  */

@@ -3,6 +3,7 @@ import type { AddressKeys } from '../lib/address.js'
 import type { Budget } from '../lib/budget.js'
 import type { CloseReason } from '../wire/codes.js'
 import { FrameMeter } from './frame-meter.js'
+import type { Guard } from './guard.js'
 
 /** A message must be whole within this, ms. */
 const WHOLE_WITHIN_MS = 30_000
@@ -25,12 +26,12 @@ export type Inbounds = ReturnType<typeof createInbounds>
  * a message, and nothing else.
  * @param now ms, monotonic
  */
-export function createInbounds(budget: Budget, now: () => number) {
+export function createInbounds(budget: Budget, now: () => number, guard: Guard) {
   const unfinished = new Set<Inbound>()
   return {
     /** @param raw the socket that is listened to: after ws, so that a session knows what was said before it is asked for its limits */
     open: (keys: AddressKeys, receiver: Receiver, raw: Duplex): Inbound =>
-      new Inbound({ budget, unfinished, now }, keys, receiver, raw),
+      new Inbound({ budget, unfinished, now, guard }, keys, receiver, raw),
     /** Closes who has left a message unfinished for too long. Call it about once a second. */
     check() {
       for (const inbound of unfinished) inbound.check()
@@ -42,6 +43,7 @@ interface Shared {
   budget: Budget
   unfinished: Set<Inbound>
   now: () => number
+  guard: Guard
 }
 
 /** What one session receives. A class, for there are thousands of them. */
@@ -62,11 +64,15 @@ export class Inbound {
     this.#keys = keys
     this.#receiver = receiver
     this.#raw = raw
-    raw.on('data', (chunk: Buffer) => this.#feed(chunk))
+    raw.on('data', (chunk: Buffer) => shared.guard.attempt(receiver, () => this.#feed(chunk)))
   }
 
   /** Closes the session if its message has been unfinished for too long. */
   check(): void {
+    this.#shared.guard.attempt(this.#receiver, () => this.#look())
+  }
+
+  #look(): void {
     // What we do not read cannot come.
     if (this.#receiver.isPaused) this.#since = this.#shared.now()
     else if (this.#shared.now() - this.#since >= WHOLE_WITHIN_MS)

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
+import type { Budget } from '../lib/budget.js'
 import type { TimeSource } from '../lib/clock.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import type { Proof } from '../wire/node.js'
@@ -9,9 +10,12 @@ import type { Guard } from './guard.js'
 import type { HandshakeThrottle } from './handshake-throttle.js'
 import type { Rivals } from './rivals.js'
 import type { Unsent } from './unsent.js'
+import type { WrongMessages } from './wrong-messages.js'
 
 /** How long a node may take to say hello, ms. */
 export const HELLO_TIMEOUT_MS = 10_000
+/** A larger first frame counts as being received until the handshake is over, in bytes. What is smaller is not more than a chunk. */
+const COUNTED_FROM_BYTES = 64 * 1024
 
 /** What all node sessions have in common. */
 export interface NodeDoor {
@@ -19,11 +23,14 @@ export interface NodeDoor {
   time: TimeSource
   maxMessageBytes: number
   maxMessagesPerSecond: number
-  /** Verifies signatures a few at a time. */
+  /** Reads hellos and verifies their signatures, a few at a time. */
   throttle: HandshakeThrottle
+  /** Bytes of messages that are not whole yet, or not read. */
+  receiving: Budget
   /** The sessions that are open. */
   rivals: Rivals
   unsent: Unsent
+  wrongMessages: WrongMessages
   guard: Guard
 }
 
@@ -36,7 +43,7 @@ export interface NodeSessionParts {
   hosts: readonly string[]
   /** Who its address counts as. */
   from: AddressKeys
-  /** Its hello has come. */
+  /** Its first frame has come. */
   onHeard(): void
   /** Its hello was verified. */
   onProven(): void
@@ -51,16 +58,29 @@ export interface Handshake {
   onHeard(): void
   onProven(): void
   timeout: NodeJS.Timeout
-  /** Frames that came after a hello that waits to be verified, in order; null before the hello. */
+  /** What has come; null before the first frame. */
   pending: Pending | null
   /** Gives up waiting for what becomes of an older session of its node. */
   stopWaiting: () => void
 }
+/** The first frame, and what came behind it. */
 export interface Pending {
-  /** The rest of its own frame. */
-  values: unknown[]
+  /** Until it has its turn. */
+  first: Buffer | null
+  /** What it counts as among what is being received, in bytes. */
+  counted: number
+  /** What the first frame holds besides the hello. */
+  values: readonly unknown[]
+  /** Frames that came after it, in order. */
   frames: { data: Buffer; isBinary: boolean }[]
 }
+
+export const createPending = (first: Buffer): Pending => ({
+  first,
+  counted: first.length > COUNTED_FROM_BYTES ? first.length : 0,
+  values: [],
+  frames: [],
+})
 
 /** The key that a hello proves, normalized, or why it proves none. */
 export function verifyProof(

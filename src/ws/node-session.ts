@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { WebSocket } from 'ws'
+import type { AddressKeys } from '../lib/address.js'
 import { toSeconds } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
 import type { ClientAnswer } from '../wire/client.js'
@@ -9,12 +10,12 @@ import {
   parseNodeMessage,
   parseProof,
   splitFrame,
+  type Frame,
   type Hello,
-  type Proof,
   type ServerMessage,
 } from '../wire/node.js'
-import type { Guarded } from './guard.js'
 import {
+  createPending,
   HELLO_TIMEOUT_MS,
   verifyProof,
   type Handshake,
@@ -25,6 +26,7 @@ import {
 import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
+import { saysWrong } from './wrong-messages.js'
 
 /** What a session says while it is alive, a pong at least. */
 const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
@@ -42,6 +44,7 @@ export class NodeSession implements SocketSession, Rival {
   readonly #socket: WebSocket
   readonly #out: Outgoing<ServerMessage | ClientAnswer>
   readonly #rate: Rate
+  readonly #from: AddressKeys
   #state: 'challenged' | 'open' | 'closing' = 'challenged'
   #handshake: Handshake | null
   #mistakes = 0
@@ -51,6 +54,7 @@ export class NodeSession implements SocketSession, Rival {
     this.#door = door
     this.#id = id
     this.#socket = socket
+    this.#from = from
     this.#out = createOutgoing(socket, {
       maxFrameBytes: door.maxMessageBytes,
       unsent: door.unsent,
@@ -115,6 +119,9 @@ export class NodeSession implements SocketSession, Rival {
 
   push(message: ServerMessage | ClientAnswer): void {
     this.#out.push(message)
+    if (this.#state !== 'open' || !saysWrong(message)) return
+    if (!this.#door.wrongMessages(this.nodeId, this.#from))
+      this.#tooMany("too many messages about attempts that are not the node's")
   }
 
   flush(): void {
@@ -143,7 +150,9 @@ export class NodeSession implements SocketSession, Rival {
 
   /** The time for the hello is over. */
   late(): void {
-    if (this.#handshake?.pending === null) this.close('unauthorized', 'no hello within 10 s')
+    this.#door.guard.attempt(this, () => {
+      if (this.#handshake?.pending === null) this.close('unauthorized', 'no hello within 10 s')
+    })
   }
 
   #leave(): void {
@@ -157,6 +166,8 @@ export class NodeSession implements SocketSession, Rival {
     if (this.#handshake === null) return
     clearTimeout(this.#handshake.timeout)
     this.#handshake.stopWaiting()
+    const { from, pending } = this.#handshake
+    if (pending !== null) this.#door.receiving.give(from, pending.counted)
     this.#handshake = null
   }
 
@@ -173,27 +184,44 @@ export class NodeSession implements SocketSession, Rival {
     this.close('unauthorized', problem)
   }
 
-  /** A hello has come: what comes after it is pending until it is verified. Only then the rest of it is looked at. */
-  #greeted(handshake: Handshake, proof: Proof, value: unknown): void {
+  /** The first frame has come. It is read and verified in its turn, and what comes after it is pending until then. */
+  #greeted(handshake: Handshake, data: Buffer): void {
     clearTimeout(handshake.timeout)
     handshake.onHeard()
-    const pending: Pending = { values: [], frames: [] }
+    const { guard, receiving, throttle } = this.#door
+    const pending = createPending(data)
     handshake.pending = pending
+    receiving.add(handshake.from, pending.counted) // it was counted as it came, and is there still
     this.#socket.pause() // no more than this chunk comes behind it
-    const guarded = this.#door.guard.guarded((reason, text) => this.close(reason, text))
-    const verify = guarded((): void => {
-      if (this.#state !== 'challenged') return // it is gone, or we are
-      const proven = verifyProof(handshake, proof)
-      if ('problem' in proven) return this.#refuse('unauthorized', proven.problem)
-      const hello = parseNodeMessage(value)
-      if (!hello.ok) return this.#refuse(hello.code, hello.problem)
-      if (hello.message.type === 'session.hello') this.#welcome(handshake, pending, hello.message, proven.key, guarded)
-    })
-    this.#door.throttle(verify)
+    throttle(() => guard.attempt(this, () => this.#prove()))
+  }
+
+  #prove(): void {
+    const handshake = this.#handshake
+    const pending = handshake?.pending ?? null
+    if (handshake === null || pending === null || pending.first === null) return // it is gone, or we are
+    const frame = this.#split(pending.first)
+    pending.first = null
+    if (frame === null) return
+    if (!frame.ok) return this.close('unauthorized', `the first message must be session.hello: ${frame.problem}`)
+    if (!this.#within(1)) return
+    const [first, ...rest] = frame.values
+    pending.values = rest
+    const proof = parseProof(first)
+    if (!proof.ok) {
+      return this.#refuse('invalid_message', `the first message must be session.hello: ${proof.problem}`)
+    }
+    const proven = verifyProof(handshake, proof.message)
+    if ('problem' in proven) return this.#refuse('unauthorized', proven.problem)
+    // Only now the rest of it is looked at.
+    const hello = parseNodeMessage(first)
+    if (!hello.ok) return this.#refuse(hello.code, hello.problem)
+    if (hello.message.type === 'session.hello') this.#welcome(handshake, pending, hello.message, proven.key)
   }
 
   /** Lets a node in whose hello was verified, or asks first whether an older session of it is alive. */
-  #welcome(handshake: Handshake, pending: Pending, hello: Hello, key: string, guarded: Guarded): void {
+  #welcome(handshake: Handshake, pending: Pending, hello: Hello, key: string): void {
+    const guarded = this.#door.guard.guarded((reason, text) => this.close(reason, text))
     const open = guarded((): void => {
       this.#open(handshake, hello, key)
       for (const value of pending.values) this.#take(value)
@@ -201,9 +229,8 @@ export class NodeSession implements SocketSession, Rival {
       this.#socket.resume()
     })
     if (hello.take_over) return open()
-    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, (alive) =>
-      alive ? this.#refuseSecond(hello) : open(),
-    )
+    const told = guarded((alive: boolean) => (alive ? this.#refuseSecond(hello) : open()))
+    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, told)
   }
 
   #refuseSecond({ node_id }: Hello): void {
@@ -229,26 +256,24 @@ export class NodeSession implements SocketSession, Rival {
   #within(n: number): boolean {
     const { maxMessagesPerSecond, time } = this.#door
     if (this.#rate.take(maxMessagesPerSecond, time.monotonic(), n)) return true
-    this.#out.push({
-      type: 'error',
-      code: 'rate_limited',
-      message: `more than ${maxMessagesPerSecond} messages a second`,
-    })
-    this.close('tooMany', 'too many messages')
+    this.#tooMany(`more than ${maxMessagesPerSecond} messages a second`)
     return false
+  }
+
+  /** The messages of a frame; null when it is more than the session may send. */
+  #split(data: Buffer): Frame | null {
+    if (data.length > BYTES_A_MESSAGE && !this.#within(Math.floor(data.length / BYTES_A_MESSAGE))) return null
+    return splitFrame(data.toString())
+  }
+
+  #tooMany(message: string): void {
+    this.#out.push({ type: 'error', code: 'rate_limited', message })
+    this.close('tooMany', 'too many messages')
   }
 
   #take(value: unknown): void {
     if (this.#state === 'closing') return
-    const pending = this.#handshake?.pending ?? null
-    if (pending !== null) return void pending.values.push(value)
     if (!this.#within(1)) return
-    if (this.#handshake !== null) {
-      const proof = parseProof(value)
-      return proof.ok
-        ? this.#greeted(this.#handshake, proof.message, value)
-        : this.#refuse('invalid_message', `the first message must be session.hello: ${proof.problem}`)
-    }
     const parsed = parseNodeMessage(value)
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
     if (parsed.message.type === 'session.hello')
@@ -258,17 +283,13 @@ export class NodeSession implements SocketSession, Rival {
 
   #frame(data: Buffer, isBinary: boolean): void {
     if (this.#state === 'closing') return
-    const pending = this.#handshake?.pending ?? null
-    if (pending !== null) {
-      pending.frames.push({ data, isBinary })
-      return
-    }
+    const handshake = this.#handshake
+    if (handshake !== null && handshake.pending !== null) return void handshake.pending.frames.push({ data, isBinary })
     if (isBinary) return this.close('binary', 'frames must be text')
-    if (data.length > BYTES_A_MESSAGE && !this.#within(Math.floor(data.length / BYTES_A_MESSAGE))) return
-    const frame = splitFrame(data.toString())
+    if (handshake !== null) return this.#greeted(handshake, data)
+    const frame = this.#split(data)
+    if (frame === null) return
     if (frame.ok) for (const value of frame.values) this.#take(value)
-    else if (this.#state === 'challenged')
-      this.close('unauthorized', `the first message must be session.hello: ${frame.problem}`)
     else this.#mistake('invalid_message', frame.problem)
   }
 }

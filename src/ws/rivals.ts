@@ -1,3 +1,5 @@
+import type { Guard } from './guard.js'
+
 /** How long a session has to show that it is alive when another one comes in the name of its node, ms. */
 const PROBE_MS = 2000
 
@@ -8,7 +10,7 @@ export interface Rival {
   /** Pings it, and calls `heard` for whatever is heard of it from then on. @returns ends that */
   listen(heard: () => void): () => void
 }
-/** Told whether the session that is there is alive: then it stays, else the newcomer may come in. */
+/** Told whether the session that is there is alive: then it stays, else the newcomer may come in. Never throws. */
 type Newcomer = (alive: boolean) => void
 
 interface Probe {
@@ -25,7 +27,7 @@ const idle = (): void => undefined
 export type Rivals = ReturnType<typeof createRivals>
 
 /** Which node sessions are open, and what becomes of a second one with the same key: it waits until the first was probed. */
-export function createRivals() {
+export function createRivals({ logged }: Pick<Guard, 'logged'>) {
   /** By node_id. Almost always one for each. */
   const open = new Map<string, readonly Rival[]>()
   const probes = new Map<string, Probe>()
@@ -48,13 +50,16 @@ export function createRivals() {
       probes.delete(textOf(name))
       for (const refuse of probe.newcomers.splice(0)) refuse(true)
     }
-    const silent = (): void => {
+    const silent = logged((): void => {
       if (probe.stop !== stop) return // it was heard, or has ended
       stop()
       probe.newcomers.shift()?.(false)
       next(name, probe)
-    }
-    const ends = rivals.map((rival) => rival.listen(heard))
+    })
+    const ends: (() => void)[] = []
+    // One that cannot be asked is silent.
+    const listen = logged((rival: Rival) => void ends.push(rival.listen(heard)))
+    rivals.forEach((rival) => listen(rival))
     // What it said may have come while the event loop was busy: timers are run before what has arrived is read.
     const timer = setTimeout(() => setImmediate(silent), PROBE_MS)
     const stop = (): void => {

@@ -23,6 +23,7 @@ import { createRivals } from './rivals.js'
 import type { SocketSession } from './session.js'
 import { createUnproven } from './unproven.js'
 import { createUnsent } from './unsent.js'
+import { createWrongMessages } from './wrong-messages.js'
 
 /** How often submitters are asked whether they are still there, ms. Who has not answered by the next time is closed. */
 const PING_INTERVAL_MS = 30_000
@@ -65,7 +66,7 @@ export function createSessionServer(parts: SessionServerParts) {
   const guard = createGuard(parts.log)
   const admission = createAdmission({ ...parts, now })
   const unproven = createUnproven(parts.maxHandshakes, parts.maxHandshakesPerAddress, now)
-  const inbounds = createInbounds(parts.receiving, now)
+  const inbounds = createInbounds(parts.receiving, now, guard)
   const unsent = createUnsent(parts.unsent, now)
   const nodeDoor: NodeDoor = {
     send,
@@ -73,8 +74,10 @@ export function createSessionServer(parts: SessionServerParts) {
     maxMessageBytes,
     maxMessagesPerSecond,
     throttle: createHandshakeThrottle(),
-    rivals: createRivals(),
+    receiving: parts.receiving,
+    rivals: createRivals(guard),
     unsent,
+    wrongMessages: createWrongMessages(now),
     guard,
   }
   const clientDoor: ClientDoor = {
@@ -82,7 +85,7 @@ export function createSessionServer(parts: SessionServerParts) {
     time,
     maxMessageBytes,
     maxMessagesPerSecond,
-    gate: createWatchGate(),
+    gate: createWatchGate(now),
     unsent,
     guard,
   }
@@ -100,22 +103,12 @@ export function createSessionServer(parts: SessionServerParts) {
 
   /** Does something with every session; what fails with one ends that one. */
   const each = (step: (session: SocketSession) => void): void => {
-    for (const session of sessions.values()) attempt(session, () => step(session))
-  }
-  const attempt = (session: SocketSession, step: () => void): void => {
-    try {
-      step()
-    } catch (error) {
-      guard.fault((reason, text) => session.close(reason, text), error)
-    }
+    for (const session of sessions.values()) guard.attempt(session, () => step(session))
   }
   /** One timer for all; the core knows of nodes by their heartbeats. */
   const pings = setInterval(() => each((session) => session.check()), parts.pingInterval ?? PING_INTERVAL_MS)
-  const ticks = setInterval(() => {
-    inbounds.check()
-    unsent.check()
-    clientDoor.gate.tellAll()
-  }, TICK_MS)
+  const checks = [() => inbounds.check(), () => unsent.check(), () => clientDoor.gate.tellAll()].map(guard.logged)
+  const ticks = setInterval(() => checks.forEach((check) => check()), TICK_MS)
   pings.unref()
   ticks.unref()
 
@@ -130,10 +123,10 @@ export function createSessionServer(parts: SessionServerParts) {
       parts.onProven?.(connection)
     }
     const onClose = (): void => {
+      admission.release(from) // first: the rest is not there where its opening failed
       sessions.delete(id)
       unproven.remove(session)
       inbound.end()
-      admission.release(from)
     }
     const session = open({ id, socket, raw, from, onHeard, onProven, onClose })
     const inbound = inbounds.open(from, session, raw)
@@ -168,7 +161,7 @@ export function createSessionServer(parts: SessionServerParts) {
       for (const effect of effects) {
         const session = sessions.get(effect.session)
         if (session === undefined) continue
-        try {
+        guard.attempt(session, () => {
           if ('close' in effect) {
             touched.delete(session)
             session.close(effect.close, effect.reason)
@@ -176,11 +169,9 @@ export function createSessionServer(parts: SessionServerParts) {
             session.push(effect.message)
             touched.add(session)
           }
-        } catch (error) {
-          guard.fault((reason, text) => session.close(reason, text), error)
-        }
+        })
       }
-      for (const session of touched) attempt(session, () => session.flush())
+      for (const session of touched) guard.attempt(session, () => session.flush())
     },
 
     /**

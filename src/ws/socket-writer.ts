@@ -94,7 +94,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
     this.#waiting = null
     if (socket.readyState !== socket.OPEN) return
     if (messages.length > 1 && this.batch)
-      for (const frame of framesOf(messages, this.#maxFrameBytes)) socket.send(frame)
+      for (const frame of framesOf(messages, this.#maxFrameBytes)) sendText(socket, frame)
     else for (const message of messages) this.#send(message)
     const { bufferedAmount } = socket
     if (this.#counted || bufferedAmount >= COUNTED_FROM_BYTES) {
@@ -106,8 +106,10 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   }
 
   close(reason: CloseReason, text: string): void {
-    this.flush()
     const socket = this.#socket
+    const end = this.#guard.logged(() => socket.terminate())
+    setTimeout(end, reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS).unref()
+    this.flush()
     // A close frame carries at most 123 bytes of reason.
     socket.close(
       closeCodes[reason].code,
@@ -116,14 +118,13 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
         .toString()
         .replace(/\uFFFD+$/, ''),
     )
-    setTimeout(() => socket.terminate(), reason === 'tooSlow' ? SLOW_CLOSE_TIMEOUT_MS : CLOSE_TIMEOUT_MS).unref()
   }
 
   #send(message: M): void {
     // Nothing is compressed, so what ws has taken it has written: this frame comes after it.
     if (this.#raw !== null && message.type === 'node.heartbeat_ack' && 'server_time' in message)
       this.#raw.write(ackFrame(Number(message.server_time)))
-    else this.#socket.send(JSON.stringify(message))
+    else sendText(this.#socket, JSON.stringify(message))
   }
 
   gone(): void {
@@ -131,8 +132,10 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   }
 
   tooSlow(): void {
-    if (this.#limits.tooSlow === undefined || this.#socket.readyState !== this.#socket.OPEN) this.#socket.terminate()
-    else this.#limits.tooSlow()
+    this.#guard.attempt(this, () => {
+      if (this.#limits.tooSlow === undefined || this.#socket.readyState !== this.#socket.OPEN) this.#socket.terminate()
+      else this.#limits.tooSlow()
+    })
   }
 
   // What was just queued says nothing of the reader; that it takes nothing of it for some time does.
@@ -145,10 +148,18 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
       if (this.#socket.bufferedAmount >= before) this.tooSlow()
       else this.#watch()
     }
-    const guarded = this.#guard.guarded((reason, text) => this.close(reason, text))
-    this.#watching = setTimeout(guarded(look), READ_WITHIN_MS)
+    this.#watching = setTimeout(() => this.#guard.attempt(this, look), READ_WITHIN_MS)
     this.#watching.unref()
   }
+}
+
+/**
+ * Large text waits as bytes: as a string it would be in memory twice while the socket writes it, and what V8 takes for a large heap
+ * it lets grow to several times its size.
+ */
+function sendText(socket: WebSocket, text: string): void {
+  if (text.length < COUNTED_FROM_BYTES) socket.send(text)
+  else socket.send(Buffer.from(text), { binary: false })
 }
 
 let lastAck = { time: NaN, frame: Buffer.alloc(0) }

@@ -65,10 +65,7 @@ export function createUnsent(budget: Budget, now: () => number) {
   const isHalfTaken = (): boolean => {
     let freed = 0
     for (const { bytes, closing } of charges.values()) if (closing) freed += bytes
-    budget.add([], -freed)
-    const holder = budget.exceeded([], 0.5)
-    budget.add([], freed)
-    return holder !== null
+    return budget.exceeded([], 0.5, freed) !== null
   }
 
   return {

@@ -64,6 +64,19 @@ test('what is at work goes before what is new, and shares its commit', async () 
   expect((await next()).operations.map((o) => o.op)).toEqual(['nodeSeen', 'nodeSeen', 'submit', 'submit'])
 })
 
+test('a read does not wait behind a crowd, and a crowd of reads does not stop the work', async () => {
+  const { turns, next } = slowCore()
+  const first = await next()
+  for (let i = 0; i < 1000; i++) turns.send(beat)
+  for (let i = 0; i < 100; i++) turns.send({ op: 'health' })
+  first.answer()
+  const second = await next()
+  expect(second.operations.map((o) => o.op)).toEqual([
+    ...Array.from({ length: MIN_BATCH / 4 }, () => 'health'),
+    ...Array.from({ length: (MIN_BATCH * 3) / 4 }, () => 'nodeSeen'),
+  ])
+})
+
 test('when submissions have waited, a commit takes few of them, and always some', async () => {
   const { turns, next, passes } = slowCore()
   const first = await next()

@@ -40,6 +40,8 @@ describe('an answer that is made in steps', () => {
         expect(made === JSON.stringify(envelope(data))).toBe(true)
         expect(length).toBe(Buffer.byteLength(made))
         expect(steps).toBeGreaterThan(4)
+        const bytes = { a: Buffer.from(long), b: [Buffer.from(long)], c: Buffer.alloc(0) }
+        expect(inSteps(bytes).text === made).toBe(true)
       }),
       { numRuns: 50 },
     )

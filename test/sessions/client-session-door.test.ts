@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { fakeTimers } from '../support/fake-time.js'
@@ -55,9 +56,16 @@ test('submissions of a frame are one operation, and the order of the frame is ke
 })
 
 test('a client that does not answer a ping is closed with 4408; one that does stays', async () => {
-  const { sessions, host } = await sessionDoor({ pingInterval: 100 })
+  const timers = fakeTimers('setInterval', 'clearInterval')
+  const { sessions, host } = await sessionDoor()
   const there = await connectClient({ host })
   const silent = await connectClient({ host }, { autoPong: false })
+  const asked = once(there.socket, 'ping')
+  timers.jump(30)
+  await asked
+  there.socket.ping()
+  await once(there.socket, 'pong') // so its own pong, which it sent before, has come
+  timers.jump(30)
   expect((await silent.closed).code).toBe(4408)
   await until(() => sessions.size() === 1, 'the end of one session')
   expect(there.socket.readyState).toBe(WebSocket.OPEN)
@@ -77,8 +85,9 @@ test('a reader that falls behind its buffer is closed with 4429: at once when ve
   much.socket.resume()
   expect((await much.closed).code).toBe(4429)
   slow.socket.resume()
-  await until(() => slow.inbox.filter((m) => m.type === 'task.result').length === 8, 'everything at the slow one')
+  for (let i = 0; i < 8; i++) await slow.next('task.result')
   timers.jump(5)
+  timers.jump(5) // the first five seconds began before the buffers of the system had taken what they can
   stuck.socket.resume()
   expect((await stuck.closed).code).toBe(4429)
   expect(slow.socket.readyState).toBe(WebSocket.OPEN)

@@ -1,7 +1,8 @@
+import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { identity } from '../support/identity.js'
 import { challenged, connectNode, dial, hello, refusedHello } from '../support/node-session.js'
-import { fakeTime } from '../support/fake-time.js'
+import { fakeTime, fakeTimers } from '../support/fake-time.js'
 import { nodeOf } from '../support/rest-calls.js'
 import { inspect, startService } from '../support/service.js'
 
@@ -167,4 +168,20 @@ test('for one socket too many without a hello the oldest of them goes, and those
   const next = await connectNode(service, 'next')
   expect((await oldest.node.closed).code).toBe(1013)
   for (const { socket } of [node, next]) expect(socket.readyState).toBe(socket.OPEN)
+})
+
+test('one whose hello has come keeps no place of those that have said none, however long it waits', async () => {
+  const time = fakeTime()
+  const service = await startService({ max_handshakes: 1 }, time)
+  const older = await connectNode(service, 'n', {}, { autoPong: false })
+  const timers = fakeTimers()
+  const { node: waits, challenge } = await challenged(service)
+  const asked = once(older.socket, 'ping')
+  waits.say(hello(service, 'n', challenge.nonce))
+  await asked
+  time.jump(2) // so that it would be dropped for the next one
+  const silent = await challenged(service)
+  timers.jump(2)
+  await waits.next('session.welcome')
+  expect(silent.node.socket.readyState).toBe(silent.node.socket.OPEN)
 })

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { createBudget } from '../../src/lib/budget.js'
-import type { SessionServerParts } from '../../src/ws/session-server.js'
 import { connectClient } from '../support/client-session.js'
 import { fakeTime, fakeTimers } from '../support/fake-time.js'
 import { clientFrame } from '../support/frames.js'
@@ -214,25 +213,4 @@ describe('watches of large results', () => {
     expect((await slow.closed).code).toBe(4429)
     await honest.next('task.result', { task_id: 'mine' })
   })
-})
-
-test('what a fault of the service throws while a session is served ends that session with 1011, and no other', async () => {
-  const errors: unknown[] = []
-  const log: SessionServerParts['log'] = { error: (fields: unknown) => void errors.push(fields) }
-  const { host, sessions } = await sessionDoor({
-    log,
-    send(o) {
-      if (o.op === 'clientMessage') throw new Error('a fault of ours')
-    },
-  })
-  const [hit, other] = [await connectClient({ host }), await connectClient({ host })]
-  hit.say({ type: 'task.watch', task_id: 'A' })
-  expect((await hit.closed).code).toBe(1011)
-  expect(errors).toHaveLength(1)
-  await until(() => sessions.size() === 1, 'the end of the one')
-  const circle: { type: 'task.result'; self?: unknown } = { type: 'task.result' }
-  circle.self = circle
-  sessions.deliver([{ session: 2, message: circle as never }])
-  expect((await other.closed).code).toBe(1011)
-  expect((await connectClient({ host })).socket.readyState).toBe(1)
 })

@@ -87,3 +87,49 @@ test('the largest message fits beside nothing, however short its chunks are', as
   await until(() => raw.errors() === 1, 'the answer')
   expect(raw.closeCode()).toBeNull()
 })
+
+/** A first frame that is counted: a hello with much besides. */
+const largeHello = (host: string, id: string, nonce: string) =>
+  hello({ host }, id, nonce, { more: 'x'.repeat(200 * 1024) })
+
+test('a large first frame counts as being received until its handshake is over: when the node is let in, or gone', async () => {
+  const receiving = createBudget({ address: 4 * MIB, service: 4 * MIB })
+  const { host, said } = await sessionDoor({ receiving })
+  const older = await challenged({ host }, { autoPong: false })
+  older.node.say(largeHello(host, 'n', older.challenge.nonce))
+  await until(() => said.length === 1, 'the first hello')
+  await until(() => receiving.total() === 0, 'its end')
+  const timers = fakeTimers()
+  /** It waits until the older session was asked whether it is alive. */
+  const comes = async () => {
+    const { node, challenge } = await challenged({ host })
+    node.say(largeHello(host, 'n', challenge.nonce))
+    await until(() => receiving.total() > 200 * 1024, 'its hello')
+    return node
+  }
+  const gone = await comes()
+  gone.socket.terminate()
+  await until(() => receiving.total() === 0, 'its end')
+  await comes()
+  timers.jump(2)
+  await until(() => said.filter((o) => o.op === 'nodeHello').length === 2, 'the second hello')
+  await until(() => receiving.total() === 0, 'the end of its handshake')
+})
+
+test('no first frame is read in a turn of the event loop that has had enough of them', async () => {
+  const log: string[] = []
+  const { host } = await sessionDoor({
+    send(o) {
+      if (o.op !== 'nodeHello') return
+      log.push(o.hello.node_id)
+      if (log.length > 1) return
+      setImmediate(() => log.push('the next turn'))
+      for (const end = performance.now() + 50; performance.now() < end;);
+    },
+  })
+  const [a, b] = [await challenged({ host }), await challenged({ host })]
+  a.node.say(hello({ host }, 'a', a.challenge.nonce))
+  b.node.say(hello({ host }, 'b', b.challenge.nonce))
+  await until(() => log.length === 3, 'both')
+  expect(log[1]).toBe('the next turn')
+})

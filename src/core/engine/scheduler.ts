@@ -10,12 +10,16 @@ const INTAKE_LATE_MS = 50
 /** The share of a batch that submissions get then. */
 const LATE_INTAKE_SHARE = 1 / 4
 
+/** The share of a batch that reads get before everything else: what an operator asks does not wait behind what strangers say. */
+const READS_SHARE = 1 / 4
+
 interface Queued {
   operation: Operation
   settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null
   /** ms, monotonic. */
   at: number
 }
+const NOTHING: { batch: Queued[]; weight: number } = { batch: [], weight: 0 }
 const isRead = ({ operation }: Queued): boolean => traitsOf(operation).queue === 'reads'
 
 /** How the doors call the core. */
@@ -106,9 +110,9 @@ export function createScheduler({ runner, deliver, log, now = () => performance.
     }, ms)
   }
 
-  /** Between two commits: reads only. */
-  const takeReads = () => {
-    const reads = takeFrom(queue.filter(isRead), batchSize.room())
+  /** Reads only, without what waits before them. */
+  const takeReads = (room: number) => {
+    const reads = takeFrom(queue.filter(isRead), room)
     const taken = new Set(reads.taken)
     queue = queue.filter((q) => !taken.has(q))
     return { batch: reads.taken, weight: reads.weight }
@@ -122,19 +126,22 @@ export function createScheduler({ runner, deliver, log, now = () => performance.
     const room = batchSize.room()
     const late = oldestWait() > INTAKE_LATE_MS
     const reserved = Math.ceil(room * LATE_INTAKE_SHARE)
-    const first = takeFrom(queue, late ? room - reserved : room)
-    const second = takeFrom(intake, late ? reserved : room - first.weight)
+    const isCrowded = queue.length > room
+    const reads = isCrowded ? takeReads(room * READS_SHARE) : NOTHING
+    const first = takeFrom(queue, (late ? room - reserved : room) - reads.weight)
+    const second = takeFrom(intake, late ? reserved : room - reads.weight - first.weight)
     queue = first.rest
     intake = second.rest
-    const batch = second.taken.length === 0 ? first.taken : [...first.taken, ...second.taken]
-    return { batch, weight: first.weight + second.weight }
+    const parts = [reads.batch, first.taken, second.taken].filter((part) => part.length > 0)
+    const batch = parts.length === 1 ? (parts[0] ?? []) : parts.flat()
+    return { batch, weight: reads.weight + first.weight + second.weight }
   }
 
   function runTurn(): void {
     const readsOnly = next === 'soon' && isPaused()
     next = 'none'
     if (ended || inFlight >= runner.maxInFlight) return // an answer asks for the next turn
-    const { batch, weight } = readsOnly ? takeReads() : takeBatch()
+    const { batch, weight } = readsOnly ? takeReads(batchSize.room()) : takeBatch()
     scheduleRest()
     if (batch.length === 0) return
     inFlight++
