@@ -47,7 +47,8 @@ export class NodeSession implements SocketSession, Rival {
   #mistakes = 0
   #closedByUs = false
 
-  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onHeard, onProven, onClose }: NodeSessionParts) {
+  constructor(door: NodeDoor, parts: NodeSessionParts) {
+    const { id, socket, raw, hosts, address, from, onHeard, onProven, onClose } = parts
     this.#door = door
     this.#id = id
     this.#socket = socket
@@ -62,6 +63,7 @@ export class NodeSession implements SocketSession, Rival {
     const nonce = randomBytes(32).toString('hex')
     this.#handshake = {
       hosts,
+      address,
       from,
       nonce,
       onHeard,
@@ -215,7 +217,7 @@ export class NodeSession implements SocketSession, Rival {
     this.close('replaced', 'another node with this node_id and key is alive; stop that one, or start with --take-over')
   }
 
-  #open({ from, onProven }: Handshake, hello: Hello, key: string): void {
+  #open({ address, from, onProven }: Handshake, hello: Hello, key: string): void {
     this.#endHandshake()
     onProven()
     this.#state = 'open'
@@ -223,7 +225,7 @@ export class NodeSession implements SocketSession, Rival {
     this.key = key
     this.#door.rivals.join(this)
     this.#out.batch = hello.batch
-    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from })
+    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from, address })
   }
 
   #within(n: number): boolean {

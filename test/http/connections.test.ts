@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls'
 import { pino } from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { inferenceDefaults } from '../../src/config.js'
+import { createKeysOf } from '../../src/lib/address.js'
 import { createConnections } from '../../src/http/connections.js'
 import { createLimits } from '../../src/http/limits.js'
 import { hasOpenssl, makeCertificate } from '../support/certificate.js'
@@ -51,10 +52,13 @@ async function counting(most: number) {
   const { lines, log } = logLines()
   const settings = inferenceDefaults({
     database_path: 'none.db',
-    count_loopback: true,
     max_connections_per_address: most,
   })
-  const connections = createConnections({ limits: createLimits(settings, 0, () => 0), log })
+  const connections = createConnections({
+    keysOf: createKeysOf(true),
+    budget: createLimits(settings, 0, () => 0).connections,
+    log,
+  })
   const server = createServer((_, response) => response.end('"success":'))
   const sockets: Socket[] = []
   server.on('connection', (socket) => sockets.push(socket))

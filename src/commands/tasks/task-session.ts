@@ -16,6 +16,8 @@ import { splitFrame } from '../../wire/node.js'
 export interface TaskSessionParts {
   /** The service's address, `http` or `https`. */
   url: string
+  /** Shown with each session; null where there is none. */
+  token: string | null
   /** What is asked for in each session; asked when it begins. */
   watch(): TaskWatch
   /** @returns true when nothing more is wanted */
@@ -61,6 +63,7 @@ export async function watchTask(parts: TaskSessionParts): Promise<string | null>
 /** One session. Null: it ended because nothing more is wanted. */
 function holdSession({
   url,
+  token,
   watch,
   onMessage,
   halted,
@@ -70,6 +73,7 @@ function holdSession({
     perMessageDeflate: false,
     maxPayload: MAX_FRAME_BYTES,
     handshakeTimeout: CONNECT_TIMEOUT_MS,
+    ...(token === null ? {} : { headers: { authorization: `Bearer ${token}` } }),
   })
   let welcomedAt: number | null = null
   let reconnectAfter: number | null = null
@@ -100,6 +104,8 @@ function holdSession({
       welcomedAt = performance.now()
       socket.send(JSON.stringify(watch()))
     } else if (message.type === 'session.drain') reconnectAfter = message.reconnect_after
+    else if (message.type === 'session.authenticated')
+      return // our token was shown before
     else if (message.type === 'error' && LATER.has(message.code)) giveUp(message.message)
     else if (message.type === 'error') finish({ refused: message.message })
     else if (onMessage(message)) finish(null)

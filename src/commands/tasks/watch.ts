@@ -4,6 +4,7 @@ import { RestError } from '../../lib/rest-client.js'
 import { harmless, oneLine } from '../../lib/table.js'
 import type { ClientAnswer } from '../../wire/client.js'
 import { refuseMore, serviceArgs, serviceAt, serviceUrl } from '../service-call.js'
+import { readToken } from '../token.js'
 import { parseTaskId, pathOf, taskId } from './task-call.js'
 import { watchTask } from './task-session.js'
 import { createTaskText } from './task-text.js'
@@ -110,6 +111,7 @@ export default defineCommand({
     try {
       const refusal = await watchTask({
         url: serviceUrl(args.url),
+        token: readToken(args['token-file']),
         watch: () => ({ type: 'task.watch', task_id, watch: 'output', ...text.position() }),
         onMessage: take,
         onLost: (why, wait) => display.say(`${why}; watching again in ${Math.ceil(wait / 1000)} s`),
