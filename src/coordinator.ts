@@ -4,19 +4,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
+import type { Caller } from './core/access/caller.js'
 import type { CoreEvent, Stats } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
+import { createDoorAccess, type DoorAccessParts } from './door/access.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
-import { createServer, setCertificate, trackConnections } from './http/server.js'
+import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
+import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
 import type { Outcome } from './lib/result.js'
 import { version } from './lib/version.js'
+import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
@@ -27,7 +31,7 @@ export { inferenceDefaults, loadServiceConfig, type ServiceConfig } from './conf
 export class ListenError extends Error {}
 
 export interface Coordinator {
-  /** Starts to serve. @throws ListenError */
+  /** Starts to serve. @throws ListenError; ConfigError where anybody would be let in, and nobody has said that this is meant */
   listen(): Promise<{ host: string; port: number; url: string }>
   /**
    * Stops in order: refuses what is new, tells the nodes, takes results until none holds a task or the time is over
@@ -40,6 +44,12 @@ export interface CoordinatorParts {
   settings: ServiceConfig['inference']
   log: Logger
   time?: TimeSource
+  /** The network whose addresses wallets sign in with. Default: testnet */
+  network?: DoorAccessParts['network']
+  /** Whether it may be open to others without a token. */
+  insecure?: boolean
+  /** Whether it may be reached by others without TLS. */
+  plainHttp?: boolean
   /** Told where a commit is: for tests that end the process just there. */
   onCommitPoint?: ((point: CommitPoint) => void) | undefined
   /** The same for a core in a thread, which no function can be given to. */
@@ -49,6 +59,8 @@ export interface CoordinatorParts {
 }
 
 const NAME = 'stacks-signer'
+/** Who asks where the service does so itself. */
+const ITSELF: Caller = { principal: principal({ role: 'admin' }), address: null, request_id: null }
 
 /** The most connections beside those of sessions. */
 const MAX_REST_CONNECTIONS = 10_000
@@ -68,6 +80,9 @@ export function createCoordinator({
   settings,
   log,
   time = systemTime,
+  network = 'testnet',
+  insecure = false,
+  plainHttp = false,
   onCommitPoint,
   commitPoints,
   certificateInterval,
@@ -79,12 +94,40 @@ export function createCoordinator({
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
-  const scheduler = createScheduler({ runner, deliver: (effects) => sessions.deliver(effects), log: logEvents })
+  const access = createDoorAccess({
+    exposure: {
+      host: settings.api_host,
+      publicHosts: settings.public_hosts,
+      trustedProxies: settings.trusted_proxies,
+      tls: tls !== null,
+      authentication: settings.auth.mode,
+      insecure,
+      plainHttp,
+    },
+    countLoopback: settings.count_loopback,
+    legacyUnsigned: settings.auth.legacy_unsigned,
+    network,
+    time,
+    log,
+  })
+  const scheduler = createScheduler({
+    runner,
+    deliver: (effects) => sessions.deliver(effects),
+    log: logEvents,
+    access: access.follow,
+  })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
-  const connections = createConnections({ limits, most: settings.max_sessions + MAX_REST_CONNECTIONS, log })
+  const connections = createConnections({
+    keysOf: access.remotes.keysOfPeer,
+    budget: limits.connections,
+    most: settings.max_sessions + MAX_REST_CONNECTIONS,
+    log,
+  })
   const sessions = createSessionServer({
+    ...access,
+    anonymousSubmit: settings.auth.anonymous_submit,
     send: scheduler.send,
     time,
     log,
@@ -95,13 +138,13 @@ export function createCoordinator({
     maxSessions: settings.max_sessions,
     maxSessionsPerAddress: settings.max_sessions_per_address,
     maxUpgradesPerSecond: settings.max_upgrades_per_second,
-    keysOf: limits.keysOf,
     receiving: limits.receiving,
     unsent: limits.unsent,
     onProven: connections.release,
     publicHosts: settings.public_hosts,
   })
   const app = createApp({
+    ...access,
     call: scheduler.call,
     maxBodyBytes: settings.max_body_bytes,
     maxMessageBytes: settings.max_message_bytes,
@@ -109,7 +152,11 @@ export function createCoordinator({
     log,
     asyncapi: sessionProtocolDocument(),
     wall: () => time.wall(),
-    warning: () => certificate?.warning() ?? null,
+    publicHosts: settings.public_hosts,
+    warning() {
+      const all = [certificate?.warning(), access.warning()].filter((w) => w != null)
+      return all.length === 0 ? null : all.join('. ')
+    },
   })
   const guard = createOriginGuard({
     apiHost: settings.api_host,
@@ -118,6 +165,7 @@ export function createCoordinator({
     secure: tls !== null,
   })
   const server = createServer({
+    ...access,
     app,
     tls,
     guard,
@@ -143,6 +191,9 @@ export function createCoordinator({
   let stopped: Promise<void> | undefined
 
   const shutDown = async (cut?: AbortSignal): Promise<void> => {
+    access.stop()
+    const refused = access.tally.take()
+    if (refused !== null) scheduler.send({ op: 'refused', refused })
     sessions.refuseNew(RECONNECT_AFTER_SECONDS)
     await scheduler.call({ op: 'stop', reconnect_after: RECONNECT_AFTER_SECONDS })
     const deadline = time.monotonic() + settings.shutdown_timeout * 1000
@@ -166,9 +217,12 @@ export function createCoordinator({
   return {
     async listen() {
       await runner.opened
-      const found = await scheduler.call({ op: 'stats' })
+      const found = await scheduler.call({ op: 'stats', by: ITSELF })
+      const mode = access.mode() // the core has told of tokens by now
+      if (mode.mode === 'refused') throw new ConfigError(mode.why)
       await new Promise<void>((resolve, reject) => {
-        const failed = (error: NodeJS.ErrnoException): void => reject(new ListenError(explainListen(settings, error)))
+        const failed = (error: NodeJS.ErrnoException): void =>
+          reject(new ListenError(explainListen(settings.api_host, settings.api_port, error)))
         server.once('error', failed)
         server.listen({ port: settings.api_port, host: settings.api_host, backlog: BACKLOG }, () => {
           server.off('error', failed)
@@ -178,6 +232,7 @@ export function createCoordinator({
       })
       listening = true
       runner.startBackups()
+      access.start((refused) => scheduler.send({ op: 'refused', refused }))
       const { port } = server.address() as AddressInfo
       const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
@@ -237,13 +292,3 @@ function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoi
 /** Null where connections are not TLS. */
 const certificateFiles = ({ tls_cert, tls_key }: ServiceConfig['inference']): CertificateFiles | null =>
   tls_cert === undefined || tls_key === undefined ? null : { cert: tls_cert, key: tls_key }
-
-function explainListen({ api_host, api_port }: ServiceConfig['inference'], error: NodeJS.ErrnoException): string {
-  const where = `${api_host}:${api_port}`
-  if (error.code === 'EADDRINUSE')
-    return `${where} is in use by another program; stop it, or choose another port with --api-port`
-  if (error.code === 'EACCES') return `${where} may not be used by this user; choose a port above 1023 with --api-port`
-  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
-    return `${where} is not an address of this machine; choose another with --api-host`
-  return `cannot listen on ${where}: ${error.message}`
-}

@@ -72,7 +72,7 @@ export async function verifyNodeCall(
     return refuse('invalid_request', 'Invalid signature format: r and s must be below the order of secp256k1')
   return hasLowS(compact) && (await verifyInPool(key, text, compact))
     ? done({ key, timestamp })
-    : refuse('forbidden', 'Signature verification failed')
+    : refuse('forbidden', WRONG_SIGNATURE)
 }
 
 /**
@@ -91,13 +91,16 @@ export async function verifyQuery(
   if (key === null) return refuse('invalid_request', 'Invalid public key format')
   const signature = readQuerySignature(call.signature)
   if (signature === null) return refuse('invalid_request', 'Invalid signature format')
-  if (!(await verifyInPool(key.compressed, queryText(call), signature)))
-    return refuse('unauthorized', 'Signature verification failed')
+  if (!(await verifyInPool(key.compressed, queryText(call), signature))) return refuse('unauthorized', WRONG_SIGNATURE)
   if (!isAddressOf(owner, key)) return refuse('forbidden', 'Unauthorized: you are not the owner of this task')
   return done({ key: key.compressed, timestamp: call.timestamp })
 }
 
 const TASK_NOT_FOUND: Refusal = refuse('task_not_found', 'Task not found')
+
+const WRONG_SIGNATURE = 'Signature verification failed'
+/** Whether a call was refused because somebody else has signed it, or nobody. */
+export const isWrongSignature = ({ message }: Refusal): boolean => message === WRONG_SIGNATURE
 
 const isTimely = (timestamp: number, now: number): boolean =>
   Math.abs(toSeconds(now) - timestamp) <= SIGNED_CALL_WINDOW_SECONDS

@@ -26,6 +26,14 @@ export default defineCommand({
       type: 'boolean',
       description: 'Take keys from files that other users of this machine can read',
     },
+    insecure: {
+      type: 'boolean',
+      description: 'Start without a token where others reach the service: whoever does may do everything',
+    },
+    'plain-http': {
+      type: 'boolean',
+      description: 'Listen for others without TLS: who is on the way reads tokens and prompts',
+    },
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
   async run({ args }) {
@@ -39,7 +47,14 @@ export default defineCommand({
     const warnings = checkSecrets(args.config, config, args['insecure-permissions'] === true)
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
     for (const warning of warnings) log.warn({ event: 'secrets.open' }, warning)
-    const coordinator = createCoordinator({ settings: config.inference, log })
+    const isNew = isMissing(config.inference.database_path)
+    const coordinator = createCoordinator({
+      settings: config.inference,
+      log,
+      network: config.signer.network,
+      insecure: args.insecure === true,
+      plainHttp: args['plain-http'] === true,
+    })
     // Before the service says that it listens: who waits for that may stop it at once.
     const stop = stopSignals((signal) =>
       log.info({ event: 'service.stopping', signal }, `${signal}: stopping; a second signal stops at once`),
@@ -48,6 +63,7 @@ export default defineCommand({
       await coordinator.listen()
       const open = openDatabaseWarning(config.inference.database_path)
       if (open !== null) log.warn({ event: 'database.open' }, open)
+      if (isNew && process.stdout.isTTY) process.stdout.write(forOthers(args.config))
     } catch (error) {
       await coordinator.stop()
       throw error
@@ -57,9 +73,20 @@ export default defineCommand({
   },
 })
 
+const isMissing = (database: string): boolean => !statSync(database, { throwIfNoEntry: false })?.size
+
+/** What a first start says on a terminal. @param config its file */
+const forOthers = (config: string): string => `
+  To let others in (docs/security.md):
+    npx stacks-signer tokens create --role admin --name me --config ${config} > admin.token
+    npx stacks-signer tokens create --role user --name app --owner ADDRESS --config ${config}
+    npx stacks-signer nodes invite --config ${config}
+
+`
+
 /** A file that is not where it was, such as on a disk that is not mounted, must not become a service without its tasks. */
 function refuseNew(database: string): void {
-  if (statSync(database, { throwIfNoEntry: false })?.size) return
+  if (!isMissing(database)) return
   throw new StoreError(
     `${database}: there is no database; name the right file with --database, see whether its disk is mounted, or leave out --must-exist to make a new one`,
   )

@@ -1,8 +1,9 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Context } from 'hono'
+import { refusalHeaders } from '../lib/refusal-headers.js'
 import type { Refusal } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
-import { envelopeText, errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import { envelopeText, errorEnvelope } from '../wire/envelope.js'
 import { JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
 import type { Pieces } from './large-answer.js'
 import { holdBytes, holdUnsent } from './unsent.js'
@@ -58,12 +59,15 @@ export function noContent(c: RouteContext): Response {
 /** A refusal as HTTP. @param data only where an error still says something */
 export function fail(
   c: RouteContext,
-  { code, message }: Pick<Refusal, 'code' | 'message'>,
+  refusal: Refusal,
   { data = null, headers }: { data?: unknown; headers?: Record<string, string> } = {},
 ): Response {
-  const { status, retry } = errors[code]
-  const more = retry ? { 'Retry-After': String(RETRY_AFTER_SECONDS), ...headers } : headers
-  return respond(c, JSON.stringify(errorEnvelope(code, message, data)), status, more)
+  const { code, message } = refusal
+  c.env.answered(code)
+  return respond(c, JSON.stringify(errorEnvelope(code, message, data)), errors[code].status, {
+    ...refusalHeaders(refusal),
+    ...headers,
+  })
 }
 
 /** A refusal of the core. */

@@ -1,13 +1,17 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
-import type { Limits } from './limits.js'
+import type { KeysOf } from '../lib/address.js'
+import type { Budget } from '../lib/budget.js'
 
 /** The log tells of refused connections no more often, ms. */
 const TELL_EVERY_MS = 60_000
 
 export interface ConnectionsParts {
-  limits: Pick<Limits, 'keysOf' | 'connections'>
+  /** Who a connection counts as, by its other end. */
+  keysOf: KeysOf
+  /** Connections that have proven nothing. */
+  budget: Budget
   /** The most of all addresses together. */
   most: number
   log: Pick<Logger, 'warn'>
@@ -16,7 +20,7 @@ export interface ConnectionsParts {
 /** The connections of a server, and how many one address may have of those that have proven nothing. */
 export type Connections = ReturnType<typeof createConnections>
 
-export function createConnections({ limits: { keysOf, connections }, most, log }: ConnectionsParts) {
+export function createConnections({ keysOf, budget, most, log }: ConnectionsParts) {
   /** What gives the place of a connection back, by its other end: that is the same for a socket and for the TLS over it. */
   const counted = new Map<string, () => void>()
   const tellRefused = createTally((count) =>
@@ -45,14 +49,14 @@ export function createConnections({ limits: { keysOf, connections }, most, log }
     const end = otherEnd(socket)
     const keys = keysOf(socket.remoteAddress)
     if (keys.length === 0) return
-    if (connections.take(keys, 1) !== null) {
+    if (budget.take(keys, 1) !== null) {
       tellRefused()
       socket.destroy()
       return
     }
     let taken = true
     const giveBack = (): void => {
-      if (taken) connections.give(keys, 1)
+      if (taken) budget.give(keys, 1)
       taken = false
       if (counted.get(end) === giveBack) counted.delete(end)
     }

@@ -19,7 +19,7 @@ export function answersOrigin(guard: OriginGuard, exchange: Exchange): boolean {
   const { request, response } = exchange
   const { origin } = request.headers
   if (guard.varies) response.setHeader('Vary', 'Origin')
-  const refusal = guard.judge(request)
+  const refusal = guard.judge(request, exchange.remote)
   if (refusal !== null) {
     refuseEarly(exchange, refusal)
     return true

@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { STRANGER, type Caller } from '../core/access/caller.js'
+import type { RefusedTally } from '../door/refused-calls.js'
+import type { Remote, Remotes } from '../door/remote.js'
 import type { AddressKeys } from '../lib/address.js'
-import type { Budget } from '../lib/budget.js'
+import { refusalHeaders } from '../lib/refusal-headers.js'
 import type { Refusal } from '../lib/result.js'
-import { errors } from '../wire/codes.js'
-import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import { errors, type ErrorCode } from '../wire/codes.js'
+import { errorEnvelope } from '../wire/envelope.js'
 import type { Limits } from './limits.js'
 
 /** The most requests of one connection that may wait for their answers: who does not wait for them may send so many ahead. */
@@ -22,16 +25,24 @@ export interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly limits: Limits
-  /** Who they count it as. */
+  /** Where it comes from. */
+  readonly remote: Remote
+  /** Who the limits of addresses count it as. */
   readonly keys: AddressKeys
+  /** Who asks; nobody until that was looked at. */
+  readonly by: Caller
+  /** Whether he has shown nothing where he should. */
+  readonly isStranger: boolean
   /** The `X-Request-Id`. */
   readonly id: string
   /** What every answer has. */
   readonly headers: Readonly<Record<string, string>>
   /** Whether there are more of its connection than may wait for their answers. */
   readonly isOneTooMany: boolean
-  /** Counts as so much of a budget until the exchange has ended. */
-  hold(budget: Budget, n: number): void
+  /** Now it is known who asks. */
+  identify(by: Caller, isStranger: boolean): void
+  /** Counts how it is answered. */
+  answered(code: ErrorCode): void
   /** Calls back when the answer has left, or can no more. */
   onEnd(then: () => void): void
   /** Calls back as soon as all earlier answers of the connection have left; not at all when it breaks before. */
@@ -40,7 +51,6 @@ export interface Exchange {
 
 /** One connection: its exchanges that have not ended, in order. */
 interface Line {
-  keys: AddressKeys
   open: OpenExchange[]
   /** Requests that were not answered because there were too many. */
   passedOver: number
@@ -49,17 +59,19 @@ interface Line {
 
 export interface ExchangesParts {
   limits: Limits
+  remotes: Remotes
+  tally: RefusedTally
   /** The headers of every answer beside its id. */
   headers: Readonly<Record<string, string>>
 }
 
 /** Tells the requests of each connection apart from those of others, and gives back what they hold when they end or it breaks. */
-export function createExchanges({ limits, headers }: ExchangesParts) {
+export function createExchanges(parts: ExchangesParts) {
   const lines = new WeakMap<Socket, Line>()
   const lineOf = (socket: Socket): Line => {
     const known = lines.get(socket)
     if (known !== undefined) return known
-    const line: Line = { keys: limits.keysOf(socket.remoteAddress), open: [], passedOver: 0, refuses: false }
+    const line: Line = { open: [], passedOver: 0, refuses: false }
     lines.set(socket, line)
     // Answers that wait for others are not told that their connection has broken.
     socket.once('close', () => {
@@ -77,7 +89,7 @@ export function createExchanges({ limits, headers }: ExchangesParts) {
         if (++line.passedOver > MAX_PASSED_OVER) socket.destroy()
         return null
       }
-      const exchange = new OpenExchange(request, response, line, limits, headers)
+      const exchange = new OpenExchange(request, response, line, parts)
       line.refuses = exchange.isOneTooMany
       return exchange
     },
@@ -99,6 +111,10 @@ class OpenExchange implements Exchange {
   readonly id = randomUUID()
   readonly headers: Readonly<Record<string, string>>
   readonly isOneTooMany: boolean
+  readonly remote: Remote
+  by: Caller
+  isStranger = false
+  readonly #tally: RefusedTally
   readonly #line: Line
   #then: (() => void)[] | null = null
   #start: (() => void) | null = null
@@ -107,12 +123,14 @@ class OpenExchange implements Exchange {
     request: IncomingMessage,
     response: ServerResponse,
     line: Line,
-    limits: Limits,
-    headers: Readonly<Record<string, string>>,
+    { limits, headers, remotes, tally }: ExchangesParts,
   ) {
     this.request = request
     this.response = response
     this.limits = limits
+    this.remote = remotes.of(request)
+    this.by = { ...STRANGER, address: this.remote.address ?? null, request_id: this.id }
+    this.#tally = tally
     this.headers = { ...headers, 'X-Request-Id': this.id }
     this.#line = line
     this.isOneTooMany = line.open.length >= MAX_UNANSWERED
@@ -121,13 +139,16 @@ class OpenExchange implements Exchange {
   }
 
   get keys(): AddressKeys {
-    return this.#line.keys
+    return this.remote.keys
   }
 
-  hold(budget: Budget, n: number): void {
-    const { keys } = this
-    budget.add(keys, n)
-    this.onEnd(() => budget.give(keys, n))
+  identify(by: Caller, isStranger: boolean): void {
+    this.by = by
+    this.isStranger = isStranger
+  }
+
+  answered(code: ErrorCode): void {
+    this.#tally.answered(code)
   }
 
   onEnd(then: () => void): void {
@@ -168,21 +189,19 @@ const hasLargeBody = ({ headers }: IncomingMessage): boolean =>
  * Refuses at once, as cheaply as can be: nothing more of the request is looked at.
  * @param close whether the connection ends with it: always where a large body is not read
  */
-export function refuseEarly(
-  exchange: Exchange,
-  { code, message }: Pick<Refusal, 'code' | 'message'>,
-  close = false,
-): void {
+export function refuseEarly(exchange: Exchange, refusal: Refusal, close = false): void {
   const { request, response } = exchange
-  const { status, retry } = errors[code]
+  const { code, message } = refusal
+  const { status } = errors[code]
+  exchange.answered(code)
   const body = JSON.stringify(errorEnvelope(code, message))
   const unread = !request.complete && hasLargeBody(request)
   const headers: OutgoingHttpHeaders = {
     ...exchange.headers,
     ...JSON_TYPE,
+    ...refusalHeaders(refusal),
     'Content-Length': Buffer.byteLength(body),
   }
-  if (retry) headers['Retry-After'] = RETRY_AFTER_SECONDS
   if (close || unread) headers.Connection = 'close'
   response.writeHead(status, headers)
   if (!unread) return void response.end(body)

@@ -1,4 +1,4 @@
-import { createKeysOf, type KeysOf } from '../lib/address.js'
+import { createTokenLimits, type TokenLimits } from '../door/token-limits.js'
 import { createBudget, type Budget, type BudgetHolder } from '../lib/budget.js'
 import { createAddressRate, type AddressRate } from '../lib/rate.js'
 import { refuse, type Refusal } from '../lib/result.js'
@@ -6,9 +6,11 @@ import { refuse, type Refusal } from '../lib/result.js'
 /** The share of what may be received that large bodies may take. */
 const LARGE_SHARE = 7 / 8
 
+/** Requests of one address without a good token, in all; so many at once; and in how many seconds they are given back. */
+export const STRANGERS = { perSecond: 20, burst: 100, window: 5 }
+
 /** The settings of limits by address and for the whole service; numbers of bytes unless named otherwise. */
 export interface LimitSettings {
-  count_loopback: boolean
   max_requests_per_second: number
   max_request_bytes_per_second: number
   max_connections_per_address: number
@@ -20,8 +22,11 @@ export interface LimitSettings {
 
 /** What is scarce, and counted for each address and for the whole service: shared by REST and sessions. */
 export interface Limits {
-  keysOf: KeysOf
   requests: AddressRate
+  /** What `requests` lets through. */
+  requestsPerSecond: number
+  /** Requests of who shows no token, where authentication is on. */
+  strangers: AddressRate
   /** Bytes of bodies. */
   requestBytes: AddressRate
   /** Connections that have proven nothing; of the whole service the server counts them. */
@@ -32,6 +37,8 @@ export interface Limits {
   receivingLarge: Budget
   /** Bytes of answers that wait for their readers. */
   unsent: Budget
+  /** Requests and bytes of each token. */
+  tokens: TokenLimits
 }
 
 /**
@@ -40,8 +47,9 @@ export interface Limits {
  */
 export function createLimits(s: LimitSettings, largest: number, now: () => number): Limits {
   return {
-    keysOf: createKeysOf(s.count_loopback),
     requests: createAddressRate(s.max_requests_per_second, now),
+    requestsPerSecond: s.max_requests_per_second,
+    strangers: createAddressRate(STRANGERS.perSecond, now, STRANGERS.burst),
     requestBytes: createAddressRate(s.max_request_bytes_per_second, now),
     connections: createBudget({ address: s.max_connections_per_address, service: Infinity }),
     receiving: createBudget({
@@ -53,6 +61,7 @@ export function createLimits(s: LimitSettings, largest: number, now: () => numbe
       service: Math.max(s.max_receiving_bytes * LARGE_SHARE, largest),
     }),
     unsent: createBudget({ address: s.max_unsent_bytes_per_address, service: s.max_unsent_bytes }),
+    tokens: createTokenLimits(now),
   }
 }
 
@@ -84,3 +93,7 @@ export const cannotAnswer = (holder: BudgetHolder): Refusal =>
         'too many answers wait to be read by this address; read them first (max_unsent_bytes_per_address)',
       )
     : refuse('unavailable', 'too many answers wait for their readers; ask again in a few seconds')
+export const TOKEN_READS_TOO_LITTLE = refuse(
+  'rate_limited',
+  'too many answers wait to be read with this token; read them first (unsent_bytes)',
+)

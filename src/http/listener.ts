@@ -2,22 +2,24 @@ import { getRequestListener, RequestError } from '@hono/node-server'
 import { randomUUID } from 'node:crypto'
 import type { RequestListener, ServerResponse } from 'node:http'
 import { OVERLOADED } from '../core/engine/overload.js'
+import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
 import { refuse } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
 import { errorEnvelope } from '../wire/envelope.js'
+import { takeRequests } from './allowance.js'
 import type { App } from './app.js'
 import { answersOrigin } from './cors.js'
 import { JSON_TYPE, refuseEarly, type Exchange, type Exchanges } from './exchange.js'
 import { withoutFault } from './faults.js'
-import { TOO_FAST, TOO_MANY_UNANSWERED, type Limits } from './limits.js'
+import { TOO_MANY_UNANSWERED } from './limits.js'
 import type { OriginGuard } from './origin-guard.js'
 import { unsentRefusal } from './unsent.js'
 
 export interface ListenerParts {
   app: App
   guard: OriginGuard
-  limits: Limits
+  who: Who
   exchanges: Exchanges
   /** Of every answer. */
   headers: Readonly<Record<string, string>>
@@ -35,7 +37,7 @@ const FAILED = refuse('internal', 'the service failed; its operator finds the ca
 export function createListener({
   app,
   guard,
-  limits,
+  who,
   exchanges,
   headers,
   log,
@@ -64,7 +66,13 @@ export function createListener({
     if (exchange === null) return
     if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
     if (answersOrigin(guard, exchange)) return
-    if (!limits.requests(exchange.keys)) return refuseEarly(exchange, TOO_FAST)
+    const identified = who.ofRequest(request.headers, exchange.remote)
+    if (!identified.ok) return refuseEarly(exchange, identified)
+    const { principal } = identified.value
+    const by = { ...exchange.by, principal }
+    exchange.identify(by, principal.role === 'public' && !who.isLegacy(by))
+    const tooFast = takeRequests(exchange)
+    if (tooFast !== null) return refuseEarly(exchange, tooFast)
     const unread = unsentRefusal(exchange)
     if (unread !== null) return refuseEarly(exchange, unread, true)
     if (request.method === 'POST') {

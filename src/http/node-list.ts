@@ -1,8 +1,10 @@
-import type { Scheduler } from '../core/engine/scheduler.js'
 import { done, type Outcome } from '../lib/result.js'
+import { redact } from '../rules/ownership.js'
 import { envelopeText } from '../wire/envelope.js'
 import { okText, respond, type RouteContext } from './answers.js'
+import type { Exchange } from './exchange.js'
 import type { ReadGate } from './read-gate.js'
+import type { Ask } from './routes.js'
 import { createUnsent } from './unsent.js'
 import { nodeEntry } from './views.js'
 
@@ -23,25 +25,26 @@ const sizeAfter = ({ json, count }: Slice): number =>
   Math.max(1, Math.min(SLICE_NODES, Math.floor((SLICE_BYTES / (json.length + 1)) * count)))
 
 /** The list of nodes, a slice at a time: however many there are, no slice holds up what else is served. */
-export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
-  const slice = async (after: string | null, limit: number): Promise<Outcome<Slice>> => {
+export function createNodeList(ask: Ask, gate: ReadGate) {
+  const slice = async (exchange: Exchange, after: string | null, limit: number): Promise<Outcome<Slice>> => {
     await gate.enter()
     let json = ''
     try {
-      const found = await call({ op: 'nodes', after, limit })
+      const found = await ask(exchange, { op: 'nodes', after, limit })
       if (!found.ok) return found
-      json = found.value.nodes.map((node) => JSON.stringify(nodeEntry(node))).join(',')
+      const { nodes, hidden } = found.value
+      json = nodes.map((node) => JSON.stringify(redact(nodeEntry(node), hidden))).join(',')
       return done({ json, count: found.value.nodes.length, next: found.value.next })
     } finally {
       gate.leave(json.length)
     }
   }
 
-  async function* texts(first: Slice): AsyncGenerator<string, undefined> {
+  async function* texts(exchange: Exchange, first: Slice): AsyncGenerator<string, undefined> {
     const [begin = '', end = ''] = envelopeText('[]').split('[]')
     yield `${begin}[${first.json}`
     for (let last = first; last.next !== null;) {
-      const more = await slice(last.next, sizeAfter(last))
+      const more = await slice(exchange, last.next, sizeAfter(last))
       if (!more.ok) throw new Error(more.message)
       last = more.value
       if (last.count > 0) yield `,${last.json}`
@@ -52,7 +55,7 @@ export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
   /** Sends slices at the speed of their reader: a hundred thousand nodes take no more memory than a thousand. */
   const stream = (c: RouteContext, first: Slice): Response => {
     const unsent = createUnsent(c.env)
-    const rest = texts(first)
+    const rest = texts(c.env, first)
     return respond(
       c,
       new ReadableStream<Uint8Array>(
@@ -79,15 +82,15 @@ export function createNodeList(call: Scheduler['call'], gate: ReadGate) {
 
   return {
     /** A page, as JSON. @param after the cursor of the page before */
-    async page(after: string | null, limit: number): Promise<Outcome<string>> {
-      const found = await slice(after, limit)
+    async page(exchange: Exchange, after: string | null, limit: number): Promise<Outcome<string>> {
+      const found = await slice(exchange, after, limit)
       if (!found.ok) return found
       const { json, next } = found.value
       return done(`{"nodes":[${json}],"next_cursor":${JSON.stringify(next)}}`)
     },
     /** All of it. */
     async all(c: RouteContext): Promise<Outcome<Response>> {
-      const first = await slice(null, FIRST_SLICE)
+      const first = await slice(c.env, null, FIRST_SLICE)
       if (!first.ok) return first
       return done(first.value.next === null ? okText(c, `[${first.value.json}]`) : stream(c, first.value))
     },

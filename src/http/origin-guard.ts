@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
+import type { Remote } from '../door/remote.js'
 import { refuse, type Refusal } from '../lib/result.js'
 
 export interface OriginGuardParts {
@@ -15,6 +16,13 @@ export interface OriginGuardParts {
 
 /** What of a request is looked at. */
 export type GuardedRequest = Pick<IncomingMessage, 'headers' | 'rawHeaders' | 'url'>
+/** How it has reached the service: a trusted proxy says what it was asked for. */
+export type Reached = Pick<Remote, 'host' | 'proto' | 'proxied'>
+const reachedDirectly = ({ headers }: GuardedRequest): Reached => ({
+  host: headers.host,
+  proto: undefined,
+  proxied: false,
+})
 export type OriginGuard = ReturnType<typeof createOriginGuard>
 
 /** How much of a stranger's header an answer repeats. */
@@ -34,16 +42,19 @@ export function createOriginGuard({ apiHost, publicHosts, corsOrigins, secure }:
     origin: string | undefined,
     site: string | string[] | undefined,
     host: string | undefined,
+    reachedBy: 'http' | 'https' | undefined,
   ): boolean => {
     if (site === 'same-origin') return false
     if (origin === undefined) return site !== undefined && site !== 'none'
-    return !listed.has(origin) && origin !== `${scheme}://${host?.toLowerCase() ?? ''}`
+    // A proxy that does not say may do TLS or not.
+    const schemes = reachedBy === undefined ? ['http', 'https'] : [reachedBy]
+    return !listed.has(origin) && !schemes.some((own) => origin === `${own}://${host?.toLowerCase() ?? ''}`)
   }
   return {
     /** Why a request or an upgrade is refused, as a sentence that names the setting; null when it is not. */
-    judge(request: GuardedRequest): Refusal | null {
+    judge(request: GuardedRequest, { host, proto, proxied }: Reached = reachedDirectly(request)): Refusal | null {
       const { headers } = request
-      const { origin, host } = headers
+      const { origin } = headers
       const site = headers['sec-fetch-site']
       const ambiguity = ambiguityOf(request)
       if (ambiguity !== null) return refuse('invalid_request', ambiguity)
@@ -54,7 +65,7 @@ export function createOriginGuard({ apiHost, publicHosts, corsOrigins, secure }:
           `this service is not known as ${shown(host)}; if it should be, put ${shown(host)} into inference.public_hosts`,
         )
       }
-      if (!isForeign(origin, site, host)) return null
+      if (!isForeign(origin, site, host, proxied ? proto : scheme)) return null
       return refuse(
         'forbidden_origin',
         origin === undefined || origin === 'null'

@@ -1,7 +1,8 @@
 import type { AddressKeys } from '../lib/address.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import type { Exchange } from './exchange.js'
-import { cannotReceive, TOO_MANY_BYTES } from './limits.js'
+import { takeBytes } from './allowance.js'
+import { cannotReceive } from './limits.js'
 
 /** A larger body leaves room for smaller ones, in bytes. */
 const LARGE_BYTES = 64 * 1024
@@ -19,7 +20,7 @@ const BLOCK_BYTES = 64 * 1024
  */
 export function receiveBody(exchange: Exchange, most: number): Promise<Outcome<Buffer[]>> {
   const { request, response, keys } = exchange
-  const { receiving, receivingLarge, requestBytes } = exchange.limits
+  const { receiving, receivingLarge } = exchange.limits
   const declared = request.headers['content-length']
   const isDeclared = declared !== undefined && LENGTH.test(declared)
   let counted = 0
@@ -33,7 +34,8 @@ export function receiveBody(exchange: Exchange, most: number): Promise<Outcome<B
     if (length <= counted) return null
     if (length > most) return refuse('too_large', `the body is larger than ${most} bytes, the most that is taken here`)
     const more = length - counted
-    if (!requestBytes(keys, more)) return TOO_MANY_BYTES
+    const tooMany = takeBytes(exchange, more)
+    if (tooMany !== null) return tooMany
     const large = length > LARGE_BYTES ? length - countedLarge : 0
     if (receivingLarge.take(NOBODY, large) !== null) return cannotReceive('service')
     const holder = receiving.take(keys, more)

@@ -3,7 +3,11 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { RefusedTally } from '../door/refused-calls.js'
+import type { Remotes } from '../door/remote.js'
+import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
+import { refuse } from '../lib/result.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import type { Acceptors } from './acceptors.js'
 import type { App } from './app.js'
@@ -47,6 +51,9 @@ export interface ServerParts {
   tls: KeyPair | null
   guard: OriginGuard
   limits: Limits
+  remotes: Remotes
+  who: Who
+  tally: RefusedTally
   log: Pick<Logger, 'error'>
   /** Whether submissions are refused now. */
   overloaded: () => boolean
@@ -55,10 +62,11 @@ export interface ServerParts {
 }
 
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. No fault in it ends more than a connection. */
-export function createServer({ app, tls, guard, limits, log, overloaded, upgrade }: ServerParts): Server {
+export function createServer(parts: ServerParts): Server {
+  const { tls, guard, log, remotes, tally, upgrade } = parts
   const headers = answerHeaders(tls !== null)
-  const exchanges = createExchanges({ limits, headers })
-  const listener = createListener({ app, guard, limits, exchanges, headers, log, overloaded })
+  const exchanges = createExchanges({ ...parts, headers })
+  const listener = createListener({ ...parts, exchanges, headers })
   const server =
     tls === null
       ? createHttpServer(httpOptions, listener)
@@ -76,9 +84,10 @@ export function createServer({ app, tls, guard, limits, log, overloaded, upgrade
         serve(server, request, head)
       })
     }
-    const refusal = guard.judge(request)
-    if (refusal === null) upgrade(request, socket, head)
-    else answerRaw(socket, refusal.code, refusal.message)
+    const refusal = guard.judge(request, remotes.of(request))
+    if (refusal === null) return upgrade(request, socket, head)
+    tally.answered(refusal.code)
+    answerRaw(socket, refusal)
   }
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT_MS)
@@ -99,14 +108,16 @@ const drop = (socket: Duplex): void => void socket.destroy()
 function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
   if (error.code === 'HPE_HEADER_OVERFLOW')
-    return answerRaw(socket, 'headers_too_large', 'the headers are larger than 16 KiB')
+    return answerRaw(socket, refuse('headers_too_large', 'the headers are larger than 16 KiB'))
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return answerRaw(
       socket,
-      'request_timeout',
-      `the request took too long to arrive: its headers may take ${HEADERS_TIMEOUT_MS / 1000} s, and all of it ${REQUEST_TIMEOUT_MS / 1000} s`,
+      refuse(
+        'request_timeout',
+        `the request took too long to arrive: its headers may take ${HEADERS_TIMEOUT_MS / 1000} s, and all of it ${REQUEST_TIMEOUT_MS / 1000} s`,
+      ),
     )
-  answerRaw(socket, 'invalid_request', `this is no valid HTTP request: ${error.message}`)
+  answerRaw(socket, refuse('invalid_request', `this is no valid HTTP request: ${error.message}`))
 }
 
 /** Makes a server with TLS use another certificate, from the next connection on. */
@@ -132,4 +143,15 @@ export function trackConnections(server: Server, acceptors: Acceptors): (patienc
     await closed
     clearTimeout(late)
   }
+}
+
+/** Why a server cannot listen, and what to do, as a sentence. */
+export function explainListen(host: string, port: number, error: NodeJS.ErrnoException): string {
+  const where = `${host}:${port}`
+  if (error.code === 'EADDRINUSE')
+    return `${where} is in use by another program; stop it, or choose another port with --api-port`
+  if (error.code === 'EACCES') return `${where} may not be used by this user; choose a port above 1023 with --api-port`
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
+    return `${where} is not an address of this machine; choose another with --api-host`
+  return `cannot listen on ${where}: ${error.message}`
 }

@@ -1,6 +1,7 @@
+import { holdersOf } from '../door/token-limits.js'
 import type { Refusal } from '../lib/result.js'
 import type { Exchange } from './exchange.js'
-import { cannotAnswer } from './limits.js'
+import { cannotAnswer, TOKEN_READS_TOO_LITTLE } from './limits.js'
 
 /** A smaller answer is not counted: a connection has few of them. In UTF-16 units. */
 const COUNTED_UNITS = 16 * 1024
@@ -9,26 +10,34 @@ const LEAVE_WITHIN_MS = 30_000
 const BYTES_PER_MS = 64
 
 /** Why a request is refused before anything is asked for it: the answers before it are not read; null when it is not. */
-export function unsentRefusal({ limits, keys }: Exchange): Refusal | null {
+export function unsentRefusal({ limits, keys, by }: Exchange): Refusal | null {
   const holder = limits.unsent.exceeded(keys)
-  return holder === null ? null : cannotAnswer(holder)
+  if (holder !== null) return cannotAnswer(holder)
+  const own = limits.tokens.unsent.exceeded(holdersOf(by.principal, 'unsent_bytes'))
+  return own === null ? null : TOKEN_READS_TOO_LITTLE
 }
 
 /** Counts what of an answer waits for its reader, until it has left or the connection has broken. */
 export function createUnsent(exchange: Exchange) {
-  const { request, limits, keys } = exchange
-  const { unsent } = limits
+  const { request, limits, keys, by } = exchange
+  const { unsent, tokens } = limits
+  const holders = holdersOf(by.principal, 'unsent_bytes')
   let held = 0
   let late: NodeJS.Timeout | undefined
+  const give = (): void => {
+    unsent.give(keys, held)
+    tokens.unsent.give(holders, held)
+  }
   exchange.onEnd(() => {
     clearTimeout(late)
-    unsent.give(keys, held)
+    give()
   })
   return {
     /** So many bytes wait now, and nothing of what waited before. */
     hold(bytes: number): void {
-      unsent.give(keys, held)
+      give()
       unsent.add(keys, bytes)
+      tokens.unsent.add(holders, bytes)
       held = bytes
       clearTimeout(late)
       late = setTimeout(() => request.socket.destroy(), LEAVE_WITHIN_MS + bytes / BYTES_PER_MS)

@@ -1,7 +1,7 @@
 import type { AddressKeys } from './address.js'
 
 /** How many seconds of a rate may come at once. */
-const BURST_SECONDS = 10
+export const BURST_SECONDS = 10
 /** Addresses that are remembered at once. */
 const MAX_KEYS = 50_000
 

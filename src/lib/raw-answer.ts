@@ -1,14 +1,17 @@
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { errors, type ErrorCode } from '../wire/codes.js'
-import { errorEnvelope, RETRY_AFTER_SECONDS } from '../wire/envelope.js'
+import { errors } from '../wire/codes.js'
+import { errorEnvelope } from '../wire/envelope.js'
+import { refusalHeaders } from './refusal-headers.js'
+import type { Refusal } from './result.js'
 
 /** How long the answer may take to leave, ms. */
 const LINGER_MS = 2000
 
 /** Answers on a bare connection like any other request is answered, and ends it. */
-export function answerRaw(socket: Duplex, code: ErrorCode, message: string): void {
-  const { status, retry } = errors[code]
+export function answerRaw(socket: Duplex, refusal: Refusal): void {
+  const { code, message } = refusal
+  const { status } = errors[code]
   const body = JSON.stringify(errorEnvelope(code, message))
   // The other side may keep its half open for ever, or not read at all: neither keeps the socket.
   socket.on('error', () => socket.destroy())
@@ -23,7 +26,7 @@ export function answerRaw(socket: Duplex, code: ErrorCode, message: string): voi
       'Cache-Control: no-store',
       'X-Content-Type-Options: nosniff',
       `X-Request-Id: ${crypto.randomUUID()}`,
-      ...(retry ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
+      ...Object.entries(refusalHeaders(refusal)).map(([name, value]) => `${name}: ${value}`),
       '',
       body,
     ].join('\r\n'),

@@ -7,6 +7,18 @@ export interface Refusal {
   ok: false
   code: ErrorCode
   message: string
+  /** When to try again, in seconds; where it is not said, as for every refusal of its code. */
+  retryAfter?: number
+  /** The limit that was passed, where it is one of requests in a time. */
+  limit?: RateLimit
+}
+
+/** So many in a time, which is given back bit by bit. */
+export interface RateLimit {
+  name: 'address' | 'token'
+  quota: number
+  /** Seconds. */
+  window: number
 }
 
 export const done = <T>(value: T): Outcome<T> => ({ ok: true, value })

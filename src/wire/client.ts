@@ -24,6 +24,8 @@ const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
 /** What a submitter may say, by `type`. */
 export const clientMessages = {
+  /** Who it is, as its first message: of a program that cannot say so at the upgrade, such as a web page. */
+  'session.auth': v.object({ type: v.literal('session.auth'), token: shortText(1, 256) }),
   'task.submit': v.pipe(
     v.object({ type: v.literal('task.submit'), ref, watch: v.optional(watch, 'result'), ...submissionEntries }),
     v.forward(v.partialCheck(MODEL_FIELDS, namesModel, 'is missing'), ['model_name']),
@@ -41,7 +43,8 @@ export const clientMessages = {
 } as const
 type ClientMessage = v.InferOutput<(typeof clientMessages)[keyof typeof clientMessages]>
 export type ClientSubmission = Extract<ClientMessage, { type: 'task.submit' }>
-export type ClientRequest = Exclude<ClientMessage, ClientSubmission>
+type ClientAuth = Extract<ClientMessage, { type: 'session.auth' }>
+export type ClientRequest = Exclude<ClientMessage, ClientSubmission | ClientAuth>
 export type TaskWatch = Extract<ClientMessage, { type: 'task.watch' }>
 
 /** The codes of an `error` message: those of REST, and what a frame can have wrong. */
@@ -76,6 +79,11 @@ export const clientServerMessages = {
     protocol: v.literal(1),
     server_time: time,
     max_in_flight: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  }),
+  'session.authenticated': v.object({
+    type: v.literal('session.authenticated'),
+    role: v.string(),
+    expires_at: v.nullable(time),
   }),
   'task.submitted': v.object({
     type: v.literal('task.submitted'),
@@ -115,7 +123,10 @@ export const clientServerMessages = {
 export type ClientServerMessage = v.InferOutput<(typeof clientServerMessages)[keyof typeof clientServerMessages]>
 
 /** What the core answers: everything but how a session begins and ends. */
-export type ClientAnswer = Exclude<ClientServerMessage, { type: 'session.welcome' | 'session.drain' }>
+export type ClientAnswer = Exclude<
+  ClientServerMessage,
+  { type: 'session.welcome' | 'session.authenticated' | 'session.drain' }
+>
 
 /** Parses one message of a submitter. */
 export const parseClientMessage = parserOf(clientMessages)

@@ -117,13 +117,16 @@ export const attempt = v.pipe(
 )
 
 /** Text of which so many UTF-16 units are kept. A long one is cut, not refused: what it says still counts. */
-const cutText = (max: number) =>
-  v.pipe(
-    text,
-    v.transform((s) => (s.length <= max ? s : s.slice(0, max).toWellFormed())),
-  )
+const cutText = (max: number) => v.pipe(text, v.transform(cutAt(max)))
+const cutAt =
+  (max: number) =>
+  (s: string): string =>
+    s.length <= max ? s : s.slice(0, max).toWellFormed()
+const MAX_REASON = 4096
 /** Why a node rejected or failed a task, in its own words. */
-export const reason = cutText(4096)
+export const reason = cutText(MAX_REASON)
+/** The same of a text that was read as it is, because it is signed. */
+export const cutReason = cutAt(MAX_REASON)
 /** Why a node is in maintenance, in its own words. */
 export const statusReason = cutText(256)
 

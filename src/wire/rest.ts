@@ -8,12 +8,12 @@ import {
   model,
   models,
   nodeStatus,
-  reason,
   share,
   shortText,
   slots,
   text,
 } from './fields.js'
+import { proofEntries } from './signed.js'
 
 /** A body is an object with these fields; unknown extra fields are ignored. */
 const body = <E extends v.ObjectEntries>(entries: E) => v.object(entries, 'must be a JSON object')
@@ -132,13 +132,29 @@ export const listQuery = v.object({
 /** The query of `GET /api/v1/nodes`. `cursor` is what the page before gave as `next_cursor`. Without both: all of them. */
 export const nodesQuery = v.object({ cursor: maybe(id), limit: maybe(pageSize) })
 
-/** `POST /api/v1/tasks/complete`. */
-export const completeBody = body({ task_id: id, output: text, confidence: share, inference_node_id: id })
+/** What a node may sign its results with. */
+const proof = { timestamp: maybe(proofEntries.timestamp), signature: maybe(proofEntries.signature) }
 
-/** `POST /api/v1/tasks/fail`. */
+/** `POST /api/v1/tasks/complete`. */
+export const completeBody = body({
+  task_id: id,
+  output: text,
+  confidence: share,
+  inference_node_id: id,
+  ...proof,
+})
+
+/** `POST /api/v1/tasks/fail`. `error` is whole here, as it is signed; `cutReason` of it is kept. */
 export const failBody = body({
   task_id: id,
   inference_node_id: id,
-  error: reason,
+  error: text,
   retryable: v.optional(v.boolean('must be a boolean'), true),
+  ...proof,
 })
+
+const ADDRESS = shortText(1, 256)
+/** `POST /api/v1/auth/challenge`. */
+export const challengeBody = body({ address: ADDRESS })
+/** `POST /api/v1/auth/token`. */
+export const walletBody = body({ address: ADDRESS, public_key: shortText(0, 1024), signature: shortText(0, 1024) })

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { AddressKeys, KeysOf } from '../lib/address.js'
+import type { AddressKeys } from '../lib/address.js'
 import { createBudget } from '../lib/budget.js'
 import { createAddressRate } from '../lib/rate.js'
 import { refuse, type Refusal } from '../lib/result.js'
@@ -14,7 +14,6 @@ export const protocols: ReadonlyMap<string, string> = new Map([
 export const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?')[0] ?? ''
 
 export interface AdmissionParts {
-  keysOf: KeysOf
   maxSessions: number
   maxSessionsPerAddress: number
   maxUpgradesPerSecond: number
@@ -23,13 +22,7 @@ export interface AdmissionParts {
 }
 
 /** Which upgrades become sessions: those that speak our protocols, as far as there is room for them. */
-export function createAdmission({
-  keysOf,
-  maxSessions,
-  maxSessionsPerAddress,
-  maxUpgradesPerSecond,
-  now,
-}: AdmissionParts) {
+export function createAdmission({ maxSessions, maxSessionsPerAddress, maxUpgradesPerSecond, now }: AdmissionParts) {
   const places = createBudget({ address: maxSessionsPerAddress, service: maxSessions })
   const upgrades = createAddressRate(maxUpgradesPerSecond, now)
 
@@ -62,11 +55,10 @@ export function createAdmission({
 
   return {
     /** Why a request does not become a session; null when it may, and has its place. */
-    refusal(request: IncomingMessage, stopping: boolean): Refusal | null {
+    refusal(request: IncomingMessage, keys: AddressKeys, stopping: boolean): Refusal | null {
       const wrong = wrongProtocol(request)
       if (wrong !== null) return wrong
       if (stopping) return refuse('stopping', 'the service is stopping; connect again in a few seconds')
-      const keys = keysOf(request.socket.remoteAddress)
       if (!upgrades(keys))
         return refuse(
           'rate_limited',

@@ -4,6 +4,8 @@ import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
+import type { Remote } from '../door/remote.js'
+import type { Identified } from '../door/who.js'
 import {
   MAX_IN_FLIGHT,
   parseClientMessage,
@@ -12,6 +14,7 @@ import {
   type ClientServerMessage,
 } from '../wire/client.js'
 import { splitFrame, type ServerMessage } from '../wire/node.js'
+import { createClientAccess, MAX_NAMELESS_BYTES, type SessionAccess } from './client-access.js'
 import { createClientRequests, type WatchGate } from './client-requests.js'
 import type { Guard } from './guard.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
@@ -31,6 +34,9 @@ export interface ClientDoor {
   gate: WatchGate
   unsent: Unsent
   guard: Guard
+  access: SessionAccess
+  /** What looks whether each open session may go on; called about once a second. */
+  accessChecks: Set<() => void>
 }
 
 export interface ClientSessionParts {
@@ -40,6 +46,10 @@ export interface ClientSessionParts {
   raw: Duplex
   /** Who its address counts as. */
   from: AddressKeys
+  /** Where it comes from. */
+  remote: Remote
+  /** Who it was at its upgrade. */
+  identified: Identified
   /** It has shown that somebody is there. */
   onHeard(): void
   /** It has said something valid. */
@@ -52,9 +62,10 @@ export interface ClientSessionParts {
  * nothing about tasks; what the core answers comes back as effects, those of one commit as one frame.
  */
 export function openClientSession(
-  { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard }: ClientDoor,
-  { id, socket, raw, from: keys, onHeard, onProven, onClose }: ClientSessionParts,
+  door: ClientDoor,
+  { id, socket, raw, from: keys, remote, identified, onHeard, onProven, onClose }: ClientSessionParts,
 ): SocketSession {
+  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard } = door
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
     maxFrameBytes: maxMessageBytes,
     unsent,
@@ -67,6 +78,8 @@ export function openClientSession(
   let open = true
   let proven = false
   let mistakes = 0
+  /** Whether its first message has come. */
+  let heard = false
   /** Whether anything came since the last check, and what waited for the reader then. */
   let alive = true
   let waitedBefore = 0
@@ -77,12 +90,23 @@ export function openClientSession(
     out.close(reason, text)
   }
   const guarded = guard.guarded(close)
+  const access = createClientAccess(door.access, {
+    identified,
+    remote,
+    time,
+    close,
+    push(message) {
+      out.push(message)
+      out.flush()
+    },
+  })
+  const checkAccess = guarded(() => access.check())
   const requests = createClientRequests({
     guarded,
     keys,
     gate,
-    submit: (list) => send({ op: 'clientSubmissions', session: id, list }),
-    ask: (message) => send({ op: 'clientMessage', session: id, message }),
+    submit: (list) => send({ op: 'clientSubmissions', session: id, list, by: access.by() }),
+    ask: (message) => send({ op: 'clientMessage', session: id, message, by: access.by() }),
     waiting: () => socket.bufferedAmount,
     isCrowded: () => unsent.isMuch(keys),
     hold: (held) => (held ? socket.pause() : socket.resume()),
@@ -100,17 +124,25 @@ export function openClientSession(
     return false
   }
   const prove = (): void => {
-    if (proven) return
+    // Who may do nothing has proven nothing, whatever he says.
+    if (proven || access.isNameless(heard)) return
     proven = true
     onProven()
   }
 
   const take = (value: unknown): void => {
     if (!open || !within(1)) return
+    const isFirst = !heard
+    heard = true
     const parsed = parseClientMessage(value)
     if (!parsed.ok) return mistake(parsed.code, parsed.problem, refOf(value))
-    prove()
     const { message } = parsed
+    if (message.type === 'session.auth') {
+      if (!isFirst) return mistake('invalid_message', 'session.auth: must be the first message of a session')
+      access.authenticate(message.token)
+      return prove()
+    }
+    prove()
     if (message.type !== 'task.submit' || requests.unanswered() < MAX_IN_FLIGHT) return requests.add(message)
     out.push({
       type: 'error',
@@ -147,19 +179,23 @@ export function openClientSession(
     guarded(() => {
       open = false
       requests.end()
+      door.accessChecks.delete(checkAccess)
       out.gone()
       send({ op: 'clientDisconnected', session: id })
       onClose()
     }),
   )
 
+  door.accessChecks.add(checkAccess)
   if (keys.length > 0) send({ op: 'clientConnected', session: id, from: keys })
   out.push({ type: 'session.welcome', protocol: 1, server_time: toSeconds(time.wall()), max_in_flight: MAX_IN_FLIGHT })
   out.flush()
   return {
     batch: true,
     inHandshake: false,
-    maxIncoming: maxMessageBytes,
+    get maxIncoming() {
+      return access.isNameless(heard) ? Math.min(MAX_NAMELESS_BYTES, maxMessageBytes) : maxMessageBytes
+    },
     get isPaused() {
       return socket.isPaused
     },
@@ -168,6 +204,8 @@ export function openClientSession(
       if ('ref' in message) requests.submitted(message)
       else if ('task_id' in message && message.task_id !== undefined)
         requests.answered(message.task_id, textSize(message))
+      if (message.type === 'error' && (message.code === 'unauthorized' || message.code === 'forbidden'))
+        door.access.tally.answered(message.code)
       out.push(message)
     },
     flush: () => out.flush(),

@@ -41,6 +41,8 @@ export interface NodeSessionParts {
   raw: Duplex
   /** The hosts a hello may be signed for. */
   hosts: readonly string[]
+  /** Where it comes from. */
+  address: string | null
   /** Who its address counts as. */
   from: AddressKeys
   /** Its first frame has come. */
@@ -53,6 +55,7 @@ export interface NodeSessionParts {
 /** What is needed until the hello is verified, and let go then. */
 export interface Handshake {
   hosts: readonly string[]
+  address: string | null
   from: AddressKeys
   nonce: string
   onHeard(): void

@@ -28,6 +28,7 @@ import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
 import { saysWrong } from './wrong-messages.js'
 
+const NO_HELLO = 'the first message must be session.hello'
 /** What a session says while it is alive, a pong at least. */
 const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
 
@@ -50,7 +51,8 @@ export class NodeSession implements SocketSession, Rival {
   #mistakes = 0
   #closedByUs = false
 
-  constructor(door: NodeDoor, { id, socket, raw, hosts, from, onHeard, onProven, onClose }: NodeSessionParts) {
+  constructor(door: NodeDoor, parts: NodeSessionParts) {
+    const { id, socket, raw, hosts, address, from, onHeard, onProven, onClose } = parts
     this.#door = door
     this.#id = id
     this.#socket = socket
@@ -66,6 +68,7 @@ export class NodeSession implements SocketSession, Rival {
     const nonce = randomBytes(32).toString('hex')
     this.#handshake = {
       hosts,
+      address,
       from,
       nonce,
       onHeard,
@@ -119,8 +122,7 @@ export class NodeSession implements SocketSession, Rival {
 
   push(message: ServerMessage | ClientAnswer): void {
     this.#out.push(message)
-    if (this.#state !== 'open' || !saysWrong(message)) return
-    if (!this.#door.wrongMessages(this.nodeId, this.#from))
+    if (this.#state === 'open' && saysWrong(message) && !this.#door.wrongMessages(this.nodeId, this.#from))
       this.#tooMany("too many messages about attempts that are not the node's")
   }
 
@@ -203,14 +205,12 @@ export class NodeSession implements SocketSession, Rival {
     const frame = this.#split(pending.first)
     pending.first = null
     if (frame === null) return
-    if (!frame.ok) return this.close('unauthorized', `the first message must be session.hello: ${frame.problem}`)
+    if (!frame.ok) return this.close('unauthorized', `${NO_HELLO}: ${frame.problem}`)
     if (!this.#within(1)) return
     const [first, ...rest] = frame.values
     pending.values = rest
     const proof = parseProof(first)
-    if (!proof.ok) {
-      return this.#refuse('invalid_message', `the first message must be session.hello: ${proof.problem}`)
-    }
+    if (!proof.ok) return this.#refuse('invalid_message', `${NO_HELLO}: ${proof.problem}`)
     const proven = verifyProof(handshake, proof.message)
     if ('problem' in proven) return this.#refuse('unauthorized', proven.problem)
     // Only now the rest of it is looked at.
@@ -242,7 +242,7 @@ export class NodeSession implements SocketSession, Rival {
     this.close('replaced', 'another node with this node_id and key is alive; stop that one, or start with --take-over')
   }
 
-  #open({ from, onProven }: Handshake, hello: Hello, key: string): void {
+  #open({ address, from, onProven }: Handshake, hello: Hello, key: string): void {
     this.#endHandshake()
     onProven()
     this.#state = 'open'
@@ -250,7 +250,7 @@ export class NodeSession implements SocketSession, Rival {
     this.key = key
     this.#door.rivals.join(this)
     this.#out.batch = hello.batch
-    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from })
+    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from, address })
   }
 
   #within(n: number): boolean {

@@ -4,14 +4,17 @@ import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Effect } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
-import type { KeysOf } from '../lib/address.js'
 import type { Budget } from '../lib/budget.js'
 import type { TimeSource } from '../lib/clock.js'
+import type { Remote, Remotes } from '../door/remote.js'
+import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
 import { answerRaw } from '../lib/raw-answer.js'
+import { refuse, type Refusal } from '../lib/result.js'
 import { CLIENT_PATH } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
 import { createAdmission, pathOf, protocols } from './admission.js'
+import type { SessionAccess } from './client-access.js'
 import { createWatchGate } from './client-requests.js'
 import { openClientSession, type ClientDoor } from './client-session.js'
 import { createGuard } from './guard.js'
@@ -30,7 +33,8 @@ const PING_INTERVAL_MS = 30_000
 /** How often it is looked what is unfinished and what was read, ms. */
 const TICK_MS = 1000
 
-export interface SessionServerParts {
+export interface SessionServerParts extends SessionAccess {
+  who: Who
   send: Scheduler['send']
   time: TimeSource
   log: Pick<Logger, 'error'>
@@ -41,7 +45,7 @@ export interface SessionServerParts {
   maxSessions: number
   maxSessionsPerAddress: number
   maxUpgradesPerSecond: number
-  keysOf: KeysOf
+  remotes: Remotes
   /** Bytes of messages that are not whole yet. */
   receiving: Budget
   /** Bytes that wait for their readers. */
@@ -88,6 +92,8 @@ export function createSessionServer(parts: SessionServerParts) {
     gate: createWatchGate(now),
     unsent,
     guard,
+    access: parts,
+    accessChecks: new Set(),
   }
   const server = new WebSocketServer({
     noServer: true,
@@ -98,7 +104,7 @@ export function createSessionServer(parts: SessionServerParts) {
     handleProtocols: (offered, request) => [protocols.get(pathOf(request)) ?? ''].find((p) => offered.has(p)) ?? false,
   })
   server.on('wsClientError', (_error, socket) =>
-    answerRaw(socket, 'invalid_request', 'the upgrade is not a valid WebSocket handshake'),
+    answerRaw(socket, refuse('invalid_request', 'the upgrade is not a valid WebSocket handshake')),
   )
 
   /** Does something with every session; what fails with one ends that one. */
@@ -107,16 +113,23 @@ export function createSessionServer(parts: SessionServerParts) {
   }
   /** One timer for all; the core knows of nodes by their heartbeats. */
   const pings = setInterval(() => each((session) => session.check()), parts.pingInterval ?? PING_INTERVAL_MS)
+  /** One of these that fails keeps none of the others from its turn. */
   const checks = [() => inbounds.check(), () => unsent.check(), () => clientDoor.gate.tellAll()].map(guard.logged)
-  const ticks = setInterval(() => checks.forEach((check) => check()), TICK_MS)
+  const ticks = setInterval(() => {
+    for (const check of [...checks, ...clientDoor.accessChecks]) check()
+  }, TICK_MS)
   pings.unref()
   ticks.unref()
 
   // Made where the request is not known: what a session keeps would keep it, and its headers, for as long.
-  const begin = (socket: WebSocket, raw: Duplex, connection: Socket, open: (own: Own) => SocketSession): void => {
-    const address = connection.remoteAddress ?? ''
+  const begin = (
+    socket: WebSocket,
+    raw: Duplex,
+    connection: Socket,
+    { address = '', keys: from }: Remote,
+    open: (own: Own) => SocketSession,
+  ): void => {
     const id = ++lastId
-    const from = parts.keysOf(address)
     const onHeard = (): void => void unproven.remove(session)
     const onProven = (): void => {
       onHeard()
@@ -128,7 +141,16 @@ export function createSessionServer(parts: SessionServerParts) {
       unproven.remove(session)
       inbound.end()
     }
-    const session = open({ id, socket, raw, from, onHeard, onProven, onClose })
+    const session = open({
+      id,
+      socket,
+      raw,
+      address: address === '' ? null : address,
+      from,
+      onHeard,
+      onProven,
+      onClose,
+    })
     const inbound = inbounds.open(from, session, raw)
     sessions.set(id, session)
     unproven.add(session, from[0]?.key ?? address, from.length > 0)
@@ -138,21 +160,33 @@ export function createSessionServer(parts: SessionServerParts) {
     return new NodeSession(nodeDoor, { ...own, hosts })
   }
 
+  const refuseUpgrade = (raw: Duplex, refusal: Refusal): void => {
+    parts.tally.answered(refusal.code)
+    answerRaw(raw, refusal)
+  }
+
   return {
     upgrade(request: IncomingMessage, raw: Duplex, head: Buffer) {
       raw.on('error', drop) // it went away in the middle of the handshake
-      const refusal = admission.refusal(request, stopping)
-      if (refusal !== null) return answerRaw(raw, refusal.code, refusal.message)
+      const remote = parts.remotes.of(request)
+      const identified = parts.who.ofRequest(request.headers, remote)
+      if (!identified.ok) return refuseUpgrade(raw, identified)
+      const refusal = admission.refusal(request, remote.keys, stopping)
+      if (refusal !== null) return refuseUpgrade(raw, refusal)
       const connection = request.socket
       const isClient = pathOf(request) === CLIENT_PATH
-      const host = request.headers.host?.toLowerCase()
+      const host = remote.host?.toLowerCase()
       let began = false
       server.handleUpgrade(request, raw, head, (socket) => {
         began = true
-        begin(socket, raw, connection, (own) => (isClient ? openClientSession(clientDoor, own) : openNode(own, host)))
+        begin(socket, raw, connection, remote, (own) =>
+          isClient
+            ? openClientSession(clientDoor, { ...own, identified: identified.value, remote })
+            : openNode(own, host),
+        )
       })
       // Whatever was wrong with it, ws has answered.
-      if (!began) admission.release(parts.keysOf(connection.remoteAddress))
+      if (!began) admission.release(remote.keys)
     },
 
     /** Sends what a turn released: to each session all of it at once. */

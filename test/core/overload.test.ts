@@ -12,6 +12,7 @@ import { createLimits } from '../../src/http/limits.js'
 import { createServer } from '../../src/http/server.js'
 import { done } from '../../src/lib/result.js'
 import { silentLog } from '../../src/lib/log.js'
+import { openDoors } from '../support/open-doors.js'
 import { task } from '../support/service.js'
 import { until } from '../support/wait.js'
 
@@ -135,6 +136,7 @@ test('a refusal over REST is a 503 with Retry-After, before the body is read, an
   })
   const guard = createOriginGuard({ apiHost: '127.0.0.1', publicHosts: [], corsOrigins: [], secure: false })
   const server = createServer({
+    ...openDoors(false),
     app,
     tls: null,
     guard,

@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls'
 import { pino } from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { inferenceDefaults } from '../../src/config.js'
+import { createKeysOf } from '../../src/lib/address.js'
 import { createConnections } from '../../src/http/connections.js'
 import { createLimits } from '../../src/http/limits.js'
 import { hasOpenssl, makeCertificate } from '../support/certificate.js'
@@ -54,7 +55,12 @@ async function counting(mostOfAddress: number, most = 1000) {
     count_loopback: true,
     max_connections_per_address: mostOfAddress,
   })
-  const connections = createConnections({ limits: createLimits(settings, 0, () => 0), most, log })
+  const connections = createConnections({
+    keysOf: createKeysOf(true),
+    budget: createLimits(settings, 0, () => 0).connections,
+    most,
+    log,
+  })
   const server = createServer((_, response) => response.end('"success":'))
   const sockets: Socket[] = []
   server.on('connection', (socket) => sockets.push(socket))

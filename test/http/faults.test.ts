@@ -7,6 +7,7 @@ import { inferenceDefaults } from '../../src/config.js'
 import { createApp, type App } from '../../src/http/app.js'
 import { createLimits } from '../../src/http/limits.js'
 import { createServer, type ServerParts } from '../../src/http/server.js'
+import { openDoors } from '../support/open-doors.js'
 import { openRaw, postText, requestText, statusesIn } from '../support/raw-connection.js'
 
 /** A server whose parts may have faults, and what it logs. */
@@ -16,6 +17,7 @@ async function faulty(parts: Partial<ServerParts>) {
   const good: App = new Hono()
   good.get('/good', (c) => c.text('good'))
   const server = createServer({
+    ...openDoors(false),
     app: good,
     tls: null,
     guard: { judge: () => null, isListed: (_): _ is string => false, varies: false },
@@ -82,6 +84,8 @@ test('a fault in an upgrade ends that connection and no more', async () => {
 test('a fault in a route answers 500 and keeps nothing of the request', async () => {
   const limits = createLimits(inferenceDefaults({ database_path: 'none.db' }), 1 << 20, () => 0)
   const app = createApp({
+    ...openDoors(false),
+    publicHosts: [],
     call: fault,
     log: { error: () => undefined },
     asyncapi: {},

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createBudget } from '../../src/lib/budget.js'
-import { createKeysOf } from '../../src/lib/address.js'
+import { createRemotes } from '../../src/door/remote.js'
 import { connectClient, submission } from '../support/client-session.js'
 import { fakeTime, fakeTimers } from '../support/fake-time.js'
 import { connectNode, nextAssign } from '../support/node-session.js'
@@ -86,7 +86,7 @@ test('readers that take nothing keep no other from his watches, and go when half
   const time = fakeTime()
   const timers = fakeTimers('setInterval', 'clearInterval')
   const unsent = createBudget({ address: 64 * MIB, service: 64 * MIB })
-  const { host, said, sessions } = await sessionDoor({ unsent, time, keysOf: createKeysOf(false) })
+  const { host, said, sessions } = await sessionDoor({ unsent, time, remotes: createRemotes([], false) })
   const stuck = [await connectClient({ host }), await connectClient({ host })]
   const honest = await connectClient({ host })
   for (const client of [...stuck, honest]) await client.next('session.welcome')

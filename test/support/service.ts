@@ -63,6 +63,9 @@ export async function startService(
   const coordinator = createCoordinator({
     settings: inferenceDefaults({ ...calm, ...settings, database_path, api_port: 0 }),
     log: silentLog(),
+    // Tests of public names and proxies need no token.
+    insecure: true,
+    plainHttp: true,
     ...parts,
     time,
   })

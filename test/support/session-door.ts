@@ -3,11 +3,11 @@ import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Operation } from '../../src/core/operations.js'
-import { createKeysOf } from '../../src/lib/address.js'
 import { createBudget } from '../../src/lib/budget.js'
 import { silentLog } from '../../src/lib/log.js'
 import { createSessionServer, type SessionServerParts } from '../../src/ws/session-server.js'
 import { systemTime } from '../../src/lib/clock.js'
+import { openDoors } from './open-doors.js'
 
 const MIB = 1024 * 1024
 
@@ -28,7 +28,8 @@ export async function sessionDoor(given: Partial<SessionServerParts> = {}) {
     maxSessions: 1000,
     maxSessionsPerAddress: 1000,
     maxUpgradesPerSecond: 1000,
-    keysOf: createKeysOf(true),
+    ...openDoors(),
+    anonymousSubmit: false,
     receiving: createBudget({ address: 64 * MIB, service: 256 * MIB }),
     unsent: createBudget({ address: 256 * MIB, service: 512 * MIB }),
     publicHosts: [],

@@ -16,7 +16,7 @@ import { splitFrame } from '../../wire/node.js'
 export interface TaskSessionParts {
   /** The service's address, `http` or `https`. */
   url: string
-  /** Shown when a session is opened; null where there is none. */
+  /** Shown with each session; null where there is none. */
   token: string | null
   /** What is asked for in each session; asked when it begins. */
   watch(): TaskWatch
@@ -104,6 +104,8 @@ function holdSession({
       welcomedAt = performance.now()
       socket.send(JSON.stringify(watch()))
     } else if (message.type === 'session.drain') reconnectAfter = message.reconnect_after
+    else if (message.type === 'session.authenticated')
+      return // our token was shown before
     else if (message.type === 'error' && LATER.has(message.code)) giveUp(message.message)
     else if (message.type === 'error') finish({ refused: message.message })
     else if (onMessage(message)) finish(null)

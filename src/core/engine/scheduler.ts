@@ -1,6 +1,6 @@
 import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
-import type { CoreEvent, Effect, Operation, Results } from '../operations.js'
+import type { AccessState, CoreEvent, Effect, Operation, Results } from '../operations.js'
 import { createBatchSize } from './batch-size.js'
 import { createOverload, OVERLOADED } from './overload.js'
 import type { CoreRunner } from './runner.js'
@@ -41,6 +41,8 @@ export interface SchedulerParts {
   /** What a turn sends to sessions, all of it at once, so that one commit becomes one frame for each. */
   deliver(effects: readonly Effect[]): void
   log(events: readonly CoreEvent[]): void
+  /** Told who has access, before anything of the turn is that has changed it. */
+  access?(state: AccessState): void
   /** ms, monotonic; for how long something has waited. */
   now?: () => number
 }
@@ -53,7 +55,13 @@ export interface SchedulerParts {
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
  * Where a commit is dear, the next waits a little for those that will share it; what only reads never waits for that.
  */
-export function createScheduler({ runner, deliver, log, now = () => performance.now() }: SchedulerParts): Scheduler {
+export function createScheduler({
+  runner,
+  deliver,
+  log,
+  access,
+  now = () => performance.now(),
+}: SchedulerParts): Scheduler {
   let queue: Queued[] = []
   /** Submissions, and what their sessions ask besides. */
   let intake: Queued[] = []
@@ -153,6 +161,7 @@ export function createScheduler({ runner, deliver, log, now = () => performance.
         scheduleRest()
         busy = result.busy
         log(result.events)
+        if (result.access !== undefined) access?.(result.access)
         batch.forEach((b, i) => {
           const outcome = result.outcomes[i]
           if (outcome !== undefined) b.settle?.(outcome)

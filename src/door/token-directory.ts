@@ -1,0 +1,116 @@
+import type { AccessState } from '../core/operations.js'
+import { createNetworks, type InNetworks } from '../lib/networks.js'
+import { refuse, type Refusal } from '../lib/result.js'
+import { principal, type Principal } from '../rules/principal.js'
+import { limitsOf, roleOfKind } from '../rules/tokens.js'
+import { hashToken, makeToken, parseToken, sameHash } from '../wire/token.js'
+
+/** Tokens of wallets that are known at once; for one more the oldest is forgotten, and its wallet signs in anew. */
+const MAX_WALLET_TOKENS = 10_000
+/** How long the token of a wallet is good, seconds. */
+const WALLET_TOKEN_SECONDS = 3600
+
+type KnownToken = AccessState['tokens'][number]
+
+/** Who shows a token that is good. */
+export interface Holder {
+  principal: Principal
+  /** The id of its token, by which it is asked for again. */
+  id: string
+  /** Whether it may be shown from an address; null where it may from everywhere. */
+  isFrom: InNetworks | null
+}
+
+interface Entry {
+  hash: string
+  /** Unix seconds; null: until it is revoked. */
+  expires_at: number | null
+  holder: Holder
+}
+
+export type TokenDirectory = ReturnType<typeof createTokenDirectory>
+
+/**
+ * The tokens that are good, as the doors know them: those that the core tells of, and those of wallets, which are kept in memory
+ * only. To find one costs one SHA-256; a text that is no token costs its checksum.
+ * @param now Unix seconds
+ */
+export function createTokenDirectory(now: () => number) {
+  let known = new Map<string, Entry>()
+  const wallets = new Map<string, Entry>()
+
+  const isGood = ({ expires_at }: Entry): boolean => expires_at === null || expires_at > now()
+  const goodEntry = (id: string): Entry | undefined => {
+    const entry = known.get(id) ?? wallets.get(id)
+    return entry !== undefined && isGood(entry) ? entry : undefined
+  }
+
+  return {
+    /** What the core says: all tokens that are good. */
+    set(tokens: AccessState['tokens']): void {
+      known = new Map(tokens.flatMap((token) => entryOf(token) ?? []))
+    },
+
+    /** How many are good now; those of wallets are not counted. */
+    good: (): number => [...known.values()].filter(isGood).length,
+
+    /** How long a token that was good stays so: Unix seconds, null until it is revoked; undefined when it is good no more. */
+    goodUntil: (id: string): number | null | undefined => goodEntry(id)?.expires_at,
+
+    /** Who a token belongs to, or why it is refused. */
+    find(text: string): Holder | Refusal {
+      const name = parseToken(text)
+      if (name === null)
+        return refuse('unauthorized', 'Authorization: this is no token of this service; give one as "Bearer sis_..."')
+      if (name.kind === 'inv')
+        return refuse('unauthorized', 'Authorization: this is an invite; a node gives it with --invite')
+      const entry = goodEntry(name.id)
+      return entry !== undefined && sameHash(entry.hash, hashToken(text)) ? entry.holder : NOT_GOOD
+    },
+
+    /** A token for a wallet that has proven its address. @returns its text, and when it ends, Unix seconds */
+    issueToWallet(address: string): { token: string; expires_at: number } {
+      const { token, id, hash } = makeToken('usr')
+      const expires_at = now() + WALLET_TOKEN_SECONDS
+      const [oldest] = wallets.size >= MAX_WALLET_TOKENS ? wallets.keys() : []
+      if (oldest !== undefined) wallets.delete(oldest)
+      // The file does not know the token: what its bearer does is done by the wallet.
+      const holder = { id, isFrom: null, principal: principal({ role: 'user', owners: [address], wallet: true }) }
+      wallets.set(id, { hash, expires_at, holder })
+      return { token, expires_at }
+    },
+  }
+}
+
+const NOT_GOOD = refuse(
+  'unauthorized',
+  'the token is not known here, or is expired or revoked; ask the operator of this service for another one, or sign in again',
+)
+
+/** A token by its id; an invite gives no role, and is none of these. */
+function entryOf(token: KnownToken): [[string, Entry]] | undefined {
+  const { id, hash, kind, owners, node_id, scopes, limits, cidrs, expires_at } = token
+  const role = roleOfKind[kind]
+  if (role === null) return undefined
+  return [
+    [
+      id,
+      {
+        hash,
+        expires_at,
+        holder: {
+          id,
+          isFrom: cidrs === null ? null : createNetworks(cidrs),
+          principal: principal({
+            role,
+            token_id: id,
+            owners: owners ?? [],
+            node_id,
+            scopes,
+            limits: limitsOf(limits),
+          }),
+        },
+      },
+    ],
+  ]
+}

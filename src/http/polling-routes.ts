@@ -1,0 +1,72 @@
+import { completeText, failText, pollText } from '../chain/signed-calls.js'
+import { done, type Outcome } from '../lib/result.js'
+import type { PolledTask } from '../core/operations.js'
+import { cutReason } from '../wire/fields.js'
+import { completeBody, failBody, heartbeatBody, registerBody } from '../wire/rest.js'
+import { signedPollBody } from '../wire/signed.js'
+import { fail, noContent, refused, type RouteContext } from './answers.js'
+import type { RouteParts } from './route-parts.js'
+import { pathId, runningIds } from './paths.js'
+import { okLarge } from './reads.js'
+import { said, type Routes } from './routes.js'
+import { polledTask, textSize } from './views.js'
+
+/** What nodes do over REST: register, heartbeat, poll, complete, fail. */
+export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed, limits }: RouteParts): void {
+  const polled = (c: RouteContext, { value }: { value: PolledTask | null }): Response | Promise<Response> =>
+    value === null ? noContent(c) : okLarge(c, polledTask(value), textSize(value.task))
+
+  post('/api/v1/nodes/register', limits.other, registerBody, (node, exchange) =>
+    said(
+      call({ op: 'register', node, from: exchange.keys, ...signed.named(exchange, node.node_id) }),
+      'Node registered successfully',
+    ),
+  )
+  post('/api/v1/nodes/heartbeat', limits.other, heartbeatBody, (b, exchange) =>
+    said(call({ op: 'heartbeat', ...b, ...signed.named(exchange, b.node_id) }), 'Heartbeat received'),
+  )
+
+  // A poll takes a lease.
+  getOnly('/api/v1/nodes/:node_id/tasks', async (c) => {
+    const nodeId = pathId(c.req.url, 'node_id')
+    if (!nodeId.ok) return fail(c, nodeId)
+    const running = runningIds(c.req.url)
+    if (!running.ok) return fail(c, running)
+    const node_id = nodeId.value
+    const outcome = await call({ op: 'poll', node_id, running: running.value, ...signed.named(c.env, node_id) })
+    return outcome.ok ? polled(c, outcome) : refused(c, outcome)
+  })
+  receive('/api/v1/nodes/tasks', limits.other, signedPollBody, async (b, c) => {
+    const caller = await signed.signer(c.env, b, pollText(b))
+    // Also that a registered key is none, which is not our fault.
+    if (!caller.ok) return fail(c, caller)
+    const outcome = await call({ op: 'poll', node_id: b.node_id, running: null, ...caller.value })
+    return outcome.ok ? polled(c, outcome) : refused(c, outcome)
+  })
+
+  /** A result, by who may say it. */
+  post('/api/v1/tasks/complete', limits.output, completeBody, async (b, exchange) => {
+    const { inference_node_id: node_id, task_id, output, confidence } = b
+    const caller = await signed.caller(exchange, { node_id, ...b }, (timestamp) =>
+      completeText({ node_id, task_id, timestamp, output }),
+    )
+    if (!caller.ok) return caller
+    return said(call({ op: 'complete', node_id, task_id, output, confidence, ...caller.value }), 'Task completed')
+  })
+  post('/api/v1/tasks/fail', limits.other, failBody, async (b, exchange): Promise<Outcome<unknown>> => {
+    const { inference_node_id: node_id, task_id, error, retryable } = b
+    const caller = await signed.caller(exchange, { node_id, ...b }, (timestamp) =>
+      failText({ node_id, task_id, timestamp, error, retryable }),
+    )
+    if (!caller.ok) return caller
+    const failed = await call({
+      op: 'fail',
+      node_id,
+      task_id,
+      error: cutReason(error),
+      retryable,
+      ...caller.value,
+    })
+    return failed.ok ? done('Task failed') : failed
+  })
+}

@@ -1,0 +1,32 @@
+import type { Scheduler } from '../core/engine/scheduler.js'
+import type { SignIn } from '../door/sign-in.js'
+import type { Verifications } from '../door/verifications.js'
+import type { Who } from '../door/who.js'
+import type { Logger } from '../lib/log.js'
+import type { BodyLimitParts, BodyLimits } from './body-limits.js'
+import type { ReadGate } from './read-gate.js'
+import type { Ask } from './routes.js'
+import type { SignedCalls } from './signed-calls.js'
+
+export interface AppParts extends BodyLimitParts {
+  call: Scheduler['call']
+  log: Pick<Logger, 'error'>
+  /** What is published about the session protocol. */
+  asyncapi: object
+  wall: () => number
+  who: Who
+  verify: Verifications
+  signIn: SignIn
+  /** The names under which the service is reached. */
+  publicHosts: readonly string[]
+  /** What an operator should look at, beside what the core says, as a sentence. */
+  warning?: () => string | null
+}
+
+/** What the routes have in common. */
+export interface RouteParts extends AppParts {
+  ask: Ask
+  gate: ReadGate
+  limits: BodyLimits
+  signed: SignedCalls
+}

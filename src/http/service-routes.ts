@@ -1,0 +1,29 @@
+import { toSeconds } from '../lib/clock.js'
+import { fail, ok, refused, text } from './answers.js'
+import type { RouteParts } from './route-parts.js'
+import type { Exchange } from './exchange.js'
+import type { Routes } from './routes.js'
+import { statsView } from './views.js'
+
+/** Who is told what an operator should look at. */
+const TOLD: ReadonlySet<string> = new Set(['open', 'viewer', 'operator', 'admin'])
+const isTold = ({ by }: Exchange): boolean => TOLD.has(by.principal.role)
+
+/** The service itself: counters, health and documents. */
+export function serviceRoutes({ get }: Routes, { ask, asyncapi, wall, warning = () => null }: RouteParts): void {
+  get('/api/v1/stats', async (c) => {
+    const stats = await ask(c.env, { op: 'stats' })
+    return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
+  })
+
+  const published = JSON.stringify(asyncapi)
+  get('/api/v1/asyncapi.json', (c) => text(c, published))
+
+  get('/health', async (c) => {
+    const health = await ask(c.env, { op: 'health' })
+    const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
+    if (!health.ok) return fail(c, health, { data: view })
+    const warnings = isTold(c.env) ? [health.value.warning, warning()].filter((w) => w !== null) : []
+    return ok(c, warnings.length === 0 ? view : { ...view, warning: warnings.join('. ') })
+  })
+}

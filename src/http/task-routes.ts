@@ -1,0 +1,112 @@
+import type { Submitted, TaskView } from '../core/operations.js'
+import { done, refuse, type Outcome } from '../lib/result.js'
+import { redact } from '../rules/ownership.js'
+import { batchBody, listQuery, submitBody, type Submission } from '../wire/rest.js'
+import { signedQueryBody } from '../wire/signed.js'
+import { takeRequests } from './allowance.js'
+import { cut, fail, okText, refused, type RouteContext } from './answers.js'
+import type { RouteParts } from './route-parts.js'
+import { parse } from './body.js'
+import type { Exchange } from './exchange.js'
+import { pathId } from './paths.js'
+import { okLarge, read } from './reads.js'
+import { said, type Routes } from './routes.js'
+import { inTurns } from './turns.js'
+import { taskDetail, taskPage, taskStatus, textSize } from './views.js'
+
+/** What a page of tasks counts as among the requests of an address. */
+const LIST_COST = 5
+
+/** Tasks: submitted, looked at, cancelled and retried. */
+export function taskRoutes(
+  { get, post, receive, command }: Routes,
+  { call, ask, gate, limits, signed }: RouteParts,
+): void {
+  /** What REST says of a submission: its id, whether it was known or not, and what its submitter should know, if anything. */
+  const submitted = (
+    o: Outcome<Submitted> = refuse('internal', 'no outcome'),
+  ): Outcome<Pick<Submitted, 'task_id' | 'warnings'>> =>
+    o.ok ? done({ task_id: o.value.task_id, warnings: o.value.warnings }) : o
+  const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<unknown>> => {
+    const outcome = await ask(exchange, { op: 'submit', tasks: [submission] })
+    return outcome.ok ? submitted(outcome.value[0]) : outcome
+  }
+  post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
+  post('/api/v1/tasks', limits.submission, submitBody, submit)
+
+  post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
+    const tooFast = takeRequests(exchange, tasks.length - 1)
+    if (tooFast !== null) return tooFast
+    const parsed = await inTurns(parseEntries(tasks))
+    const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
+    const outcome = await ask(exchange, { op: 'submit', tasks: good })
+    if (!outcome.ok) return outcome
+    const stored = outcome.value.values()
+    const results = parsed.map((p) => {
+      const o = p.ok ? submitted(stored.next().value) : p
+      return o.ok ? o.value : { error: o.message, code: o.code }
+    })
+    return done({ results })
+  })
+
+  command({
+    method: 'POST',
+    path: '/api/v1/tasks/:task_id/cancel',
+    name: 'task_id',
+    run: (task_id, exchange) => said(ask(exchange, { op: 'cancel', task_id }), 'Task cancelled'),
+  })
+  command({
+    method: 'POST',
+    path: '/api/v1/tasks/:task_id/retry',
+    name: 'task_id',
+    run: (task_id, exchange) => said(ask(exchange, { op: 'retry', task_id }), 'Task queued again'),
+  })
+
+  get('/api/v1/tasks', async (c) => {
+    const tooFast = takeRequests(c.env, LIST_COST - 1)
+    if (tooFast !== null) return cut(c, tooFast)
+    const query = parse(listQuery, c.req.query())
+    if (!query.ok) return fail(c, query)
+    const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
+    return read(c, gate, {
+      ask: () => ask(c.env, { op: 'list', filter: { status, model, user, node }, before: cursor, limit }),
+      size: (page) => page.tasks.length,
+      send: (page) => okText(c, taskPage(page)),
+    })
+  })
+
+  get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|status|connect)$)[^/]+}', async (c) => {
+    const id = pathId(c.req.url, 'task_id', -1)
+    if (!id.ok) return fail(c, id)
+    return read(c, gate, {
+      ask: () => ask(c.env, { op: 'taskDetail', task_id: id.value }),
+      size: ({ task }) => textSize(task),
+      send: (detail) => okLarge(c, redact(taskDetail(detail), detail.hidden), textSize(detail.task)),
+    })
+  })
+
+  /** The status of a task, as whoever asks may see it. */
+  const status = (c: RouteContext, view: () => Promise<Outcome<TaskView>>): Promise<Response> =>
+    read(c, gate, {
+      ask: view,
+      size: ({ task }) => textSize(task),
+      send: (found) => okLarge(c, redact(taskStatus(found), found.hidden), textSize(found.task)),
+    })
+  get('/api/v1/tasks/:task_id/status', async (c) => {
+    const id = pathId(c.req.url, 'task_id')
+    return id.ok ? status(c, () => ask(c.env, { op: 'task', task_id: id.value })) : fail(c, id)
+  })
+  receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
+    const by = await signed.owner(c.env, query)
+    return by.ok ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value })) : refused(c, by)
+  })
+}
+
+function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcome<Submission>[]> {
+  const parsed: Outcome<Submission>[] = []
+  for (const task of tasks) {
+    parsed.push(parse(submitBody, task))
+    yield
+  }
+  return parsed
+}

@@ -1,0 +1,22 @@
+import { createDoorAccess } from '../../src/door/access.js'
+import { systemTime } from '../../src/lib/clock.js'
+import { silentLog } from '../../src/lib/log.js'
+
+/** What doors have to know of who comes, where everybody may come. Loopback is counted, each address for itself, unless told otherwise. */
+export const openDoors = (countLoopback = true) =>
+  createDoorAccess({
+    exposure: {
+      host: '127.0.0.1',
+      publicHosts: [],
+      trustedProxies: [],
+      tls: false,
+      authentication: 'auto',
+      insecure: false,
+      plainHttp: false,
+    },
+    countLoopback,
+    legacyUnsigned: [],
+    network: 'testnet',
+    time: systemTime,
+    log: silentLog(),
+  })
