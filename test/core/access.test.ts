@@ -5,7 +5,7 @@ import type { Operation } from '../../src/core/operations.js'
 import { principal, OPEN, type Principal } from '../../src/rules/principal.js'
 import { submitBody } from '../../src/wire/rest.js'
 import { hashToken, parseToken } from '../../src/wire/token.js'
-import { coreHarness, outcomeOf } from '../support/core-harness.js'
+import { assigned, coreHarness, outcomeOf } from '../support/core-harness.js'
 
 const as = (given: Parameters<typeof principal>[0]): Caller => ({
   principal: principal(given),
@@ -232,4 +232,59 @@ test('a node that gets another key keeps its name, and the old key is out', () =
     { close: 'forbidden' },
   ])
   expect(turn({ ...a, session: 3, key: other }).effects).toMatchObject([{ message: { type: 'session.welcome' } }])
+})
+
+test('a new node has two tasks at once, no dear ones and a fifth of a model, until it has shown what it does', () => {
+  const world = judged({ auth: { ...noAuth, mode: 'on', enrolment: 'invite', probation_max_fee: 10 } })
+  const { turn, one, passes } = world
+  const made = outcomeOf(turn({ op: 'invite', body: { name: 'i', uses: 9, slots_max: null }, by: admin }), 'invite')
+  const invite = made?.ok === true ? made.value.token : ''
+  const hello = (session: number, name: string, slots: number): Operation => {
+    const o = world.hello(session, name, slots)
+    return o.op === 'nodeHello' ? { ...o, hello: { ...o.hello, invite } } : o
+  }
+  const slots = (name: string) =>
+    world.db.prepare('SELECT max_concurrent_tasks AS n FROM inference_nodes WHERE node_id = ?').get(name)
+  turn(hello(1, 'new', 16))
+  expect(slots('new')).toEqual({ n: 2 })
+  const submitted = (n: number, infer_fee: number) =>
+    assigned(turn(...Array.from({ length: n }, () => submit(user('ST1'), { infer_fee }))).effects)
+  /** An answer takes its time: one that comes at once is none of a model's. */
+  const complete = (given: ReturnType<typeof assigned>): ReturnType<typeof assigned> => {
+    passes(500)
+    return given.flatMap(({ session, task_id, attempt }) =>
+      assigned(
+        turn({
+          op: 'nodeMessage',
+          session,
+          message: { type: 'task.complete', task_id, attempt, output: `of ${task_id}`, confidence: 1 },
+        }).effects,
+      ),
+    )
+  }
+  // A dear task waits, though it is free.
+  expect(submitted(1, 11)).toEqual([])
+  let given = submitted(40, 10)
+  expect(given).toHaveLength(2)
+  while (given.length > 0) given = complete(given)
+  world.wakesUpAfter(1800)
+  passes(11_000)
+  expect(slots('new')).toEqual({ n: 2 })
+  world.wakesUpAfter(1800)
+  passes(11_000)
+  expect(slots('new')).toEqual({ n: 4 })
+  // It keeps that over a new session, and gets the dear task.
+  expect(assigned(turn(hello(2, 'new', 16)).effects)).toHaveLength(1)
+  expect(slots('new')).toEqual({ n: 4 })
+  // Beside it a newcomer has a fifth.
+  turn(hello(3, 'newer', 16))
+  const shares = [0, 0]
+  for (let i = 0; i < 50; i++) {
+    const now = submitted(1, 1)
+    for (const { session } of now) shares[session === 3 ? 1 : 0] = (shares[session === 3 ? 1 : 0] ?? 0) + 1
+    complete(now)
+  }
+  expect(shares[1]).toBeLessThanOrEqual(10)
+  expect(shares[0]).toBeGreaterThanOrEqual(40)
+  expect(one({ op: 'alerts', by: admin })).toMatchObject({ ok: true })
 })

@@ -97,6 +97,8 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) 
         turn({ op: 'stats' })
       }
     },
+    /** The machine was suspended: the service's own time has stood still. */
+    wakesUpAfter: (seconds: number) => time.jump(seconds),
     /** Time passes, in steps that the clock takes for the service's own time. @returns what was sent meanwhile */
     passes(ms: number): Effect[] {
       const effects: Effect[] = []
