@@ -199,8 +199,8 @@ export function refuseEarly(exchange: Exchange, refusal: Refusal, close = false)
   const headers: OutgoingHttpHeaders = {
     ...exchange.headers,
     ...JSON_TYPE,
-    ...refusalHeaders(refusal),
     'Content-Length': Buffer.byteLength(body),
+    ...refusalHeaders(refusal),
   }
   if (close || unread) headers.Connection = 'close'
   response.writeHead(status, headers)
