@@ -75,7 +75,7 @@ export function taskRoutes(
     })
   })
 
-  get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|status|connect)$)[^/]+}', async (c) => {
+  get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
     const id = pathId(c.req.url, 'task_id', -1)
     if (!id.ok) return fail(c, id)
     return read(c, gate, {
