@@ -194,6 +194,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return done({ user_address: store.tasks.get(o.task_id)?.user_address ?? null })
       case 'refused':
         return orders.refused(o.refused)
+      case 'used':
+        for (const { id, at } of o.tokens) store.access.tokens.touch(id, at)
+        return done(null)
       case 'tick':
         followAccess()
         quotas.tick()
