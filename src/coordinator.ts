@@ -191,9 +191,7 @@ export function createCoordinator({
   let stopped: Promise<void> | undefined
 
   const shutDown = async (cut?: AbortSignal): Promise<void> => {
-    access.stop()
-    const refused = access.tally.take()
-    if (refused !== null) scheduler.send({ op: 'refused', refused })
+    access.stop(scheduler.send)
     sessions.refuseNew(RECONNECT_AFTER_SECONDS)
     await scheduler.call({ op: 'stop', reconnect_after: RECONNECT_AFTER_SECONDS })
     const deadline = time.monotonic() + settings.shutdown_timeout * 1000
@@ -232,7 +230,7 @@ export function createCoordinator({
       })
       listening = true
       runner.startBackups()
-      access.start((refused) => scheduler.send({ op: 'refused', refused }))
+      access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
       const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`

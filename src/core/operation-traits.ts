@@ -85,6 +85,7 @@ export const operationTraits = {
   nodeKey: { ...read, action: is(null), readsRows: false },
   taskUser: { ...read, action: is(null) },
   refused: { ...call, action: is(null) },
+  used: { ...call, action: is(null) },
   nodeHello: { ...call, action: is(null), readsRows: false, refusal: refusals.closeSession },
   nodeMessage: { ...call, action: is(null), writes: 'depends', readsRows: false, refusal: refusals.tellNode },
   nodeSeen: { ...call, action: is(null), writes: 'never', readsRows: false },

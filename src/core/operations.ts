@@ -79,6 +79,8 @@ export type Operation =
   | { op: 'taskUser'; task_id: string }
   /** What the doors have refused since they told it last. */
   | { op: 'refused'; refused: RefusedCalls }
+  /** When tokens were used last, Unix seconds. */
+  | { op: 'used'; tokens: readonly { id: string; at: number }[] }
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
@@ -125,6 +127,7 @@ export interface Results {
   nodeKey: { public_key: string | null }
   taskUser: { user_address: string | null }
   refused: null
+  used: null
   tick: null
   stop: null
 }

@@ -181,6 +181,9 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     list({ filter: asked, before, limit }: Extract<Operation, { op: 'list' }>, { by, grant }: Allowed): Outcome<Page> {
       const filter: TaskFilter = { ...asked, model: asked.model === null ? null : modelKey(asked.model) }
       if (grant.own) return done(store.history.ownedPage(by.principal.owners, filter, before, limit))
+      // What is found by its submitter tells who that is.
+      if (!grant.submitter && asked.user !== null)
+        return refuse('forbidden', 'user: this token does not see who submits tasks; leave it out')
       const page = store.history.page(filter, before, limit, ctx.time.monotonic)
       const hidden = hiddenFields({ ...grant, keys: true })
       if (hidden.length === 0) return done(page)

@@ -213,6 +213,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'refused':
         vigilance.refused(o.refused)
         return orders.refused(o.refused)
+      case 'used':
+        for (const { id, at } of o.tokens) store.access.tokens.touch(id, at)
+        return done(null)
       case 'tick':
         followAccess()
         quotas.tick()

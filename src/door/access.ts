@@ -1,5 +1,5 @@
 import type { Network } from '../chain/address.js'
-import type { AccessState, RefusedCalls } from '../core/operations.js'
+import type { AccessState, Operation } from '../core/operations.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
 import { decideAccess, type AccessMode, type Exposure } from '../rules/access-mode.js'
@@ -13,6 +13,11 @@ import { createWho } from './who.js'
 /** How often the log says again what is dangerous, and the audit is told what was refused, ms. */
 const WARN_EVERY_MS = 3_600_000
 const TELL_EVERY_MS = 60_000
+
+/** How old the last use of a token may be as the file has it, seconds: it is not worth a write of its own. */
+const USED_AFTER_SECONDS = 300
+
+type Send = (operation: Extract<Operation, { op: 'refused' | 'used' }>) => void
 
 export interface DoorAccessParts {
   /** How far the service is to be seen; tokens are told of later. */
@@ -46,6 +51,12 @@ export function createDoorAccess({ exposure, countLoopback, legacyUnsigned, netw
     if (text !== null) log.warn({ event: 'access.warning' }, text)
   }
   let timers: NodeJS.Timeout[] = []
+  const tell = (send: Send, usedAfter: number): void => {
+    const refused = tally.take()
+    if (refused !== null) send({ op: 'refused', refused })
+    const used = tokens.takeUsed(usedAfter)
+    if (used.length > 0) send({ op: 'used', tokens: used })
+  }
 
   return {
     tokens,
@@ -79,20 +90,17 @@ export function createDoorAccess({ exposure, countLoopback, legacyUnsigned, netw
     },
 
     /**
-     * Warns of what is dangerous, now and each hour; tells what was refused each minute.
-     * @param tell for the audit
+     * Warns of what is dangerous, now and each hour; tells the core each minute what was refused, and which tokens were used.
      */
-    start(tell: (refused: RefusedCalls) => void): void {
+    start(send: Send): void {
       warn()
-      const tellRefused = (): void => {
-        const refused = tally.take()
-        if (refused !== null) tell(refused)
-      }
-      timers = [setInterval(warn, WARN_EVERY_MS), setInterval(tellRefused, TELL_EVERY_MS)]
+      timers = [setInterval(warn, WARN_EVERY_MS), setInterval(tell, TELL_EVERY_MS, send, USED_AFTER_SECONDS)]
       for (const timer of timers) timer.unref()
     },
-    stop(): void {
+    /** Tells the rest. */
+    stop(send: Send): void {
       for (const timer of timers) clearInterval(timer)
+      tell(send, 0)
     },
   }
 }

@@ -38,6 +38,9 @@ export type TokenDirectory = ReturnType<typeof createTokenDirectory>
 export function createTokenDirectory(now: () => number) {
   let known = new Map<string, Entry>()
   const wallets = new Map<string, Entry>()
+  /** When each token of the file was used last, since it was told; and what was told. */
+  const used = new Map<string, number>()
+  const toldAt = new Map<string, number>()
 
   const isGood = ({ expires_at }: Entry): boolean => expires_at === null || expires_at > now()
   const goodEntry = (id: string): Entry | undefined => {
@@ -49,6 +52,7 @@ export function createTokenDirectory(now: () => number) {
     /** What the core says: all tokens that are good. */
     set(tokens: AccessState['tokens']): void {
       known = new Map(tokens.flatMap((token) => entryOf(token) ?? []))
+      for (const id of toldAt.keys()) if (!known.has(id)) toldAt.delete(id)
     },
 
     /** How many are good now; those of wallets are not counted. */
@@ -65,7 +69,19 @@ export function createTokenDirectory(now: () => number) {
       if (name.kind === 'inv')
         return refuse('unauthorized', 'Authorization: this is an invite; a node gives it with --invite')
       const entry = goodEntry(name.id)
-      return entry !== undefined && sameHash(entry.hash, hashToken(text)) ? entry.holder : NOT_GOOD
+      if (entry === undefined || !sameHash(entry.hash, hashToken(text))) return NOT_GOOD
+      if (known.has(name.id)) used.set(name.id, now())
+      return entry.holder
+    },
+
+    /** Which were used since this was told, if that is so many seconds ago, and when they were last, Unix seconds. */
+    takeUsed(after: number): { id: string; at: number }[] {
+      const taken = [...used].filter(([id, at]) => at - (toldAt.get(id) ?? -Infinity) >= after)
+      for (const [id, at] of taken) {
+        used.delete(id)
+        toldAt.set(id, at)
+      }
+      return taken.map(([id, at]) => ({ id, at }))
     },
 
     /** A token for a wallet that has proven its address. @returns its text, and when it ends, Unix seconds */

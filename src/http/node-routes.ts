@@ -60,7 +60,7 @@ export function nodeRoutes({ get, command }: Routes, { ask, gate }: RouteParts):
   command({
     method: 'DELETE',
     // A parameter must not take the place of a route that has a name.
-    path: '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect|tasks|invites|keys)$)[^/]+}',
+    path: '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}',
     name: 'node_id',
     place: -1,
     run: (node_id, exchange) => said(ask(exchange, { op: 'forget', node_id }), 'Node forgotten'),

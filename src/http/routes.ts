@@ -102,7 +102,9 @@ export function createRoutes() {
     },
     /** After the last route: all other methods of each are refused. */
     end(): void {
-      for (const [path, allowed] of methods) {
+      // A name before a parameter in its place.
+      const named = [...methods].sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))
+      for (const [path, allowed] of named) {
         app.all(path, (c) =>
           fail(c, refuse('method_not_allowed', `${c.req.method} is not allowed here; use ${allowed.join(' or ')}`), {
             headers: { Allow: allowed.join(', ') },

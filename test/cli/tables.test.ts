@@ -156,6 +156,12 @@ describe.runIf(spawnSync('script', ['--version']).status === 0)('on a terminal o
     expect(lines.filter((line) => line.includes('listens on'))).toEqual([
       expect.stringMatching(/^INFO: stacks-signer \S+ listens on http:\/\/127\.0\.0\.1:\d+; new database \S+$/),
     ])
+    // A first start says what has to be done for others.
+    expect(lines.filter((line) => line.includes('npx stacks-signer'))).toEqual([
+      expect.stringContaining('tokens create --role admin'),
+      expect.stringContaining('tokens create --role user'),
+      expect.stringContaining('nodes invite'),
+    ])
     expect(lines).toContainEqual(expect.stringMatching(/INFO: SIGINT: stopping; a second signal stops at once$/))
   })
 

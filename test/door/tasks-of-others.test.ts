@@ -1,5 +1,6 @@
 import type { ClientServerMessage } from '../../src/wire/client.js'
 import { expect, test } from 'vitest'
+import type { ClientServerMessage } from '../../src/wire/client.js'
 import { as, bearer, OTHER, OWNER, startGuarded } from '../support/access.js'
 import { submission } from '../support/client-session.js'
 import { statusAndCode } from '../support/rest-calls.js'
@@ -90,7 +91,7 @@ test("another's task cannot be watched or cancelled in a session", async () => {
   expect(await theirs.next('error', { ref: 'for another' })).toMatchObject({ code: 'forbidden' })
   const mine = await open('mine')
   mine.say({ type: 'task.watch', task_id: 'A' })
-  expect(await mine.next('task.status' as never)).toMatchObject({ task_id: 'A', status: 'pending' })
+  expect(await mine.next('task.status')).toMatchObject({ task_id: 'A', status: 'pending' })
 })
 
 test('texts are hidden from a viewer and an operator, and shown to one with the scope, which is in the audit', async () => {
@@ -111,6 +112,7 @@ test('texts are hidden from a viewer and an operator, and shown to one with the 
   const { body } = await service.asAdmin.get('/api/v1/audit?subject=A')
   expect(body?.data.entries.length).toBeGreaterThanOrEqual(2)
   expect(JSON.stringify(body)).not.toContain(text)
+  expect((await of('viewer').get(`/api/v1/tasks?user=${OWNER}`)).status).toBe(403)
   const lines = (await seen('viewer', '/api/v1/tasks')).tasks as { user_address: unknown }[]
   expect(lines.map((line) => line.user_address ?? null)).toEqual([null])
 })

@@ -165,6 +165,16 @@ test('what an operator may not is forbidden, and refusals are one row of the aud
   expect(body?.data.entries).toMatchObject([{ detail: { unauthorized: 1, forbidden: 1, count: 2 } }])
 })
 
+test('the file knows when a token was used last, after a while or when the service has stopped', async () => {
+  const service = await startGuarded()
+  const lastUse = async (at: typeof service.asAdmin) =>
+    (await at.get('/api/v1/tokens')).body?.data.tokens[0].last_used_at
+  expect(await lastUse(service.asAdmin)).toBeNull()
+  await service.stop()
+  const again = await startService({ database_path: service.file })
+  expect(Date.now() / 1000 - (await lastUse(as(again, service.admin)))).toBeLessThan(60)
+})
+
 test('a warning of the service is told to operators, and not to everybody', async () => {
   const made: Record<string, string> = {}
   const service = await startGuarded({}, (token) => {
