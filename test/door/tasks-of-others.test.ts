@@ -1,4 +1,3 @@
-import type { ClientServerMessage } from '../../src/wire/client.js'
 import { expect, test } from 'vitest'
 import type { ClientServerMessage } from '../../src/wire/client.js'
 import { as, bearer, OTHER, OWNER, startGuarded } from '../support/access.js'
