@@ -2,6 +2,7 @@ import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import type { TaskRow } from '../store/schema.js'
+import type { TaskHead } from '../store/tasks.js'
 import { POSITION_LIMIT } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
@@ -33,8 +34,8 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   const { store, registry } = ctx
 
   /** A task that is another's is not there. */
-  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskRow) => Outcome<T>): Outcome<T> => {
-    const task = store.tasks.get(taskId)
+  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskHead) => Outcome<T>): Outcome<T> => {
+    const task = store.tasks.head(taskId)
     return task === undefined || !reachesTask(allowed, task)
       ? refuse('task_not_found', `task_id: there is no task ${taskId}`)
       : then(task)
@@ -44,7 +45,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     const node = registry.nodes.get(nodeId)
     return node === undefined ? refuse('node_not_registered', `node_id: there is no node ${nodeId}`) : then(node)
   }
-  const conflict = (task: TaskRow, verb: string): Refusal =>
+  const conflict = (task: TaskHead, verb: string): Refusal =>
     refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
 
   /** What somebody did with the rights of his role, and not because it is his own. */
@@ -52,16 +53,22 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   const auditTask = (
     allowed: Allowed,
     action: 'task.cancelled' | 'task.retried' | 'task.texts_read',
-    { task_id, owner_id }: TaskRow,
+    { task_id, owner_id }: TaskHead,
   ): void => {
     if (ctx.access.isOn() && !allowed.grant.own) audit(allowed, { action, subject: task_id, detail: { owner_id } })
   }
-  const readTexts = (allowed: Allowed, task: TaskRow): void => {
+  const readTexts = (allowed: Allowed, task: TaskHead): void => {
     if (ctx.access.readsTexts(allowed)) auditTask(allowed, 'task.texts_read', task)
   }
 
+  const whole = ({ task_id }: TaskHead): TaskRow => {
+    const task = store.tasks.get(task_id)
+    if (task === undefined) throw new Error(`task ${task_id} is gone within a turn`)
+    return task
+  }
+
   /** Why a pending task is not worked on yet. */
-  const waiting = (task: TaskRow): Waiting => {
+  const waiting = (task: TaskHead): Waiting => {
     const nodes = registry.nodesOf(ctx.models.lanesOfTask(task.model_name, task.model_type))
     const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
     const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
@@ -107,8 +114,8 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   }
 
   /** What anybody may stop: it is failed, and a node that works on it is told. False when it has ended otherwise. */
-  const cancelTask = (task: TaskRow): boolean => {
-    if (task.status === 'failed' && task.error === CANCELLED) return true
+  const cancelTask = (task: TaskHead): boolean => {
+    if (task.status === 'failed' && store.tasks.result(task.task_id)?.error === CANCELLED) return true
     if (task.status !== 'pending' && task.status !== 'in_progress') return false
     const attempt = registry.open.get(task.task_id)
     if (attempt !== undefined) {
@@ -120,14 +127,13 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   }
 
   /** Opens a task again that has failed or timed out; its attempts count anew. False when it has not. */
-  const retryTask = (task: TaskRow): boolean => {
+  const retryTask = (task: TaskHead): boolean => {
     if (task.status !== 'failed' && task.status !== 'timeout') return false
     const at = toSeconds(ctx.wall)
     store.history.addReopening({
       task_id: task.task_id,
       attempt: task.attempt,
       status: task.status,
-      error: task.error,
       ended_at: task.updated_at,
       reopened_at: at,
     })
@@ -146,7 +152,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
       withTask(taskId, allowed, (task) => {
         readTexts(allowed, task)
-        return done({ task, hidden: hiddenFields(allowed.grant), begun: store.attempts.begun(taskId) })
+        return done({ task: whole(task), hidden: hiddenFields(allowed.grant), begun: store.attempts.begun(taskId) })
       }),
 
     detail: (taskId: string, allowed: Allowed): Outcome<TaskDetail> =>
@@ -154,7 +160,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
         readTexts(allowed, task)
         const attempts = store.attempts.history(taskId)
         return done({
-          task,
+          task: whole(task),
           hidden: hiddenFields(allowed.grant),
           attempts,
           begun: attempts.filter((a) => a.accepted_ms !== null).length,

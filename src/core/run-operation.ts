@@ -191,7 +191,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'nodeKey':
         return done({ public_key: registry.nodes.get(o.node_id)?.row.public_key ?? null })
       case 'taskUser':
-        return done({ user_address: store.tasks.get(o.task_id)?.user_address ?? null })
+        return done({ user_address: store.tasks.head(o.task_id)?.user_address ?? null })
       case 'refused':
         return orders.refused(o.refused)
       case 'tick':

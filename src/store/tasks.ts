@@ -6,11 +6,14 @@ import { inferenceTasks as tasks, type AttemptRow, type TaskRow } from './schema
 import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { UndoLog } from '../lib/undo-log.js'
 import { createTaskCounts } from './task-counts.js'
+import { createTaskReads } from './task-reads.js'
+import type { Prompt, TaskTexts } from './task-texts.js'
 import { createWaitingTasks } from './waiting-tasks.js'
 import type { Database } from './sqlite.js'
 
 export { SCAN_LIMITS, type Place, type ReadyTask } from './ready-tasks.js'
 export type { TaskCounts } from './task-counts.js'
+export type { TaskHead, TaskResult } from './task-reads.js'
 
 const newColumns = [
   'task_id',
@@ -35,9 +38,14 @@ const newColumns = [
   'inference_node_id',
   'owner_id',
 ] as const
+const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
+const writtenColumns = [...newColumns, ...sentColumns] as const
 
-/** A task as it is first written: pending, or in progress at once. */
-export type NewTask = Pick<TaskRow, (typeof newColumns)[number]>
+/** A task as it is first written: pending, or in progress at once. Its texts are in the clear. */
+export type NewTask = Pick<TaskRow, (typeof newColumns)[number]> & {
+  /** How its texts came, and are stored, where that was encrypted. */
+  sent?: Prompt & { keys: string }
+}
 
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
@@ -68,11 +76,11 @@ const MAX_AGED = 100
  * as queries that drizzle prepares, whose placeholders are filled by name; 420 us as queries that it builds at each call.
  * Everything else is a query that drizzle prepares, once: up to 1 us more a call.
  */
-export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
+export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts: TaskTexts) {
   const { task_id, status } = tasks
   const become = (to: TaskStatus) => sql`${name(status)} = ${to}`
-  const insert = db.prepare<Bound<TaskRow, typeof newColumns>>(
-    render(sql`INSERT INTO ${tasks} (${names<TaskRow>(newColumns)}) VALUES (${marks(newColumns)})`),
+  const insert = db.prepare<Bound<TaskRow, typeof writtenColumns>>(
+    render(sql`INSERT INTO ${tasks} (${names<TaskRow>(writtenColumns)}) VALUES (${marks(writtenColumns)})`),
   )
   const toInProgress = db.prepare<Bound<TaskRow, ['attempt', 'inference_node_id', 'updated_at', 'task_id']>>(
     render(sql`UPDATE ${tasks}
@@ -91,11 +99,6 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
   const { placeholder } = sql
   const seq = sql<number>`rowid`
   const asRead = and(eq(task_id, placeholder('task_id')), eq(status, placeholder('status')))
-  const get = orm
-    .select()
-    .from(tasks)
-    .where(eq(task_id, placeholder('task_id')))
-    .prepare()
   const toPending = literal(
     orm
       .update(tasks)
@@ -158,9 +161,10 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
           : reopen.run({ task_id, status, queue_rank, at, ...again })
       }
       case 'completed':
+        return toCompleted.run({ task_id, status, ...change, output: texts.seal('output', task_id, change.output) })
       case 'failed':
       case 'timeout':
-        return (change.to === 'completed' ? toCompleted : toEnd).run({ task_id, status, ...change })
+        return toEnd.run({ task_id, status, ...change, error: texts.seal('error', task_id, change.error) })
     }
   }
 
@@ -168,14 +172,15 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
     ...createReadyTasks(db),
     ...createWaitingTasks(db),
     counts,
-    get: (taskId: string) => get.get({ task_id: taskId }),
+    ...createTaskReads(db, texts),
     insert(t: NewTask) {
+      const came = t.sent ?? t
       // By place: to bind twenty names takes longer than to insert the row.
       insert.run(
         t.task_id,
         t.user_address,
-        t.user_input,
-        t.context,
+        texts.seal('user_input', t.task_id, came.user_input),
+        texts.seal('context', t.task_id, came.context),
         t.fee,
         t.nonce,
         t.infer_fee,
@@ -193,6 +198,9 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
         t.queue_rank,
         t.inference_node_id,
         t.owner_id,
+        t.sent === undefined ? 0 : 1,
+        t.sent?.keys ?? null,
+        texts.digest(t.task_id, came),
       )
       count(t.status, 1)
     },
@@ -216,7 +224,8 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
       result: { output: string; confidence: number },
       at: number,
     ): boolean {
-      if (complete.run(result.output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
+      const output = texts.seal('output', task_id, result.output)
+      if (complete.run(output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
       count('in_progress', -1)
       count('completed', 1)
       return true

@@ -346,6 +346,7 @@ test('the sessions of one address watch a quarter of all that there is, and thos
   const undo = createUndoLog()
   const watches = createWatches({
     task: () => undefined,
+    onUnreadable: () => undefined,
     send: (_, m) => sends.push(m.type),
     undo,
     maxOutput: 1000,

@@ -1,8 +1,7 @@
 import { toSeconds } from '../../lib/clock.js'
 import { createIds } from '../../lib/ids.js'
 import { done, refuse, type Outcome } from '../../lib/result.js'
-import { textLength, type NewTask } from '../../store/tasks.js'
-import type { TaskRow } from '../../store/schema.js'
+import { textLength, type NewTask, type TaskHead } from '../../store/tasks.js'
 import { modelKey } from '../../rules/models.js'
 import { ownerOf } from '../../rules/ownership.js'
 import { namesProblem } from '../../wire/fields.js'
@@ -48,14 +47,21 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
     pending.joined(task)
   }
 
+  /** Compared as they came, and where they are stored without opening them. */
+  const sameTexts = (task: NewTask | TaskHead, s: Submission): boolean => {
+    if (!('user_input' in task)) return store.tasks.hasTexts(task.task_id, s)
+    const { user_input, context } = task.sent ?? task
+    return user_input === s.user_input && context === s.context
+  }
+
   const submitOne = (s: Submission, allowed: Allowed): Outcome<Submitted> => {
     const { principal } = allowed.by
     const owner = ownerOf(principal, s.user_address)
     if (owner === undefined) return forbidden(`user_address: this token may not submit for ${s.user_address}`)
-    const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.get(s.task_id))
+    const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.head(s.task_id))
     if (known !== undefined) {
       // What another has is not compared: the answer would tell of it.
-      return reachesTask(allowed, known) && sameSubmission(known, s)
+      return reachesTask(allowed, known) && sameSubmission(known, s) && sameTexts(known, s)
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
@@ -154,10 +160,9 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
   }
 }
 
-const sameSubmission = (task: NewTask | TaskRow, s: Submission): boolean =>
+/** All but the texts. */
+const sameSubmission = (task: NewTask | TaskHead, s: Submission): boolean =>
   task.user_address === s.user_address &&
-  task.user_input === s.user_input &&
-  task.context === s.context &&
   task.fee === s.fee &&
   task.nonce === s.nonce &&
   task.infer_fee === s.infer_fee &&
