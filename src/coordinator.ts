@@ -13,6 +13,7 @@ import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, setCertificate, trackConnections } from './http/server.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
+import { readKeyFile } from './lib/data-keys.js'
 import type { Logger } from './lib/log.js'
 import type { Outcome } from './lib/result.js'
 import { version } from './lib/version.js'
@@ -61,7 +62,7 @@ const RECONNECT_AFTER_SECONDS = 5
 /**
  * Builds a coordinator on its database; it does not listen yet.
  * @throws StoreError when the database cannot be opened; where the core has a thread of its own, listen() throws it
- * @throws ConfigError when the certificate cannot be used; before the database is opened
+ * @throws ConfigError when the certificate or the data keys cannot be used; before the database is opened
  */
 export function createCoordinator({
   settings,
@@ -217,6 +218,8 @@ function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoi
       settings.backup_dir === undefined
         ? null
         : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
+    // Whether others can read the file is for the command to ask, as of all secrets.
+    dataKeys: settings.data_key_file === undefined ? [] : readKeyFile(settings.data_key_file, { insecure: true }),
     debug: log.isLevelEnabled('debug'),
   }
   if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })

@@ -25,6 +25,7 @@ import { createAftermath } from './tasks/aftermath.js'
 import { createAttempts } from './tasks/attempts.js'
 import { createPending } from './tasks/pending.js'
 import { createResults } from './tasks/results.js'
+import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
 import { createSubmissions } from './tasks/submissions.js'
 import { createTransitions } from './tasks/transitions.js'
@@ -61,6 +62,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
   const retention = createRetention(ctx)
+  const resealing = createResealing(ctx)
 
   const stats = (): Stats => ({
     tasks: { ...store.tasks.counts },
@@ -200,6 +202,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         deadlines.tick()
         admission.tick()
         retention.tick()
+        resealing.tick()
         return done(null)
       case 'stop':
         stop(o.reconnect_after)

@@ -5,6 +5,7 @@ import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
+import { createResealing } from './resealing.js'
 import { serviceClock } from './schema.js'
 import { excluded, literal, rowOf } from './statement.js'
 import { createTaskTable } from './tasks.js'
@@ -50,6 +51,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     attempts,
     nodes: createNodeTable(db),
     access: createAccess(db),
+    resealing: createResealing(db, texts),
     history: createHistory(db, texts),
     wal: createWal(db),
     /**

@@ -62,6 +62,10 @@ export function createTaskTexts({ sealer, encrypted }: TextStorage) {
   })
 
   return {
+    /** The data key that seals; null where texts are stored as they are. */
+    kid: sealer.kid,
+    /** Whether a text is not stored as the key of now would store it. */
+    isOutdated: sealer.isOutdated,
     seal,
     /** @throws SealedTextError */
     open,
