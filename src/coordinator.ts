@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createSubmissionOpener } from './chain/encrypted-submissions.js'
+import { wrappingKey } from './chain/text-keys.js'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
@@ -38,6 +40,8 @@ export interface Coordinator {
 
 export interface CoordinatorParts {
   settings: ServiceConfig['inference']
+  /** Whose key clients may encrypt their texts for; without it they cannot. */
+  signer?: ServiceConfig['signer'] | undefined
   log: Logger
   time?: TimeSource
   /** Told where a commit is: for tests that end the process just there. */
@@ -66,6 +70,7 @@ const RECONNECT_AFTER_SECONDS = 5
  */
 export function createCoordinator({
   settings,
+  signer,
   log,
   time = systemTime,
   onCommitPoint,
@@ -75,7 +80,7 @@ export function createCoordinator({
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
   const isNew = !existsSync(settings.database_path)
-  const runner = openRunner({ settings, log, time, onCommitPoint, commitPoints })
+  const runner = openRunner({ settings, signer, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
@@ -83,6 +88,7 @@ export function createCoordinator({
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
+  const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
   const connections = createConnections({ limits, log })
   const sessions = createSessionServer({
     send: scheduler.send,
@@ -100,9 +106,11 @@ export function createCoordinator({
     unsent: limits.unsent,
     onProven: connections.release,
     publicHosts: settings.public_hosts,
+    opener,
   })
   const app = createApp({
     call: scheduler.call,
+    opener,
     maxBodyBytes: settings.max_body_bytes,
     maxMessageBytes: settings.max_message_bytes,
     maxOutputBytes: settings.max_output_bytes,
@@ -209,7 +217,14 @@ function whatIsThere(database: string, isNew: boolean, found: Outcome<Stats>) {
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
 
 /** Where the core runs: the one place that decides it. */
-function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreRunner {
+function openRunner({
+  settings,
+  signer,
+  log,
+  time = systemTime,
+  onCommitPoint,
+  commitPoints,
+}: CoordinatorParts): CoreRunner {
   const core: CoreSettings = {
     database_path: settings.database_path,
     families: familiesOf(settings),
@@ -220,6 +235,7 @@ function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoi
         : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
     // Whether others can read the file is for the command to ask, as of all secrets.
     dataKeys: settings.data_key_file === undefined ? [] : readKeyFile(settings.data_key_file, { insecure: true }),
+    wrappingKey: signer === undefined ? null : wrappingKey(signer.stacks_private_key),
     debug: log.isLevelEnabled('debug'),
   }
   if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })

@@ -39,7 +39,7 @@ export default defineCommand({
     const warnings = checkSecrets(args.config, config, args['insecure-permissions'] === true)
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
     for (const warning of warnings) log.warn({ event: 'secrets.open' }, warning)
-    const coordinator = createCoordinator({ settings: config.inference, log })
+    const coordinator = createCoordinator({ settings: config.inference, signer: config.signer, log })
     // Before the service says that it listens: who waits for that may stop it at once.
     const stop = stopSignals((signal) =>
       log.info({ event: 'service.stopping', signal }, `${signal}: stopping; a second signal stops at once`),

@@ -1,6 +1,7 @@
 import { Hono, type Handler } from 'hono'
 import type * as v from 'valibot'
-import type { Operation, Submitted } from '../core/operations.js'
+import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import type { Operation } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
@@ -28,6 +29,7 @@ import { pathId, runningIds } from './paths.js'
 import { createReadGate } from './read-gate.js'
 import { okLarge, read } from './reads.js'
 import { receiveBody } from './receive.js'
+import { createOpening, parseEntries, submitted } from './submissions.js'
 import { inTurns } from './turns.js'
 import { polledTask, statsView, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
@@ -37,6 +39,8 @@ export interface AppParts extends BodyLimitParts {
   /** What is published about the session protocol. */
   asyncapi: object
   wall: () => number
+  /** Decrypts what is submitted encrypted; null where nothing can be. */
+  opener?: SubmissionOpener | null
   /** What an operator should look at, beside what the core says, as a sentence. */
   warning?: () => string | null
 }
@@ -52,10 +56,11 @@ const COSTS = { nodes: 10, list: 5 }
 const DEFAULT_PAGE = 50
 
 /** The REST contract. Every route parses its input once and calls the core; only here outcomes become HTTP. */
-export function createApp({ call, log, asyncapi, wall, warning = () => null, ...sizes }: AppParts): App {
+export function createApp({ call, log, asyncapi, wall, opener = null, warning = () => null, ...sizes }: AppParts): App {
   const app: App = new Hono()
   const limits = bodyLimits(sizes)
   const gate = createReadGate()
+  const open = createOpening(opener)
   const nodeList = createNodeList(call, gate)
   const routes = new Map<string, string[]>()
   const allow = (path: string, methods: string[]): void => {
@@ -137,27 +142,26 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     })
   }
 
-  /** What REST says of a submission: its id, whether it was known or not, and what its submitter should know, if anything. */
-  const submitted = (
-    o: Outcome<Submitted> = refuse('internal', 'no outcome'),
-  ): Outcome<Pick<Submitted, 'task_id' | 'warnings'>> =>
-    o.ok ? done({ task_id: o.value.task_id, warnings: o.value.warnings }) : o
-  const submit = async (submission: Submission): Promise<Outcome<unknown>> => {
-    const outcome = await call({ op: 'submit', tasks: [submission] })
-    return outcome.ok ? submitted(outcome.value[0]) : outcome
+  const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<unknown>> => {
+    const opened = submission.is_encrypted ? await open.one(submission, exchange) : done(submission)
+    if (!opened.ok) return opened
+    const outcome = await call({ op: 'submit', tasks: [opened.value] })
+    return outcome.ok ? submitted(outcome.value[0], submission) : outcome
   }
   post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
   post('/api/v1/tasks', limits.submission, submitBody, submit)
 
-  post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, { limits: { requests }, keys }) => {
-    if (tasks.length > 1 && !requests(keys, tasks.length - 1)) return TOO_FAST
-    const parsed = await inTurns(parseEntries(tasks))
+  post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
+    if (tasks.length > 1 && !exchange.limits.requests(exchange.keys, tasks.length - 1)) return TOO_FAST
+    const opened = await open.all(await inTurns(parseEntries(tasks)), exchange)
+    if (!opened.ok) return opened
+    const parsed = opened.value
     const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
     const outcome = await call({ op: 'submit', tasks: good })
     if (!outcome.ok) return outcome
     const stored = outcome.value.values()
     const results = parsed.map((p) => {
-      const o = p.ok ? submitted(stored.next().value) : p
+      const o = p.ok ? submitted(stored.next().value, p.value) : p
       return o.ok ? o.value : { error: o.message, code: o.code }
     })
     return done({ results })
@@ -249,6 +253,8 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
   })
 
+  get('/api/v1/encryption/public-key', (c) => answer(c, open.key()))
+
   const published = JSON.stringify(asyncapi)
   get('/api/v1/asyncapi.json', (c) => text(c, published))
 
@@ -277,13 +283,4 @@ export function createApp({ call, log, asyncapi, wall, warning = () => null, ...
     )
   })
   return app
-}
-
-function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcome<Submission>[]> {
-  const parsed: Outcome<Submission>[] = []
-  for (const task of tasks) {
-    parsed.push(parse(submitBody, task))
-    yield
-  }
-  return parsed
 }

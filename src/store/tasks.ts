@@ -44,7 +44,7 @@ const writtenColumns = [...newColumns, ...sentColumns] as const
 /** A task as it is first written: pending, or in progress at once. Its texts are in the clear. */
 export type NewTask = Pick<TaskRow, (typeof newColumns)[number]> & {
   /** How its texts came, and are stored, where that was encrypted. */
-  sent?: Prompt & { keys: string }
+  sent?: (Prompt & { keys: string }) | undefined
 }
 
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
+import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
@@ -25,6 +26,7 @@ export interface ClientDoor {
   gate: WatchGate
   unsent: Unsent
   guard: Guard
+  opener: SubmissionOpener | null
 }
 
 export interface ClientSessionParts {
@@ -46,7 +48,7 @@ export interface ClientSessionParts {
  * nothing about tasks; what the core answers comes back as effects, those of one commit as one frame.
  */
 export function openClientSession(
-  { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard }: ClientDoor,
+  { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard, opener }: ClientDoor,
   { id, socket, raw, from: keys, onHeard, onProven, onClose }: ClientSessionParts,
 ): SocketSession {
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
@@ -76,6 +78,11 @@ export function openClientSession(
     keys,
     gate,
     submit: (list) => send({ op: 'clientSubmissions', session: id, list }),
+    opener,
+    refuse(ref, { code, message }) {
+      out.push({ type: 'error', code: code === 'internal' ? code : 'invalid_message', message, ref })
+      out.flush()
+    },
     ask: (message) => send({ op: 'clientMessage', session: id, message }),
     waiting: () => socket.bufferedAmount,
     isCrowded: () => unsent.isMuch(keys),

@@ -282,6 +282,7 @@ test('a session watches a bounded number of tasks, and what is refused is not st
         model_name: 'llama',
         signed_tx: null,
         signer_public_key: null,
+        is_encrypted: false,
       },
     }))
   const submit = (n: number, from: number, session = 1) =>

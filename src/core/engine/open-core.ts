@@ -1,3 +1,5 @@
+import type { KeyObject } from 'node:crypto'
+import { openStored } from '../../chain/encrypted-submissions.js'
 import { ConfigError } from '../../lib/config-error.js'
 import type { DataKey } from '../../lib/data-keys.js'
 import { createTextSealer } from '../../lib/sealed-text.js'
@@ -22,6 +24,8 @@ export interface CoreSettings {
   backups: { dir: string; interval: number; keep: number } | null
   /** The keys that texts are sealed under in the file, the one that seals first; none: they are stored as they are. */
   dataKeys: readonly DataKey[]
+  /** What opens stored texts that came encrypted for the signer; null without a signer. */
+  wrappingKey: KeyObject | null
   /** Whether what happens to every single task is logged. */
   debug: boolean
 }
@@ -66,7 +70,14 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
       { event: 'database.unvacuumed', error: unvacuumed },
       'the file keeps the room of deleted tasks to itself; the next start tries again',
     )
-  const store = createStore(database.db, { ...plainTexts, sealer: createTextSealer(settings.dataKeys) })
+  const { wrappingKey } = settings
+  const store = createStore(database.db, {
+    sealer: createTextSealer(settings.dataKeys),
+    encrypted:
+      wrappingKey === null
+        ? plainTexts.encrypted
+        : { open: (task_id, sent, keys) => openStored(wrappingKey, task_id, sent, keys) },
+  })
   try {
     takeDataKeys(store, settings)
   } catch (error) {

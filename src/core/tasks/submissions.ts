@@ -20,6 +20,8 @@ import type { Pending } from './pending.js'
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
 const ASSIGN_OVERHEAD_BYTES = 2048
 
+const NOT_OPENED = 'is_encrypted: this service has no key that texts could be encrypted for; send plain text'
+
 export type Submissions = ReturnType<typeof createSubmissions>
 
 export interface SubmissionParts {
@@ -43,6 +45,7 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
 
   const insert = (task: NewTask): void => {
     store.tasks.insert(task)
+    if (task.sent !== undefined) task.sent = undefined // it is stored; what is kept is what a node gets
     pending.keep(task)
     pending.joined(task)
   }
@@ -65,6 +68,8 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
+    if (s.is_encrypted && s.opened === undefined) return refuse('invalid_request', NOT_OPENED)
+    const said = s.opened ?? s
     const problem = namesProblem({ task_id: s.task_id, user_address: s.user_address })
     if (problem !== null) return refuse('invalid_request', problem)
     if (s.max_infer_time > options.maxInferTimeLimit) {
@@ -82,10 +87,11 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
         `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
       )
     }
-    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES)) {
+    const limit = options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES
+    if (assignBytesAbove(s, limit) || (s.is_encrypted && assignBytesAbove({ ...s, ...said }, limit))) {
       return refuse(
         'too_large',
-        `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES} bytes as JSON`,
+        `user_input, context and signed_tx together are too large to send to a node: at most ${limit} bytes as JSON`,
       )
     }
     const bytes = principal.role === 'user' ? textBytes(s) : 0
@@ -95,8 +101,8 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
     const task: NewTask = {
       task_id: s.task_id ?? newId(),
       user_address: s.user_address,
-      user_input: s.user_input,
-      context: s.context,
+      user_input: said.user_input,
+      context: said.context,
       fee: s.fee,
       nonce: s.nonce,
       infer_fee: s.infer_fee,
@@ -115,6 +121,7 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas }: S
       inference_node_id: null,
       owner_id: owner,
     }
+    if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
     unwritten.set(task.task_id, task)
     pending.countFor(task.user_address, 1)
@@ -169,7 +176,8 @@ const sameSubmission = (task: NewTask | TaskHead, s: Submission): boolean =>
   task.max_infer_time === s.max_infer_time &&
   task.model_name === s.model_name &&
   task.signed_tx === s.signed_tx &&
-  task.signer_public_key === s.signer_public_key
+  task.signer_public_key === s.signer_public_key &&
+  ('is_encrypted' in task ? task.is_encrypted === 1 : task.sent !== undefined) === s.is_encrypted
 
 /** What its texts count as of a day, in bytes of UTF-8. */
 const textBytes = (s: Submission): number =>
