@@ -51,8 +51,10 @@ export function createTaskTexts({ sealer, encrypted }: TextStorage) {
     column: `error of attempt ${attempt}`,
     task_id,
   })
+  /** An empty text is none: that there is nothing is seen by its size anyway. */
+  const needsSeal = (text: string): boolean => (sealing && text !== '') || text.startsWith(MARK)
   const seal = (column: TextColumn, task_id: string, text: string): string =>
-    sealing || text.startsWith(MARK) ? sealer.seal(ofTask(column, task_id), text) : text
+    needsSeal(text) ? sealer.seal(ofTask(column, task_id), text) : text
   const open = (column: TextColumn, task_id: string, stored: string): string =>
     stored.startsWith(MARK) ? sealer.open(ofTask(column, task_id), stored) : stored
   /** Both as they came. */
@@ -65,12 +67,12 @@ export function createTaskTexts({ sealer, encrypted }: TextStorage) {
     /** The data key that seals; null where texts are stored as they are. */
     kid: sealer.kid,
     /** Whether a text is not stored as the key of now would store it. */
-    isOutdated: sealer.isOutdated,
+    isOutdated: (stored: string): boolean => stored !== '' && sealer.isOutdated(stored),
     seal,
     /** @throws SealedTextError */
     open,
     sealOfAttempt: (task_id: string, attempt: number, error: string): string =>
-      sealing || error.startsWith(MARK) ? sealer.seal(ofAttempt(task_id, attempt), error) : error,
+      needsSeal(error) ? sealer.seal(ofAttempt(task_id, attempt), error) : error,
     /** @throws SealedTextError */
     openOfAttempt: (task_id: string, attempt: number, stored: string): string =>
       stored.startsWith(MARK) ? sealer.open(ofAttempt(task_id, attempt), stored) : stored,
