@@ -79,3 +79,16 @@ test('a key file that others can read, or that is none, is refused', async () =>
   rmSync(dirname(key), { recursive: true })
   expect(await run()).toContain(`${key}: the data key cannot be read`)
 })
+
+test('tasks submit --encrypt sends nobody on the way the prompt, and the task has it', async () => {
+  const dir = tempDir()
+  const service = await serviceChild(configFile('', dir))
+  const child = cli([
+    ...['tasks', 'submit', '--url', service.url, '--encrypt', '--task-id', 'e'],
+    ...['--model', 'llama', '--user', 'ST1', '--prompt', secret, '--context', answer],
+  ])
+  expect(await child.exit).toEqual({ code: 0, signal: null })
+  expect(child.out).toEqual(['e'])
+  expect(wordsIn(join(dir, 'inference_tasks.db'), [secret, answer])).toEqual([])
+  expect(await service.status('e')).toMatchObject({ user_input: secret, context: answer })
+})

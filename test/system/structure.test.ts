@@ -78,7 +78,7 @@ const allowed: Record<string, string[]> = {
   'config.ts': ['config-schema.ts', 'core', 'core/engine', 'rules', 'wire', 'lib'],
   'coordinator.ts': ['config.ts', 'chain', 'core', 'core/engine', 'store', 'rules', 'http', 'ws', 'wire', 'lib'],
   demo: ['coordinator.ts', 'inference-node', 'wire', 'lib'],
-  commands: ['config.ts', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
+  commands: ['config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
 
