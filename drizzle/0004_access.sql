@@ -1,3 +1,10 @@
+CREATE TABLE `data_keys` (
+	`kid` text PRIMARY KEY NOT NULL,
+	`sealing` integer NOT NULL,
+	`walked_seq` integer NOT NULL,
+	`last_seq` integer NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE `audit` (
 	`seq` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`at_ms` integer NOT NULL,
@@ -59,4 +66,7 @@ CREATE TABLE `tokens` (
 );
 --> statement-breakpoint
 ALTER TABLE `inference_tasks` ADD `owner_id` text;--> statement-breakpoint
+ALTER TABLE `inference_tasks` ADD `is_encrypted` integer DEFAULT 0 NOT NULL;--> statement-breakpoint
+ALTER TABLE `inference_tasks` ADD `text_keys` text;--> statement-breakpoint
+ALTER TABLE `inference_tasks` ADD `texts_digest` text;--> statement-breakpoint
 CREATE INDEX `tasks_of_owner` ON `inference_tasks` (`owner_id`) WHERE owner_id is not null;

@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createSubmissionOpener } from './chain/encrypted-submissions.js'
+import { wrappingKey } from './chain/text-keys.js'
 import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent, Stats } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
-import { createDoorAccess, type DoorAccessParts } from './door/access.js'
+import { createDoorAccess } from './door/access.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
@@ -17,6 +19,7 @@ import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
+import { readKeyFile } from './lib/data-keys.js'
 import type { Logger } from './lib/log.js'
 import type { Outcome } from './lib/result.js'
 import { version } from './lib/version.js'
@@ -42,10 +45,10 @@ export interface Coordinator {
 
 export interface CoordinatorParts {
   settings: ServiceConfig['inference']
+  /** Whose key clients may encrypt their texts for, and on which network wallets sign in; without it nothing is encrypted, and it is testnet. */
+  signer?: ServiceConfig['signer'] | undefined
   log: Logger
   time?: TimeSource
-  /** The network whose addresses wallets sign in with. Default: testnet */
-  network?: DoorAccessParts['network']
   /** Whether it may be open to others without a token. */
   insecure?: boolean
   /** Whether it may be reached by others without TLS. */
@@ -74,13 +77,13 @@ const RECONNECT_AFTER_SECONDS = 5
 /**
  * Builds a coordinator on its database; it does not listen yet.
  * @throws StoreError when the database cannot be opened; where the core has a thread of its own, listen() throws it
- * @throws ConfigError when the certificate cannot be used; before the database is opened
+ * @throws ConfigError when the certificate or the data keys cannot be used; before the database is opened
  */
 export function createCoordinator({
   settings,
+  signer,
   log,
   time = systemTime,
-  network = 'testnet',
   insecure = false,
   plainHttp = false,
   onCommitPoint,
@@ -90,7 +93,7 @@ export function createCoordinator({
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
   const isNew = !existsSync(settings.database_path)
-  const runner = openRunner({ settings, log, time, onCommitPoint, commitPoints })
+  const runner = openRunner({ settings, signer, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
@@ -106,7 +109,7 @@ export function createCoordinator({
     },
     countLoopback: settings.count_loopback,
     legacyUnsigned: settings.auth.legacy_unsigned,
-    network,
+    network: signer?.network ?? 'testnet',
     time,
     log,
   })
@@ -125,6 +128,7 @@ export function createCoordinator({
     most: settings.max_sessions + MAX_REST_CONNECTIONS,
     log,
   })
+  const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
   const sessions = createSessionServer({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
@@ -142,10 +146,13 @@ export function createCoordinator({
     unsent: limits.unsent,
     onProven: connections.release,
     publicHosts: settings.public_hosts,
+    opener,
   })
   const app = createApp({
     ...access,
+    anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
+    opener,
     maxBodyBytes: settings.max_body_bytes,
     maxMessageBytes: settings.max_message_bytes,
     maxOutputBytes: settings.max_output_bytes,
@@ -261,7 +268,14 @@ function whatIsThere(database: string, isNew: boolean, found: Outcome<Stats>) {
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
 
 /** Where the core runs: the one place that decides it. */
-function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoints }: CoordinatorParts): CoreRunner {
+function openRunner({
+  settings,
+  signer,
+  log,
+  time = systemTime,
+  onCommitPoint,
+  commitPoints,
+}: CoordinatorParts): CoreRunner {
   const core: CoreSettings = {
     database_path: settings.database_path,
     families: familiesOf(settings),
@@ -270,6 +284,9 @@ function openRunner({ settings, log, time = systemTime, onCommitPoint, commitPoi
       settings.backup_dir === undefined
         ? null
         : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
+    // Whether others can read the file is for the command to ask, as of all secrets.
+    dataKeys: settings.data_key_file === undefined ? [] : readKeyFile(settings.data_key_file, { insecure: true }),
+    wrappingKey: signer === undefined ? null : wrappingKey(signer.stacks_private_key),
     debug: log.isLevelEnabled('debug'),
   }
   if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })

@@ -57,6 +57,8 @@ export interface Signer {
    * @param field the name that a refusal begins with
    */
   decrypt(field: string, text: string): Outcome<string>
+  /** The same, with the key that opens this text alone: for `openText`, at another time. */
+  read(field: string, text: string): Outcome<{ text: string; key: Buffer }>
 }
 
 /**
@@ -84,30 +86,44 @@ export function createSigner(privateKey: string, network: Network): Signer {
     return key
   }
 
+  const read: Signer['read'] = (field, text) => {
+    const no = (what: string): Refusal => refuse('invalid_request', `${field}: ${what}`)
+    const parsed = v.safeParse(encryptedText, parseJson(text), { abortEarly: true })
+    if (!parsed.success) return no(v.getDotPath(parsed.issues[0]) === null ? FORM : explain(parsed.issues))
+    const { signer_public_key, ephemeral_public_key, ciphertext, nonce } = parsed.output
+    if (signer_public_key.toLowerCase() !== publicKey.compressed) {
+      return no(
+        'signer_public_key: is not the key of this service; encrypt for the one that GET /api/v1/encryption/public-key tells',
+      )
+    }
+    const key = keyFor(ephemeral_public_key.toLowerCase())
+    if (key === null) return no('ephemeral_public_key: is no point of secp256k1')
+    const plain = unseal(key, Buffer.from(nonce, 'hex'), Buffer.from(ciphertext, 'hex'))
+    if (plain === null) return no('ciphertext: cannot be decrypted; it is for another key, or was changed on its way')
+    try {
+      return done({ text: utf8.decode(plain), key })
+    } catch {
+      return no('ciphertext: what is encrypted is not valid UTF-8')
+    }
+  }
+
   return {
     publicKey: publicKey.compressed,
     address: addressOf(publicKey, network),
     decrypt(field, text) {
-      const no = (what: string): Refusal => refuse('invalid_request', `${field}: ${what}`)
-      const parsed = v.safeParse(encryptedText, parseJson(text), { abortEarly: true })
-      if (!parsed.success) return no(v.getDotPath(parsed.issues[0]) === null ? FORM : explain(parsed.issues))
-      const { signer_public_key, ephemeral_public_key, ciphertext, nonce } = parsed.output
-      if (signer_public_key.toLowerCase() !== publicKey.compressed) {
-        return no(
-          'signer_public_key: is not the key of this service; encrypt for the one that GET /api/v1/encryption/public-key tells',
-        )
-      }
-      const key = keyFor(ephemeral_public_key.toLowerCase())
-      if (key === null) return no('ephemeral_public_key: is no point of secp256k1')
-      const plain = unseal(key, Buffer.from(nonce, 'hex'), Buffer.from(ciphertext, 'hex'))
-      if (plain === null) return no('ciphertext: cannot be decrypted; it is for another key, or was changed on its way')
-      try {
-        return done(utf8.decode(plain))
-      } catch {
-        return no('ciphertext: what is encrypted is not valid UTF-8')
-      }
+      const outcome = read(field, text)
+      return outcome.ok ? done(outcome.value.text) : outcome
     },
+    read,
   }
+}
+
+/** An encrypted text under its own key, as `read` gave it; null where it is not that of this text. */
+export function openText(key: Buffer, text: string): string | null {
+  const parsed = v.safeParse(encryptedText, parseJson(text), { abortEarly: true })
+  if (!parsed.success) return null
+  const plain = unseal(key, Buffer.from(parsed.output.nonce, 'hex'), Buffer.from(parsed.output.ciphertext, 'hex'))
+  return plain === null ? null : plain.toString('utf8')
 }
 
 /**

@@ -1,6 +1,7 @@
 import { defineCommand } from 'citty'
 import { loadServiceConfig } from '../config.js'
 import { ConfigError } from '../lib/config-error.js'
+import { readKeyFile } from '../lib/data-keys.js'
 import { checkDatabase } from '../store/maintenance/check.js'
 import { printJson } from './print.js'
 
@@ -19,13 +20,12 @@ export default defineCommand({
     json: { type: 'boolean', description: 'Print the findings as JSON' },
   },
   run({ args }) {
-    const file =
-      args.config === undefined
-        ? args.database
-        : loadServiceConfig(args.config, { database: args.database }).inference.database_path
+    const config =
+      args.config === undefined ? null : loadServiceConfig(args.config, { database: args.database }).inference
+    const file = config?.database_path ?? args.database
     if (file === undefined)
       throw new ConfigError('check: name a database with --database, or the configuration with --config')
-    const findings = checkDatabase(file)
+    const findings = checkDatabase(file, config === null ? null : kidsOf(config.data_key_file))
     const ok = findings.every((f) => f.ok)
     if (args.json === true) printJson({ database: file, ok, findings })
     else
@@ -34,3 +34,7 @@ export default defineCommand({
     if (!ok) process.exitCode = 1
   },
 })
+
+/** The ids of the data keys that are configured. Nothing is told of the keys, so others may read the file here. */
+const kidsOf = (file: string | undefined): string[] =>
+  file === undefined ? [] : readKeyFile(file, { insecure: true }).map(({ kid }) => kid)

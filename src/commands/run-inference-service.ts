@@ -51,7 +51,7 @@ export default defineCommand({
     const coordinator = createCoordinator({
       settings: config.inference,
       log,
-      network: config.signer.network,
+      signer: config.signer,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
     })

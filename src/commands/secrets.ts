@@ -21,6 +21,7 @@ export function checkSecrets(file: string, { signer, inference }: ServiceConfig,
   const secrets = [
     ...(isExample ? [] : [{ file, what: "the signer's key" }]),
     ...(inference.tls_key === undefined ? [] : [{ file: inference.tls_key, what: 'the key of the certificate' }]),
+    ...(inference.data_key_file === undefined ? [] : [{ file: inference.data_key_file, what: 'the data keys' }]),
   ]
   const open = secrets.flatMap(({ file, what }) => {
     const mode = openMode(file)

@@ -120,7 +120,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     if (options.maxQueueTime > 0) {
       const late = store.tasks.waitingSince(ctx.now - options.maxQueueTime)
       for (const { task_id } of late) {
-        const task = store.tasks.get(task_id)
+        const task = store.tasks.head(task_id)
         if (task === undefined) continue
         transitions.move(task, {
           to: 'timeout',

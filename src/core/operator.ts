@@ -2,8 +2,8 @@ import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import type { TaskRow } from '../store/schema.js'
-import type { ShownTask } from '../store/tasks.js'
-import { POSITION_LIMIT } from '../store/history.js'
+import type { TaskHead } from '../store/tasks.js'
+import { POSITION_LIMIT, type QueuedTask } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
 import type { AuditEntry } from '../store/audit-entries.js'
@@ -45,14 +45,14 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
     task === undefined || !reachesTask(allowed, task)
       ? refuse('task_not_found', `task_id: there is no task ${taskId}`)
       : then(task)
-  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskRow) => Outcome<T>): Outcome<T> =>
-    within(taskId, store.tasks.get(taskId), allowed, then)
+  const withTask = <T>(taskId: string, allowed: Allowed, then: (task: TaskHead) => Outcome<T>): Outcome<T> =>
+    within(taskId, store.tasks.head(taskId), allowed, then)
   const withNode = <T>(nodeId: string, allowed: Allowed, then: (node: Node) => Outcome<T>): Outcome<T> => {
     if (!reachesNode(allowed, nodeId)) return refuse('forbidden', `node_id: this token does not speak for ${nodeId}`)
     const node = registry.nodes.get(nodeId)
     return node === undefined ? refuse('node_not_registered', `node_id: there is no node ${nodeId}`) : then(node)
   }
-  const conflict = (task: TaskRow, verb: string): Refusal =>
+  const conflict = (task: TaskHead, verb: string): Refusal =>
     refuse('conflict', `task_id: ${task.task_id} is ${task.status} and cannot be ${verb}; nothing was changed`)
 
   /** What somebody did with the rights of his role, and not because it is his own. */
@@ -72,7 +72,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   }
 
   /** Why a pending task is not worked on yet. */
-  const waiting = (task: ShownTask): Waiting => {
+  const waiting = (task: QueuedTask): Waiting => {
     const nodes = registry.nodesOf(ctx.models.lanesOfTask(task.model_name, task.model_type))
     const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
     const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
@@ -118,8 +118,8 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   }
 
   /** What anybody may stop: it is failed, and a node that works on it is told. False when it has ended otherwise. */
-  const cancelTask = (task: TaskRow): boolean => {
-    if (task.status === 'failed' && task.error === CANCELLED) return true
+  const cancelTask = (task: TaskHead): boolean => {
+    if (task.status === 'failed' && store.tasks.result(task.task_id)?.error === CANCELLED) return true
     if (task.status !== 'pending' && task.status !== 'in_progress') return false
     const attempt = registry.open.get(task.task_id)
     if (attempt !== undefined) {
@@ -131,14 +131,13 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
   }
 
   /** Opens a task again that has failed or timed out; its attempts count anew. False when it has not. */
-  const retryTask = (task: TaskRow): boolean => {
+  const retryTask = (task: TaskHead): boolean => {
     if (task.status !== 'failed' && task.status !== 'timeout') return false
     const at = toSeconds(ctx.wall)
     store.history.addReopening({
       task_id: task.task_id,
       attempt: task.attempt,
       status: task.status,
-      error: task.error,
       ended_at: task.updated_at,
       reopened_at: at,
     })

@@ -27,6 +27,7 @@ import { createAftermath } from './tasks/aftermath.js'
 import { createAttempts } from './tasks/attempts.js'
 import { createPending } from './tasks/pending.js'
 import { createResults } from './tasks/results.js'
+import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
 import { createSubmissions } from './tasks/submissions.js'
 import { createTransitions } from './tasks/transitions.js'
@@ -73,6 +74,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
   const retention = createRetention(ctx)
+  const resealing = createResealing(ctx)
 
   const stats = (): Stats => ({
     tasks: { ...store.tasks.counts },
@@ -209,7 +211,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'nodeKey':
         return done({ public_key: registry.nodes.get(o.node_id)?.row.public_key ?? null })
       case 'taskUser':
-        return done({ user_address: store.tasks.get(o.task_id)?.user_address ?? null })
+        return done({ user_address: store.tasks.head(o.task_id)?.user_address ?? null })
       case 'refused':
         vigilance.refused(o.refused)
         return orders.refused(o.refused)
@@ -224,6 +226,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         deadlines.tick()
         admission.tick()
         retention.tick()
+        resealing.tick()
         return done(null)
       case 'stop':
         stop(o.reconnect_after)

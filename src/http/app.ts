@@ -10,6 +10,7 @@ import { createAsk, createRoutes, type App } from './routes.js'
 import { serviceRoutes } from './service-routes.js'
 import { signInRoutes } from './sign-in-routes.js'
 import { createSignedCalls } from './signed-calls.js'
+import { createOpening } from './submissions.js'
 import { taskRoutes } from './task-routes.js'
 
 export type { App }
@@ -24,6 +25,7 @@ export function createApp(parts: AppParts): App {
     gate: createReadGate(),
     limits: bodyLimits(parts),
     signed: createSignedCalls(parts),
+    opening: createOpening(parts.opener ?? null, parts.anonymousSubmit === true),
   }
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)

@@ -1,3 +1,4 @@
+import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { SignIn } from '../door/sign-in.js'
 import type { Verifications } from '../door/verifications.js'
@@ -6,6 +7,7 @@ import type { Logger } from '../lib/log.js'
 import type { BodyLimitParts, BodyLimits } from './body-limits.js'
 import type { ReadGate } from './read-gate.js'
 import type { Ask } from './routes.js'
+import type { Opening } from './submissions.js'
 import type { SignedCalls } from './signed-calls.js'
 
 export interface AppParts extends BodyLimitParts {
@@ -14,6 +16,10 @@ export interface AppParts extends BodyLimitParts {
   /** What is published about the session protocol. */
   asyncapi: object
   wall: () => number
+  /** Decrypts what is submitted encrypted; null where nothing can be. */
+  opener?: SubmissionOpener | null
+  /** Whether who shows no token may submit. */
+  anonymousSubmit?: boolean
   who: Who
   verify: Verifications
   signIn: SignIn
@@ -29,4 +35,5 @@ export interface RouteParts extends AppParts {
   gate: ReadGate
   limits: BodyLimits
   signed: SignedCalls
+  opening: Opening
 }

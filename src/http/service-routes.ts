@@ -10,11 +10,16 @@ const TOLD: ReadonlySet<string> = new Set(['open', 'viewer', 'operator', 'admin'
 const isTold = ({ by }: Exchange): boolean => TOLD.has(by.principal.role)
 
 /** The service itself: counters, health and documents. */
-export function serviceRoutes({ get }: Routes, { ask, asyncapi, wall, warning = () => null }: RouteParts): void {
+export function serviceRoutes(
+  { get, answer }: Routes,
+  { ask, asyncapi, wall, opening, warning = () => null }: RouteParts,
+): void {
   get('/api/v1/stats', async (c) => {
     const stats = await ask(c.env, { op: 'stats' })
     return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
   })
+
+  get('/api/v1/encryption/public-key', (c) => answer(c, opening.key()))
 
   const published = JSON.stringify(asyncapi)
   get('/api/v1/asyncapi.json', (c) => text(c, published))

@@ -1,5 +1,5 @@
-import type { Submitted, TaskView } from '../core/operations.js'
-import { done, refuse, type Outcome } from '../lib/result.js'
+import type { TaskView } from '../core/operations.js'
+import { done, type Outcome } from '../lib/result.js'
 import { redact } from '../rules/ownership.js'
 import { batchBody, listQuery, submitBody, type Submission } from '../wire/rest.js'
 import { signedQueryBody } from '../wire/signed.js'
@@ -11,6 +11,7 @@ import type { Exchange } from './exchange.js'
 import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
+import { parseEntries, submitted } from './submissions.js'
 import { inTurns } from './turns.js'
 import { taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
@@ -20,16 +21,13 @@ const LIST_COST = 5
 /** Tasks: submitted, looked at, cancelled and retried. */
 export function taskRoutes(
   { get, post, receive, command }: Routes,
-  { call, ask, gate, limits, signed }: RouteParts,
+  { call, ask, gate, limits, signed, opening }: RouteParts,
 ): void {
-  /** What REST says of a submission: its id, whether it was known or not, and what its submitter should know, if anything. */
-  const submitted = (
-    o: Outcome<Submitted> = refuse('internal', 'no outcome'),
-  ): Outcome<Pick<Submitted, 'task_id' | 'warnings'>> =>
-    o.ok ? done({ task_id: o.value.task_id, warnings: o.value.warnings }) : o
   const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<unknown>> => {
-    const outcome = await ask(exchange, { op: 'submit', tasks: [submission] })
-    return outcome.ok ? submitted(outcome.value[0]) : outcome
+    const opened = submission.is_encrypted ? await opening.one(submission, exchange) : done(submission)
+    if (!opened.ok) return opened
+    const outcome = await ask(exchange, { op: 'submit', tasks: [opened.value] })
+    return outcome.ok ? submitted(outcome.value[0], submission) : outcome
   }
   post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
   post('/api/v1/tasks', limits.submission, submitBody, submit)
@@ -37,13 +35,15 @@ export function taskRoutes(
   post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
     const tooFast = takeRequests(exchange, tasks.length - 1)
     if (tooFast !== null) return tooFast
-    const parsed = await inTurns(parseEntries(tasks))
+    const opened = await opening.all(await inTurns(parseEntries(tasks)), exchange)
+    if (!opened.ok) return opened
+    const parsed = opened.value
     const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
     const outcome = await ask(exchange, { op: 'submit', tasks: good })
     if (!outcome.ok) return outcome
     const stored = outcome.value.values()
     const results = parsed.map((p) => {
-      const o = p.ok ? submitted(stored.next().value) : p
+      const o = p.ok ? submitted(stored.next().value, p.value) : p
       return o.ok ? o.value : { error: o.message, code: o.code }
     })
     return done({ results })
@@ -100,13 +100,4 @@ export function taskRoutes(
     const by = await signed.owner(c.env, query)
     return by.ok ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value })) : refused(c, by)
   })
-}
-
-function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcome<Submission>[]> {
-  const parsed: Outcome<Submission>[] = []
-  for (const task of tasks) {
-    parsed.push(parse(submitBody, task))
-    yield
-  }
-  return parsed
 }

@@ -29,7 +29,7 @@ export const canonicalAddress = (text: string): string | null => parse(text)?.to
 const parse = (text: string): ipaddr.IPv4 | ipaddr.IPv6 | null => (isAddress(text) ? ipaddr.process(text) : null)
 
 /** ipaddr.js takes more than is an address, such as `10.1`, and takes `::10.0.0.1`, which nobody has, for 10.0.0.1. */
-const isAddress = (text: string): boolean => isIP(text) !== 0 && !/^::\d+\./.test(text)
+const isAddress = (text: string): boolean => isIP(text) !== 0 && ipaddr.isValid(text) && !/^::\d+\./.test(text)
 
 /** Whether an address, or a text that is none, is in one of the networks. */
 export type InNetworks = (address: string | undefined) => boolean

@@ -1,4 +1,13 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual,
+  type KeyObject,
+} from 'node:crypto'
 import type { DataKey } from './data-keys.js'
 
 const CIPHER = 'aes-256-gcm'
@@ -79,7 +88,7 @@ export function createTextSealer(keys: readonly DataKey[]): TextSealer {
 
     seal(place, text) {
       if (sealing === undefined) return OURS.test(text) ? ESCAPE + text : text
-      const iv = randomBytes(IV_BYTES)
+      const iv = nextIv()
       const cipher = createCipheriv(CIPHER, sealing.taskKey(place.task_id), iv).setAAD(aadOf(place))
       const bytes = Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
       return `${SEALED}${sealing.kid}.${bytes.toString('base64')}`
@@ -114,18 +123,30 @@ export function createTextSealer(keys: readonly DataKey[]): TextSealer {
 
 type Keyring = ReturnType<typeof createKeyring>
 
+/** So many ivs are drawn at once: to ask for one costs as much as to encrypt a short text. */
+const DRAWN_IVS = 256
+let drawn = Buffer.alloc(0)
+function nextIv(): Buffer {
+  if (drawn.length === 0) drawn = randomBytes(IV_BYTES * DRAWN_IVS)
+  const iv = drawn.subarray(0, IV_BYTES)
+  drawn = drawn.subarray(IV_BYTES)
+  return iv
+}
+
 /** What follows from one data key. */
 function createKeyring({ kid, key }: DataKey) {
-  // The task_id as salt: that may have any length.
-  const derive = (salt: string, purpose: string): Buffer =>
-    Buffer.from(hkdfSync('sha256', key, salt, purpose, KEY_BYTES))
-  const digestKey = derive('', 'digest')
+  const derive = (purpose: string): KeyObject =>
+    createSecretKey(Buffer.from(hkdfSync('sha256', key, '', purpose, KEY_BYTES)))
+  const digestKey = derive('digest')
+  const taskKeys = derive('task')
+  // One HMAC, a third of the time of a whole HKDF for each task.
+  const taskKeyOf = (task_id: string): Buffer => createHmac('sha256', taskKeys).update(task_id).digest()
   /** The texts of a task come one after the other. */
-  let last = { task_id: '', key: derive('', 'task') }
+  let last = { task_id: '', key: taskKeyOf('') }
   return {
     kid,
     taskKey(task_id: string): Buffer {
-      if (last.task_id !== task_id) last = { task_id, key: derive(task_id, 'task') }
+      if (last.task_id !== task_id) last = { task_id, key: taskKeyOf(task_id) }
       return last.key
     },
     /** Each text with its length before it, so that no two lists of texts are the same bytes. */

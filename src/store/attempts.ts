@@ -1,17 +1,22 @@
-import { and, count, desc, eq, isNotNull, isNull, lt, lte, sql } from 'drizzle-orm'
+import { and, count, desc, eq, getTableColumns, isNotNull, isNull, lt, lte, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { attemptEnds, type AttemptEnd, type Fault } from '../rules/lifecycle.js'
 import { attempts, type AttemptRow } from './schema.js'
+import type { TaskTexts } from './task-texts.js'
 import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
 
 const { task_id, attempt, node_id, node_epoch, polled, handouts, assigned_ms, accepted_ms, lease_ms, ended_ms } =
   attempts
 const openColumns = { task_id, attempt, node_id, node_epoch, polled, handouts, assigned_ms, accepted_ms, lease_ms }
+/** All but the words of the node, which may be sealed. */
+const { error: _, ...headColumns } = getTableColumns(attempts)
 const pastColumns = { attempt, node_id, node_epoch, end: attempts.end, fault: attempts.fault, ended_ms, accepted_ms }
 
 /** An attempt that has not ended. */
 export type OpenAttempt = Pick<AttemptRow, keyof typeof openColumns>
+/** An attempt without what its node said of its end. */
+export type AttemptHead = Pick<AttemptRow, keyof typeof headColumns>
 /** How an earlier attempt ended: what the next choice of a node looks at. */
 export type PastAttempt = Pick<AttemptRow, keyof typeof pastColumns>
 
@@ -44,7 +49,7 @@ const RECENT = 1000
  * The rows of `attempts`. What nearly every task passes (insert, accept, complete) is a statement of better-sqlite3, for
  * the reason that stands in tasks.ts; everything else is a query that drizzle prepares.
  */
-export function createAttemptTable(db: Database) {
+export function createAttemptTable(db: Database, texts: TaskTexts) {
   const insert = db.prepare<Bound<AttemptRow, typeof newColumns>>(
     render(sql`INSERT INTO ${attempts} (${names<AttemptRow>(newColumns)}) VALUES (${marks(newColumns)})`),
   )
@@ -83,7 +88,7 @@ export function createAttemptTable(db: Database) {
   const ofNode = eq(node_id, placeholder('node_id'))
   const thisOne = and(ofTask, eq(attempt, placeholder('attempt')))
   const isOpen = isNull(ended_ms)
-  const get = orm.select().from(attempts).where(thisOne).prepare()
+  const get = orm.select(headColumns).from(attempts).where(thisOne).prepare()
   const handOut = orm
     .update(attempts)
     .set({ handouts: sql`${handouts} + 1` })
@@ -102,7 +107,7 @@ export function createAttemptTable(db: Database) {
     .prepare()
   const past = orm.select(pastColumns).from(attempts).where(ofTask).orderBy(attempt).prepare()
   const newestOf = literal(
-    orm.select().from(attempts).where(and(ofTask, ofNode)).orderBy(desc(attempt)).limit(1),
+    orm.select(headColumns).from(attempts).where(and(ofTask, ofNode)).orderBy(desc(attempt)).limit(1),
   ).prepare()
   const history = orm.select().from(attempts).where(ofTask).orderBy(attempt).prepare()
   const begun = orm
@@ -155,8 +160,15 @@ export function createAttemptTable(db: Database) {
     get: (taskId: string, attempt: number) => get.get({ task_id: taskId, attempt }),
     /** Every attempt of a task, oldest first. */
     ofTask: (taskId: string) => past.all({ task_id: taskId }),
-    /** Every attempt of a task with everything that is known of it, oldest first. */
-    history: (taskId: string) => history.all({ task_id: taskId }),
+    /**
+     * Every attempt of a task with everything that is known of it, oldest first.
+     * @throws SealedTextError
+     */
+    history: (taskId: string): AttemptRow[] =>
+      history.all({ task_id: taskId }).map((row) => {
+        if (row.error !== null) row.error = texts.openOfAttempt(taskId, row.attempt, row.error)
+        return row
+      }),
     newestOf: (taskId: string, nodeId: string) => newestOf.get({ task_id: taskId, node_id: nodeId }),
     /** How many attempts of a task were begun: accepted, or handed to a poll. */
     begun: (taskId: string): number => begun.get({ task_id: taskId })?.n ?? 0,
@@ -173,7 +185,8 @@ export function createAttemptTable(db: Database) {
       error: string | null,
       now: Now,
     ) => {
-      const values = { ended_ms: now.now, ended_at: toAt(now), end: how, fault, error }
+      const words = error === null ? null : texts.sealOfAttempt(task_id, attempt, error)
+      const values = { ended_ms: now.now, ended_at: toAt(now), end: how, fault, error: words }
       must(end.run({ task_id, attempt, node_id, ...values }).changes, how)
     },
     /** Also for an attempt that had ended: a late result was taken. One that was accepted, and is not written so, was accepted now. */

@@ -1,8 +1,10 @@
 import { sql } from 'drizzle-orm'
+import { openLines } from './lines.js'
 import { conditions, line, perCombination, t, type TaskFilter } from './page-statements.js'
 import type { Page } from './pages.js'
 import { indexes, inferenceTasks } from './schema.js'
 import { render } from './statement.js'
+import type { TaskTexts } from './task-texts.js'
 import type { Database, Statement } from './sqlite.js'
 
 /** So many rows are looked at for a page, of all owners together: a few milliseconds. */
@@ -11,7 +13,7 @@ export const OWNED_ROWS_A_PAGE = 2000
 type Wanted = Omit<TaskFilter, 'status'> & { owner: string; before: number; rows: number; limit: number }
 
 /** The list of the tasks of some owners: what a page costs does not depend on how many tasks others have. */
-export function createOwnerPages(db: Database) {
+export function createOwnerPages(db: Database, texts: TaskTexts) {
   const looked = sql`SELECT rowid AS seq FROM ${inferenceTasks} INDEXED BY ${sql.identifier(indexes.tasksOfOwner)}
     WHERE owner_id = @owner AND owner_id IS NOT NULL AND rowid < @before ORDER BY rowid DESC LIMIT @rows`
   const lookedAt = db.prepare<[Pick<Wanted, 'owner' | 'before' | 'rows'>], { n: number; low: number | null }>(
@@ -55,7 +57,7 @@ export function createOwnerPages(db: Database) {
         .sort((a, b) => b.seq - a.seq)
       const page = matches.slice(0, limit)
       const next = matches.length > limit ? (page.at(-1)?.seq ?? low) : low
-      return { tasks: `[${page.map((match) => match.line).join(',')}]`, next: next > 0 ? next : null }
+      return { tasks: openLines(`[${page.map((match) => match.line).join(',')}]`, texts), next: next > 0 ? next : null }
     },
   }
 }

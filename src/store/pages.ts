@@ -1,5 +1,7 @@
 import type { TaskStatus } from '../rules/lifecycle.js'
 import { createPageStatements, type PageStatements, type TaskFilter } from './page-statements.js'
+import { openLines } from './lines.js'
+import type { TaskTexts } from './task-texts.js'
 import type { Database } from './sqlite.js'
 
 export type { TaskFilter, TaskLine } from './page-statements.js'
@@ -26,7 +28,7 @@ export interface Page {
 }
 
 /** The list of tasks, a page at a time: what a page costs does not depend on how many are stored. */
-export function createPages(db: Database) {
+export function createPages(db: Database, texts: TaskTexts) {
   const made = new Map<TaskStatus | null, PageStatements>()
   const statementsOf = (status: TaskStatus | null): PageStatements => {
     const statements = made.get(status) ?? createPageStatements(db, status, STEP_ROWS, MAX_SORTED_ROWS)
@@ -55,7 +57,7 @@ export function createPages(db: Database) {
       const began = now()
       let from = before ?? Number.MAX_SAFE_INTEGER
       const all = wholePage(statements, filter, from, limit)
-      if (all !== null) return all
+      if (all !== null) return { ...all, tasks: openLines(all.tasks, texts) }
       const parts: string[] = []
       let left = limit
       let looked = 0
@@ -77,7 +79,7 @@ export function createPages(db: Database) {
         if (left === 0 || from === 0 || at - began >= PAGE_TIME_MS || looked + next > ROWS_A_PAGE) break
       }
       const older = from === 0 ? undefined : statements.older.get({ before: from })
-      return { tasks: `[${parts.join(',')}]`, next: older === undefined ? null : from }
+      return { tasks: openLines(`[${parts.join(',')}]`, texts), next: older === undefined ? null : from }
     },
   }
 }

@@ -56,6 +56,12 @@ export const inferenceTasks = sqliteTable(
     txid: text(),
     /** The address that its submitter was proven to have, empty for who showed nothing; null where nobody had to prove anything. */
     owner_id: text(),
+    /** Its texts came encrypted for the signer, and are stored so. */
+    is_encrypted: integer().notNull().default(0),
+    /** The keys of its encrypted texts, wrapped under one that follows from the signer's: what they open costs no ECDH then. */
+    text_keys: text(),
+    /** What is kept of both texts as they came, to know the same ones again; null where they are stored as they came. */
+    texts_digest: text(),
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
@@ -199,10 +205,21 @@ export const serviceClock = sqliteTable('service_clock', {
   alive_at: integer().notNull(),
 })
 
+/** The data keys that texts in this file may be sealed under. A key without a row is needed no more. */
+export const dataKeys = sqliteTable('data_keys', {
+  kid: text().primaryKey().notNull(),
+  /** 1 for the one that seals what is written now. */
+  sealing: integer().notNull(),
+  /** Of the one that seals: tasks after `walked_seq` and up to `last_seq` may still be sealed under others, or not at all. */
+  walked_seq: integer().notNull(),
+  last_seq: integer().notNull(),
+})
+
 /** The rank of a starved task: above every fee, so that among them age decides. */
 export const STARVED = 2 ** 53
 
 export type TaskRow = typeof inferenceTasks.$inferSelect
 export type AttemptRow = typeof attempts.$inferSelect
 export type ReopeningRow = typeof reopenings.$inferSelect
+export type DataKeyRow = typeof dataKeys.$inferSelect
 export type NodeRow = typeof inferenceNodes.$inferSelect

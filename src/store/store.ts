@@ -5,9 +5,11 @@ import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
+import { createResealing } from './resealing.js'
 import { serviceClock } from './schema.js'
 import { excluded, literal, rowOf } from './statement.js'
 import { createTaskTable } from './tasks.js'
+import { createTaskTexts, plainTexts, type TextStorage } from './task-texts.js'
 import { createWal } from './wal.js'
 import type { Database } from './sqlite.js'
 
@@ -16,8 +18,11 @@ const CLOCK_ROW = 1
 
 export type Store = ReturnType<typeof createStore>
 
-/** The tables over one open database, and the transaction that all of a turn's changes share. */
-export function createStore(db: Database) {
+/**
+ * The tables over one open database, and the transaction that all of a turn's changes share.
+ * @param storage how texts are stored; as they are, unless said
+ */
+export function createStore(db: Database, storage: TextStorage = plainTexts) {
   const begin = db.prepare('BEGIN IMMEDIATE')
   const commit = db.prepare('COMMIT')
   const rollback = db.prepare('ROLLBACK')
@@ -36,8 +41,9 @@ export function createStore(db: Database) {
   const dataVersion = db.prepare<[], { data_version: number }>('PRAGMA data_version')
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
   const undo = createUndoLog()
-  const tasks = createTaskTable(db, undo)
-  const attempts = createAttemptTable(db)
+  const texts = createTaskTexts(storage)
+  const tasks = createTaskTable(db, undo, texts)
+  const attempts = createAttemptTable(db, texts)
   return {
     /** How memory was before the transaction that is open. */
     undo,
@@ -45,7 +51,8 @@ export function createStore(db: Database) {
     attempts,
     nodes: createNodeTable(db),
     access: createAccess(db),
-    history: createHistory(db),
+    resealing: createResealing(db, texts),
+    history: createHistory(db, texts),
     wal: createWal(db),
     /**
      * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its

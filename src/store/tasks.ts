@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, gt, sql, type Column } from 'drizzle-orm'
+import { and, eq, gt, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { canMove, hasEnded, type TaskStatus } from '../rules/lifecycle.js'
 import { createReadyTasks } from './ready-tasks.js'
@@ -6,11 +6,14 @@ import { inferenceTasks as tasks, type AttemptRow, type TaskRow } from './schema
 import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { UndoLog } from '../lib/undo-log.js'
 import { createTaskCounts } from './task-counts.js'
+import { createTaskReads } from './task-reads.js'
+import type { Prompt, TaskTexts } from './task-texts.js'
 import { createWaitingTasks } from './waiting-tasks.js'
 import type { Database } from './sqlite.js'
 
 export { SCAN_LIMITS, type Place, type ReadyTask } from './ready-tasks.js'
 export type { TaskCounts } from './task-counts.js'
+export type { LargeText, ShownTask, TaskHead, TaskResult } from './task-reads.js'
 
 const newColumns = [
   'task_id',
@@ -35,9 +38,14 @@ const newColumns = [
   'inference_node_id',
   'owner_id',
 ] as const
+const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
+const writtenColumns = [...newColumns, ...sentColumns] as const
 
-/** A task as it is first written: pending, or in progress at once. */
-export type NewTask = Pick<TaskRow, (typeof newColumns)[number]>
+/** A task as it is first written: pending, or in progress at once. Its texts are in the clear. */
+export type NewTask = Pick<TaskRow, (typeof newColumns)[number]> & {
+  /** How its texts came, and are stored, where that was encrypted. */
+  sent?: (Prompt & { keys: string }) | undefined
+}
 
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
@@ -49,15 +57,6 @@ export type TaskChange =
 
 /** A task as the retention looks at it: nothing of its texts. */
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
-
-/** Text, or its UTF-8 where that is more than LARGE_TEXT_BYTES, from which on answers are made in steps: to make a string of 4 MiB of it holds the thread for 20 to 40 ms. */
-export type LargeText = string | Uint8Array
-export const LARGE_TEXT_BYTES = 128 * 1024
-type LargeTexts = 'user_input' | 'context' | 'signed_tx' | 'output'
-/** A task as it is shown. */
-export type ShownTask = Omit<TaskRow, LargeTexts> & {
-  [K in LargeTexts]: LargeText | Extract<TaskRow[K], null>
-}
 
 /** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
 export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number =>
@@ -77,11 +76,11 @@ const MAX_AGED = 100
  * as queries that drizzle prepares, whose placeholders are filled by name; 420 us as queries that it builds at each call.
  * Everything else is a query that drizzle prepares, once: up to 1 us more a call.
  */
-export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
+export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts: TaskTexts) {
   const { task_id, status } = tasks
   const become = (to: TaskStatus) => sql`${name(status)} = ${to}`
-  const insert = db.prepare<Bound<TaskRow, typeof newColumns>>(
-    render(sql`INSERT INTO ${tasks} (${names<TaskRow>(newColumns)}) VALUES (${marks(newColumns)})`),
+  const insert = db.prepare<Bound<TaskRow, typeof writtenColumns>>(
+    render(sql`INSERT INTO ${tasks} (${names<TaskRow>(writtenColumns)}) VALUES (${marks(writtenColumns)})`),
   )
   const toInProgress = db.prepare<Bound<TaskRow, ['attempt', 'inference_node_id', 'updated_at', 'task_id']>>(
     render(sql`UPDATE ${tasks}
@@ -100,26 +99,6 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
   const { placeholder } = sql
   const seq = sql<number>`rowid`
   const asRead = and(eq(task_id, placeholder('task_id')), eq(status, placeholder('status')))
-  const get = orm
-    .select()
-    .from(tasks)
-    .where(eq(task_id, placeholder('task_id')))
-    .prepare()
-  const shown = <K extends LargeTexts>(column: Column) =>
-    sql<
-      ShownTask[K]
-    >`CASE WHEN octet_length(${column}) > ${sql.raw(String(LARGE_TEXT_BYTES))} THEN CAST(${column} AS BLOB) ELSE ${column} END`
-  const show = orm
-    .select({
-      ...getTableColumns(tasks),
-      user_input: shown<'user_input'>(tasks.user_input),
-      context: shown<'context'>(tasks.context),
-      signed_tx: shown<'signed_tx'>(tasks.signed_tx),
-      output: shown<'output'>(tasks.output),
-    })
-    .from(tasks)
-    .where(eq(task_id, placeholder('task_id')))
-    .prepare()
   const toPending = literal(
     orm
       .update(tasks)
@@ -182,9 +161,10 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
           : reopen.run({ task_id, status, queue_rank, at, ...again })
       }
       case 'completed':
+        return toCompleted.run({ task_id, status, ...change, output: texts.seal('output', task_id, change.output) })
       case 'failed':
       case 'timeout':
-        return (change.to === 'completed' ? toCompleted : toEnd).run({ task_id, status, ...change })
+        return toEnd.run({ task_id, status, ...change, error: texts.seal('error', task_id, change.error) })
     }
   }
 
@@ -192,16 +172,15 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
     ...createReadyTasks(db),
     ...createWaitingTasks(db),
     counts,
-    get: (taskId: string) => get.get({ task_id: taskId }),
-    /** For an answer only: its large texts are bytes. */
-    show: (taskId: string): ShownTask | undefined => show.get({ task_id: taskId }),
+    ...createTaskReads(db, texts),
     insert(t: NewTask) {
+      const came = t.sent ?? t
       // By place: to bind twenty names takes longer than to insert the row.
       insert.run(
         t.task_id,
         t.user_address,
-        t.user_input,
-        t.context,
+        texts.seal('user_input', t.task_id, came.user_input),
+        texts.seal('context', t.task_id, came.context),
         t.fee,
         t.nonce,
         t.infer_fee,
@@ -219,6 +198,9 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
         t.queue_rank,
         t.inference_node_id,
         t.owner_id,
+        t.sent === undefined ? 0 : 1,
+        t.sent?.keys ?? null,
+        texts.digest(t.task_id, came),
       )
       count(t.status, 1)
     },
@@ -242,7 +224,8 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
       result: { output: string; confidence: number },
       at: number,
     ): boolean {
-      if (complete.run(result.output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
+      const output = texts.seal('output', task_id, result.output)
+      if (complete.run(output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
       count('in_progress', -1)
       count('completed', 1)
       return true

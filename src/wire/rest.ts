@@ -33,8 +33,6 @@ export type RegisterBody = v.InferOutput<typeof registerBody>
 /** `POST /api/v1/nodes/heartbeat`. */
 export const heartbeatBody = body({ node_id: id, status: nodeStatus })
 
-const NOT_PLAIN = 'encrypted tasks are not supported yet, send plain text'
-
 /** The fields of a submission, over REST and in a session. */
 export const submissionEntries = {
   task_id: maybe(id),
@@ -48,7 +46,7 @@ export const submissionEntries = {
   model_name: maybe(model),
   model_type: maybe(model),
   signed_tx: maybe(text),
-  is_encrypted: maybe(v.pipe(v.boolean('must be a boolean'), v.value(false, NOT_PLAIN))),
+  is_encrypted: maybe(v.boolean('must be a boolean')),
   signer_public_key: maybe(shortText(0, 1024)),
 }
 const submission = body(submissionEntries)
@@ -72,8 +70,12 @@ export const fillSubmission = (s: SubmissionFields) => ({
   model_name: s.model_name ?? s.model_type ?? '',
   signed_tx: s.signed_tx ?? null,
   signer_public_key: s.signer_public_key ?? null,
+  is_encrypted: s.is_encrypted ?? false,
 })
-export type Submission = ReturnType<typeof fillSubmission>
+export type Submission = ReturnType<typeof fillSubmission> & {
+  /** What an encrypted one says, once a door has decrypted it, and what opens it again. */
+  opened?: { user_input: string; context: string; keys: string }
+}
 
 /** What the submitter of a task that was stored should know. `did_you_mean`: names of models that are served, at most 3. */
 export const submissionWarning = v.object({

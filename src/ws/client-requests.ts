@@ -1,6 +1,9 @@
 import type { AddressKeys } from '../lib/address.js'
 import { createBudget } from '../lib/budget.js'
 import type { ClientRequest, ClientSubmission, TaskWatch } from '../wire/client.js'
+import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import { done, type Outcome, type Refusal } from '../lib/result.js'
+import type { Submission } from '../wire/rest.js'
 import type { Guarded } from './guard.js'
 
 const MIB = 1024 * 1024
@@ -64,6 +67,10 @@ export interface RequestParts {
   keys: AddressKeys
   gate: WatchGate
   submit(list: ClientSubmission[]): void
+  /** Decrypts what is submitted encrypted; null where nothing can be. */
+  opener(): SubmissionOpener | null
+  /** A submission cannot be decrypted, and goes no further. */
+  refuse(ref: string, refusal: Refusal): void
   ask(request: ClientRequest): void
   /** Bytes that wait for the reader. */
   waiting(): number
@@ -81,7 +88,18 @@ const textOf = ({ watch, attempt, offset }: TaskWatch): string => `${watch} ${at
  * What a submitter asks, in its order, as fast as it reads the answers. A watch of a task that has ended is answered with its
  * result, so that a small frame may ask for gigabytes: few are asked of the core at once, and none while much is unread.
  */
-export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowded, hold, guarded }: RequestParts) {
+export function createClientRequests({
+  keys,
+  gate,
+  submit,
+  opener,
+  refuse,
+  ask,
+  waiting,
+  isCrowded,
+  hold,
+  guarded,
+}: RequestParts) {
   let queue: (ClientSubmission | ClientRequest)[] = []
   let submissions = 0
   let held = false
@@ -97,6 +115,28 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
   /** What is asked of a task replaces what a submission before it has asked. */
   const replace = (taskId: string): void => {
     for (const submission of unanswered) if (submission.taskId === taskId) submission.watch = 'none'
+  }
+
+  /** Encrypted submissions in the queue that are not decrypted yet: one after the other, so that many sessions share the time. */
+  const closed = new Set<ClientSubmission>()
+  let lastOpened: Promise<unknown> = Promise.resolve()
+  const openNext = (submission: ClientSubmission, by: SubmissionOpener): void => {
+    const settle = guarded((opened: Outcome<Submission> | undefined): void => {
+      closed.delete(submission)
+      if (ended || opened === undefined) return
+      if (opened.ok) submission.task = opened.value
+      else {
+        queue = queue.filter((request) => request !== submission)
+        submissions--
+        refuse(submission.ref, opened)
+      }
+      advance()
+    })
+    const failed: Outcome<Submission> = { ok: false, code: 'internal', message: 'the service could not decrypt this' }
+    closed.add(submission)
+    lastOpened = lastOpened
+      .then(async () => (ended ? undefined : (await by.open([done(submission.task)]))[0]))
+      .then(settle, () => settle(failed))
   }
 
   /** Whether a watch has its turn: then it is one of those that were asked. */
@@ -121,7 +161,8 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
     }
     let done = 0
     for (const request of queue) {
-      if (request.type === 'task.watch' && !mayAsk(request)) break
+      if (request.type === 'task.watch' ? !mayAsk(request) : request.type === 'task.submit' && closed.has(request))
+        break
       done++
       if (request.type === 'task.submit') list.push(request)
       else {
@@ -140,8 +181,11 @@ export function createClientRequests({ keys, gate, submit, ask, waiting, isCrowd
   })
 
   function add(request: ClientSubmission | ClientRequest): void {
-    if (request.type === 'task.submit') submissions++
-    else if (request.type === 'task.watch') {
+    if (request.type === 'task.submit') {
+      submissions++
+      const by = request.task.is_encrypted ? opener() : null
+      if (by !== null) openNext(request, by)
+    } else if (request.type === 'task.watch') {
       const text = textOf(request)
       if (latest.get(request.task_id) === text) return // it will be answered once
       latest.set(request.task_id, text)

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
+import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
@@ -37,6 +38,7 @@ export interface ClientDoor {
   access: SessionAccess
   /** What looks whether each open session may go on; called about once a second. */
   accessChecks: Set<() => void>
+  opener: SubmissionOpener | null
 }
 
 export interface ClientSessionParts {
@@ -65,7 +67,7 @@ export function openClientSession(
   door: ClientDoor,
   { id, socket, raw, from: keys, remote, identified, onHeard, onProven, onClose }: ClientSessionParts,
 ): SocketSession {
-  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard } = door
+  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard, opener } = door
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
     maxFrameBytes: maxMessageBytes,
     unsent,
@@ -107,6 +109,12 @@ export function openClientSession(
     gate,
     submit: (list) => send({ op: 'clientSubmissions', session: id, list, by: access.by() }),
     ask: (message) => send({ op: 'clientMessage', session: id, message, by: access.by() }),
+    // Who may not submit costs nothing.
+    opener: () => (access.isNameless(true) ? null : opener),
+    refuse(ref, { code, message }) {
+      out.push({ type: 'error', code: code === 'internal' ? code : 'invalid_message', message, ref })
+      out.flush()
+    },
     waiting: () => socket.bufferedAmount,
     isCrowded: () => unsent.isMuch(keys),
     hold: (held) => (held ? socket.pause() : socket.resume()),

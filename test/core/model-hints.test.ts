@@ -89,6 +89,7 @@ test('however many strange names there are, of nodes and of tasks, a second comp
         model_name,
         signed_tx: null,
         signer_public_key: null,
+        is_encrypted: false,
       })),
     })
     const outcome = outcomeOf(submitted, 'submit')

@@ -110,7 +110,15 @@ test('under more load than is served, submissions are refused at once and everyt
         type: 'task.submit',
         ref: 'a',
         watch: 'none',
-        task: { ...task(), task_id: null, fee: 0, nonce: 0, signed_tx: null, signer_public_key: null },
+        task: {
+          ...task(),
+          task_id: null,
+          fee: 0,
+          nonce: 0,
+          signed_tx: null,
+          signer_public_key: null,
+          is_encrypted: false,
+        },
       },
     ],
   })

@@ -47,6 +47,7 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
       let sent: { session: number; message: ClientAnswer }[] = []
       const watching = createWatches({
         task: () => undefined,
+        onUnreadable: () => undefined,
         send: (s, message) => sent.push({ session: s, message }),
         undo,
         maxOutput: 10_000,
@@ -193,6 +194,7 @@ test('a long text in many small pieces is relayed without being joined at every 
   const undo = createUndoLog()
   const watching = createWatches({
     task: () => undefined,
+    onUnreadable: () => undefined,
     send: (_, m) => void (units += m.type === 'task.output' ? m.delta.length : 0),
     undo,
     maxOutput: 4_000_000,

@@ -96,6 +96,7 @@ test('a task that cannot be written fails its own submission, and no other of th
     model_name: 'llama',
     signed_tx: null,
     signer_public_key: null,
+    is_encrypted: false,
   }
   // No submission that was parsed looks like this: it stands for a fault of ours.
   const bad = { ...good, user_input: { length: 1 } as unknown as string }
@@ -131,6 +132,7 @@ test('what is taken in goes by its fee when slots are few, and waits behind what
     model_name: 'llama',
     signed_tx: null,
     signer_public_key: null,
+    is_encrypted: false,
   })
   const first = world.turn(
     { op: 'submit', tasks: [task('poor', 1), task('rich', 9)] },
@@ -245,6 +247,7 @@ test('a result that shares its turn with an operation that fails is counted once
     model_name: 'llama',
     signed_tx: null,
     signer_public_key: null,
+    is_encrypted: false,
   }
   const { outcomes } = world.turn(
     { op: 'nodeMessage', session: 1, message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 } },

@@ -59,6 +59,7 @@ const routes: Record<string, Walked> = {
   'POST /api/v1/auth/token': { action: 'signIn', body: {} },
   'GET /api/v1/stats': { action: 'stats' },
   'GET /api/v1/asyncapi.json': { action: 'documents' },
+  'GET /api/v1/encryption/public-key': { action: 'encryptionKey' },
   'GET /health': { action: 'health' },
 }
 

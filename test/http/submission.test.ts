@@ -93,7 +93,7 @@ test('model_type is a synonym of model_name', async () => {
   })
 })
 
-test('encrypted tasks are refused until they are supported', async () => {
+test('a service without the key of a signer takes no encrypted task', async () => {
   const service = await startService()
   expect((await service.post('/api/v1/tasks', task({ is_encrypted: true }))).body).toMatchObject({
     code: 'invalid_request',

@@ -21,13 +21,13 @@ test('a submission with nothing in it is told every field that is missing', asyn
 
 test('each wrong field is named with what is wrong with it, and the right ones are not', async () => {
   const service = await startService()
-  const wrong = task({ task_id: 'a/b', infer_fee: -1, max_infer_time: 'soon', is_encrypted: true, model_name: null })
+  const wrong = task({ task_id: 'a/b', infer_fee: -1, max_infer_time: 'soon', is_encrypted: 'yes', model_name: null })
   const { body } = await service.post('/api/v1/tasks/submit', wrong)
   expect(body?.error?.split('; ')).toEqual([
     'task_id: must be 1 to 128 characters without "/" and control characters, and not "." or ".."',
     'infer_fee: must be an integer from 0 to 9007199254740991, as a number or a decimal string',
     'max_infer_time: must be an integer from 1 (seconds)',
-    'is_encrypted: encrypted tasks are not supported yet, send plain text',
+    'is_encrypted: must be a boolean',
     'model_name: is missing',
   ])
 })

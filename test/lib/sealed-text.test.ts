@@ -44,8 +44,8 @@ test('a sealed text names its key and shows nothing of itself', () => {
 })
 
 test('a text that was sealed by an earlier version is read', () => {
-  // Made with Python's cryptography: HKDF-SHA-256, AES-256-GCM.
-  const stored = 'enc1.9daf2bf9.AAECAwQFBgcICQoLeed7y7qiXz+yXMIabU2W/LS6XDvhxReHqT/PKBbJ+GE='
+  // Made with Python: HMAC-SHA-256 of the task_id under HKDF-SHA-256 of the data key for "task", then AES-256-GCM.
+  const stored = 'enc1.9daf2bf9.AAECAwQFBgcICQoLRyhaskHQt9qXj3wLcIu+DWDhTO7mCY+jeMbMasBwZLk='
   expect(sealer.open(place, stored)).toBe(text)
 })
 

@@ -282,6 +282,7 @@ test('a session watches a bounded number of tasks, and what is refused is not st
         model_name: 'llama',
         signed_tx: null,
         signer_public_key: null,
+        is_encrypted: false,
       },
     }))
   const submit = (n: number, from: number, session = 1) =>
@@ -346,6 +347,7 @@ test('the sessions of one address watch a quarter of all that there is, and thos
   const undo = createUndoLog()
   const watches = createWatches({
     task: () => undefined,
+    onUnreadable: () => undefined,
     send: (_, m) => sends.push(m.type),
     undo,
     maxOutput: 1000,

@@ -23,8 +23,10 @@ function olderFile(file = join(tempDir(), 'inference.db')): string {
   const db = new Database(file)
   db.exec(`
     DELETE FROM __drizzle_migrations WHERE created_at = (SELECT max(created_at) FROM __drizzle_migrations);
-    DROP TABLE tokens; DROP TABLE node_keys; DROP TABLE audit; DROP TABLE quota_days;
-    DROP INDEX tasks_of_owner; ALTER TABLE inference_tasks DROP COLUMN owner_id`)
+    DROP TABLE tokens; DROP TABLE node_keys; DROP TABLE audit; DROP TABLE quota_days; DROP TABLE data_keys;
+    DROP INDEX tasks_of_owner; ALTER TABLE inference_tasks DROP COLUMN owner_id;
+    ALTER TABLE inference_tasks DROP COLUMN is_encrypted; ALTER TABLE inference_tasks DROP COLUMN text_keys;
+    ALTER TABLE inference_tasks DROP COLUMN texts_digest`)
   db.close()
   return file
 }

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../../src/store/open.js'
 import { createOwnerPages, OWNED_ROWS_A_PAGE } from '../../src/store/owner-pages.js'
 import type { TaskFilter, TaskLine } from '../../src/store/pages.js'
+import { createTaskTexts, plainTexts } from '../../src/store/task-texts.js'
 import type { Database } from '../../src/store/sqlite.js'
 import { tempDir } from '../support/temp-dir.js'
 
@@ -18,7 +19,7 @@ function world() {
   const { db, close } = openDatabase(join(tempDir(), 'inference.db'))
   onTestFinished(close)
   db.pragma('synchronous = OFF')
-  return { db, ...createOwnerPages(db) }
+  return { db, ...createOwnerPages(db, createTaskTexts(plainTexts)) }
 }
 type World = ReturnType<typeof world>
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../../src/store/open.js'
 import { createPages, PAGE_TIME_MS, ROWS_A_PAGE, type TaskFilter, type TaskLine } from '../../src/store/pages.js'
+import { createTaskTexts, plainTexts } from '../../src/store/task-texts.js'
 import { taskStatuses, type TaskStatus } from '../../src/rules/lifecycle.js'
 import { tempDir } from '../support/temp-dir.js'
 
@@ -60,7 +61,7 @@ function createWorld() {
           })
         }
       })(),
-    ...createPages(db),
+    ...createPages(db, createTaskTexts(plainTexts)),
   }
 }
 type World = ReturnType<typeof createWorld>

@@ -1,6 +1,8 @@
 import { defineCommand } from 'citty'
 import { text } from 'node:stream/consumers'
 import * as v from 'valibot'
+import { encrypt } from '../../chain/encryption.js'
+import type { RestClient } from '../../lib/rest-client.js'
 import { oneLine } from '../../lib/table.js'
 import { submitBody } from '../../wire/rest.js'
 import { printJson } from '../print.js'
@@ -9,6 +11,10 @@ import { parseFlags, refuseMore, serviceArgs, serviceAt } from '../service-call.
 const createdSchema = v.looseObject({
   task_id: v.string(),
   warnings: v.optional(v.array(v.looseObject({ message: v.string() }))),
+})
+
+const keySchema = v.looseObject({
+  public_key: v.pipe(v.string(), v.regex(/^0[23][0-9a-f]{64}$/i, 'must be a compressed key')),
 })
 
 /** What fields of the request are called here. */
@@ -48,6 +54,7 @@ export default defineCommand({
       description: 'The task_id; the same one again creates nothing new. Default: the service makes one up',
       valueHint: 'ID',
     },
+    encrypt: { type: 'boolean', description: 'Encrypt prompt and context for the service' },
     ...serviceArgs,
   },
   async run({ args }) {
@@ -64,7 +71,11 @@ export default defineCommand({
       model_name: args.model,
     }
     parseFlags(submitBody, body, FLAGS)
-    const created = await client.post('/api/v1/tasks/submit', body, createdSchema)
+    const created = await client.post(
+      '/api/v1/tasks/submit',
+      args.encrypt === true ? await encrypted(body, client) : body,
+      createdSchema,
+    )
     if (args.json === true) return printJson(created)
     console.log(created.task_id)
     // Not where a script reads the task_id.
@@ -72,3 +83,15 @@ export default defineCommand({
       process.stderr.write(`stacks-signer: warning: ${oneLine(message)}\n`)
   },
 })
+
+/** The same submission for who has the key of the service alone. */
+async function encrypted<Body extends { user_input: string; context: string }>(body: Body, client: RestClient) {
+  const { public_key } = await client.get('/api/v1/encryption/public-key', keySchema)
+  return {
+    ...body,
+    user_input: encrypt(body.user_input, public_key),
+    context: encrypt(body.context, public_key),
+    is_encrypted: true,
+    signer_public_key: public_key,
+  }
+}

@@ -102,6 +102,17 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
     push(assigned.task, assigned.attempt, node)
   }
 
+  /** @throws UndispatchableTask when it cannot be done through no fault of the store: from then on the task is passed over */
+  const orQuarantine = <T>({ task_id }: ReadyTask, assign: () => T): T => {
+    try {
+      return assign()
+    } catch (error) {
+      if (isStoreFault(error)) throw error
+      if (quarantined.size < MAX_QUARANTINED) quarantined.add(task_id)
+      throw new UndispatchableTask(task_id, error)
+    }
+  }
+
   /** Goes over at most SCAN_LIMIT tasks and pushes what can be pushed. @returns whether anything was */
   const scan = (readers: readonly LaneReader[]): boolean => {
     const seen = new Set<string>()
@@ -113,16 +124,12 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
       )
       if (task === undefined) break
       if (quarantined.has(task.task_id)) continue
-      try {
+      placed = orQuarantine(task, () => {
         const node = eligibility.nodeFor(task)
-        if (node === undefined) continue
+        if (node === undefined) return placed
         pushTo(node, task)
-        placed = true
-      } catch (error) {
-        if (isStoreFault(error)) throw error
-        if (quarantined.size < MAX_QUARANTINED) quarantined.add(task.task_id)
-        throw new UndispatchableTask(task.task_id, error)
-      }
+        return true
+      })
     }
     return placed
   }
@@ -186,7 +193,8 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
         for (let i = 0; i < SCAN_LIMIT; i++) {
           const task = takeBest(readers, seen)
           if (task === undefined) break
-          if (eligibility.mayGet(task)(node)) return attempts.assign(task, node, true)
+          if (quarantined.has(task.task_id)) continue
+          if (eligibility.mayGet(task)(node)) return orQuarantine(task, () => attempts.assign(task, node, true))
         }
         const behind = readers.flatMap((r): [Lane, Place][] =>
           r.peek() === undefined || r.place === null ? [] : [[r.lane, r.place]],

@@ -51,7 +51,8 @@ export function createCore({
   const clock = createServiceClock(time, store.loadClock() ?? time.wall())
   const { undo } = store
   const watches = createWatches({
-    task: store.tasks.get,
+    task: store.tasks.result,
+    onUnreadable: (task_id, error) => ctx.log('error', 'task.unreadable', { task_id, error }),
     send: (session, message) => ctx.send(session, message),
     undo,
     maxOutput: options.maxOutputBytes,

@@ -1,8 +1,14 @@
+import type { KeyObject } from 'node:crypto'
+import { openStored } from '../../chain/encrypted-submissions.js'
+import { ConfigError } from '../../lib/config-error.js'
+import type { DataKey } from '../../lib/data-keys.js'
+import { createTextSealer } from '../../lib/sealed-text.js'
 import type { TimeSource } from '../../lib/clock.js'
 import { refuse } from '../../lib/result.js'
 import { createScheduledBackups } from '../../store/maintenance/scheduled-backups.js'
 import { openDatabase } from '../../store/open.js'
 import { createStore, type Store } from '../../store/store.js'
+import { plainTexts } from '../../store/task-texts.js'
 import { createModelTable, type Family } from '../../rules/models.js'
 import { refusalEffects } from '../operation-traits.js'
 import type { CoreOptions } from '../context.js'
@@ -16,6 +22,10 @@ export interface CoreSettings {
   options: CoreOptions
   /** The backups that the service makes by itself; null for none. */
   backups: { dir: string; interval: number; keep: number } | null
+  /** The keys that texts are sealed under in the file, the one that seals first; none: they are stored as they are. */
+  dataKeys: readonly DataKey[]
+  /** What opens stored texts that came encrypted for the signer; null without a signer. */
+  wrappingKey: KeyObject | null
   /** Whether what happens to every single task is logged. */
   debug: boolean
 }
@@ -49,6 +59,7 @@ export interface OpenCoreParts {
 /**
  * Opens a core on its database, in the thread that calls.
  * @throws StoreError when the database cannot be opened
+ * @throws ConfigError when texts in it are sealed under a data key that is not among ours
  */
 export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts): OpenedCore {
   const database = openDatabase(settings.database_path)
@@ -59,7 +70,20 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
       { event: 'database.unvacuumed', error: unvacuumed },
       'the file keeps the room of deleted tasks to itself; the next start tries again',
     )
-  const store = createStore(database.db)
+  const { wrappingKey } = settings
+  const store = createStore(database.db, {
+    sealer: createTextSealer(settings.dataKeys),
+    encrypted:
+      wrappingKey === null
+        ? plainTexts.encrypted
+        : { open: (task_id, sent, keys) => openStored(wrappingKey, task_id, sent, keys) },
+  })
+  try {
+    takeDataKeys(store, settings)
+  } catch (error) {
+    database.close()
+    throw error
+  }
   const core = createCore({
     store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
     models: createModelTable(settings.families),
@@ -92,6 +116,20 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
       }
     },
   }
+}
+
+/** A service that cannot read what it has stored would only fail its tasks. */
+function takeDataKeys(store: Store, { dataKeys, database_path }: CoreSettings): void {
+  const [missing] = store.resealing.keysNeeded().filter((kid) => !dataKeys.some((key) => key.kid === kid))
+  if (missing !== undefined)
+    throw new ConfigError(
+      `${database_path}: texts in it are encrypted under the data key ${missing}, and ${
+        dataKeys.length === 0
+          ? 'inference.data_key_file is not set; set it to the file with that key'
+          : 'it is not in inference.data_key_file; put that key back there'
+      }`,
+    )
+  store.resealing.begin()
 }
 
 /** What comes of a turn that failed as a whole, through a fault of ours. */

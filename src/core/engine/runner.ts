@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
+import { ConfigError } from '../../lib/config-error.js'
 import { StoreError } from '../../store/open.js'
 import type { FromThread, ToThread } from './worker-thread.js'
 import { openCore, refusedTurn, type CoreLog, type CoreSettings, type OpenCoreParts } from './open-core.js'
@@ -7,7 +8,7 @@ import type { Operation, TurnResult } from '../operations.js'
 
 /** Where a core runs. The same core, the same turns; only the way there differs. */
 export interface CoreRunner {
-  /** Resolves when the database is open. @throws StoreError */
+  /** Resolves when the database is open. @throws StoreError, ConfigError */
   opened: Promise<void>
   /** How many turns may be on their way at once. */
   readonly maxInFlight: number
@@ -19,7 +20,7 @@ export interface CoreRunner {
 
 /**
  * A core in the thread of the doors.
- * @throws StoreError when the database cannot be opened
+ * @throws StoreError, ConfigError when the database cannot be opened
  */
 export function sameThread(parts: OpenCoreParts): CoreRunner {
   const core = openCore(parts)
@@ -31,6 +32,9 @@ export function sameThread(parts: OpenCoreParts): CoreRunner {
     close: () => core.close(),
   }
 }
+
+/** What a thread could not do, as the error it is without a thread. */
+const errors = { store: StoreError, config: ConfigError, core: Error }
 
 export interface ThreadParts {
   settings: CoreSettings
@@ -62,7 +66,7 @@ export function workerThread({ settings, log, commitPoints, onFailure }: ThreadP
     thread.on('message', (message: FromThread) => {
       if ('result' in message) waiting.shift()?.then(message.result)
       else if ('log' in message) log[message.log](message.fields, message.text)
-      else if ('failed' in message) fail(message.store ? new StoreError(message.failed) : new Error(message.failed))
+      else if ('failed' in message) fail(new errors[message.of](message.failed))
       else {
         state = 'open'
         resolve()

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemTime } from '../../lib/clock.js'
+import { ConfigError } from '../../lib/config-error.js'
 import { StoreError } from '../../store/open.js'
 import {
   openCore,
@@ -16,7 +17,7 @@ export type ToThread = { turn: readonly Operation[] } | { startBackups: true } |
 /** What it says. A turn is answered by its result, in order. */
 export type FromThread =
   | { opened: true }
-  | { failed: string; store: boolean }
+  | { failed: string; of: 'store' | 'config' | 'core' }
   | { result: TurnResult }
   | { log: 'info' | 'warn'; fields: LogFields; text: string }
 
@@ -42,13 +43,16 @@ const makeOnCommitPoint = async (): Promise<((point: CommitPoint) => void) | und
   return make(commitPoints.argument)
 }
 
+const kindOf = (error: unknown) =>
+  error instanceof StoreError ? 'store' : error instanceof ConfigError ? 'config' : 'core'
+
 const open = async (): Promise<OpenedCore | null> => {
   try {
     const core = openCore({ settings, log, time: systemTime, onCommitPoint: await makeOnCommitPoint() })
     say({ opened: true })
     return core
   } catch (error) {
-    say({ failed: error instanceof Error ? error.message : String(error), store: error instanceof StoreError })
+    say({ failed: error instanceof Error ? error.message : String(error), of: kindOf(error) })
     return null
   }
 }

@@ -45,8 +45,15 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     })
   }
 
+  /** Says how a task stands, and no more of it. */
+  const tellEnd = (session: number, task_id: string): void => {
+    watches.unwatch(session, task_id)
+    const task = store.tasks.result(task_id)
+    if (task !== undefined) ctx.send(session, answerOf(task))
+  }
+
   const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch, allowed: Allowed): void => {
-    const task = store.tasks.get(task_id)
+    const task = store.tasks.head(task_id)
     if (task === undefined || !reachesTask(allowed, task))
       return ctx.send(session, {
         type: 'error',
@@ -54,13 +61,10 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
         message: `task_id: there is no task ${task_id}`,
         task_id,
       })
-    if (hasEnded(task.status)) {
-      watches.unwatch(session, task_id)
-      return ctx.send(session, answerOf(task))
-    }
+    if (hasEnded(task.status)) return tellEnd(session, task_id)
     const refused = watches.refusal(session, task_id, 0)
     if (refused !== null) return ctx.send(session, { type: 'error', task_id, ...refused })
-    ctx.send(session, answerOf(task))
+    ctx.send(session, answerOf({ ...task, output: null, error: null }))
     watches.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
   }
 
@@ -68,9 +72,7 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     const outcome = cancel(task_id, allowed)
     if (!outcome.ok)
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
-    watches.unwatch(session, task_id) // what follows is its end, said once
-    const task = store.tasks.get(task_id)
-    if (task !== undefined) ctx.send(session, answerOf(task))
+    tellEnd(session, task_id)
   }
 
   return {

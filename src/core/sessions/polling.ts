@@ -205,7 +205,7 @@ export function createPolling(
       const node = caller(nodeId, allowed, proof)
       if ('ok' in node && node.code === 'forbidden') return node
       const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage: null })
-      if (verdict.is === 'settled' && verdict.again && store.tasks.get(taskId)?.output !== output) {
+      if (verdict.is === 'settled' && verdict.again && store.tasks.result(taskId)?.output !== output) {
         return refuse(
           'conflict',
           `output: task ${taskId} has another output from this node already; nothing was changed`,

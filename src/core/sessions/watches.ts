@@ -1,5 +1,6 @@
 import type { UndoLog } from '../../lib/undo-log.js'
-import type { TaskRow } from '../../store/schema.js'
+import { SealedTextError } from '../../lib/sealed-text.js'
+import type { TaskResult } from '../../store/tasks.js'
 import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
 import type { WatchHooks } from '../context.js'
@@ -13,6 +14,8 @@ const MAX_ALL_WATCHES = 1_000_000
 /** What the stream buffers of all attempts may take together. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 
+const UNREADABLE = 'the result of this task cannot be read; the operator of the service finds the cause in the log'
+
 /** What one session wants of one task, and how much of its text it has. */
 interface Watch {
   output: boolean
@@ -24,7 +27,10 @@ interface Watch {
 }
 
 export interface WatchParts {
-  task(taskId: string): TaskRow | undefined
+  /** @throws SealedTextError */
+  task(taskId: string): TaskResult | undefined
+  /** Told of a task whose result cannot be read from the file. */
+  onUnreadable(taskId: string, error: string): void
   send(session: number, message: ClientAnswer): void
   undo: UndoLog
   /** The longest text that is kept of an attempt, in UTF-16 units. */
@@ -37,7 +43,7 @@ export type Watches = ReturnType<typeof createWatches>
  * Who watches which task, in memory only: who comes back watches again. While nothing is watched it costs nothing. What a turn
  * changes here is undone with the turn, and what it publishes is an effect like every other: durable first.
  */
-export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
+export function createWatches({ task, onUnreadable, send, undo, maxOutput }: WatchParts) {
   /** The watches of each task, by session. */
   const watched = new Map<string, Map<number, Watch>>()
   /** The tasks of each session. */
@@ -115,6 +121,18 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
   }
   function* readersOf(taskId: string): Generator<Owner> {
     for (const { output, owner } of watched.get(taskId)?.values() ?? []) if (output) yield owner
+  }
+
+  /** What is said of a task at the end of a turn: one that cannot be read must not undo what others have done in it. */
+  const messageFor = (taskId: string): ClientAnswer | null => {
+    try {
+      const found = task(taskId)
+      return found === undefined ? null : answerOf(found)
+    } catch (error) {
+      if (!(error instanceof SealedTextError)) throw error
+      onUnreadable(taskId, error.message)
+      return { type: 'error', code: 'internal', message: UNREADABLE, task_id: taskId }
+    }
   }
 
   const hooks: WatchHooks = {
@@ -210,11 +228,11 @@ export function createWatches({ task, send, undo, maxOutput }: WatchParts) {
         const message =
           status === 'in_progress' && attempt !== null
             ? statusMessage({ task_id: taskId, status, attempt })
-            : messageFor(task(taskId))
+            : messageFor(taskId)
         if (message === null) continue
         for (const session of [...sessions.keys()]) {
           send(session, message)
-          if (message.type === 'task.result') change(session, taskId, undefined)
+          if (message.type !== 'task.status') change(session, taskId, undefined)
         }
       }
       changes.clear()
@@ -232,11 +250,8 @@ const statusMessage = ({
   attempt: number
 }) => ({ type: 'task.status' as const, task_id, status, attempt })
 
-const messageFor = (task: TaskRow | undefined): ReturnType<typeof answerOf> | null =>
-  task === undefined ? null : answerOf(task)
-
 /** What there is to say of a task: its result, or where it stands. */
-export function answerOf(task: TaskRow): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
+export function answerOf(task: TaskResult): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
   const { task_id, status, attempt, error } = task
   if (status === 'pending' || status === 'in_progress') return statusMessage({ task_id, status, attempt })
   const result =

@@ -1,7 +1,8 @@
 import { toSeconds } from '../../lib/clock.js'
 import { COOLDOWN_AFTER, cooldownMs } from '../../rules/scoring.js'
 import type { PastAttempt } from '../../store/attempts.js'
-import { STARVED, type TaskRow } from '../../store/schema.js'
+import { STARVED } from '../../store/schema.js'
+import type { TaskHead } from '../../store/tasks.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Pending } from './pending.js'
@@ -23,13 +24,13 @@ export function createAftermath(
   const { store, registry, options } = ctx
 
   /** One slow node does not end a task that another may do in time. */
-  const isFinalTimeout = (task: TaskRow, past: readonly PastAttempt[]): boolean =>
+  const isFinalTimeout = (task: TaskHead, past: readonly PastAttempt[]): boolean =>
     past.filter((a) => a.end === 'timeout').length >= options.timeoutAttempts ||
     !registry.anotherServes(task, new Set([task.inference_node_id ?? '']), ctx.now)
 
   return {
     /** Where a task goes whose attempt has just ended without a result. */
-    moveOn(task: TaskRow, end: AttemptFailure, error: string): void {
+    moveOn(task: TaskHead, end: AttemptFailure, error: string): void {
       const past = store.attempts.ofTask(task.task_id).filter((a) => a.attempt > task.retried_after)
       if (end === 'timeout' && isFinalTimeout(task, past)) return transitions.timeOut(task, error)
       const lostWith = new Set(past.filter((a) => a.end === 'lost' && a.fault !== 'coordinator').map((a) => a.node_id))

@@ -1,9 +1,9 @@
 import { toSeconds } from '../../lib/clock.js'
 import { type AttemptEnd, type Fault } from '../../rules/lifecycle.js'
-import type { OpenAttempt } from '../../store/attempts.js'
+import type { AttemptHead, OpenAttempt } from '../../store/attempts.js'
 import { isStoreFault } from '../../store/faults.js'
 import type { AttemptRow, TaskRow } from '../../store/schema.js'
-import type { NewTask, ReadyTask } from '../../store/tasks.js'
+import type { NewTask, ReadyTask, TaskHead } from '../../store/tasks.js'
 import type { Probation } from '../access/probation.js'
 import type { Vigilance } from '../access/vigilance.js'
 import type { Context } from '../context.js'
@@ -75,7 +75,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
   }
 
   /** The task has its result: ends the attempt that it came from, also one that had ended before. */
-  const complete = (attempt: Open | AttemptRow, { output, usage }: { output: string; usage: Usage }): void => {
+  const complete = (attempt: Open | AttemptHead, { output, usage }: { output: string; usage: Usage }): void => {
     const open = findOpen(attempt)
     if (open !== undefined) unwrittenAccepts.delete(open)
     store.attempts.complete(attempt, usage, ctx)
@@ -107,7 +107,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
 
   /** Ends an open attempt without a result and moves its task on: back to pending, or to its end. */
   const requeue = (attempt: Open, how: AttemptFailure, fault: Fault | null, error: string): void => {
-    const task = store.tasks.get(attempt.task_id)
+    const task = store.tasks.head(attempt.task_id)
     if (task?.status !== 'in_progress') {
       // Somebody has changed the file under us. The attempt is over; the deadlines of others must not wait for it.
       end(attempt, 'superseded', null, null)
@@ -141,15 +141,15 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
     const { task_id, node_id, polled } = attempt
     ctx.log('debug', 'task.assigned', { task_id, attempt: attempt.attempt, node_id, polled: polled === 1 })
   }
-  const mustGet = (taskId: string): TaskRow => {
-    const task = store.tasks.get(taskId)
+  const there = <T>(task: T | undefined, taskId: string): T => {
     if (task === undefined) throw new Error(`task ${taskId} has an attempt but no row`)
     return task
   }
+  const mustGet = (taskId: string): TaskHead => there(store.tasks.head(taskId), taskId)
 
   /** The attempt that a node names, with its task. `number` null: the newest one of that task that the node was given. */
   const find = (nodeId: string, taskId: string, number: number | null) => {
-    const task = store.tasks.get(taskId)
+    const task = store.tasks.head(taskId)
     const row = number === null ? store.attempts.newestOf(taskId, nodeId) : store.attempts.get(taskId, number)
     // Not by its name alone: the name may be in other hands since, and then has no part in what came before.
     return { task, row: row?.node_id === nodeId && registry.givenTo(row) !== undefined ? row : undefined }
@@ -183,7 +183,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
 
     /** Gives a ready task to a node that has a free slot. A polled one is begun at once. */
     assign(ready: ReadyTask, node: Node, polled: boolean): { task: NewTask; attempt: OpenAttempt } {
-      const task = pending.takeKept(ready) ?? mustGet(ready.task_id)
+      const task = pending.takeKept(ready) ?? there(store.tasks.get(ready.task_id), ready.task_id)
       const attempt = begin(task, task.attempt + 1, node, polled)
       store.attempts.insert(attempt, ctx)
       transitions.move(task, {

@@ -1,6 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import { hasEnded } from '../../rules/lifecycle.js'
-import type { TaskRow } from '../../store/schema.js'
+import type { TaskHead } from '../../store/tasks.js'
 import type { Context } from '../context.js'
 import type { Attempts, Usage } from './attempts.js'
 import type { Transitions } from './transitions.js'
@@ -8,10 +8,10 @@ import type { Transitions } from './transitions.js'
 /** What came of something a node said about an attempt. */
 export type Verdict =
   /** It counts, and the task has this status now. `again`: it had been said before and changed nothing. */
-  | { is: 'settled'; status: TaskRow['status']; again: boolean }
+  | { is: 'settled'; status: TaskHead['status']; again: boolean }
   /** The attempt was this node's once, and no longer matters. */
-  | { is: 'stale'; task: TaskRow }
-  | { is: 'not_holder'; task: TaskRow | undefined }
+  | { is: 'stale'; task: TaskHead }
+  | { is: 'not_holder'; task: TaskHead | undefined }
   /** The output is larger than what is stored. */
   | { is: 'too_large'; limit: number }
 

@@ -1,8 +1,7 @@
 import { toSeconds } from '../../lib/clock.js'
 import { createIds } from '../../lib/ids.js'
 import { done, refuse, type Outcome } from '../../lib/result.js'
-import { textLength, type NewTask } from '../../store/tasks.js'
-import type { TaskRow } from '../../store/schema.js'
+import { textLength, type NewTask, type TaskHead } from '../../store/tasks.js'
 import { modelKey } from '../../rules/models.js'
 import { ownerOf } from '../../rules/ownership.js'
 import { namesProblem } from '../../wire/fields.js'
@@ -21,6 +20,8 @@ import type { Pending } from './pending.js'
 
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
 const ASSIGN_OVERHEAD_BYTES = 2048
+
+const NOT_OPENED = 'is_encrypted: this service has no key that texts could be encrypted for; send plain text'
 
 export type Submissions = ReturnType<typeof createSubmissions>
 
@@ -46,21 +47,31 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
 
   const insert = (task: NewTask): void => {
     store.tasks.insert(task)
+    if (task.sent !== undefined) task.sent = undefined // it is stored; what is kept is what a node gets
     pending.keep(task)
     pending.joined(task)
+  }
+
+  /** Compared as they came, and where they are stored without opening them. */
+  const sameTexts = (task: NewTask | TaskHead, s: Submission): boolean => {
+    if (!('user_input' in task)) return store.tasks.hasTexts(task.task_id, s)
+    const { user_input, context } = task.sent ?? task
+    return user_input === s.user_input && context === s.context
   }
 
   const submitOne = (s: Submission, allowed: Allowed): Outcome<Submitted> => {
     const { principal } = allowed.by
     const owner = ownerOf(principal, s.user_address)
     if (owner === undefined) return forbidden(`user_address: this token may not submit for ${s.user_address}`)
-    const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.get(s.task_id))
+    const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.head(s.task_id))
     if (known !== undefined) {
       // What another has is not compared: the answer would tell of it.
-      return reachesTask(allowed, known) && sameSubmission(known, s)
+      return reachesTask(allowed, known) && sameSubmission(known, s) && sameTexts(known, s)
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
+    if (s.is_encrypted && s.opened === undefined) return refuse('invalid_request', NOT_OPENED)
+    const said = s.opened ?? s
     const problem = namesProblem({ task_id: s.task_id, user_address: s.user_address })
     if (problem !== null) return refuse('invalid_request', problem)
     if (s.max_infer_time > options.maxInferTimeLimit) {
@@ -78,10 +89,11 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
         `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
       )
     }
-    if (assignBytesAbove(s, options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES)) {
+    const limit = options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES
+    if (assignBytesAbove(s, limit) || (s.is_encrypted && assignBytesAbove({ ...s, ...said }, limit))) {
       return refuse(
         'too_large',
-        `user_input, context and signed_tx together are too large to send to a node: at most ${options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES} bytes as JSON`,
+        `user_input, context and signed_tx together are too large to send to a node: at most ${limit} bytes as JSON`,
       )
     }
     const bytes = principal.role === 'user' ? textBytes(s) : 0
@@ -91,8 +103,8 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
     const task: NewTask = {
       task_id: s.task_id ?? newId(),
       user_address: s.user_address,
-      user_input: s.user_input,
-      context: s.context,
+      user_input: said.user_input,
+      context: said.context,
       fee: s.fee,
       nonce: s.nonce,
       infer_fee: s.infer_fee,
@@ -111,6 +123,7 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
       inference_node_id: null,
       owner_id: owner,
     }
+    if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
     vigilance.submitted(task.model_key, task.infer_fee, owner)
     unwritten.set(task.task_id, task)
@@ -157,17 +170,17 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
   }
 }
 
-const sameSubmission = (task: NewTask | TaskRow, s: Submission): boolean =>
+/** All but the texts. */
+const sameSubmission = (task: NewTask | TaskHead, s: Submission): boolean =>
   task.user_address === s.user_address &&
-  task.user_input === s.user_input &&
-  task.context === s.context &&
   task.fee === s.fee &&
   task.nonce === s.nonce &&
   task.infer_fee === s.infer_fee &&
   task.max_infer_time === s.max_infer_time &&
   task.model_name === s.model_name &&
   task.signed_tx === s.signed_tx &&
-  task.signer_public_key === s.signer_public_key
+  task.signer_public_key === s.signer_public_key &&
+  ('is_encrypted' in task ? task.is_encrypted === 1 : task.sent !== undefined) === s.is_encrypted
 
 /** What its texts count as of a day, in bytes of UTF-8. */
 const textBytes = (s: Submission): number =>

@@ -1,6 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import type { TaskRow } from '../../store/schema.js'
-import type { NewTask, TaskChange } from '../../store/tasks.js'
+import type { NewTask, TaskChange, TaskHead } from '../../store/tasks.js'
 import type { Context } from '../context.js'
 import type { Pending } from './pending.js'
 
@@ -14,23 +14,23 @@ export function createTransitions(ctx: Context, pending: Pending) {
     store.tasks.move(task, change)
     ctx.watches.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
-    const user = 'user_address' in task ? task.user_address : store.tasks.get(task.task_id)?.user_address
+    const user = 'user_address' in task ? task.user_address : store.tasks.head(task.task_id)?.user_address
     if (user !== undefined) pending.countFor(user, change.to === 'pending' ? 1 : -1)
   }
   /** The error may be a node's words, and a prompt be in them: they are in the database, and in the log only at debug. */
-  const tell = (event: string, { task_id }: TaskRow, error: string): void => {
+  const tell = (event: string, { task_id }: TaskHead, error: string): void => {
     ctx.log('warn', event, { task_id, error_length: error.length })
     ctx.log('debug', 'task.error', { task_id, error: error.slice(0, 200) })
   }
   return {
     move,
 
-    fail(task: TaskRow, error: string): void {
+    fail(task: TaskHead, error: string): void {
       move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
       tell('task.failed', task, error)
     },
 
-    timeOut(task: TaskRow, error: string): void {
+    timeOut(task: TaskHead, error: string): void {
       move(task, { to: 'timeout', error, at: toSeconds(ctx.wall) })
       tell('task.timeout', task, error)
     },

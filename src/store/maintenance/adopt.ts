@@ -133,6 +133,9 @@ function adoptTask(row: Row, nowMs: number): TaskRow {
     error,
     txid: null,
     owner_id: null,
+    is_encrypted: 0,
+    text_keys: null,
+    texts_digest: null,
   }
 }
 

@@ -3,7 +3,7 @@ import { alias } from 'drizzle-orm/sqlite-core'
 import { existsSync } from 'node:fs'
 import { attemptEndNames, taskStatuses } from '../../rules/lifecycle.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
-import { attempts, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
+import { attempts, dataKeys, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
 import { render } from '../statement.js'
 import { Database } from '../sqlite.js'
 
@@ -69,11 +69,17 @@ const rules: Record<string, SQL> = {
     WHERE coalesce(tasks, 0) <> coalesce(there, 0)`,
 }
 
+/** A key without a row is needed no more: what is stored is sealed under those that have one. */
+const keysAreThere = (kids: readonly string[]): SQL => sql`
+  SELECT 'texts are encrypted under the data key ' || ${dataKeys.kid} || ', which is not in the key file; put that key back' AS says
+  FROM ${dataKeys} WHERE ${notInArray(dataKeys.kid, [...kids, ''])}`
+
 /**
  * Looks at a database without changing it; also at one that is being served, every rule at one moment of its own.
+ * @param kids the ids of the data keys that there are; null where nobody has said which
  * @throws StoreError when the file cannot be read, or is no database of this service
  */
-export function checkDatabase(file: string): Finding[] {
+export function checkDatabase(file: string, kids: readonly string[] | null = null): Finding[] {
   if (!existsSync(file))
     throw new StoreError(`${file}: there is no such database; name an existing file with --database`)
   let db: Database | undefined
@@ -86,7 +92,11 @@ export function checkDatabase(file: string): Finding[] {
     }
     refuseNewer(db, file)
     const intact = integrity(db)
-    return [intact, ...Object.entries(rules).map(([rule, query]) => follow(db as Database, rule, query))]
+    const all =
+      kids === null || !hasTable(db, 'data_keys')
+        ? rules
+        : { ...rules, 'every data key that texts are encrypted under is there': keysAreThere(kids) }
+    return [intact, ...Object.entries(all).map(([rule, query]) => follow(db as Database, rule, query))]
   } catch (error) {
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
   } finally {
