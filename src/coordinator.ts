@@ -7,7 +7,7 @@ import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
-import type { CoreEvent, Stats } from './core/operations.js'
+import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
 import { createAcceptors } from './http/acceptors.js'
@@ -21,8 +21,8 @@ import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import { readKeyFile } from './lib/data-keys.js'
 import type { Logger } from './lib/log.js'
-import type { Outcome } from './lib/result.js'
 import { version } from './lib/version.js'
+import { whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
@@ -251,21 +251,6 @@ export function createCoordinator({
     },
   }
 }
-
-/** What a service has found at its start, for its log. */
-function whatIsThere(database: string, isNew: boolean, found: Outcome<Stats>) {
-  if (!found.ok) return { fields: { database }, text: `database ${database}` }
-  const { tasks, nodes } = found.value
-  const stored = Object.values(tasks).reduce((a, b) => a + b, 0)
-  return {
-    fields: { database, new_database: isNew, tasks: stored, waiting_tasks: tasks.pending, nodes: nodes.total_nodes },
-    text: isNew
-      ? `new database ${database}`
-      : `database ${database} with ${counted(stored, 'task')}, ${tasks.pending} waiting, and ${counted(nodes.total_nodes, 'node')}`,
-  }
-}
-
-const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
 
 /** Where the core runs: the one place that decides it. */
 function openRunner({
