@@ -1,7 +1,7 @@
 import { setImmediate as nextImmediate } from 'node:timers/promises'
 
 /** How long all steps of a turn may take before everything else has its turn, ms. */
-const TURN_MS = 8
+const TURN_MS = 4
 
 /** What steps have taken of this turn, ms, and its end, if anything waits for it. */
 let spent = 0

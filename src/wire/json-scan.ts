@@ -12,7 +12,7 @@ export const JSON_BOUNDS = {
   /** Characters of the names of all fields. */
   nameChars: 1_048_576,
   /** Characters of all numbers. */
-  numberChars: 1_048_576,
+  numberChars: 262_144,
 }
 
 /** What was seen of JSON text before it is parsed. */

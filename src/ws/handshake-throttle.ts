@@ -1,43 +1,67 @@
-/** Time for handshakes in one turn of the event loop: what it lets in is committed together, and fewer commits are cheaper. */
+/** Time for handshakes in one turn of the event loop, ms: what it lets in is committed together, and fewer commits are cheaper. */
 const BUDGET_MS = 20
-
-/** Runs a step: now, or in a later turn of the event loop, after all that came before it. */
-export type HandshakeThrottle = (step: () => void) => void
+/** Of that, for those of one address. */
+const ADDRESS_BUDGET_MS = 4
 
 /**
- * What is costly and comes in storms, such as the hellos of thousands of nodes after a restart: it is done in the order of
- * its coming, and a turn of the event loop takes only so much of it that everything else goes on in between. Not in the thread
- * pool: with two cores that was no faster, for half of the cost of a signature is to read the key, which cannot be done there.
+ * Runs a step: now, or in a later turn of the event loop, after all that came before it from the same address.
+ * @param address what it counts as; null where addresses are not counted
  */
-export function createHandshakeThrottle(budget = BUDGET_MS): HandshakeThrottle {
-  const waiting: (() => void)[] = []
+export type HandshakeThrottle = (step: () => void, address: string | null) => void
+
+/**
+ * What is costly and comes in storms, such as the hellos of thousands of nodes after a restart: a turn of the event loop takes only
+ * so much of it that everything else goes on in between, and addresses take turns, so that nobody waits for what one of them
+ * sends. Not in the thread pool: with two cores that was no faster, for half of the cost of a signature is to read the key, which
+ * cannot be done there.
+ */
+export function createHandshakeThrottle(budget = BUDGET_MS, ofAddress = ADDRESS_BUDGET_MS): HandshakeThrottle {
+  /** The steps of each address, in the order of their coming. */
+  const waiting = new Map<string | null, (() => void)[]>()
+  /** Of this turn, ms: in all, and by the addresses that are counted. */
   let spent = 0
+  const spentBy = new Map<string, number>()
   let scheduled = false
 
-  const run = (step: () => void): void => {
+  const hasTime = (address: string | null): boolean =>
+    spent < budget && (address === null || (spentBy.get(address) ?? 0) < ofAddress)
+  const run = (step: () => void, address: string | null): void => {
     const began = performance.now()
     step()
-    spent += performance.now() - began
+    const took = performance.now() - began
+    spent += took
+    if (address !== null) spentBy.set(address, (spentBy.get(address) ?? 0) + took)
   }
   const schedule = (): void => {
     if (scheduled) return
     scheduled = true
     setImmediate(nextTurn)
   }
+  /** One step of each address that has time left. @returns whether there was any */
+  const round = (): boolean => {
+    let ran = false
+    for (const [address, steps] of waiting) {
+      if (!hasTime(address)) continue
+      const step = steps.shift()
+      if (steps.length === 0) waiting.delete(address)
+      if (step !== undefined) run(step, address)
+      ran = true
+    }
+    return ran
+  }
   function nextTurn(): void {
     scheduled = false
     spent = 0
-    let done = 0
-    while (done < waiting.length && spent < budget) {
-      const step = waiting[done++]
-      if (step !== undefined) run(step)
-    }
-    waiting.splice(0, done)
-    if (done > 0) schedule() // what comes in this turn still is of this turn
+    spentBy.clear()
+    let done = false
+    while (round()) done = true
+    if (done || waiting.size > 0) schedule() // what comes in this turn still is of this turn
   }
-  return (step) => {
-    if (waiting.length === 0 && spent < budget) run(step)
-    else waiting.push(step)
+  return (step, address) => {
+    const steps = waiting.get(address)
+    if (steps !== undefined) steps.push(step)
+    else if (hasTime(address)) run(step, address)
+    else waiting.set(address, [step])
     schedule()
   }
 }

@@ -195,7 +195,7 @@ export class NodeSession implements SocketSession, Rival {
     handshake.pending = pending
     receiving.add(handshake.from, pending.counted) // it was counted as it came, and is there still
     this.#socket.pause() // no more than this chunk comes behind it
-    throttle(() => guard.attempt(this, () => this.#prove()))
+    throttle(() => guard.attempt(this, () => this.#prove()), handshake.from[0]?.key ?? null)
   }
 
   #prove(): void {

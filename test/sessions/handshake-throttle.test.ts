@@ -12,8 +12,8 @@ const busy = (ms: number): void => {
 test('what finds the gate empty goes through at once', () => {
   const gate = createHandshakeThrottle(5)
   let done = 0
-  gate(() => done++)
-  gate(() => done++)
+  gate(() => done++, null)
+  gate(() => done++, 'a')
   expect(done).toBe(2)
 })
 
@@ -25,7 +25,7 @@ test('a turn takes no more than its time, and all go through in their order', as
     gate(() => {
       busy(2)
       done.push(i)
-    })
+    }, null)
   }
   for (let before = 0; done.length < 50; before = done.length) {
     await turn()
@@ -34,6 +34,23 @@ test('a turn takes no more than its time, and all go through in their order', as
   expect(done).toEqual(Array.from({ length: 50 }, (_, i) => i))
   expect(Math.max(...perTurn)).toBeLessThanOrEqual(6) // two of the loop's turns may pass between two looks
   expect(perTurn.length).toBeGreaterThan(5)
+})
+
+test('an address has a part of a turn, and what comes from another is not behind it', async () => {
+  const gate = createHandshakeThrottle(20, 4)
+  const done: string[] = []
+  for (let i = 0; i < 50; i++) {
+    gate(() => {
+      busy(2)
+      done.push('loud')
+    }, 'loud')
+  }
+  expect(done).toHaveLength(2)
+  await turn()
+  gate(() => void done.push('quiet'), 'quiet')
+  expect(done.at(-1)).toBe('quiet')
+  expect(done.length).toBeLessThanOrEqual(5)
+  while (done.length < 51) await turn()
 })
 
 test('what nodes say behind their hello waits for it in its order, in the same frame and in those that follow', async () => {
