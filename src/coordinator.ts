@@ -22,7 +22,7 @@ import { systemTime, type TimeSource } from './lib/clock.js'
 import { readKeyFile } from './lib/data-keys.js'
 import type { Logger } from './lib/log.js'
 import { version } from './lib/version.js'
-import { whatIsThere } from './start-report.js'
+import { fingerprintOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
@@ -225,6 +225,7 @@ export function createCoordinator({
       const found = await scheduler.call({ op: 'stats', by: ITSELF })
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
+      if (mode.mode === 'on') await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf(settings) })
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void =>
           reject(new ListenError(explainListen(settings.api_host, settings.api_port, error)))

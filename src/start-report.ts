@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Stats } from './core/operations.js'
 import type { Outcome } from './lib/result.js'
 
@@ -15,3 +16,7 @@ export function whatIsThere(database: string, isNew: boolean, found: Outcome<Sta
 }
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
+
+/** What the audit keeps of the settings of a start: SHA-256, hex. They hold no secret. */
+export const fingerprintOf = (settings: object): string =>
+  createHash('sha256').update(JSON.stringify(settings)).digest('hex')

@@ -84,6 +84,7 @@ export const operationTraits = {
   alerts: { ...read, action: is('alerts'), readsRows: false },
   nodeKey: { ...read, action: is(null), readsRows: false },
   taskUser: { ...read, action: is(null) },
+  started: { ...call, action: is(null) },
   refused: { ...call, action: is(null) },
   used: { ...call, action: is(null) },
   nodeHello: { ...call, action: is(null), readsRows: false, refusal: refusals.closeSession },

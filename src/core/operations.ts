@@ -77,6 +77,8 @@ export type Operation =
   | { op: 'nodeKey'; node_id: string }
   /** The address that a task was submitted for; null when there is no such task. For a door that verifies its signature. */
   | { op: 'taskUser'; task_id: string }
+  /** The service has started. `config`: SHA-256 of its settings. */
+  | { op: 'started'; config: string; mode: 'open' | 'on' }
   /** What the doors have refused since they told it last. */
   | { op: 'refused'; refused: RefusedCalls }
   /** When tokens were used last, Unix seconds. */
@@ -126,6 +128,7 @@ export interface Results {
   alerts: { alerts: Alert[] }
   nodeKey: { public_key: string | null }
   taskUser: { user_address: string | null }
+  started: null
   refused: null
   used: null
   tick: null
@@ -234,6 +237,8 @@ export interface NodeView {
   /** Why it is in maintenance, in its own words, harmless to show; null when it is not, or gave no reason. */
   status_reason: string | null
   in_progress_tasks: number
+  /** It is new, and gets few tasks until it has shown what it does. */
+  probation: boolean
   /** Unix seconds until which it gets nothing new, because it failed too often in a row; null otherwise. */
   cooled_until: number | null
 }

@@ -89,6 +89,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     status: registry.statusOf(n, ctx.now),
     status_reason: n.session?.reason ?? null,
     in_progress_tasks: n.held.size,
+    probation: probation.has(n),
     cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
@@ -212,6 +213,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return done({ public_key: registry.nodes.get(o.node_id)?.row.public_key ?? null })
       case 'taskUser':
         return done({ user_address: store.tasks.head(o.task_id)?.user_address ?? null })
+      case 'started':
+        return orders.started(o)
       case 'refused':
         vigilance.refused(o.refused)
         return orders.refused(o.refused)

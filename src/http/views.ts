@@ -86,7 +86,15 @@ export const taskDetail = (d: TaskDetail) => {
 export const taskPage = ({ tasks, next }: Results['list']): string =>
   `{"tasks":${tasks},"next_cursor":${next === null ? 'null' : `"${next}"`}}`
 
-export const nodeEntry = ({ row, models, status, status_reason, in_progress_tasks, cooled_until }: NodeView) => ({
+export const nodeEntry = ({
+  row,
+  models,
+  status,
+  status_reason,
+  in_progress_tasks,
+  probation,
+  cooled_until,
+}: NodeView) => ({
   node_id: row.node_id,
   endpoint: row.endpoint,
   public_key: row.public_key,
@@ -101,6 +109,7 @@ export const nodeEntry = ({ row, models, status, status_reason, in_progress_task
   in_progress_tasks,
   max_concurrent_tasks: row.max_concurrent_tasks,
   drained: row.drained === 1,
+  probation,
   failures_in_row: row.failures_in_row,
   cooled_until,
   average_inference_time: row.mean_seconds,

@@ -58,6 +58,7 @@ test('a forgotten node that comes back with its key starts with a clean slate', 
   expect(await nodeOf(service, 'n')).toMatchObject({
     status: 'busy', // it has the task again
     drained: false,
+    probation: false,
     failures_in_row: 0,
     success_rate: null,
   })

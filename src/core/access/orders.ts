@@ -6,6 +6,7 @@ import { kindOfRole } from '../../wire/access.js'
 import { makeToken, type TokenKind } from '../../wire/token.js'
 import { toSeconds } from '../../lib/clock.js'
 import type { Vigilance } from './vigilance.js'
+import { version } from '../../lib/version.js'
 import type { Context } from '../context.js'
 import type { Operation, RefusedCalls, Results } from '../operations.js'
 import { auditBy, type Allowed } from './caller.js'
@@ -18,6 +19,9 @@ type Order = Extract<
 /** What is asked about tokens, keys of nodes and the audit: each change is of `store/access`, with its row in the audit. */
 export function createAccessOrders(ctx: Context, vigilance: Vigilance) {
   const { access } = ctx.store
+
+  /** The service itself. */
+  const ownAudit = (): AuditBy => ({ actor: 'service', address: null, request_id: null, at_ms: Math.floor(ctx.wall) })
 
   const newToken = <T>(kind: TokenKind, store: (key: { id: string; hash: string }) => T): T & { token: string } => {
     const { id, hash, token } = makeToken(kind)
@@ -65,6 +69,15 @@ export function createAccessOrders(ctx: Context, vigilance: Vigilance) {
       return outcome
     },
 
+    /** A start with other settings than the one before is a row. */
+    started({ config, mode }: Extract<Operation, { op: 'started' }>): Outcome<null> {
+      const last = access.audit.page({ actor: null, action: 'service.started', subject: null }, null, 1).rows[0]
+      const detail = { config, mode }
+      if (last === undefined || last.detail !== JSON.stringify(detail))
+        access.audit.append({ action: 'service.started', subject: version, detail }, ownAudit())
+      return done(null)
+    },
+
     /** What the doors have refused in a minute: one row. */
     refused({ unauthorized, forbidden, addresses }: RefusedCalls): Outcome<null> {
       if (unauthorized + forbidden === 0) return done(null)
@@ -74,7 +87,7 @@ export function createAccessOrders(ctx: Context, vigilance: Vigilance) {
           subject: null,
           detail: { count: unauthorized + forbidden, addresses: addresses.length, unauthorized, forbidden },
         },
-        { actor: 'service', address: null, request_id: null, at_ms: Math.floor(ctx.wall) },
+        ownAudit(),
         'refused',
       )
       return done(null)
