@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export const { setTimeout: realTimeout, clearTimeout: clearRealTimeout } = globalThis
 
 /** How long a test waits for something that must come, ms. Generous: the machine is shared. */
-export const PATIENCE = 15_000
+export const PATIENCE = 45_000
 
 /** Waits until `check` gives something other than undefined, null or false. */
 export async function until<T>(check: () => T | Promise<T>, what = 'the condition'): Promise<NonNullable<T>> {
