@@ -14,8 +14,13 @@ export type HandshakeThrottle = (step: () => void, address: string | null) => vo
  * so much of it that everything else goes on in between, and addresses take turns, so that nobody waits for what one of them
  * sends. Not in the thread pool: with two cores that was no faster, for half of the cost of a signature is to read the key, which
  * cannot be done there.
+ * @param now a clock, ms
  */
-export function createHandshakeThrottle(budget = BUDGET_MS, ofAddress = ADDRESS_BUDGET_MS): HandshakeThrottle {
+export function createHandshakeThrottle(
+  budget = BUDGET_MS,
+  ofAddress = ADDRESS_BUDGET_MS,
+  now: () => number = () => performance.now(),
+): HandshakeThrottle {
   /** The steps of each address, in the order of their coming. */
   const waiting = new Map<string | null, (() => void)[]>()
   /** Of this turn, ms: in all, and by the addresses that are counted. */
@@ -26,9 +31,9 @@ export function createHandshakeThrottle(budget = BUDGET_MS, ofAddress = ADDRESS_
   const hasTime = (address: string | null): boolean =>
     spent < budget && (address === null || (spentBy.get(address) ?? 0) < ofAddress)
   const run = (step: () => void, address: string | null): void => {
-    const began = performance.now()
+    const began = now()
     step()
-    const took = performance.now() - began
+    const took = now() - began
     spent += took
     if (address !== null) spentBy.set(address, (spentBy.get(address) ?? 0) + took)
   }
