@@ -119,7 +119,6 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const flush = (): void => {
     submissions.flush()
     attempts.flush()
-    quotas.flush()
   }
 
   /** What has changed of who has access, by this or another program. */
@@ -267,8 +266,10 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     finish() {
       dispatch.run()
       attempts.flush()
-      quotas.flush()
     },
-    saveAll: deadlines.save,
+    saveAll() {
+      quotas.save()
+      deadlines.save()
+    },
   }
 }

@@ -161,10 +161,10 @@ test('an owner has his limits: tasks that wait, and tasks, fees and bytes of a d
     message: expect.stringContaining('gemma') as string,
   })
   expect(tried({ models: ['llama'] }, { model_name: 'Llama-3-8B' })).toMatchObject({ ok: true })
+  passes(2000)
   expect(db.prepare('SELECT owner, tasks, fee, bytes FROM quota_days').all()).toEqual([
     { owner: 'ST1', tasks: 4, fee: 6, bytes: 4 },
   ])
-  passes(1000)
 })
 
 test('a node speaks for itself only, and over REST a repeated signed poll gets the same attempt and no further hand-out', () => {

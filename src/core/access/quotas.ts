@@ -11,6 +11,8 @@ import type { Context } from '../context.js'
 const MAX_OWNERS = 10_000
 /** Days whose rows stay, for whoever asks what an owner has used. */
 const KEPT_DAYS = 30
+/** How often what was counted is written, ms: with each turn it would be a page more of every commit. */
+const SAVE_EVERY_MS = 1000
 
 interface Day extends Usage {
   readonly day: number
@@ -18,22 +20,27 @@ interface Day extends Usage {
 
 export type Quotas = ReturnType<typeof createQuotas>
 
-/** What owners may submit: in a day (UTC), and at once. The day is in the file, so that a restart gives nobody a new one. */
+/**
+ * What owners may submit: in a day (UTC), and at once. The day is in the file, so that a restart gives nobody a new one; it is written
+ * about once a second, which a crash may take from the count.
+ */
 export function createQuotas(ctx: Context) {
   const { store, undo } = ctx
   const days = new Map<string, Day>()
-  /** Of this turn, not written yet. */
+  /** Not written yet. */
   const added = new Map<string, Day>()
   let prunedDay = 0
-  undo.onRollback(() => {
-    added.clear()
-    days.clear() // the file knows
-  })
-
+  let nextSave = 0
   const usedBy = (owner: string, day: number): Day => {
     const known = days.get(owner)
     if (known?.day === day) return known
-    const read = { day, ...store.access.quotas.get(owner, day) }
+    const stored = store.access.quotas.get(owner, day)
+    const more = added.get(owner)
+    const read =
+      more?.day === day
+        ? { day, tasks: stored.tasks + more.tasks, fee: stored.fee + more.fee, bytes: stored.bytes + more.bytes }
+        : { day, ...stored }
+    undo.keepEntry(days, owner)
     const [oldest] = days.keys()
     if (days.size >= MAX_OWNERS && oldest !== undefined) days.delete(oldest)
     days.set(owner, read)
@@ -47,6 +54,14 @@ export function createQuotas(ctx: Context) {
   })
   const tooMuch = (name: string, limit: number, what: string): Refusal =>
     refuse('rate_limited', `${name}: ${what} more than ${limit}, the limit of this token's owner; ask the operator`)
+
+  const save = (): void => {
+    for (const [owner, usage] of added) {
+      store.access.quotas.add({ owner, ...usage })
+      undo.keepEntry(added, owner)
+    }
+    added.clear()
+  }
 
   return {
     /** Why an owner may not submit this too; null when he may. @param bytes of its texts */
@@ -71,19 +86,24 @@ export function createQuotas(ctx: Context) {
     /** Counts a submission that was taken. */
     count(owner: string, fee: number, bytes: number): void {
       const day = dayOf(toSeconds(ctx.wall))
-      days.set(owner, plus(usedBy(owner, day), fee, bytes))
+      const used = usedBy(owner, day)
+      undo.keepEntry(days, owner)
+      days.set(owner, plus(used, fee, bytes))
+      undo.keepEntry(added, owner)
+      const before = added.get(owner)
+      if (before !== undefined && before.day !== day) save() // midnight is between them
       added.set(owner, plus(added.get(owner) ?? { day, tasks: 0, fee: 0, bytes: 0 }, fee, bytes))
     },
 
-    /** Writes what this turn has counted. */
-    flush(): void {
-      if (added.size === 0) return
-      for (const [owner, usage] of added) store.access.quotas.add({ owner, ...usage })
-      added.clear()
-    },
+    /** Writes what was counted. */
+    save,
 
-    /** Deletes days that nobody asks for any more, some at a time. */
+    /** The same about once a second, and deletes days that nobody asks for any more, some at a time. */
     tick(): void {
+      if (ctx.now >= nextSave) {
+        save()
+        nextSave = ctx.now + SAVE_EVERY_MS
+      }
       const before = dayOf(toSeconds(ctx.wall)) - KEPT_DAYS
       if (prunedDay >= before) return
       if (store.access.quotas.prune(before) === 0) prunedDay = before
