@@ -63,12 +63,16 @@ export function createQuotas(ctx: Context) {
     added.clear()
   }
 
+  const isOneOf = (models: readonly string[], name: string): boolean => {
+    const wanted = [modelKey(name), ctx.models.familyOf(name)]
+    return models.some((m) => wanted.includes(modelKey(m)))
+  }
+
   return {
     /** Why an owner may not submit this too; null when he may. @param bytes of its texts */
     refusal({ limits }: Principal, owner: string, s: Submission, bytes: number): Refusal | null {
       const { models, max_pending, tasks_per_day, fee_per_day, bytes_per_day } = limits
-      const wanted = [modelKey(s.model_name), ctx.models.familyOf(s.model_name)]
-      if (models !== null && !models.some((m) => wanted.includes(modelKey(m))))
+      if (models !== null && !isOneOf(models, s.model_name))
         return refuse('forbidden', `model_name: this token is for ${models.join(', ')} only`)
       if (max_pending !== null && (ctx.pendingPerUser?.get(owner) ?? 0) >= max_pending)
         return tooMuch('max_pending', max_pending, 'tasks that wait would be')
