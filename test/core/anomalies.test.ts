@@ -139,17 +139,17 @@ describe('nodes', () => {
 describe('submitters, operators and doors', () => {
   test('a fee far above the usual of its model', () => {
     const w = watching()
-    for (let i = 0; i < 40; i++) w.submitted('llama', 2000 + i, 'ST1', i * 1000)
-    w.submitted('llama', 150_000, 'ST1', 50_000)
+    for (let i = 0; i < 40; i++) w.paid('llama', 2000 + i, 'ST1')
+    w.paid('llama', 150_000, 'ST1')
     expect(w.told).toEqual([])
-    w.submitted('llama', 300_000, 'ST2', 51_000)
+    w.paid('llama', 300_000, 'ST2')
     expect(w.kinds()).toEqual(['fee_outlier ST2'])
   })
   test('an owner that submits far more than in its usual hour', () => {
     const w = watching()
-    for (let h = 0; h < 20; h++) for (let i = 0; i < 5; i++) w.submitted('llama', 1, 'ST1', h * HOUR + i)
+    for (let h = 0; h < 20; h++) for (let i = 0; i < 5; i++) w.submitted('ST1', 1, h * HOUR + i)
     expect(w.told).toEqual([])
-    for (let i = 0; i < 150; i++) w.submitted('llama', 1, 'ST1', 21 * HOUR + i)
+    w.submitted('ST1', 150, 21 * HOUR)
     expect(w.kinds()).toEqual(['owner_surge ST1'])
   })
   test('failed authentications of an address, and of all', () => {

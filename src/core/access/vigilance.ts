@@ -56,6 +56,20 @@ export function createVigilance(ctx: Context, probation: Probation) {
     const { now } = ctx
     ctx.afterCommit.push(() => tell(now))
   }
+  /** The submissions of a turn, told together: each by itself would cost more than what is looked at. */
+  let fees: { model: string; fee: number; owner: string }[] = []
+  ctx.undo.onRollback(() => {
+    fees = []
+  })
+  const tellSubmissions = (now: number): void => {
+    const byOwner = new Map<string, number>()
+    for (const { model, fee, owner } of fees) {
+      anomalies.paid(model, fee, owner)
+      if (owner !== '') byOwner.set(owner, (byOwner.get(owner) ?? 0) + 1)
+    }
+    for (const [owner, count] of byOwner) anomalies.submitted(owner, count, now)
+    fees = []
+  }
   const act = (node: Node, what: 'probation' | 'drain' | 'one_slot'): void => {
     if (what === 'probation') probation.again(node)
     else if (what === 'one_slot') probation.oneSlot(node)
@@ -93,7 +107,9 @@ export function createVigilance(ctx: Context, probation: Probation) {
       )
     },
     submitted(model: string, fee: number, owner: string | null): void {
-      later((now) => anomalies.submitted(model, fee, owner ?? '', now))
+      if (!ctx.access.isOn()) return
+      if (fees.length === 0) later(tellSubmissions)
+      fees.push({ model, fee, owner: owner ?? '' })
     },
     /** @param address it comes from; null where it is not known */
     nodeJoined(node: Node, address: string | null, isNew: boolean): void {

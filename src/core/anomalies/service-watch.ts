@@ -32,10 +32,15 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
   const actions = createWindow(MINUTE_MS)
   const operatorAddresses = createSubjects(MAX_SUBJECTS, () => ({ known: false }))
 
-  /** How many there were in the hour, where that is far above the usual; else null. Counts one. */
-  const surge = ({ hour, day }: ReturnType<typeof createSurge>, least: number, now: number): number | null => {
-    hour.add(now)
-    day.add(now)
+  /** How many there were in the hour, where that is far above the usual; else null. Counts so many. */
+  const surge = (
+    { hour, day }: ReturnType<typeof createSurge>,
+    least: number,
+    now: number,
+    count = 1,
+  ): number | null => {
+    hour.add(now, count)
+    day.add(now, count)
     const recent = hour.sum(now)
     const usual = (day.sum(now) - recent) / (USUAL_HOURS - 1)
     return recent >= least && usual > 0 && recent > limits.surgeFactor * usual ? recent : null
@@ -60,7 +65,8 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
         raise('auth_failures', address, `${own.sum(now)} calls within a minute had a wrong token, key or signature`)
     },
 
-    submitted(model: string, fee: number, owner: string, now: number): void {
+    /** A task was submitted with this fee. */
+    paid(model: string, fee: number, owner: string): void {
       const known = fees.of(model)
       if (known.median > 0 && fee > limits.feeFactor * known.median)
         raise('fee_outlier', owner, `a fee of ${fee} micro-STX for ${model}, whose usual fee is ${known.median}`)
@@ -70,8 +76,11 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
         known.since = 0
         known.median = [...known.newest].sort((a, b) => a - b)[known.newest.length >> 1] ?? 0
       }
-      if (owner === '') return
-      const n = surge(owners.of(owner), MIN_SURGE.owner, now)
+    },
+
+    /** An owner has submitted so many tasks. */
+    submitted(owner: string, count: number, now: number): void {
+      const n = surge(owners.of(owner), MIN_SURGE.owner, now, count)
       if (n !== null)
         raise(
           'owner_surge',
