@@ -11,7 +11,7 @@ import { startModelServer } from './model-server.js'
 import { startNode, type NodeProcess } from './node-process.js'
 import { planTasks } from './plan.js'
 import { createScreen } from './screen.js'
-import { hasEnded, liveLines, look, problems, results, summaryLines } from './watch.js'
+import { hasEnded, isAtWork, liveLines, look, problems, results, summaryLines } from './watch.js'
 
 /** The longest the demo takes, ms. */
 const LIMIT_MS = 90_000
@@ -101,10 +101,14 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
     if (!process.stdout.isTTY && counters !== last) say(counters)
     last = counters
     const held = view.nodes.find((n) => n.node_id === doomed?.id)?.in_progress_tasks ?? 0
-    if (!killed && view.stats.completed_tasks >= TASKS / 4 && held > 0) {
-      doomed?.child.kill('SIGKILL')
-      killed = true
-      say(`${doomed?.id} is killed in the middle of ${held} tasks: after its grace of 2 s they go to other nodes`)
+    if (!killed && doomed !== undefined && view.stats.completed_tasks >= TASKS / 4 && held > 0) {
+      // It stands still first: what it has finished by then arrives, and what it has begun is really lost with it.
+      doomed.child.kill('SIGSTOP')
+      await sleep(200)
+      killed = await isAtWork(rest, doomed.id)
+      doomed.child.kill(killed ? 'SIGKILL' : 'SIGCONT')
+      if (killed)
+        say(`${doomed.id} is killed in the middle of ${held} tasks: after its grace of 2 s they go to other nodes`)
     }
     if (hasEnded(view.stats)) break
     if (Date.now() - started > LIMIT_MS) {

@@ -92,3 +92,23 @@ export function summaryLines(ended: Ended[], killed: string): string[] {
   })
   return table(['node', 'tasks', 'second attempts', 'models'], rows)
 }
+
+const begun = v.object({
+  attempts: v.array(
+    v.object({ node_id: v.string(), accepted_at: v.nullable(v.number()), ended_at: v.nullable(v.number()) }),
+  ),
+})
+
+/** Whether a node holds an attempt that it has begun. */
+export async function isAtWork(rest: RestClient, nodeId: string): Promise<boolean> {
+  const { tasks } = await rest.get(
+    `/api/v1/tasks?status=in_progress&node=${encodeURIComponent(nodeId)}`,
+    v.object({ tasks: v.array(v.object({ task_id: v.string() })) }),
+  )
+  const details = await Promise.all(
+    tasks.map(({ task_id }) => rest.get(`/api/v1/tasks/${encodeURIComponent(task_id)}`, begun)),
+  )
+  return details.some(({ attempts }) =>
+    attempts.some((a) => a.node_id === nodeId && a.accepted_at !== null && a.ended_at === null),
+  )
+}
