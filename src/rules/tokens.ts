@@ -1,3 +1,4 @@
+import type { TokenKind } from '../wire/token.js'
 import type { Role } from './roles.js'
 
 /** The kinds of a token, as its text names them, and the role that each gives; an invite gives none: it is shown once, in a hello. */
@@ -9,9 +10,7 @@ export const roleOfKind = {
   met: 'metrics',
   nod: 'node',
   inv: null,
-} as const satisfies Record<string, Role | null>
-export type TokenKind = keyof typeof roleOfKind
-export const tokenKinds = Object.keys(roleOfKind) as [TokenKind, ...TokenKind[]]
+} as const satisfies Record<TokenKind, Role | null>
 
 const HOUR = 3600
 const DAY = 24 * HOUR

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { check, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
-import { tokenKinds } from '../rules/tokens.js'
+import { tokenKinds } from '../wire/token.js'
 
 const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
 

@@ -1,4 +1,5 @@
-import type { OwnLimits, TokenKind } from '../rules/tokens.js'
+import type { OwnLimits } from '../rules/tokens.js'
+import type { TokenKind } from '../wire/token.js'
 import type { Scope } from '../rules/roles.js'
 
 /**

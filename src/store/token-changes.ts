@@ -1,10 +1,11 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
-import { defaultLifetime, roleOfKind, tokenState, type TokenKind } from '../rules/tokens.js'
+import { defaultLifetime, roleOfKind, tokenState } from '../rules/tokens.js'
 import { kindOfRole, type InviteBody, type TokenBody, type TokenView } from '../wire/access.js'
 import type { AuditTable } from './audit.js'
 import type { AuditBy } from './audit-entries.js'
 import type { Token, TokenTable } from './tokens.js'
+import type { TokenKind } from '../wire/token.js'
 
 /** What is kept of the text of a new token. */
 export interface TokenKey {

@@ -2,19 +2,12 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { fakeTimers } from '../support/fake-time.js'
-import { connectClient, submission } from '../support/client-session.js'
+import { connectClient, resultOf, submission } from '../support/client-session.js'
 import { connectNode, dial } from '../support/node-session.js'
 import { startService } from '../support/service.js'
 import { refusedUpgrade, sessionDoor } from '../support/session-door.js'
 import { until } from '../support/wait.js'
 
-const result = (task_id: string, output: string) => ({
-  type: 'task.result' as const,
-  task_id,
-  status: 'completed' as const,
-  result: { output, confidence: 1, completed_at: 1, inference_node_id: 'n' },
-  error: null,
-})
 const frameOf = (n: number, ref: string) =>
   JSON.stringify(Array.from({ length: n }, (_, i) => submission({ ref: `${ref}${i}`, watch: 'none' })))
 
@@ -79,7 +72,7 @@ test('a reader that falls behind its buffer is closed with 4429: at once when ve
   const timers = fakeTimers()
   for (const { socket } of clients) socket.pause()
   const results = (session: number, n: number) =>
-    Array.from({ length: n }, (_, i) => ({ session, message: result(`T${i}`, 'a'.repeat(4_000_000)) }))
+    Array.from({ length: n }, (_, i) => ({ session, message: resultOf(`T${i}`, 'a'.repeat(4_000_000)) }))
   sessions.deliver([...results(2, 8), ...results(3, 8)])
   sessions.deliver(results(1, 20))
   much.socket.resume()

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createBudget } from '../../src/lib/budget.js'
-import { connectClient } from '../support/client-session.js'
+import { connectClient, resultOf } from '../support/client-session.js'
 import { fakeTime, fakeTimers } from '../support/fake-time.js'
 import { clientFrame } from '../support/frames.js'
 import { challenged, connectNode, dial } from '../support/node-session.js'
@@ -151,13 +151,6 @@ test('a frame counts as one message more for each 4 KiB', async () => {
 
 describe('watches of large results', () => {
   const watch = (task_id: string) => ({ type: 'task.watch', task_id })
-  const result = (task_id: string, output: string) => ({
-    type: 'task.result' as const,
-    task_id,
-    status: 'completed' as const,
-    result: { output, confidence: 1, completed_at: 1, inference_node_id: 'n' },
-    error: null,
-  })
 
   test('are asked of the core a few at a time while their reader does not read, each once, and all when it does', async () => {
     const { host, said, sessions } = await sessionDoor()
@@ -172,7 +165,7 @@ describe('watches of large results', () => {
     const answer = (): number => {
       const asked = said.slice(answered).flatMap((o) => (o.op === 'clientMessage' ? [o.message.task_id] : []))
       answered += asked.length
-      sessions.deliver(asked.map((task) => ({ session: 1, message: result(task, output) })))
+      sessions.deliver(asked.map((task) => ({ session: 1, message: resultOf(task, output) })))
       return asked.length
     }
     await until(() => said.length > 0, 'the first question')
@@ -206,9 +199,9 @@ describe('watches of large results', () => {
     slow.socket.pause()
     // More than what the sockets of the system keep themselves.
     sessions.deliver(
-      Array.from({ length: 6 }, (_, i) => ({ session: 1, message: result(`T${i}`, 'a'.repeat(3 * MIB)) })),
+      Array.from({ length: 6 }, (_, i) => ({ session: 1, message: resultOf(`T${i}`, 'a'.repeat(3 * MIB)) })),
     )
-    sessions.deliver([{ session: 2, message: result('mine', 'b') }])
+    sessions.deliver([{ session: 2, message: resultOf('mine', 'b') }])
     slow.socket.resume()
     expect((await slow.closed).code).toBe(4429)
     await honest.next('task.result', { task_id: 'mine' })

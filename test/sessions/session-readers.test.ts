@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createBudget } from '../../src/lib/budget.js'
 import { createRemotes } from '../../src/door/remote.js'
-import { connectClient, submission } from '../support/client-session.js'
+import { connectClient, resultOf, submission } from '../support/client-session.js'
 import { fakeTime, fakeTimers } from '../support/fake-time.js'
 import { connectNode, nextAssign } from '../support/node-session.js'
 import { startService } from '../support/service.js'
@@ -9,13 +9,6 @@ import { sessionDoor } from '../support/session-door.js'
 import { until } from '../support/wait.js'
 
 const MIB = 1024 * 1024
-const result = (task_id: string, output: string) => ({
-  type: 'task.result' as const,
-  task_id,
-  status: 'completed' as const,
-  result: { output, confidence: 1, completed_at: 1, inference_node_id: 'n' },
-  error: null,
-})
 
 test('a task submitted again is told of as a watch is: a few at a time while the reader does not read, and all when it does', async () => {
   const { host, said, sessions } = await sessionDoor()
@@ -38,7 +31,7 @@ test('a task submitted again is told of as a watch is: a few at a time while the
         )
       else if (o.op === 'clientMessage') {
         results++
-        sessions.deliver([{ session: 1, message: result(o.message.task_id, 'a'.repeat(3 * MIB)) }])
+        sessions.deliver([{ session: 1, message: resultOf(o.message.task_id, 'a'.repeat(3 * MIB)) }])
       }
     }
   }
@@ -92,7 +85,9 @@ test('readers that take nothing keep no other from his watches, and go when half
   for (const client of [...stuck, honest]) await client.next('session.welcome')
   for (const { socket } of stuck) socket.pause()
   const send = (session: number, n: number) =>
-    sessions.deliver(Array.from({ length: n }, (_, i) => ({ session, message: result(`T${i}`, 'a'.repeat(3 * MIB)) })))
+    sessions.deliver(
+      Array.from({ length: n }, (_, i) => ({ session, message: resultOf(`T${i}`, 'a'.repeat(3 * MIB)) })),
+    )
   send(1, 12)
   send(2, 5)
   await until(() => unsent.total() > 34 * MIB, 'what waits')

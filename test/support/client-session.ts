@@ -42,3 +42,12 @@ export async function connectClient(
     },
   }
 }
+
+/** What the core says of a task that is completed. */
+export const resultOf = (task_id: string, output: string) => ({
+  type: 'task.result' as const,
+  task_id,
+  status: 'completed' as const,
+  result: { output, confidence: 1, completed_at: 1, inference_node_id: 'n' },
+  error: null,
+})

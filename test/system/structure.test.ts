@@ -39,7 +39,7 @@ const pure = ['rules', 'wire', 'lib']
 const allowed: Record<string, string[]> = {
   lib: ['wire'],
   wire: [],
-  rules: [],
+  rules: ['wire'],
   chain: pure,
   store: pure,
   'core/nodes': ['store', ...pure],
