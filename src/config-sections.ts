@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { integer, networks, yesOrNo } from './lib/setting-fields.js'
-import { described } from './lib/settings.js'
+import { described, seconds } from './lib/settings.js'
 
 /** `[inference.auth]` */
 export const authSettings = v.strictObject({
@@ -59,4 +59,63 @@ export const alertSettings = v.strictObject({
   ),
   operator_actions: integer(1, 1_000_000, 30, 'More actions of operators in a minute.'),
   server_errors: integer(1, 1_000_000, 10, 'More answers 500 in a minute.'),
+})
+
+const DAY_SECONDS = 86_400
+const url = v.pipe(v.string('must be a URL'), v.url('must be a URL, such as "http://localhost:20443"'))
+const HOST_AND_PORT = 'must be an address and a port, such as "127.0.0.1:30000"'
+
+/** `[chain]`: without it the service neither looks at transactions nor posts them. */
+export const chainSettings = v.strictObject({
+  miner_endpoint: described(
+    v.optional(url),
+    'The RPC of the node whose miner gets the transactions of completed tasks. Default: signer.endpoint.',
+  ),
+  event_observer: described(
+    v.optional(v.pipe(v.string(HOST_AND_PORT), v.regex(/^(?:[^\s:[\]]+|\[[0-9a-f:.]+\]):\d{1,5}$/i, HOST_AND_PORT))),
+    'Where the Stacks node announces blocks: an address and port of its own, which is also an [[events_observer]] in the configuration of that node. Without it nobody tells by which transaction a nonce was used, and a payment ends as mined_unverified.',
+  ),
+  event_observer_allow: networks(
+    'Who may announce events, such as "127.0.0.1" or "10.0.0.0/8": the node cannot prove who it is. Everybody else is answered nothing. Empty: this machine only.',
+  ),
+  submissions_from: networks(
+    'Who of event_observer_allow may also submit tasks as /submit_infer_task events. Empty: nobody.',
+  ),
+  require_signed_tx: yesOrNo(true, 'Whether a task without the transaction that pays for it is refused.'),
+  confirmations: integer(
+    1,
+    200,
+    6,
+    'How many blocks, its own among them, make a payment confirmed; until then a reorganisation of the chain takes it back.',
+  ),
+  check_balance: yesOrNo(
+    true,
+    'Whether the account that pays is looked at before a task is taken: its nonce must be free, and its balance cover all its open tasks. A node that does not answer refuses nothing.',
+  ),
+  give_signed_tx_to_polling_nodes: yesOrNo(
+    false,
+    'Whether nodes that poll get the transaction, with their address as payee, to post it themselves as old nodes do. The service posts it anyway.',
+  ),
+  stake_required: yesOrNo(false, 'Whether a node gets only tasks that its stake covers.'),
+  stake_factor: integer(
+    1,
+    1000,
+    3,
+    'The stake of a node has to cover so many times the infer_fee of all that it holds.',
+  ),
+  stake_ttl: seconds(
+    1,
+    DAY_SECONDS,
+    60,
+    'How long what the chain says of a stake is believed; ten times as long while the node of the chain does not answer.',
+  ),
+  boot_address: described(
+    v.optional(
+      v.pipe(v.string('must be an address'), v.regex(/^S[0-9A-Z]{20,45}$/, 'must be an address of the chain')),
+    ),
+    'The address of the contract that holds stakes. Default: that of the network.',
+  ),
+  request_timeout: seconds(0.1, 600, 10, 'How long an RPC of the chain may take.'),
+  poll_interval: seconds(0.02, 3600, 15, 'How often the tip of the chain and what was posted are looked at.'),
+  warn_after: seconds(1, 30 * DAY_SECONDS, 600, 'GET /health warns when a payment has waited longer to be posted.'),
 })

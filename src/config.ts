@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { alertSettings, authSettings } from './config-sections.js'
+import { alertSettings, authSettings, chainSettings } from './config-sections.js'
 import {
   DAY_SECONDS,
   fileSchema,
@@ -9,7 +9,7 @@ import {
   signerSettings,
   type FileSettings,
 } from './config-schema.js'
-import type { CoreOptions } from './core/context.js'
+import type { ChainOptions, CoreOptions } from './core/context.js'
 import { describeSettings, parseSettings, readToml, type SettingDoc } from './lib/settings.js'
 import { reachedByOthers } from './rules/access-mode.js'
 import type { Family } from './rules/models.js'
@@ -17,6 +17,8 @@ import type { Family } from './rules/models.js'
 /** Everything an operator has set, resolved: a flag beats the file, the file beats the default. */
 export interface ServiceConfig {
   signer: FileSettings['signer']
+  /** Absent: the service does not look at the chain. */
+  chain?: FileSettings['chain']
   inference: FileSettings['inference'] & { database_path: string }
 }
 
@@ -45,7 +47,11 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
   )
   const database_path =
     given.database_path ?? config.inference.database_path ?? join(dirname(file), 'inference_tasks.db')
-  return { signer: config.signer, inference: Object.freeze({ ...config.inference, ...given, database_path }) }
+  return {
+    signer: config.signer,
+    chain: config.chain,
+    inference: Object.freeze({ ...config.inference, ...given, database_path }),
+  }
 }
 
 /** The settings of a service that is embedded, in a test or a demo: the defaults, and what is given. */
@@ -62,8 +68,9 @@ const toNumber = (text: string): number | string => (/^\d+$/.test(text) ? Number
 const ms = (s: number): number => Math.round(s * 1000)
 
 /** The part of the settings that the core works by, in its units. */
-export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
+export function coreOptions(i: ServiceConfig['inference'], chain: ChainOptions | null = null): CoreOptions {
   return {
+    chain,
     heartbeatInterval: ms(i.heartbeat_interval),
     acceptTimeout: ms(i.accept_timeout),
     reconnectGrace: ms(i.reconnect_grace),
@@ -111,6 +118,27 @@ export function coreOptions(i: ServiceConfig['inference']): CoreOptions {
   }
 }
 
+/** The part of `[chain]` that the core works by; null where there is none. */
+export const chainOptions = (
+  chain: ServiceConfig['chain'],
+  signer: ServiceConfig['signer'] | undefined,
+): ChainOptions | null =>
+  chain === undefined
+    ? null
+    : {
+        network: signer?.network ?? 'testnet',
+        requireSignedTx: chain.require_signed_tx,
+        confirmations: chain.confirmations,
+        giveSignedTxToPollingNodes: chain.give_signed_tx_to_polling_nodes,
+        pollInterval: ms(chain.poll_interval),
+        warnAfter: ms(chain.warn_after),
+        observed: chain.event_observer !== undefined,
+      }
+
+/** The settings of the chain for a service that is embedded: the defaults, and what is given. */
+export const chainDefaults = (given: Partial<NonNullable<FileSettings['chain']>>): NonNullable<FileSettings['chain']> =>
+  parseSettings(v.strictObject(chainSettings.entries), given, 'settings')
+
 const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
   reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
 
@@ -120,6 +148,7 @@ export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.en
 export const describeServiceConfig = (): SettingDoc[] => [
   ...describeSettings({
     signer: signerSettings,
+    chain: chainSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,

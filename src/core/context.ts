@@ -1,3 +1,4 @@
+import type { Network } from '../chain/address.js'
 import type { TimeSource } from '../lib/clock.js'
 import type { UndoLog } from '../lib/undo-log.js'
 import type { Node } from './nodes/node.js'
@@ -42,8 +43,25 @@ export interface CoreOptions {
   retention: number
   access: AccessSettings & EnrolmentSettings
   alerts: AlertThresholds
+  /** What of the chain the core has to know; null where it is not looked at. */
+  chain: ChainOptions | null
   /** The write-ahead log may grow to so many bytes while another program holds it. */
   maxWalBytes: number
+}
+
+/** How tasks are paid. */
+export interface ChainOptions {
+  network: Network
+  requireSignedTx: boolean
+  /** How deep a block has to be for what it says to be final; 1: it is the tip. */
+  confirmations: number
+  giveSignedTxToPollingNodes: boolean
+  /** How often the relay looks again at what it has posted, ms. */
+  pollInterval: number
+  /** An unposted settlement that is older is warned of, ms. */
+  warnAfter: number
+  /** Whether blocks are announced to us. */
+  observed: boolean
 }
 
 /** Which nodes are let in, once authentication is on. */
@@ -80,6 +98,8 @@ export interface Context {
   watches: WatchHooks
   effects: Effect[]
   events: CoreEvent[]
+  /** A settlement is to be looked at by the relay. */
+  settlementsDue: boolean
   /** How memory was before this turn. */
   undo: UndoLog
   /** Figures that are counted once the turn is durable, so that one that is undone or run again counts nothing. */

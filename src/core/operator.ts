@@ -16,6 +16,7 @@ import type { Vigilance } from './access/vigilance.js'
 import type { Context } from './context.js'
 import type { Admission } from './sessions/admission.js'
 import type { Attempts } from './tasks/attempts.js'
+import type { Payments } from './tasks/payments.js'
 import type { Pending } from './tasks/pending.js'
 import type { Transitions } from './tasks/transitions.js'
 import type { Operation, TaskDetail, TaskView, Waiting } from './operations.js'
@@ -29,10 +30,14 @@ export interface OperatorParts {
   attempts: Attempts
   admission: Pick<Admission, 'forget'>
   vigilance: Vigilance
+  payments: Payments
 }
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
-export function createOperator(ctx: Context, { pending, transitions, attempts, admission, vigilance }: OperatorParts) {
+export function createOperator(
+  ctx: Context,
+  { pending, transitions, attempts, admission, vigilance, payments }: OperatorParts,
+) {
   const { store, registry } = ctx
 
   /** A task that is another's is not there. */
@@ -158,6 +163,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
         readTexts(allowed, task)
         return done({
           task,
+          settlement: store.settlements.get(taskId) ?? null,
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
           begun: store.attempts.begun(taskId),
         })
@@ -169,6 +175,7 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
         const attempts = store.attempts.history(taskId)
         return done({
           task,
+          settlement: store.settlements.get(taskId) ?? null,
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
           attempts,
           begun: attempts.filter((a) => a.accepted_ms !== null).length,
@@ -209,6 +216,8 @@ export function createOperator(ctx: Context, { pending, transitions, attempts, a
             `user_address: ${task.user_address} has ${maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
           )
         }
+        const paidOther = payments.retryRefusal(task)
+        if (paidOther !== null) return paidOther
         if (!retryTask(task)) return conflict(task, 'retried')
         auditTask(allowed, 'task.retried', task)
         return done(null)

@@ -16,6 +16,8 @@ import { inCooldown, type Node } from './nodes/node.js'
 import { refusalEffects, traitsOf } from './operation-traits.js'
 import type { NodePage, NodeView, Operation, Results, Stats } from './operations.js'
 import { createOperator } from './operator.js'
+import { createPayees } from './settlement/payees.js'
+import { createSettlementDesk, NO_CHAIN, type SettlementDesk } from './settlement/desk.js'
 import { createAdmission } from './sessions/admission.js'
 import { createClientRequests } from './sessions/client-requests.js'
 import { createKeyChanges } from './sessions/key-changes.js'
@@ -25,6 +27,7 @@ import { createRestartGrace } from './sessions/restart-grace.js'
 import type { Watches } from './sessions/watches.js'
 import { createAftermath } from './tasks/aftermath.js'
 import { createAttempts } from './tasks/attempts.js'
+import { createPayments } from './tasks/payments.js'
 import { createPending } from './tasks/pending.js'
 import { createResults } from './tasks/results.js'
 import { createResealing } from './tasks/resealing.js'
@@ -50,8 +53,14 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const vigilance = createVigilance(ctx, probation)
   const attempts = createAttempts(ctx, { pending, transitions, aftermath, probation, vigilance })
   const quotas = createQuotas(ctx)
-  const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance })
-  const results = createResults(ctx, { attempts, transitions })
+  const payments = createPayments(ctx)
+  const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments })
+  const { chain } = ctx.options
+  const payees = chain === null ? null : createPayees(chain.network, () => undefined)
+  const desk = chain === null || payees === null ? null : createSettlementDesk(ctx, chain, { transitions, payees })
+  const withDesk = <T>(then: (desk: SettlementDesk) => Outcome<T>): Outcome<T> =>
+    desk === null ? NO_CHAIN : then(desk)
+  const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
   const eligibility = createEligibility(ctx, { pending, probation })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
   const admission = createAdmission(ctx, { attempts })
@@ -69,7 +78,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   })
   const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
   const orders = createAccessOrders(ctx, vigilance)
-  const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance })
+  const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance, payments })
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -78,6 +87,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
 
   const stats = (): Stats => ({
     tasks: { ...store.tasks.counts },
+    settlements: desk === null ? null : { ...desk.counts },
     nodes: registry.counts(ctx.now),
     average_inference_time: ctx.durations.mean(ctx.now) / 1000,
     uptime_seconds: toSeconds(ctx.time.monotonic() - startedAt),
@@ -104,9 +114,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   }
 
   const withWarning = (found: Outcome<Results['health']>): Outcome<Results['health']> => {
-    const grave = found.ok ? vigilance.warning() : null
-    if (!found.ok || grave === null) return found
-    return done({ warning: [found.value.warning, grave].filter((w) => w !== null).join('. ') })
+    if (!found.ok) return found
+    const all = [found.value.warning, vigilance.warning(), desk?.warning() ?? null].filter((w) => w !== null)
+    return done({ warning: all.length === 0 ? null : all.join('. ') })
   }
 
   const stop = (reconnectAfter: number): void => {
@@ -206,6 +216,26 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return orders.change(o, allowed)
       case 'audit':
         return orders.audit(o.query)
+      case 'settlements':
+        return withDesk((d) => d.list(o))
+      case 'settlement':
+        return withDesk((d) => d.get(o.task_id))
+      case 'settlementRetry':
+        return withDesk((d) => d.retry(o.task_id, allowed))
+      case 'taskOfTx':
+        return withDesk((d) => d.ofTx(o.txid))
+      case 'settlementsDue':
+        return withDesk((d) => d.due(o.limit))
+      case 'settlementTexts':
+        return withDesk((d) => d.texts(o.task_id))
+      case 'settlementReports':
+        return withDesk((d) => d.reports(o))
+      case 'chainTip':
+        return withDesk((d) => d.tip(o))
+      case 'chainBlock':
+        return withDesk((d) => d.block(o))
+      case 'chainDropped':
+        return withDesk((d) => d.dropped(o.txids))
       case 'alerts':
         return done({ alerts: vigilance.alerts() })
       case 'nodeKey':
@@ -229,6 +259,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         admission.tick()
         retention.tick()
         resealing.tick()
+        desk?.tick()
         return done(null)
       case 'stop':
         stop(o.reconnect_after)

@@ -25,6 +25,7 @@ export const actions = [
   'retry',
   'list',
   'settlements',
+  'taskOfTx',
   'settlementRetry',
   'models',
   'overview',
@@ -104,6 +105,8 @@ export const accessTable: Readonly<Record<Action, Readonly<Row>>> = {
   retry: { user: 'own', ...operators },
   list: readers,
   settlements: operators,
+  /** A miner that holds its transaction asks how it stands. Nothing of it is shown that the chain does not tell. */
+  taskOfTx: everybody,
   settlementRetry: operators,
   models: { viewer: 'all', user: 'all', ...operators },
   overview: onlookers,

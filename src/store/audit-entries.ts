@@ -35,7 +35,8 @@ export interface AuditDetails {
   'task.cancelled': { owner_id: string | null }
   'task.retried': { owner_id: string | null }
   'task.texts_read': { owner_id: string | null }
-  'settlement.retried': Record<never, never>
+  /** Subject: the task's id. `was`: the state that it was in. */
+  'settlement.retried': { was: string }
   /** Subject: the file. */
   'backup.made': { bytes: number }
   /** Subject: the version. `config`: SHA-256 of the configuration without its secrets. */

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { check, index, integer, primaryKey, real, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { check, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import { attemptEndNames, faults, taskStatuses } from '../rules/lifecycle.js'
 import { nodeStatus } from '../wire/fields.js'
 
@@ -53,6 +53,7 @@ export const inferenceTasks = sqliteTable(
     confidence: real(),
     completed_at: integer(),
     error: text(),
+    /** 64 hex digits, lower case; what files of the original service have here may be anything. */
     txid: text(),
     /** The address that its submitter was proven to have, empty for who showed nothing; null where nobody had to prove anything. */
     owner_id: text(),
@@ -62,6 +63,8 @@ export const inferenceTasks = sqliteTable(
     text_keys: text(),
     /** What is kept of both texts as they came, to know the same ones again; null where they are stored as they came. */
     texts_digest: text(),
+    /** The nonce of the transaction that pays for it, whose origin is `user_address`; null where the chain is not looked at. */
+    paid_nonce: integer(),
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
@@ -82,6 +85,13 @@ export const inferenceTasks = sqliteTable(
     index(indexes.tasksOfOwner)
       .on(t.owner_id)
       .where(sql`owner_id is not null`),
+    // One payment is for one task that has not come to nothing.
+    uniqueIndex('tasks_by_payment')
+      .on(t.user_address, t.paid_nonce)
+      .where(sql`paid_nonce is not null AND status <> 'failed' AND status <> 'timeout'`),
+    index('tasks_by_txid')
+      .on(t.txid)
+      .where(sql`paid_nonce is not null`),
   ],
 )
 

@@ -5,9 +5,11 @@ import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
+import { createChainBlockTable } from './chain-blocks.js'
 import { createResealing } from './resealing.js'
 import { serviceClock } from './schema.js'
 import { excluded, literal, rowOf } from './statement.js'
+import { createSettlementTable } from './settlements.js'
 import { createTaskTable } from './tasks.js'
 import { createTaskTexts, plainTexts, type TextStorage } from './task-texts.js'
 import { createWal } from './wal.js'
@@ -53,6 +55,8 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     access: createAccess(db),
     resealing: createResealing(db, texts),
     history: createHistory(db, texts),
+    settlements: createSettlementTable(db, undo),
+    chainBlocks: createChainBlockTable(db),
     wal: createWal(db),
     /**
      * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its

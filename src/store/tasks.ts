@@ -1,6 +1,7 @@
 import { and, eq, gt, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { canMove, hasEnded, type TaskStatus } from '../rules/lifecycle.js'
+import { createPaidTasks } from './paid-tasks.js'
 import { createReadyTasks } from './ready-tasks.js'
 import { inferenceTasks as tasks, type AttemptRow, type TaskRow } from './schema.js'
 import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
@@ -37,6 +38,8 @@ const newColumns = [
   'queue_rank',
   'inference_node_id',
   'owner_id',
+  'txid',
+  'paid_nonce',
 ] as const
 const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
 const writtenColumns = [...newColumns, ...sentColumns] as const
@@ -54,6 +57,7 @@ export type TaskChange =
   | { to: 'pending'; queue_rank: number; at: number; again?: { after: number; queued_ms: number } }
   | { to: 'completed'; node_id: string; output: string; confidence: number; at: number }
   | { to: 'failed' | 'timeout'; error: string; at: number }
+  | { to: 'submitted'; at: number }
 
 /** A task as the retention looks at it: nothing of its texts. */
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
@@ -137,6 +141,12 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     .set({ status: bound('to'), error: bound('error'), inference_node_id: null, updated_at: bound('at') })
     .where(asRead)
     .prepare()
+  const toSubmitted = literal(
+    orm
+      .update(tasks)
+      .set({ status: 'submitted', updated_at: bound('at') })
+      .where(asRead),
+  ).prepare()
   const remove = orm.delete(tasks).where(asRead).prepare()
   const storedAfter = literal(
     orm
@@ -165,10 +175,13 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
       case 'failed':
       case 'timeout':
         return toEnd.run({ task_id, status, ...change, error: texts.seal('error', task_id, change.error) })
+      case 'submitted':
+        return toSubmitted.run({ task_id, status, at: change.at })
     }
   }
 
   return {
+    ...createPaidTasks(db),
     ...createReadyTasks(db),
     ...createWaitingTasks(db),
     counts,
@@ -198,6 +211,8 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         t.queue_rank,
         t.inference_node_id,
         t.owner_id,
+        t.txid,
+        t.paid_nonce,
         t.sent === undefined ? 0 : 1,
         t.sent?.keys ?? null,
         texts.digest(t.task_id, came),

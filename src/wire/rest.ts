@@ -39,8 +39,8 @@ export const submissionEntries = {
   user_address: shortText(1, 256),
   user_input: text,
   context: v.optional(v.nullable(text), ''),
-  fee: v.optional(amount, 0),
-  nonce: v.optional(amount, 0),
+  fee: v.optional(amount),
+  nonce: v.optional(amount),
   infer_fee: amount,
   max_infer_time: inferTime,
   model_name: maybe(model),
@@ -57,24 +57,39 @@ export const namesModel = (s: Pick<SubmissionFields, 'model_name' | 'model_type'
   (s.model_name ?? s.model_type) != null
 export const MODEL_FIELDS = [['model_name'], ['model_type']] as const
 
+const leftOut = (s: SubmissionFields): readonly ('fee' | 'nonce')[] =>
+  (['fee', 'nonce'] as const).filter((field) => s[field] === undefined)
+
 /** A submission with its defaults filled in. */
 export const fillSubmission = (s: SubmissionFields) => ({
   task_id: s.task_id ?? null,
   user_address: s.user_address,
   user_input: s.user_input,
   context: s.context ?? '',
-  fee: s.fee,
-  nonce: s.nonce,
+  fee: s.fee ?? 0,
+  nonce: s.nonce ?? 0,
   infer_fee: s.infer_fee,
   max_infer_time: s.max_infer_time,
   model_name: s.model_name ?? s.model_type ?? '',
   signed_tx: s.signed_tx ?? null,
   signer_public_key: s.signer_public_key ?? null,
   is_encrypted: s.is_encrypted ?? false,
+  /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
+  left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
 export type Submission = ReturnType<typeof fillSubmission> & {
   /** What an encrypted one says, once a door has decrypted it, and what opens it again. */
   opened?: { user_input: string; context: string; keys: string }
+  /** What its `signed_tx` is good for, once a door has checked and verified it; `fee` and `nonce` are those of the transaction then. */
+  paid?: Paid
+}
+
+/** A verified payment. The origin is `user_address`. */
+export interface Paid {
+  /** 64 hex digits, lower case. */
+  txid: string
+  /** The account of the origin on the chain, as it was a few seconds ago: micro-STX. Null where nobody could tell. */
+  account: { nonce: number; balance: number } | null
 }
 
 /** What the submitter of a task that was stored should know. `did_you_mean`: names of models that are served, at most 3. */

@@ -80,7 +80,8 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
       max_infer_time: task.max_infer_time,
       infer_fee: task.infer_fee,
       lease_expires_at: toSeconds(ctx.wall + (attempt.lease_ms - ctx.now)),
-      signed_tx: task.signed_tx,
+      // Where the service posts, nobody else has to: who holds it could be paid for nothing.
+      signed_tx: ctx.options.chain === null ? task.signed_tx : null,
       stream: ctx.watches.streams(task.task_id, attempt.attempt),
     })
   }

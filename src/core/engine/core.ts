@@ -81,6 +81,7 @@ export function createCore({
     watches,
     effects: [],
     events: [],
+    settlementsDue: false,
     undo,
     afterCommit: [],
     savepoint: (change) => transaction.savepoint(change),
@@ -112,6 +113,7 @@ export function createCore({
 
   const start = (): void => {
     store.tasks.loadCounts()
+    store.settlements.loadCounts()
     credentials.load(ctx.wall)
     if (options.maxPendingPerUser > 0 || ctx.access.isOn()) runOperation.countPendingPerUser()
     for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
@@ -142,6 +144,7 @@ export function createCore({
         const access = credentials.takeNews()
         return {
           ...(access === null ? {} : { access }),
+          ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,
@@ -156,6 +159,7 @@ export function createCore({
         undo.clear()
         ctx.effects = []
         ctx.events = []
+        ctx.settlementsDue = false
         ctx.afterCommit = []
       }
     },

@@ -68,6 +68,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     // A turn that writes nothing must not pass for proof that there is room again.
     if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
     store.tasks.saveCounts()
+    store.settlements.saveCounts()
     const began = time.monotonic()
     store.commit()
     commitMs += time.monotonic() - began

@@ -1,5 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import { hasEnded } from '../../rules/lifecycle.js'
+import type { AttemptRow } from '../../store/schema.js'
 import type { TaskHead } from '../../store/tasks.js'
 import type { Context } from '../context.js'
 import type { Attempts, Usage } from './attempts.js'
@@ -15,13 +16,17 @@ export type Verdict =
   /** The output is larger than what is stored. */
   | { is: 'too_large'; limit: number }
 
+export interface ResultParts {
+  attempts: Attempts
+  transitions: Transitions
+  /** Told of every result, in its commit; null where the chain is not looked at. */
+  settle: ((attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string) => void) | null
+}
+
 export type Results = ReturnType<typeof createResults>
 
 /** What nodes report of attempts that they were given, over whichever transport. */
-export function createResults(
-  ctx: Context,
-  { attempts, transitions }: { attempts: Attempts; transitions: Transitions },
-) {
+export function createResults(ctx: Context, { attempts, transitions, settle }: ResultParts) {
   const { store, registry, options } = ctx
 
   return {
@@ -39,6 +44,7 @@ export function createResults(
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
         ctx.watches.changed(taskId, 'completed', held.attempt)
         attempts.complete(held, result)
+        settle?.(held, result.output)
         return { is: 'settled', status: 'completed', again: false }
       }
       attempts.flush()
@@ -60,6 +66,7 @@ export function createResults(
         at: toSeconds(ctx.wall),
       })
       attempts.complete(attempts.findOpen(row) ?? row, result)
+      settle?.(row, result.output)
       return { is: 'settled', status: 'completed', again: false }
     },
 

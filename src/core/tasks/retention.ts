@@ -53,11 +53,15 @@ export function createRetention(ctx: Context) {
     // What a wall clock that jumped ahead says is no reason to delete anything: age is what has passed while we looked.
     const limit = toSeconds(Math.min(ctx.wall, startWall + (ctx.time.monotonic() - startMonotonic)) - options.retention)
     const old = tasks.filter((t) => t.created_at < limit)
-    const ended = old.filter((t) => t.updated_at < limit && hasEnded(t.status))
+    // What is paid for it may still change: until that is final, the task is what it is paid from.
+    const ended = old.filter(
+      (t) => t.updated_at < limit && hasEnded(t.status) && store.settlements.get(t.task_id)?.final !== 0,
+    )
     ctx.undo.keep(walk)
     for (const { task_id } of ended) {
       store.attempts.remove(task_id)
       store.history.removeReopenings(task_id)
+      store.settlements.remove(task_id)
     }
     store.tasks.remove(ended)
     walk.deleted += ended.length

@@ -16,6 +16,7 @@ import type { Node } from '../nodes/node.js'
 import type { Attempts } from './attempts.js'
 import { createModelHints } from './model-hints.js'
 import type { Submitted } from '../operations.js'
+import type { Payments } from './payments.js'
 import type { Pending } from './pending.js'
 
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
@@ -30,13 +31,14 @@ export interface SubmissionParts {
   attempts: Attempts
   quotas: Quotas
   vigilance: Vigilance
+  payments: Payments
 }
 
 /**
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createSubmissions(ctx: Context, { pending, attempts, quotas, vigilance }: SubmissionParts) {
+export function createSubmissions(ctx: Context, { pending, attempts, quotas, vigilance, payments }: SubmissionParts) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
@@ -96,6 +98,8 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
         `user_input, context and signed_tx together are too large to send to a node: at most ${limit} bytes as JSON`,
       )
     }
+    const unpaid = payments.refusal(s, unwritten.values())
+    if (unpaid !== null) return unpaid
     const bytes = principal.role === 'user' ? textBytes(s) : 0
     const over = principal.role === 'user' ? quotas.refusal(principal, s.user_address, s, bytes) : null
     if (over !== null) return over
@@ -122,6 +126,8 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
       queue_rank: s.infer_fee,
       inference_node_id: null,
       owner_id: owner,
+      txid: s.paid?.txid ?? null,
+      paid_nonce: s.paid === undefined ? null : s.nonce,
     }
     if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)

@@ -117,6 +117,7 @@ function adoptTask(row: Row, nowMs: number): TaskRow {
     model_name: name,
     model_key: modelKey(name),
     signed_tx: null,
+    paid_nonce: null,
     signer_public_key: null,
     status,
     attempt: 0,

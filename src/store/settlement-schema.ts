@@ -1,0 +1,103 @@
+import { sql } from 'drizzle-orm'
+import { check, index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { settlementStates, sightingKinds } from '../rules/settlement.js'
+
+/**
+ * The payment of a task that has its result: one row a task, made in the commit that completes it. Its transaction is not stored a
+ * second time: it is the task's `signed_tx` with `payee` and `output_hash` filled in, and these two never change. Times: as in schema.ts.
+ */
+export const settlements = sqliteTable(
+  'settlements',
+  {
+    task_id: text().primaryKey().notNull(),
+    /** 64 hex digits, lower case. */
+    txid: text().notNull(),
+    /** The address that pays, and the nonce of its transaction. */
+    origin: text().notNull(),
+    nonce: integer().notNull(),
+    /** The address that is paid. Null where the node had no key that could be paid. */
+    payee: text(),
+    /** SHA-256 of the output, hex. */
+    output_hash: text().notNull(),
+    state: text({ enum: settlementStates }).notNull(),
+    /** Failed tries in a row. */
+    tries: integer().notNull().default(0),
+    /** When the relay looks at it next; null when only a block, or an operator, changes it. */
+    due_ms: integer(),
+    last_error: text(),
+    /** The block that tells its state. */
+    height: integer(),
+    index_block_hash: text(),
+    /** 1: nothing changes it any more by itself. */
+    final: integer().notNull().default(0),
+    posted_at: integer(),
+    created_at: integer().notNull(),
+    updated_at: integer().notNull(),
+  },
+  (t) => [
+    check('settlement_state', sql`${t.state} in (${sql.raw(settlementStates.map((s) => `'${s}'`).join(', '))})`),
+    index('settlements_due')
+      .on(t.due_ms)
+      .where(sql`due_ms is not null`),
+    // What is to be posted of one origin, in the order of its nonces.
+    index('settlements_unposted')
+      .on(t.origin, t.nonce)
+      .where(sql`state = 'ready' OR state = 'lost'`),
+    index('settlements_wrong')
+      .on(t.state)
+      .where(sql`state = 'hijacked' OR state = 'rejected' OR state = 'replaced' OR state = 'aborted'`),
+  ],
+)
+
+/**
+ * In which blocks a settlement's nonce was used, and by what: on whichever fork, until it is final. What holds is what the
+ * canonical chain has.
+ */
+export const sightings = sqliteTable(
+  'settlement_sightings',
+  {
+    task_id: text().notNull(),
+    index_block_hash: text().notNull(),
+    height: integer().notNull(),
+    found: text({ enum: sightingKinds }).notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.task_id, t.index_block_hash] }),
+    check('sighting_found', sql`${t.found} in (${sql.raw(sightingKinds.map((s) => `'${s}'`).join(', '))})`),
+  ],
+)
+
+/** How many settlements are in each state: changed in the transaction that changes one. */
+export const settlementCounts = sqliteTable('settlement_counts', {
+  state: text({ enum: settlementStates }).primaryKey().notNull(),
+  settlements: integer().notNull(),
+})
+
+/** The newest blocks that were announced, on whichever fork. */
+export const chainBlocks = sqliteTable(
+  'chain_blocks',
+  {
+    /** 64 hex digits, lower case, as all hashes here. */
+    index_block_hash: text().primaryKey().notNull(),
+    parent: text().notNull(),
+    height: integer().notNull(),
+    burn_height: integer().notNull(),
+  },
+  (t) => [index('chain_blocks_by_height').on(t.height)],
+)
+
+/** Addresses that have let a node's key be paid at them. */
+export const payeeDelegations = sqliteTable('payee_delegations', {
+  /** 33 bytes compressed, lower-case hex. */
+  node_key: text().primaryKey().notNull(),
+  address: text().notNull(),
+  /** What proves it: the key of the address, and its signature of the delegation. */
+  public_key: text().notNull(),
+  signature: text().notNull(),
+  created_at: integer().notNull(),
+})
+
+export type DelegationRow = typeof payeeDelegations.$inferSelect
+export type SettlementRow = typeof settlements.$inferSelect
+export type SightingRow = typeof sightings.$inferSelect
+export type ChainBlockRow = typeof chainBlocks.$inferSelect
