@@ -111,8 +111,8 @@ function whereTo(location: string | null, path: string): string {
   return target.endsWith(asked) ? `use --url ${target.slice(0, -asked.length)}` : GIVE_ADDRESS
 }
 
-/** The login that is in an address, as a header; null when there is none. */
-function loginOf(base: string): string | null {
+/** The login that is in an address, as the value of a header; null when there is none. */
+export function loginOf(base: string): string | null {
   const { username, password } = new URL(base)
   const decoded = (part: string): string => {
     try {
