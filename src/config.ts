@@ -9,6 +9,8 @@ import {
   signerSettings,
   type FileSettings,
 } from './config-schema.js'
+import { ConfigError } from './lib/config-error.js'
+import type { SettlementSettings } from './settlement/service.js'
 import type { ChainOptions, CoreOptions } from './core/context.js'
 import { describeSettings, parseSettings, readToml, type SettingDoc } from './lib/settings.js'
 import { reachedByOthers } from './rules/access-mode.js'
@@ -130,10 +132,48 @@ export const chainOptions = (
         requireSignedTx: chain.require_signed_tx,
         confirmations: chain.confirmations,
         giveSignedTxToPollingNodes: chain.give_signed_tx_to_polling_nodes,
+        stakeRequired: chain.stake_required,
+        stakeFactor: chain.stake_factor,
+        stakeTtl: ms(chain.stake_ttl),
         pollInterval: ms(chain.poll_interval),
         warnAfter: ms(chain.warn_after),
         observed: chain.event_observer !== undefined,
       }
+
+/**
+ * The part of `[chain]` that what posts and checks payments works by; null where there is none.
+ * @throws ConfigError where nothing says which network it is
+ */
+export function settlementSettings(
+  chain: ServiceConfig['chain'],
+  signer: ServiceConfig['signer'] | undefined,
+): SettlementSettings | null {
+  if (chain === undefined) return null
+  if (signer === undefined) throw new ConfigError('[chain] needs [signer], which says which network it is')
+  const at = chain.event_observer?.lastIndexOf(':') ?? -1
+  return {
+    network: signer.network,
+    endpoint: chain.miner_endpoint ?? signer.endpoint,
+    requestTimeout: ms(chain.request_timeout),
+    pollInterval: ms(chain.poll_interval),
+    checkBalance: chain.check_balance,
+    stakes: chain.stake_required
+      ? {
+          bootAddress: chain.boot_address ?? null,
+          interval: Math.min(ms(chain.poll_interval), ms(chain.stake_ttl) / 4),
+        }
+      : null,
+    observer:
+      chain.event_observer === undefined
+        ? null
+        : {
+            host: chain.event_observer.slice(0, at).replace(/^\[|\]$/g, ''),
+            port: Number(chain.event_observer.slice(at + 1)),
+            allow: chain.event_observer_allow,
+            submissionsFrom: chain.submissions_from,
+          },
+  }
+}
 
 /** The settings of the chain for a service that is embedded: the defaults, and what is given. */
 export const chainDefaults = (given: Partial<NonNullable<FileSettings['chain']>>): NonNullable<FileSettings['chain']> =>

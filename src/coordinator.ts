@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
+import { inOrder } from './chain/preparation.js'
 import { wrappingKey } from './chain/text-keys.js'
-import { coreOptions, familiesOf, type ServiceConfig } from './config.js'
+import { chainOptions, coreOptions, familiesOf, settlementSettings, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
 import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
@@ -22,6 +23,7 @@ import { systemTime, type TimeSource } from './lib/clock.js'
 import { readKeyFile } from './lib/data-keys.js'
 import type { Logger } from './lib/log.js'
 import { version } from './lib/version.js'
+import { createSettlementService } from './settlement/service.js'
 import { fingerprintOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
@@ -47,6 +49,8 @@ export interface CoordinatorParts {
   settings: ServiceConfig['inference']
   /** Whose key clients may encrypt their texts for, and on which network wallets sign in; without it nothing is encrypted, and it is testnet. */
   signer?: ServiceConfig['signer'] | undefined
+  /** How the chain is looked at, which needs a signer; without it, it is not. */
+  chain?: ServiceConfig['chain']
   log: Logger
   time?: TimeSource
   /** Whether it may be open to others without a token. */
@@ -71,6 +75,9 @@ const MAX_REST_CONNECTIONS = 10_000
 /** How many connections may wait to be taken; the system may allow fewer. After a restart all nodes dial at once, and one that finds no place waits for seconds. */
 const BACKLOG = 4096
 
+/** How long a stop waits for what is just being posted, ms. */
+const LAST_POST_MS = 2000
+
 /** When sessions may come back after a stop, in seconds. */
 const RECONNECT_AFTER_SECONDS = 5
 
@@ -82,6 +89,7 @@ const RECONNECT_AFTER_SECONDS = 5
 export function createCoordinator({
   settings,
   signer,
+  chain,
   log,
   time = systemTime,
   insecure = false,
@@ -93,7 +101,7 @@ export function createCoordinator({
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
   const isNew = !existsSync(settings.database_path)
-  const runner = openRunner({ settings, signer, log, time, onCommitPoint, commitPoints })
+  const runner = openRunner({ settings, signer, chain, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
@@ -113,12 +121,16 @@ export function createCoordinator({
     time,
     log,
   })
+  const payments = settlementSettings(chain, signer)
   const scheduler = createScheduler({
     runner,
     deliver: (effects) => sessions.deliver(effects),
     log: logEvents,
     access: access.follow,
+    settlementsDue: () => settlement?.wake(),
   })
+  const settlement =
+    payments === null ? null : createSettlementService({ settings: payments, call: scheduler.call, time, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
@@ -129,6 +141,8 @@ export function createCoordinator({
     log,
   })
   const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
+  const steps = [opener, settlement?.step ?? null].filter((step) => step !== null)
+  const prepare = steps.length === 0 ? null : inOrder(steps)
   const sessions = createSessionServer({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
@@ -146,13 +160,14 @@ export function createCoordinator({
     unsent: limits.unsent,
     onProven: connections.release,
     publicHosts: settings.public_hosts,
-    opener,
+    prepare,
   })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
     opener,
+    prepare,
     maxBodyBytes: settings.max_body_bytes,
     maxMessageBytes: settings.max_message_bytes,
     maxOutputBytes: settings.max_output_bytes,
@@ -161,7 +176,7 @@ export function createCoordinator({
     wall: () => time.wall(),
     publicHosts: settings.public_hosts,
     warning() {
-      const all = [certificate?.warning(), access.warning()].filter((w) => w != null)
+      const all = [certificate?.warning(), access.warning(), settlement?.warning()].filter((w) => w != null)
       return all.length === 0 ? null : all.join('. ')
     },
   })
@@ -214,6 +229,7 @@ export function createCoordinator({
       await closeServer(1000)
     }
     certificate?.stop()
+    await settlement?.stop(LAST_POST_MS)
     scheduler.end()
     await runner.close()
     log.info({ event: 'service.stopped' }, 'stopped')
@@ -237,6 +253,7 @@ export function createCoordinator({
         })
       })
       listening = true
+      await settlement?.start()
       runner.startBackups()
       access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
@@ -257,6 +274,7 @@ export function createCoordinator({
 function openRunner({
   settings,
   signer,
+  chain,
   log,
   time = systemTime,
   onCommitPoint,
@@ -265,7 +283,7 @@ function openRunner({
   const core: CoreSettings = {
     database_path: settings.database_path,
     families: familiesOf(settings),
-    options: coreOptions(settings),
+    options: coreOptions(settings, chainOptions(chain, signer)),
     backups:
       settings.backup_dir === undefined
         ? null

@@ -4,15 +4,17 @@ import { createSharedTurns } from '../lib/shared-turns.js'
 import type { Submission } from '../wire/rest.js'
 import type { Network } from './address.js'
 import { createSigner, openText, type Signer } from './encryption.js'
+import type { SubmissionStep } from './preparation.js'
 import { unwrapKeys, wrapKeys, wrappingKey } from './text-keys.js'
 
+/** What an encrypted submission counts as, beside itself: to decrypt it takes a few milliseconds. */
+const COST = 9
+
 /** Who decrypts what is submitted. */
-export interface SubmissionOpener {
+export interface SubmissionOpener extends SubmissionStep {
   /** What clients encrypt for, and its address on the configured network. */
   publicKey: string
   address: string
-  /** Decrypts submissions, in their order; one that is not encrypted is given back as it is. All that come share the time. */
-  open(list: readonly Outcome<Submission>[]): Promise<Outcome<Submission>[]>
 }
 
 /** @param privateKey as the configuration has checked it */
@@ -32,7 +34,14 @@ export function createSubmissionOpener(privateKey: string, network: Network): Su
     }
     return opened
   }
-  return { publicKey: signer.publicKey, address: signer.address, open: (list) => inTurns(openAll(list)) }
+  return {
+    publicKey: signer.publicKey,
+    address: signer.address,
+    concerns: ({ is_encrypted }) => is_encrypted,
+    cost: () => COST,
+    // All that come share the time.
+    take: (list) => inTurns(openAll(list)),
+  }
 }
 
 /**

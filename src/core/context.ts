@@ -56,6 +56,11 @@ export interface ChainOptions {
   /** How deep a block has to be for what it says to be final; 1: it is the tip. */
   confirmations: number
   giveSignedTxToPollingNodes: boolean
+  stakeRequired: boolean
+  /** The stake of a node covers so many times the infer_fee of all that it holds. */
+  stakeFactor: number
+  /** How long a stake is believed, ms. */
+  stakeTtl: number
   /** How often the relay looks again at what it has posted, ms. */
   pollInterval: number
   /** An unposted settlement that is older is warned of, ms. */

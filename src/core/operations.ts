@@ -16,10 +16,12 @@ import type { DueSettlement } from '../store/settlements.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
-import type { AnnouncedBlock, SettlementReport, Tip } from './settlement/reports.js'
+import type { NodeCover } from './settlement/cover.js'
+import type { AnnouncedBlock, SettlementReport, StakeSeen, Tip } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
 
 export type { LargeText } from '../store/tasks.js'
+export type { SettlementRow }
 
 /** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
 type Asked =
@@ -100,6 +102,11 @@ export type Operation =
   | { op: 'settlementReports'; reports: readonly SettlementReport[] }
   | { op: 'chainTip'; tip: Tip }
   | { op: 'chainBlock'; block: AnnouncedBlock }
+  /** Blocks were missed: what is open is to be looked at. */
+  | { op: 'chainGap' }
+  /** Whose stakes are to be asked for. */
+  | { op: 'stakesDue' }
+  | { op: 'stakes'; stakes: readonly StakeSeen[]; burn_height: number }
   /** Transactions that a miner has dropped. */
   | { op: 'chainDropped'; txids: readonly string[] }
   /** Looks at the deadlines. */
@@ -155,6 +162,9 @@ export interface Results {
   chainTip: null
   chainBlock: null
   chainDropped: null
+  chainGap: null
+  stakesDue: { addresses: string[] }
+  stakes: null
   nodeKey: { public_key: string | null }
   taskUser: { user_address: string | null }
   started: null
@@ -270,7 +280,7 @@ export interface TaskDetail extends TaskView {
 }
 
 export interface Waiting {
-  reason: 'no_node_for_model' | 'no_node_online' | 'all_busy' | 'waits_for_another_node' | 'next'
+  reason: 'no_node_for_model' | 'no_node_online' | 'all_busy' | 'waits_for_another_node' | 'not_covered' | 'next'
   explanation: string
   /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
   position: number | string
@@ -294,6 +304,8 @@ export interface NodeView {
   in_progress_tasks: number
   /** It is new, and gets few tasks until it has shown what it does. */
   probation: boolean
+  /** What of paid tasks it can be given; null where the chain is not looked at. */
+  cover: NodeCover | null
   /** Unix seconds until which it gets nothing new, because it failed too often in a row; null otherwise. */
   cooled_until: number | null
 }

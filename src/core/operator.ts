@@ -14,6 +14,7 @@ import { auditBy, type Allowed } from './access/caller.js'
 import { reachesNode, reachesTask } from './access/control.js'
 import type { Vigilance } from './access/vigilance.js'
 import type { Context } from './context.js'
+import type { Cover } from './settlement/cover.js'
 import type { Admission } from './sessions/admission.js'
 import type { Attempts } from './tasks/attempts.js'
 import type { Payments } from './tasks/payments.js'
@@ -31,12 +32,13 @@ export interface OperatorParts {
   admission: Pick<Admission, 'forget'>
   vigilance: Vigilance
   payments: Payments
+  cover: Cover
 }
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
 export function createOperator(
   ctx: Context,
-  { pending, transitions, attempts, admission, vigilance, payments }: OperatorParts,
+  { pending, transitions, attempts, admission, vigilance, payments, cover }: OperatorParts,
 ) {
   const { store, registry } = ctx
 
@@ -94,6 +96,14 @@ export function createOperator(
           ? `the one online node for ${task.model_name} is busy`
           : `all ${serving.length} online nodes for ${task.model_name} are busy`,
       )
+    const covered = serving.filter((n) => cover.allows(n, task))
+    if (covered.length === 0) {
+      const why = serving.map((n) => cover.of(n).why).find((w) => w !== null)
+      return because(
+        'not_covered',
+        `none of the ${serving.length} online nodes for ${task.model_name} may have a task with this infer_fee now: ${why ?? 'their stakes do not cover it beside what they hold'}`,
+      )
+    }
     // Where all of them have failed it, any of them may get it again.
     const others = serving.filter((n) => !avoid.has(n.row.node_id))
     if (others.length > 0 && others.every(isFull))

@@ -16,6 +16,8 @@ import { inCooldown, type Node } from './nodes/node.js'
 import { refusalEffects, traitsOf } from './operation-traits.js'
 import type { NodePage, NodeView, Operation, Results, Stats } from './operations.js'
 import { createOperator } from './operator.js'
+import { signedTxFor } from './settlement/handout.js'
+import { createCover } from './settlement/cover.js'
 import { createPayees } from './settlement/payees.js'
 import { createSettlementDesk, NO_CHAIN, type SettlementDesk } from './settlement/desk.js'
 import { createAdmission } from './sessions/admission.js'
@@ -57,15 +59,24 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments })
   const { chain } = ctx.options
   const payees = chain === null ? null : createPayees(chain.network, () => undefined)
+  const cover = createCover(ctx, chain, payees)
   const desk = chain === null || payees === null ? null : createSettlementDesk(ctx, chain, { transitions, payees })
   const withDesk = <T>(then: (desk: SettlementDesk) => Outcome<T>): Outcome<T> =>
     desk === null ? NO_CHAIN : then(desk)
   const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
-  const eligibility = createEligibility(ctx, { pending, probation })
+  const eligibility = createEligibility(ctx, { pending, probation, cover })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
-  const admission = createAdmission(ctx, { attempts })
+  const admission = createAdmission(ctx, { attempts, payees })
   const enrolment = createEnrolment(ctx)
-  const polling = createPolling(ctx, { pending, attempts, results, dispatch, admission, enrolment })
+  const polling = createPolling(ctx, {
+    pending,
+    attempts,
+    results,
+    dispatch,
+    admission,
+    enrolment,
+    signedTx: (task, node) => signedTxFor(chain, payees, task, node),
+  })
   const restartGrace = createRestartGrace(ctx)
   const nodeMessages = createNodeMessages(ctx, {
     attempts,
@@ -78,7 +89,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   })
   const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
   const orders = createAccessOrders(ctx, vigilance)
-  const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance, payments })
+  const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance, payments, cover })
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -100,6 +111,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     status_reason: n.session?.reason ?? null,
     in_progress_tasks: n.held.size,
     probation: probation.has(n),
+    cover: chain === null ? null : cover.of(n),
     cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
@@ -234,6 +246,13 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return withDesk((d) => d.tip(o))
       case 'chainBlock':
         return withDesk((d) => d.block(o))
+      case 'chainGap':
+        return withDesk((d) => d.gap())
+      case 'stakesDue':
+        return done({ addresses: cover.due() })
+      case 'stakes':
+        cover.seen(o.stakes, o.burn_height)
+        return done(null)
       case 'chainDropped':
         return withDesk((d) => d.dropped(o.txids))
       case 'alerts':

@@ -8,9 +8,10 @@ import { createReadGate } from './read-gate.js'
 import type { AppParts, RouteParts } from './route-parts.js'
 import { createAsk, createRoutes, type App } from './routes.js'
 import { serviceRoutes } from './service-routes.js'
+import { settlementRoutes } from './settlement-routes.js'
 import { signInRoutes } from './sign-in-routes.js'
 import { createSignedCalls } from './signed-calls.js'
-import { createOpening } from './submissions.js'
+import { createPreparation } from './submissions.js'
 import { taskRoutes } from './task-routes.js'
 
 export type { App }
@@ -25,11 +26,12 @@ export function createApp(parts: AppParts): App {
     gate: createReadGate(),
     limits: bodyLimits(parts),
     signed: createSignedCalls(parts),
-    opening: createOpening(parts.opener ?? null, parts.anonymousSubmit === true),
+    preparation: createPreparation(parts.prepare ?? null, parts.anonymousSubmit === true),
   }
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
+  settlementRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)
   serviceRoutes(routes, common)

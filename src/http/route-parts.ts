@@ -1,4 +1,5 @@
 import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { SignIn } from '../door/sign-in.js'
 import type { Verifications } from '../door/verifications.js'
@@ -7,7 +8,7 @@ import type { Logger } from '../lib/log.js'
 import type { BodyLimitParts, BodyLimits } from './body-limits.js'
 import type { ReadGate } from './read-gate.js'
 import type { Ask } from './routes.js'
-import type { Opening } from './submissions.js'
+import type { Preparation } from './submissions.js'
 import type { SignedCalls } from './signed-calls.js'
 
 export interface AppParts extends BodyLimitParts {
@@ -16,8 +17,10 @@ export interface AppParts extends BodyLimitParts {
   /** What is published about the session protocol. */
   asyncapi: object
   wall: () => number
-  /** Decrypts what is submitted encrypted; null where nothing can be. */
-  opener?: SubmissionOpener | null
+  /** Who decrypts what is submitted encrypted; null where nothing can be. */
+  opener?: Pick<SubmissionOpener, 'publicKey' | 'address'> | null
+  /** What is done with submissions before the core sees them; null: nothing. */
+  prepare?: SubmissionStep | null
   /** Whether who shows no token may submit. */
   anonymousSubmit?: boolean
   who: Who
@@ -35,5 +38,5 @@ export interface RouteParts extends AppParts {
   gate: ReadGate
   limits: BodyLimits
   signed: SignedCalls
-  opening: Opening
+  preparation: Preparation
 }

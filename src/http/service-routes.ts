@@ -1,4 +1,5 @@
 import { toSeconds } from '../lib/clock.js'
+import { done, refuse } from '../lib/result.js'
 import { fail, ok, refused, text } from './answers.js'
 import type { RouteParts } from './route-parts.js'
 import type { Exchange } from './exchange.js'
@@ -12,14 +13,22 @@ const isTold = ({ by }: Exchange): boolean => TOLD.has(by.principal.role)
 /** The service itself: counters, health and documents. */
 export function serviceRoutes(
   { get, answer }: Routes,
-  { ask, asyncapi, wall, opening, warning = () => null }: RouteParts,
+  { ask, asyncapi, wall, opener, warning = () => null }: RouteParts,
 ): void {
   get('/api/v1/stats', async (c) => {
     const stats = await ask(c.env, { op: 'stats' })
     return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
   })
 
-  get('/api/v1/encryption/public-key', (c) => answer(c, opening.key()))
+  /** What clients encrypt for. */
+  get('/api/v1/encryption/public-key', (c) =>
+    answer(
+      c,
+      opener == null
+        ? refuse('not_found', 'this service has no key that texts could be encrypted for; send plain text')
+        : done({ public_key: opener.publicKey, signer_address: opener.address }),
+    ),
+  )
 
   const published = JSON.stringify(asyncapi)
   get('/api/v1/asyncapi.json', (c) => text(c, published))

@@ -1,4 +1,4 @@
-import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import type { SubmissionStep } from '../chain/preparation.js'
 import type { Submitted } from '../core/operations.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { submitBody, type Submission } from '../wire/rest.js'
@@ -6,8 +6,6 @@ import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { takeRequests } from './allowance.js'
 
-/** What an encrypted submission counts as among the requests of an address: to decrypt it takes a few milliseconds. */
-const ENCRYPTED_COST = 10
 /** What is said of an encrypted submission, beside what is said of each. */
 const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' }
 
@@ -28,32 +26,36 @@ export const submitted = (
 ): Outcome<object> =>
   o.ok ? done({ task_id: o.value.task_id, ...(is_encrypted ? ENCRYPTED : {}), warnings: o.value.warnings }) : o
 
-export type Opening = ReturnType<typeof createOpening>
+export type Preparation = ReturnType<typeof createPreparation>
 
-/** Decrypts what came encrypted, and gives back as it is what did not. */
-/** @param anonymous whether who shows no token may submit */
-export function createOpening(opener: SubmissionOpener | null, anonymous: boolean) {
+/**
+ * What is done with submissions before the core sees them.
+ * @param anonymous whether who shows no token may submit
+ */
+export function createPreparation(step: SubmissionStep | null, anonymous: boolean) {
   const all = async (
     list: readonly Outcome<Submission>[],
     exchange: Exchange,
   ): Promise<Outcome<readonly Outcome<Submission>[]>> => {
-    const encrypted = list.filter((s) => s.ok && s.value.is_encrypted).length
     // Who may not submit costs nothing: the core says so.
-    if (encrypted === 0 || opener === null || (exchange.isStranger && !anonymous)) return done(list)
-    const tooFast = takeRequests(exchange, encrypted * (ENCRYPTED_COST - 1))
-    if (tooFast !== null) return tooFast
-    return done(await opener.open(list))
+    if (step === null || (exchange.isStranger && !anonymous)) return done(list)
+    let cost = 0
+    let concerned = false
+    for (const one of list) {
+      if (!one.ok || !step.concerns(one.value)) continue
+      concerned = true
+      cost += step.cost(one.value)
+    }
+    if (!concerned) return done(list)
+    const tooFast = takeRequests(exchange, cost)
+    return tooFast ?? done(await step.take(list))
   }
   return {
     all,
     async one(submission: Submission, exchange: Exchange): Promise<Outcome<Submission>> {
-      const opened = await all([done(submission)], exchange)
-      return opened.ok ? (opened.value[0] ?? done(submission)) : opened
+      if (step?.concerns(submission) !== true) return done(submission)
+      const taken = await all([done(submission)], exchange)
+      return taken.ok ? (taken.value[0] ?? done(submission)) : taken
     },
-    /** What clients encrypt for. */
-    key: (): Outcome<object> =>
-      opener === null
-        ? refuse('not_found', 'this service has no key that texts could be encrypted for; send plain text')
-        : done({ public_key: opener.publicKey, signer_address: opener.address }),
   }
 }

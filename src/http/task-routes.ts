@@ -4,16 +4,17 @@ import { redact } from '../rules/ownership.js'
 import { batchBody, listQuery, submitBody, type Submission } from '../wire/rest.js'
 import { signedQueryBody } from '../wire/signed.js'
 import { takeRequests } from './allowance.js'
-import { cut, fail, okText, refused, type RouteContext } from './answers.js'
+import { cut, fail, ok, okText, refused, type RouteContext } from './answers.js'
 import type { RouteParts } from './route-parts.js'
 import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
+import { readTxid } from '../wire/settlement.js'
 import { parseEntries, submitted } from './submissions.js'
 import { inTurns } from './turns.js'
-import { taskDetail, taskPage, taskStatus, textSize } from './views.js'
+import { paidTask, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
 const LIST_COST = 5
@@ -21,12 +22,12 @@ const LIST_COST = 5
 /** Tasks: submitted, looked at, cancelled and retried. */
 export function taskRoutes(
   { get, post, receive, command }: Routes,
-  { call, ask, gate, limits, signed, opening }: RouteParts,
+  { call, ask, gate, limits, signed, preparation }: RouteParts,
 ): void {
   const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<unknown>> => {
-    const opened = submission.is_encrypted ? await opening.one(submission, exchange) : done(submission)
-    if (!opened.ok) return opened
-    const outcome = await ask(exchange, { op: 'submit', tasks: [opened.value] })
+    const prepared = await preparation.one(submission, exchange)
+    if (!prepared.ok) return prepared
+    const outcome = await ask(exchange, { op: 'submit', tasks: [prepared.value] })
     return outcome.ok ? submitted(outcome.value[0], submission) : outcome
   }
   post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
@@ -35,9 +36,9 @@ export function taskRoutes(
   post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
     const tooFast = takeRequests(exchange, tasks.length - 1)
     if (tooFast !== null) return tooFast
-    const opened = await opening.all(await inTurns(parseEntries(tasks)), exchange)
-    if (!opened.ok) return opened
-    const parsed = opened.value
+    const prepared = await preparation.all(await inTurns(parseEntries(tasks)), exchange)
+    if (!prepared.ok) return prepared
+    const parsed = prepared.value
     const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
     const outcome = await ask(exchange, { op: 'submit', tasks: good })
     if (!outcome.ok) return outcome
@@ -94,7 +95,13 @@ export function taskRoutes(
     })
   get('/api/v1/tasks/:task_id/status', async (c) => {
     const id = pathId(c.req.url, 'task_id')
-    return id.ok ? status(c, () => ask(c.env, { op: 'task', task_id: id.value })) : fail(c, id)
+    if (!id.ok) return fail(c, id)
+    const txid = readTxid(id.value)
+    if (txid !== null) {
+      const paid = await ask(c.env, { op: 'taskOfTx', txid })
+      if (paid.ok) return ok(c, paidTask(paid.value, txid))
+    }
+    return status(c, () => ask(c.env, { op: 'task', task_id: id.value }))
   })
   receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
     const by = await signed.owner(c.env, query)

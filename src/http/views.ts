@@ -1,4 +1,14 @@
-import type { LargeText, NodeView, PolledTask, Results, Stats, TaskDetail, TaskView } from '../core/operations.js'
+import type {
+  LargeText,
+  NodeView,
+  PaidTask,
+  PolledTask,
+  Results,
+  SettlementRow,
+  Stats,
+  TaskDetail,
+  TaskView,
+} from '../core/operations.js'
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {
@@ -7,6 +17,34 @@ export const textSize = (task: {
   signed_tx: LargeText | null
   output?: LargeText | null
 }): number => task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0) + (task.output?.length ?? 0)
+
+/** What becomes of the payment of a task. */
+export const settlementView = (row: SettlementRow) => ({
+  task_id: row.task_id,
+  txid: row.txid,
+  state: row.state,
+  origin: row.origin,
+  nonce: row.nonce,
+  payee: row.payee,
+  output_hash: row.output_hash,
+  tries: row.tries,
+  last_error: row.last_error,
+  height: row.height,
+  index_block_hash: row.index_block_hash,
+  /** Whether nothing changes it any more by itself. */
+  final: row.final === 1,
+  posted_at: row.posted_at,
+  created_at: row.created_at,
+  updated_at: row.updated_at,
+})
+
+/** A task as a miner asks for it, that holds its transaction: the node is who the transaction pays. */
+export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, txid: string) => ({
+  txid,
+  status,
+  created_at,
+  result: output_hash === null ? null : { output_hash, inference_node_id: payee },
+})
 
 /** A task as a polling node gets it. */
 export const polledTask = ({ task, attempt }: PolledTask) => ({
@@ -24,7 +62,7 @@ export const polledTask = ({ task, attempt }: PolledTask) => ({
 })
 
 /** A task as its submitter sees it. */
-export const taskStatus = ({ task, begun }: TaskView) => ({
+export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
   task_id: task.task_id,
   status: task.status,
   user_address: task.user_address,
@@ -41,6 +79,7 @@ export const taskStatus = ({ task, begun }: TaskView) => ({
   attempts: begun,
   error: task.error,
   txid: task.txid,
+  settlement: settlement === null ? null : settlementView(settlement),
   result:
     task.output === null
       ? null
@@ -94,6 +133,7 @@ export const nodeEntry = ({
   in_progress_tasks,
   probation,
   cooled_until,
+  cover,
 }: NodeView) => ({
   node_id: row.node_id,
   endpoint: row.endpoint,
@@ -110,6 +150,7 @@ export const nodeEntry = ({
   max_concurrent_tasks: row.max_concurrent_tasks,
   drained: row.drained === 1,
   probation,
+  ...(cover === null ? {} : { payee: cover.payee, stake: cover.stake, not_covered: cover.why }),
   failures_in_row: row.failures_in_row,
   cooled_until,
   average_inference_time: row.mean_seconds,
@@ -117,7 +158,7 @@ export const nodeEntry = ({
   success_rate: row.successes + row.failures === 0 ? null : row.successes / (row.successes + row.failures),
 })
 
-export const statsView = ({ tasks, nodes, average_inference_time, uptime_seconds }: Stats) => ({
+export const statsView = ({ tasks, nodes, settlements, average_inference_time, uptime_seconds }: Stats) => ({
   total_tasks: Object.values(tasks).reduce((a, b) => a + b, 0),
   pending_tasks: tasks.pending,
   processing_tasks: tasks.in_progress,
@@ -126,6 +167,7 @@ export const statsView = ({ tasks, nodes, average_inference_time, uptime_seconds
   failed_tasks: tasks.failed,
   timeout_tasks: tasks.timeout,
   ...nodes,
+  ...(settlements === null ? {} : { settlements }),
   average_inference_time,
   uptime_seconds,
 })

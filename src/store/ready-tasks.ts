@@ -13,6 +13,7 @@ const columns = [
   'queue_rank',
   'queued_ms',
   'infer_fee',
+  'paid_nonce',
 ] as const
 
 /** A task that waits, as much of it as a choice needs. */

@@ -152,6 +152,15 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
     .where(ofTask)
     .prepare()
 
+  // Spread at random, so that a node is not asked about all of them in one second.
+  const hasten = orm
+    .update(settlements)
+    .set({ due_ms: sql`${bound('now')} + (abs(random()) % (${bound('latest')} - ${bound('now')} + 1))` })
+    .where(
+      sql`rowid IN (SELECT rowid FROM settlements WHERE due_ms IS NOT NULL AND due_ms > ${placeholder('latest')} LIMIT 10000)`,
+    )
+    .prepare()
+
   return {
     counts,
     loadCounts: load,
@@ -198,6 +207,8 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
       }
       return next
     },
+    /** Whatever is due later than `latest` is due between `now` and then: at most 10,000 of them. */
+    hasten: (now: number, latest: number) => hasten.run({ now, latest }),
     /** With its task. */
     remove(taskId: string) {
       const row = get.get({ task_id: taskId })

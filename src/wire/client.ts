@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { ErrorCode } from './codes.js'
 import { attempt, id, list, shortText } from './fields.js'
 import { parserOf } from './node.js'
 import { fillSubmission, MODEL_FIELDS, namesModel, submissionEntries, submissionWarning } from './rest.js'
@@ -63,6 +64,12 @@ export const clientErrorCode = v.picklist([
   'internal',
 ])
 export type ClientErrorCode = v.InferOutput<typeof clientErrorCode>
+
+const codes: ReadonlySet<string> = new Set(clientErrorCode.options)
+const isClientCode = (code: string): code is ClientErrorCode => codes.has(code)
+/** The code as sessions know it; one that only REST has never comes from a submission. */
+export const clientCode = (code: ErrorCode): ClientErrorCode =>
+  code === 'invalid_request' ? 'invalid_message' : isClientCode(code) ? code : 'internal'
 
 const status = v.picklist(['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'])
 const result = v.object({

@@ -121,7 +121,7 @@ export const batchBody = body({
 export const MAX_PAGE = 1000
 
 const PAGE_SIZE = `must be an integer from 1 to ${MAX_PAGE}`
-const pageSize = v.pipe(
+export const pageSize = v.pipe(
   v.string(),
   v.regex(/^[0-9]{1,4}$/, PAGE_SIZE),
   v.transform(Number),

@@ -1,8 +1,8 @@
 import type { AddressKeys } from '../lib/address.js'
 import { createBudget } from '../lib/budget.js'
 import type { ClientRequest, ClientSubmission, TaskWatch } from '../wire/client.js'
-import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
-import { done, type Outcome, type Refusal } from '../lib/result.js'
+import type { SubmissionStep } from '../chain/preparation.js'
+import { done, refuse as refusal, type Outcome, type Refusal } from '../lib/result.js'
 import type { Submission } from '../wire/rest.js'
 import type { Guarded } from './guard.js'
 
@@ -23,6 +23,10 @@ const HALF_EXPECTED_AFTER_MS = 5000
 const MAX_WAITING_BYTES = 1024 * 1024
 /** While more requests wait than this, no more are read. */
 const MAX_HELD = 256
+
+/** How many submissions of a session are prepared together. */
+const PREPARED_AT_ONCE = 64
+const FAILED: Refusal = refusal('internal', 'the service could not check this submission')
 
 export type WatchGate = ReturnType<typeof createWatchGate>
 
@@ -67,9 +71,9 @@ export interface RequestParts {
   keys: AddressKeys
   gate: WatchGate
   submit(list: ClientSubmission[]): void
-  /** Decrypts what is submitted encrypted; null where nothing can be. */
-  opener(): SubmissionOpener | null
-  /** A submission cannot be decrypted, and goes no further. */
+  /** What is done with submissions before the core sees them; null: nothing. */
+  prepare(): SubmissionStep | null
+  /** A submission is refused by that, and goes no further. */
   refuse(ref: string, refusal: Refusal): void
   ask(request: ClientRequest): void
   /** Bytes that wait for the reader. */
@@ -92,7 +96,7 @@ export function createClientRequests({
   keys,
   gate,
   submit,
-  opener,
+  prepare,
   refuse,
   ask,
   waiting,
@@ -117,26 +121,39 @@ export function createClientRequests({
     for (const submission of unanswered) if (submission.taskId === taskId) submission.watch = 'none'
   }
 
-  /** Encrypted submissions in the queue that are not decrypted yet: one after the other, so that many sessions share the time. */
-  const closed = new Set<ClientSubmission>()
-  let lastOpened: Promise<unknown> = Promise.resolve()
-  const openNext = (submission: ClientSubmission, by: SubmissionOpener): void => {
-    const settle = guarded((opened: Outcome<Submission> | undefined): void => {
-      closed.delete(submission)
-      if (ended || opened === undefined) return
-      if (opened.ok) submission.task = opened.value
-      else {
-        queue = queue.filter((request) => request !== submission)
-        submissions--
-        refuse(submission.ref, opened)
-      }
+  /** Submissions in the queue that are not prepared yet: what comes while others are is prepared together. */
+  const unprepared = new Set<ClientSubmission>()
+  let next: ClientSubmission[] = []
+  let isPreparing = false
+  const prepareNext = (step: SubmissionStep): void => {
+    const list = next.splice(0, PREPARED_AT_ONCE)
+    if (list.length === 0 || ended) return
+    isPreparing = true
+    const settle = guarded((prepared: readonly Outcome<Submission>[]): void => {
+      isPreparing = false
+      if (ended) return
+      const refused = new Set<unknown>()
+      list.forEach((submission, i) => {
+        const outcome = prepared[i] ?? FAILED
+        unprepared.delete(submission)
+        if (outcome.ok) submission.task = outcome.value
+        else {
+          refused.add(submission)
+          submissions--
+          refuse(submission.ref, outcome)
+        }
+      })
+      if (refused.size > 0) queue = queue.filter((request) => !refused.has(request))
+      prepareNext(step)
       advance()
     })
-    const failed: Outcome<Submission> = { ok: false, code: 'internal', message: 'the service could not decrypt this' }
-    closed.add(submission)
-    lastOpened = lastOpened
-      .then(async () => (ended ? undefined : (await by.open([done(submission.task)]))[0]))
-      .then(settle, () => settle(failed))
+    step.take(list.map((submission) => done(submission.task))).then(settle, () => settle([]))
+  }
+  const prepareLater = (submission: ClientSubmission, step: SubmissionStep): void => {
+    unprepared.add(submission)
+    next.push(submission)
+    // What comes with it in one frame is prepared with it.
+    if (!isPreparing && next.length === 1) setImmediate(guarded(() => (isPreparing ? undefined : prepareNext(step))))
   }
 
   /** Whether a watch has its turn: then it is one of those that were asked. */
@@ -161,7 +178,7 @@ export function createClientRequests({
     }
     let done = 0
     for (const request of queue) {
-      if (request.type === 'task.watch' ? !mayAsk(request) : request.type === 'task.submit' && closed.has(request))
+      if (request.type === 'task.watch' ? !mayAsk(request) : request.type === 'task.submit' && unprepared.has(request))
         break
       done++
       if (request.type === 'task.submit') list.push(request)
@@ -183,8 +200,8 @@ export function createClientRequests({
   function add(request: ClientSubmission | ClientRequest): void {
     if (request.type === 'task.submit') {
       submissions++
-      const by = request.task.is_encrypted ? opener() : null
-      if (by !== null) openNext(request, by)
+      const step = prepare()
+      if (step?.concerns(request.task) === true) prepareLater(request, step)
     } else if (request.type === 'task.watch') {
       const text = textOf(request)
       if (latest.get(request.task_id) === text) return // it will be answered once

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
@@ -8,6 +8,7 @@ import { createRate } from '../lib/rate.js'
 import type { Remote } from '../door/remote.js'
 import type { Identified } from '../door/who.js'
 import {
+  clientCode,
   MAX_IN_FLIGHT,
   parseClientMessage,
   refOf,
@@ -38,7 +39,7 @@ export interface ClientDoor {
   access: SessionAccess
   /** What looks whether each open session may go on; called about once a second. */
   accessChecks: Set<() => void>
-  opener: SubmissionOpener | null
+  prepare: SubmissionStep | null
 }
 
 export interface ClientSessionParts {
@@ -67,7 +68,7 @@ export function openClientSession(
   door: ClientDoor,
   { id, socket, raw, from: keys, remote, identified, onHeard, onProven, onClose }: ClientSessionParts,
 ): SocketSession {
-  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard, opener } = door
+  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard, prepare } = door
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
     maxFrameBytes: maxMessageBytes,
     unsent,
@@ -110,9 +111,9 @@ export function openClientSession(
     submit: (list) => send({ op: 'clientSubmissions', session: id, list, by: access.by() }),
     ask: (message) => send({ op: 'clientMessage', session: id, message, by: access.by() }),
     // Who may not submit costs nothing.
-    opener: () => (access.isNameless(true) ? null : opener),
+    prepare: () => (access.isNameless(true) ? null : prepare),
     refuse(ref, { code, message }) {
-      out.push({ type: 'error', code: code === 'internal' ? code : 'invalid_message', message, ref })
+      out.push({ type: 'error', code: clientCode(code), message, ref })
       out.flush()
     },
     waiting: () => socket.bufferedAmount,

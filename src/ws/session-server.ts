@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
-import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import type { SubmissionStep } from '../chain/preparation.js'
 import type { Effect } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { Budget } from '../lib/budget.js'
@@ -55,8 +55,8 @@ export interface SessionServerParts extends SessionAccess {
   publicHosts: readonly string[]
   /** A connection is a session's that has proven its key, or has said something valid. */
   onProven?: (socket: Socket) => void
-  /** Decrypts what is submitted encrypted; null where nothing can be. */
-  opener?: SubmissionOpener | null
+  /** What is done with submissions before the core sees them; null: nothing. */
+  prepare?: SubmissionStep | null
   /** ms */
   pingInterval?: number
 }
@@ -97,7 +97,7 @@ export function createSessionServer(parts: SessionServerParts) {
     guard,
     access: parts,
     accessChecks: new Set(),
-    opener: parts.opener ?? null,
+    prepare: parts.prepare ?? null,
   }
   const server = new WebSocketServer({
     noServer: true,

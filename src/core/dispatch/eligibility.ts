@@ -5,6 +5,7 @@ import type { NewTask, ReadyTask } from '../../store/tasks.js'
 import type { Probation } from '../access/probation.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
+import type { Cover } from '../settlement/cover.js'
 import type { Pending } from '../tasks/pending.js'
 
 /** How many free nodes are compared for one task; among more, as many are drawn at random. */
@@ -12,13 +13,24 @@ const MAX_COMPARED = 16
 /** How many when none of those may have it. */
 const MAX_COMPARED_AGAIN = 256
 
+export interface EligibilityParts {
+  pending: Pending
+  probation: Probation
+  cover: Cover
+}
+
 export type Eligibility = ReturnType<typeof createEligibility>
 
 /** Which node gets which task. */
-export function createEligibility(ctx: Context, { pending, probation }: { pending: Pending; probation: Probation }) {
+export function createEligibility(ctx: Context, { pending, probation, cover }: EligibilityParts) {
   const { store, registry, undo } = ctx
   /** When a node that rejected or failed a task may be offered it again, by node; service clock, ms. */
   const retries = new Map<Node, number>()
+
+  /** Whether every node may have every task that is new. */
+  const isOpen = (): boolean => probation.isEmpty() && cover.isOpen()
+  const isOpenTo = (node: Node, task: ReadyTask | NewTask): boolean =>
+    probation.allows(node, task) && cover.allows(node, task)
 
   /** Until when a node is not offered a task that it has rejected, service clock, ms. @param own its attempts of the task */
   const rejectedUntil = (own: readonly PastAttempt[]): number => {
@@ -37,8 +49,8 @@ export function createEligibility(ctx: Context, { pending, probation }: { pendin
 
   /** Which nodes may get the task: not one that lost or failed it while another serves it, not one that just did, or rejected it. */
   const mayGet = (task: ReadyTask): ((node: Node) => boolean) => {
-    const allows = (node: Node): boolean => probation.allows(node, task)
-    if (task.attempt === 0) return probation.isEmpty() ? () => true : allows
+    const allows = (node: Node): boolean => isOpenTo(node, task)
+    if (task.attempt === 0) return isOpen() ? () => true : allows
     const past = store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined)
     const avoid = nodesToAvoid(past)
     const anotherServes = avoid.size > 0 && registry.anotherServes(task, avoid, ctx.now)
@@ -88,7 +100,7 @@ export function createEligibility(ctx: Context, { pending, probation }: { pendin
     nodeFor(task: ReadyTask): Node | undefined {
       const lanes = freeLanesOf(task)
       if (lanes.length === 0) return undefined
-      if (task.attempt === 0 && probation.isEmpty()) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
+      if (task.attempt === 0 && isOpen()) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
       const eligible = mayGet(task)
       // A task with a history may be barred from all that were drawn, and not from all.
       return (
@@ -106,7 +118,7 @@ export function createEligibility(ctx: Context, { pending, probation }: { pendin
       if (lanes.length === 0 || lanes.some((lane) => blocked.has(lane)) || !lanes.every(pending.isEmpty))
         return undefined
       const drawn = draw(lanes, MAX_COMPARED)
-      const eligible = probation.isEmpty() ? drawn : drawn.filter((node) => probation.allows(node, task))
+      const eligible = isOpen() ? drawn : drawn.filter((node) => isOpenTo(node, task))
       return choose(eligible, scoreNow(), ctx.random)
     },
 

@@ -43,6 +43,8 @@ export interface SchedulerParts {
   log(events: readonly CoreEvent[]): void
   /** Told who has access, before anything of the turn is that has changed it. */
   access?(state: AccessState): void
+  /** Told that settlements are due. */
+  settlementsDue?(): void
   /** ms, monotonic; for how long something has waited. */
   now?: () => number
 }
@@ -60,6 +62,7 @@ export function createScheduler({
   deliver,
   log,
   access,
+  settlementsDue,
   now = () => performance.now(),
 }: SchedulerParts): Scheduler {
   let queue: Queued[] = []
@@ -162,6 +165,7 @@ export function createScheduler({
         busy = result.busy
         log(result.events)
         if (result.access !== undefined) access?.(result.access)
+        if (result.settlementsDue === true) settlementsDue?.()
         batch.forEach((b, i) => {
           const outcome = result.outcomes[i]
           if (outcome !== undefined) b.settle?.(outcome)

@@ -6,6 +6,7 @@ import { newNodeProblem } from '../../wire/fields.js'
 import { nodeIdOf, normalizeKey } from '../../wire/keys.js'
 import type { Context } from '../context.js'
 import { NO_HISTORY, type Node } from '../nodes/node.js'
+import type { Payees } from '../settlement/payees.js'
 import type { Attempts } from '../tasks/attempts.js'
 
 /** A node that has never completed anything is forgotten after so much silence, ms. */
@@ -43,7 +44,7 @@ export type Admission = ReturnType<typeof createAdmission>
  * until then to who registered it, for as long as he holds a task or is heard of. Whenever it gets into new hands it gets a new
  * epoch, so that nobody has a say in what was given to the hands before.
  */
-export function createAdmission(ctx: Context, { attempts }: { attempts: Attempts }) {
+export function createAdmission(ctx: Context, { attempts, payees }: { attempts: Attempts; payees: Payees | null }) {
   const { registry, store, options, undo } = ctx
   const withinRate = createAddressRate(
     options.maxNewNodesPerHour / HOUR_SECONDS,
@@ -136,6 +137,8 @@ export function createAdmission(ctx: Context, { attempts }: { attempts: Attempts
     /** Who has the name may have it again; what that changes besides is done when this returns. */
     claim(claim: Claim): Standing | Refused {
       const { node, key, proven } = claim
+      const elsewhere = payees?.problem(key, node.node_address) ?? null
+      if (elsewhere !== null) return refused('invalid', elsewhere)
       const known = registry.nodes.get(node.node_id)
       if (known === undefined) return newName(claim)
       const isProven = known.row.key_proven === 1

@@ -1,13 +1,6 @@
 import { never, refuse, type Outcome } from '../../lib/result.js'
 import { hasEnded } from '../../rules/lifecycle.js'
-import {
-  clientErrorCode,
-  type ClientErrorCode,
-  type ClientRequest,
-  type ClientSubmission,
-  type TaskWatch,
-} from '../../wire/client.js'
-import type { ErrorCode } from '../../wire/codes.js'
+import { clientCode, type ClientRequest, type ClientSubmission, type TaskWatch } from '../../wire/client.js'
 import type { Allowed } from '../access/caller.js'
 import { reachesTask } from '../access/control.js'
 import type { Context } from '../context.js'
@@ -98,9 +91,3 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     },
   }
 }
-
-const codes: ReadonlySet<string> = new Set(clientErrorCode.options)
-const isClientCode = (code: string): code is ClientErrorCode => codes.has(code)
-/** The code as sessions know it; one that only REST has never comes from a submission. */
-const clientCode = (code: ErrorCode): ClientErrorCode =>
-  code === 'invalid_request' ? 'invalid_message' : isClientCode(code) ? code : 'internal'

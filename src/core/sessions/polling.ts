@@ -2,6 +2,7 @@ import type { AddressKeys } from '../../lib/address.js'
 import { toSeconds } from '../../lib/clock.js'
 import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
 import { inCooldown, type Node } from '../nodes/node.js'
+import type { NewTask } from '../../store/tasks.js'
 import type { NodeRow } from '../../store/schema.js'
 import type { OpenAttempt } from '../../store/attempts.js'
 import type { NodeStatus } from '../../wire/fields.js'
@@ -40,6 +41,8 @@ export interface PollingParts {
   dispatch: Dispatch
   admission: Admission
   enrolment: Enrolment
+  /** The transaction that a node gets with a task; null for none. */
+  signedTx(task: NewTask, node: Node): string | null
 }
 
 type Of<Name extends Operation['op']> = Omit<Extract<Operation, { op: Name }>, 'op'>
@@ -47,7 +50,7 @@ type Of<Name extends Operation['op']> = Omit<Extract<Operation, { op: Name }>, '
 /** What nodes do over REST: register, heartbeat, poll, complete, fail. */
 export function createPolling(
   ctx: Context,
-  { pending, attempts, results, dispatch, admission, enrolment }: PollingParts,
+  { pending, attempts, results, dispatch, admission, enrolment, signedTx }: PollingParts,
 ) {
   const { store, registry } = ctx
   const replays = createReplays(ctx)
@@ -70,15 +73,19 @@ export function createPolling(
     return node
   }
 
-  const view = (attempt: Readonly<OpenAttempt>): PolledTask => {
+  const handedTo = (node: Node, { task, attempt }: PolledTask): PolledTask => ({
+    task: { ...task, signed_tx: signedTx(task, node) },
+    attempt,
+  })
+  const view = (attempt: Readonly<OpenAttempt>, node: Node): PolledTask => {
     const task = store.tasks.get(attempt.task_id)
     if (task === undefined) throw new Error(`task ${attempt.task_id} has an attempt but no row`)
-    return { task, attempt: attempt.attempt }
+    return handedTo(node, { task, attempt: attempt.attempt })
   }
 
   /** Hands an attempt out once more; null when that was too often and it counts as failed. */
-  const handOutAgain = (attempt: Readonly<OpenAttempt>): PolledTask | null => {
-    if (ctx.now - (countedAt.get(attempt) ?? attempt.assigned_ms) < HANDOUT_MS) return view(attempt)
+  const handOutAgain = (attempt: Readonly<OpenAttempt>, node: Node): PolledTask | null => {
+    if (ctx.now - (countedAt.get(attempt) ?? attempt.assigned_ms) < HANDOUT_MS) return view(attempt, node)
     if (attempt.handouts >= MAX_HANDOUTS) {
       attempts.requeue(attempt, 'failed', 'node', `handed out ${MAX_HANDOUTS} times without a result`)
       return null
@@ -86,7 +93,7 @@ export function createPolling(
     store.attempts.handOut(attempt)
     registry.countHandout(attempt)
     countedAt.set(attempt, ctx.now)
-    return view(attempt)
+    return view(attempt, node)
   }
 
   const isWorking = ({ row }: Node): boolean => row.status !== 'maintenance' && row.status !== 'offline'
@@ -104,10 +111,10 @@ export function createPolling(
     if (ctx.stopping) return refuse('stopping', 'the service is stopping; poll again in a few seconds')
     if (!isWorking(node)) return done(null)
     const missed = missedBy(node, running)
-    const again = missed === undefined ? null : handOutAgain(missed)
+    const again = missed === undefined ? null : handOutAgain(missed, node)
     if (again !== null) return done(again)
     const taken = !mayTake(node) || node.lanes.every(pending.isEmpty) ? null : dispatch.take(node)
-    return done(taken === null ? null : { task: taken.task, attempt: taken.attempt.attempt })
+    return done(taken === null ? null : handedTo(node, { task: taken.task, attempt: taken.attempt.attempt }))
   }
 
   const answer = (verdict: Verdict, taskId: string, nodeId: string): Outcome<null> => {
@@ -179,7 +186,7 @@ export function createPolling(
       const repeated = proof === undefined ? undefined : replays.get(proof)
       if (repeated !== undefined) {
         const open = repeated === null ? undefined : node.held.get(repeated.task_id)
-        return done(open === undefined || open.attempt !== repeated?.attempt ? null : view(open))
+        return done(open === undefined || open.attempt !== repeated?.attempt ? null : view(open, node))
       }
       const answer = give(node, running)
       if (proof !== undefined && answer.ok)

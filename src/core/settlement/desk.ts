@@ -114,6 +114,12 @@ export function createSettlementDesk(
       return done(null)
     },
 
+    /** The next look at what was posted is soon, but not at all of it at once. */
+    gap(): Outcome<null> {
+      table.hasten(ctx.now, ctx.now + chain.pollInterval)
+      return done(null)
+    },
+
     list({ states, before, limit }: Extract<Operation, { op: 'settlements' }>): Outcome<Results['settlements']> {
       const rows = table.page({ states }, before, limit + 1)
       const page = rows.slice(0, limit)

@@ -1,3 +1,5 @@
+export type { DueSettlement } from '../../store/settlements.js'
+
 /** What the relay has seen of a settlement. */
 export type SettlementReport = { task_id: string } & (
   | /** A miner holds it, byte for byte. */ { is: 'posted' }
@@ -35,4 +37,10 @@ export interface Tip {
 export interface AnnouncedBlock extends Tip {
   parent: string
   transactions: readonly BlockTransaction[]
+}
+
+/** What the chain says of a stake: null where there is none, unknown where it could not be asked. Micro-STX, burn height. */
+export interface StakeSeen {
+  address: string
+  stake: { amount: number; unlock_height: number } | null | 'unknown'
 }

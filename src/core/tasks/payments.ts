@@ -1,10 +1,8 @@
 import { refuse, type Refusal } from '../../lib/result.js'
 import type { NewTask, TaskHead } from '../../store/tasks.js'
 import type { Submission } from '../../wire/rest.js'
+import { readTxid } from '../../wire/settlement.js'
 import type { Context } from '../context.js'
-
-/** A task_id that looks like a transaction could be taken for somebody else's payment. */
-const LIKE_TXID = /^(?:0x)?[0-9a-f]{64}$/i
 
 export type Payments = ReturnType<typeof createPayments>
 
@@ -26,7 +24,8 @@ export function createPayments(ctx: Context) {
     refusal(s: Submission, unwritten: Iterable<NewTask>): Refusal | null {
       const { chain } = options
       if (chain === null) return null
-      if (s.task_id !== null && LIKE_TXID.test(s.task_id))
+      // It could be taken for somebody else's payment.
+      if (s.task_id !== null && readTxid(s.task_id) !== null)
         return refuse('invalid_request', 'task_id: must not look like the id of a transaction (64 hex digits) here')
       const { paid, user_address: origin, nonce } = s
       if (paid === undefined) {

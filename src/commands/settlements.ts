@@ -1,0 +1,118 @@
+import { defineCommand } from 'citty'
+import * as v from 'valibot'
+import { oneLine } from '../lib/table.js'
+import { settlementsQuery } from '../wire/settlement.js'
+import { printFacts, printJson, printLines, printTable, timeOf } from './print.js'
+import { parseFlags, refuseMore, serviceArgs, serviceAt, wideArg } from './service-call.js'
+import { maybeNumber, maybeText, parseTaskId, taskId } from './tasks/task-call.js'
+
+// What a service answers may hold more than this version knows: it is kept for --json.
+const entry = v.looseObject({
+  task_id: v.string(),
+  txid: v.string(),
+  state: v.string(),
+  origin: v.string(),
+  nonce: v.number(),
+  payee: maybeText,
+  output_hash: v.string(),
+  tries: v.number(),
+  last_error: maybeText,
+  height: maybeNumber,
+  index_block_hash: maybeText,
+  final: v.boolean(),
+  posted_at: maybeNumber,
+  created_at: v.number(),
+  updated_at: v.number(),
+})
+const pageSchema = v.looseObject({ settlements: v.array(entry), next_cursor: maybeText })
+type Entry = v.InferOutput<typeof entry>
+
+const columns = [
+  { title: 'task' },
+  { title: 'state' },
+  { title: 'txid', importance: 2, shrinksTo: 14 },
+  { title: 'payee', importance: 3 },
+  { title: 'origin', importance: 1 },
+  { title: 'nonce', importance: 4 },
+  { title: 'height', importance: 5 },
+  { title: 'updated', importance: 6 },
+  { title: 'error', importance: 7, shrinksTo: 20 },
+]
+
+const list = defineCommand({
+  meta: { name: 'list', description: 'List payments of completed tasks, the newest first' },
+  args: {
+    state: { type: 'string', description: 'Only in this state', valueHint: 'ready' },
+    limit: { type: 'string', description: 'At most so many, 1 to 1000', default: '50', valueHint: '50' },
+    cursor: { type: 'string', description: 'Go on where a list before ended', valueHint: 'ID' },
+    ...wideArg,
+    ...serviceArgs,
+  },
+  async run({ args }) {
+    refuseMore(args._, 0)
+    const { state, limit, cursor } = args
+    const given = Object.entries({ state, limit, cursor }).filter(
+      (e): e is [string, string] => typeof e[1] === 'string',
+    )
+    parseFlags(settlementsQuery, Object.fromEntries(given))
+    const query = new URLSearchParams(Object.fromEntries(given)).toString()
+    const page = await serviceAt(args).get(`/api/v1/settlements?${query}`, pageSchema)
+    if (args.json === true) return printJson(page)
+    const rows = page.settlements.map((s) => [
+      s.task_id,
+      s.state,
+      s.txid,
+      s.payee,
+      s.origin,
+      s.nonce,
+      s.height,
+      timeOf(s.updated_at),
+      s.last_error,
+    ])
+    printTable(columns, rows, args.wide === true)
+    if (page.next_cursor !== null) printLines(['', `There are older ones: the same with --cursor ${page.next_cursor}`])
+  },
+})
+
+const factsOf = (s: Entry): [string, string | null][] => [
+  ['task', s.task_id],
+  ['state', s.final ? `${s.state}, for good` : s.state],
+  ['txid', s.txid],
+  ['origin', `${s.origin}, nonce ${s.nonce}`],
+  ['payee', s.payee],
+  ['output hash', s.output_hash],
+  ['block', s.height === null ? null : `${s.height}${s.index_block_hash === null ? '' : ` (${s.index_block_hash})`}`],
+  ['posted', s.posted_at === null ? null : timeOf(s.posted_at)],
+  ['failed tries', s.tries === 0 ? null : String(s.tries)],
+  ['error', s.last_error],
+  ['completed', timeOf(s.created_at)],
+  ['updated', timeOf(s.updated_at)],
+]
+const pathOf = (id: string): string => `/api/v1/settlements/${encodeURIComponent(parseTaskId(id))}`
+
+const show = defineCommand({
+  meta: { name: 'show', description: 'Show what has become of the payment of a task' },
+  args: { ...taskId, ...serviceArgs },
+  async run({ args }) {
+    refuseMore(args._, 1)
+    const found = await serviceAt(args).get(pathOf(args.id), entry)
+    if (args.json === true) printJson(found)
+    else printFacts(factsOf(found))
+  },
+})
+
+const retry = defineCommand({
+  meta: { name: 'retry', description: 'Post a payment again now, also one that has gone wrong' },
+  args: { ...taskId, ...serviceArgs },
+  async run({ args }) {
+    refuseMore(args._, 1)
+    const again = await serviceAt(args).order('POST', `${pathOf(args.id)}/retry`, entry)
+    if (args.json === true) printJson(again)
+    else console.log(`${oneLine(args.id)}: ${again.state}, tried again now`)
+  },
+})
+
+export default defineCommand({
+  meta: { name: 'settlements', description: 'Look at the payments of completed tasks, and try them again' },
+  subCommands: { list, show, retry },
+})
