@@ -91,6 +91,16 @@ export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
         },
 })
 
+/** The same for clients that sign: they wait for `completed`, know no `submitted`, and have a txid with 0x. */
+export const signedStatus = (view: TaskView) => {
+  const status = taskStatus(view)
+  return {
+    ...status,
+    status: status.status === 'submitted' ? 'completed' : status.status,
+    txid: status.txid === null ? null : `0x${status.txid.replace(/^0x/, '')}`,
+  }
+}
+
 /** A task with its history: what its submitter sees, and every attempt. */
 export const taskDetail = (d: TaskDetail) => {
   const { attempts: _, ...status } = taskStatus(d)

@@ -2,7 +2,6 @@ import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
 import { toSeconds } from '../../lib/clock.js'
 import { canSettle, isUnposted } from '../../rules/settlement.js'
 import type { AttemptRow } from '../../store/schema.js'
-import type { DueSettlement } from '../../store/settlements.js'
 import type { SettlementRow } from '../../store/settlement-schema.js'
 import { auditBy, type Allowed } from '../access/caller.js'
 import type { ChainOptions, Context } from '../context.js'
@@ -54,25 +53,26 @@ export function createSettlementDesk(
 
     /** A task has its result, from this attempt: in the same commit, its payment is to be posted. */
     settle({ task_id, node_id }: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
+      if (!store.tasks.isPaid(task_id)) return
       const key = registry.nodes.get(node_id)?.row.public_key
       settlements.open(task_id, output, key === undefined ? null : payees.of(key))
-      blocks.evaluate(task_id)
+      blocks.settled(task_id)
     },
 
     due(limit: number): Outcome<DueWork> {
       const rows = table.due(ctx.now, limit)
       const work: DueWork = { post: [], look: rows.filter((row) => !isUnposted(row.state)), behind: [], nextIn: null }
-      const unposted = rows.filter((row) => isUnposted(row.state))
-      for (const origin of new Set(unposted.map((row) => row.origin))) {
-        const inOrder = table.unpostedOf(origin)
-        const waits = inOrder.findIndex((row) => row.due_ms === null || row.due_ms > ctx.now)
-        const first = waits < 0 ? inOrder : inOrder.slice(0, waits)
-        if (first.length > 0) work.post.push(first.map(({ due_ms: _, ...row }): DueSettlement => row))
-        const until = inOrder[waits]?.due_ms ?? ctx.now
-        const posted = new Set(first.map((row) => row.task_id))
-        for (const row of unposted)
-          if (row.origin === origin && !posted.has(row.task_id)) work.behind.push({ task_id: row.task_id, until })
+      const unposted = rows.filter((row) => isUnposted(row.state)).sort((a, b) => a.nonce - b.nonce)
+      const lines = new Map<string, SettlementRow[]>()
+      for (const row of unposted) {
+        const line = lines.get(row.origin) ?? []
+        // Only the nonce just before it can be ours and missing: above a gap nothing is mined before the gap is.
+        const before = line.at(-1)?.nonce === row.nonce - 1 ? undefined : table.ofPayment(row.origin, row.nonce - 1)
+        if (before !== undefined && isUnposted(before.state) && (before.due_ms ?? 0) > ctx.now)
+          work.behind.push({ task_id: row.task_id, until: before.due_ms ?? ctx.now })
+        else lines.set(row.origin, [...line, row])
       }
+      work.post.push(...lines.values())
       const next = table.nextDue()
       work.nextIn = next === null ? null : Math.max(0, next - ctx.now)
       return done(work)
