@@ -46,24 +46,6 @@ export function principalOf(address: string): Versioned | null {
 export const bootAddress = (network: Network): string =>
   encodeC32({ version: versionsOf(network).single, hash160: '00'.repeat(20) })
 
-/** Of how many keys the hash in a transaction is, by its hash mode: one, or else. */
-const P2PKH = 0
-
-/**
- * The address that a transaction is signed by.
- * @param version of the transaction: its top bit is set on testnet
- * @param hashMode 0: of one key. All else counts as of several, also P2WPKH.
- * @param signer 20 bytes in hex
- */
-export function originOf({ version, hashMode, signer }: { version: number; hashMode: number; signer: string }): string {
-  const { single, multi } = versionsOf(version < 0x80 ? 'mainnet' : 'testnet')
-  return encodeC32({ version: hashMode === P2PKH ? single : multi, hash160: signer })
-}
-
-/** The address whose contract holds the stakes of a network. */
-export const bootAddressOf = (network: Network): string =>
-  encodeC32({ version: versionsOf(network).single, hash160: '00'.repeat(20) })
-
 /** Whether a text is an address of a user or contract owner: SP or SM on mainnet, ST or SN on testnet, with its checksum. */
 export function isAddress(text: string, network?: Network): boolean {
   const version = decodeC32(text)?.version

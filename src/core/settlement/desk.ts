@@ -52,8 +52,9 @@ export function createSettlementDesk(
     counts: table.counts,
 
     /** A task has its result, from this attempt: in the same commit, its payment is to be posted. */
-    settle({ task_id, node_id }: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
-      if (!store.tasks.isPaid(task_id)) return
+    settle(attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
+      const { task_id, node_id } = attempt
+      if (!(ctx.paid.get(attempt) ?? store.tasks.isPaid(task_id))) return
       const key = registry.nodes.get(node_id)?.row.public_key
       settlements.open(task_id, output, key === undefined ? null : payees.of(key))
       blocks.settled(task_id)
