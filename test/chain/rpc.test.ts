@@ -127,7 +127,7 @@ describe('what a node answers', () => {
 
   test('the stake of a node, as the value of the contract', async () => {
     const { rpc, asked } = await nodeThat(json(200, { okay: true, result: '0x0a0c00000000' }))
-    expect(await rpc.stake(NODE.testnet, BOOT)).toEqual({ is: 'stake', result: Buffer.from('0a0c00000000', 'hex') })
+    expect(await rpc.stake(NODE.testnet, BOOT)).toEqual({ is: 'stake', result: '0x0a0c00000000' })
     expect(asked[0]).toMatchObject({
       method: 'POST',
       url: `/v2/contracts/call-read/${BOOT}/pox-4/infer-get-stake-info`,

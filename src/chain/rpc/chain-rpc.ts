@@ -32,7 +32,7 @@ export interface ChainRpc {
   unconfirmed(txid: string): Promise<Held | Absent | Unreachable>
   /** What the node has of the result. */
   inferResult(txid: string): Promise<InferResult | Unreachable>
-  /** The stake of an address as the contract answers: a Clarity value in bytes. @param bootAddress whose contract it is */
+  /** The stake of an address as the contract answers: a Clarity value. @param bootAddress whose contract it is */
   stake(address: string, bootAddress: string): Promise<StakeReply | Unreachable>
   /** Ends all calls, which come to `unreachable` then. */
   close(): Promise<void>
@@ -52,7 +52,8 @@ export interface Absent {
 }
 export interface StakeReply {
   is: 'stake'
-  result: Buffer
+  /** Hex with 0x: for `readStake`. */
+  result: string
 }
 
 const KIB = 1024
