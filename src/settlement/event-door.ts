@@ -96,17 +96,18 @@ export function createEventDoor(parts: EventDoorParts) {
   })
 }
 
-/** What of a transaction may matter: whose nonce it used, and whom it pays. Null where it has no one origin. */
-function readTransaction({ txid, status, rawTx, spends }: MinedTransaction): BlockTransaction | null {
-  if (spends === null || spends.nonce > BigInt(Number.MAX_SAFE_INTEGER)) return null
+/** What of a transaction may matter: whose nonce it used, and whom it pays. Null when its nonce is none of ours. */
+function readTransaction({ txid, spends, inference }: MinedTransaction): BlockTransaction | null {
+  if (spends.nonce > BigInt(Number.MAX_SAFE_INTEGER)) return null
   const { signer, hashMode, version } = spends
   const network = version < TESTNET ? 'mainnet' : 'testnet'
   const origin = encodeC32(principalOfHash(signer, hashMode === P2PKH ? 'single' : 'multi', network))
   const seen = { txid, origin, nonce: Number(spends.nonce) }
-  if (rawTx === null) return { ...seen, inference: null }
+  if (inference === null) return { ...seen, inference: null }
   try {
-    const { node, outputHash } = parseInferTransaction(rawTx)
-    return { ...seen, inference: { payee: encodeC32(node), output_hash: outputHash, succeeded: status === 'success' } }
+    const { node, outputHash } = parseInferTransaction(inference.rawTx)
+    const succeeded = inference.status === 'success'
+    return { ...seen, inference: { payee: encodeC32(node), output_hash: outputHash, succeeded } }
   } catch (error) {
     if (error instanceof TransactionError) return { ...seen, inference: null }
     throw error

@@ -26,7 +26,7 @@ export function createStakeWatch({ rpc, call, log, bootAddress, interval }: Stak
     const reply = await rpc.stake(address, bootAddress)
     if (reply.is === 'unreachable') return { address, stake: 'unknown' }
     try {
-      const stake = readStake(reply.result.toString('hex'))
+      const stake = readStake(reply.result)
       return {
         address,
         stake: stake === null ? null : { amount: toNumber(stake.amount), unlock_height: toNumber(stake.unlockHeight) },

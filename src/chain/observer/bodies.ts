@@ -2,7 +2,7 @@ import { TextDecoder } from 'node:util'
 import * as v from 'valibot'
 import { explain } from '../../wire/fields.js'
 import { parseJsonInSteps } from '../../wire/json-steps.js'
-import type { ChainEvent, MinedTransaction } from './events.js'
+import type { ChainEvent, MinedTransaction, Spends } from './events.js'
 import { blockFields, burnFields, dropFields, minedFields, submissionFields, txidField } from './fields.js'
 import { createJsonWalk, InvalidJson, type JsonWalk, type Span } from './json-walk.js'
 
@@ -51,8 +51,15 @@ function* readBlock(body: Buffer): Generator<void, ChainEvent> {
   const transactions: MinedTransaction[] = []
   function* transaction(): Generator<void> {
     const spans = yield* fieldsOf(walk, minedFields.entries)
-    if (spans.raw_tx === undefined || !isInfer(body, spans.raw_tx)) return
-    transactions.push(v.parse(minedFields, values(body, spans)))
+    const spends = spans.raw_tx === undefined ? null : readSpends(body, spans.raw_tx)
+    if (spans.raw_tx === undefined || spends === null) return // what only the burn chain has: nobody's nonce
+    if (isInfer(body, spans.raw_tx)) {
+      const { txid, ...inference } = v.parse(minedFields, values(body, spans))
+      transactions.push({ txid, spends, inference })
+    } else {
+      const txid = v.parse(txidField, spans.txid && valueOf(body, spans.txid))
+      transactions.push({ txid, spends, inference: null })
+    }
     if (transactions.length % STEP_TRANSACTIONS === 0) yield
   }
   const spans = yield* fieldsOf(walk, blockFields.entries, { transactions: transaction })
@@ -144,6 +151,25 @@ const AUTH_AT = 5
 const POST_CONDITIONS_AT = 111
 const PAYLOAD_AT = 115
 const [STANDARD, NO_POST_CONDITIONS, INFER] = ['04', '00000000', '09']
+
+/** Where the origin of a transaction is, in bytes: version, chain id and kind of authorization come before it. */
+const [HASH_MODE_AT, SIGNER_AT, NONCE_AT, NONCE_END] = [6, 7, 27, 35]
+
+/** Whose nonce a raw transaction, still in hex, has used: the first of those who have signed it. Null when it is too short. */
+function readSpends(body: Buffer, { begin, end }: Span): Spends | null {
+  const hex = body
+    .toString('latin1', begin, Math.min(end, begin + 3 + NONCE_END * 2))
+    .replace(/^"(?:0x)?/, '')
+    .slice(0, NONCE_END * 2)
+    .toLowerCase()
+  if (!/^(?:[0-9a-f]{2}){35}$/.test(hex)) return null
+  return {
+    version: parseInt(hex.slice(0, 2), 16),
+    hashMode: parseInt(hex.slice(HASH_MODE_AT * 2, SIGNER_AT * 2), 16),
+    signer: hex.slice(SIGNER_AT * 2, NONCE_AT * 2),
+    nonce: BigInt(`0x${hex.slice(NONCE_AT * 2)}`),
+  }
+}
 
 /** Whether a raw transaction, still in hex, is an inference. Others pay for no task: those need one signer, and no post-conditions. */
 function isInfer(body: Buffer, { begin, end }: Span): boolean {

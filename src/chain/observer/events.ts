@@ -10,12 +10,26 @@ export type ChainEvent = BlockEvent | BurnBlockEvent | DroppedEvent | Submission
  */
 export interface BlockEvent extends v.InferOutput<typeof blockFields> {
   is: 'block'
-  /** Its inferences that one key has signed, in order; nothing else that is in it. */
+  /** All that have an origin, in order. */
   transactions: MinedTransaction[]
 }
 
-/** `rawTx` has the payee and output hash as they were mined. */
-export type MinedTransaction = v.InferOutput<typeof minedFields>
+/** Whose nonce a transaction has used. */
+export interface Spends {
+  /** Of the transaction: its top bit is set on testnet. */
+  version: number
+  hashMode: number
+  /** 20 bytes, lower-case hex. */
+  signer: string
+  nonce: bigint
+}
+
+export interface MinedTransaction {
+  txid: string
+  spends: Spends
+  /** Null when it is none that one key has signed. `rawTx` has the payee and output hash as they were mined. */
+  inference: Omit<v.InferOutput<typeof minedFields>, 'txid'> | null
+}
 
 export interface BurnBlockEvent {
   is: 'burn_block'

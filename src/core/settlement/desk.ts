@@ -65,13 +65,19 @@ export function createSettlementDesk(
       const work: DueWork = { post: [], look: rows.filter((row) => !isUnposted(row.state)), behind: [], nextIn: null }
       const unposted = rows.filter((row) => isUnposted(row.state)).sort((a, b) => a.nonce - b.nonce)
       const lines = new Map<string, SettlementRow[]>()
+      /** What waits, by origin and nonce: until when. */
+      const held = new Map<string, number>()
       for (const row of unposted) {
         const line = lines.get(row.origin) ?? []
         // Only the nonce just before it can be ours and missing: above a gap nothing is mined before the gap is.
         const before = line.at(-1)?.nonce === row.nonce - 1 ? undefined : table.ofPayment(row.origin, row.nonce - 1)
-        if (before !== undefined && isUnposted(before.state) && (before.due_ms ?? 0) > ctx.now)
-          work.behind.push({ task_id: row.task_id, until: before.due_ms ?? ctx.now })
-        else lines.set(row.origin, [...line, row])
+        const until =
+          held.get(`${row.origin} ${row.nonce - 1}`) ??
+          (before !== undefined && isUnposted(before.state) ? (before.due_ms ?? 0) : 0)
+        if (until > ctx.now) {
+          held.set(`${row.origin} ${row.nonce}`, until)
+          work.behind.push({ task_id: row.task_id, until })
+        } else lines.set(row.origin, [...line, row])
       }
       work.post.push(...lines.values())
       const next = table.nextDue()
