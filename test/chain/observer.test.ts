@@ -42,12 +42,18 @@ const blockEvent = (height: number, transactions: object[] = []) => ({
   burnHeight: 2000 + height,
   transactions,
 })
-const minedEvent = {
-  txid: 'e3'.repeat(32),
+const spendsOf = (raw: string) => ({
+  version: parseInt(raw.slice(0, 2), 16),
+  hashMode: parseInt(raw.slice(12, 14), 16),
+  signer: raw.slice(14, 54),
+  nonce: BigInt(`0x${raw.slice(54, 70)}`),
+})
+const inferenceEvent = {
   status: 'success',
   rawResult: Buffer.from(`070200000020${'ab'.repeat(32)}`, 'hex'),
   rawTx: Buffer.from(INFER, 'hex'),
 }
+const minedEvent = { txid: 'e3'.repeat(32), spends: spendsOf(INFER), inference: inferenceEvent }
 const SUBMISSION = {
   task_id: 'task-1',
   infer_user_address: 'ST3Y74M5227FDVHREWPH773F5Y1W1ED8WXXVB0G1S',
@@ -83,14 +89,19 @@ async function observing(options: Partial<ObserverOptions> = {}) {
 }
 
 describe('events', () => {
-  test('of a block are those of its inferences, and nothing else that is in it', async () => {
+  test('of a block are its inferences, and whose nonce everything else in it has used', async () => {
     const { send, told } = await observing()
     const failed = { ...mined(INFER, hex('e4')), status: 'abort_by_response', raw_result: '0x0809' }
     await send('/new_block', block(5, [mined(TRANSFER), mined(INFER), { ...mined('00'), raw_tx: '0x00' }, failed]))
     expect(await told(1)).toEqual([
       blockEvent(5, [
+        { txid: 'e3'.repeat(32), spends: spendsOf(TRANSFER), inference: null },
         minedEvent,
-        { ...minedEvent, txid: 'e4'.repeat(32), status: 'abort_by_response', rawResult: Buffer.from('0809', 'hex') },
+        {
+          ...minedEvent,
+          txid: 'e4'.repeat(32),
+          inference: { ...inferenceEvent, status: 'abort_by_response', rawResult: Buffer.from('0809', 'hex') },
+        },
       ]),
     ])
   })
