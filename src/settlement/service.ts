@@ -76,11 +76,12 @@ export function createSettlementService({ settings, call, time, log, rpc: given 
     step,
     /** Settlements are due. */
     wake: relay.wake,
-    /** @throws ListenError-like errors of the port of the observer */
-    async start(): Promise<void> {
-      await door?.listen()
+    /** @returns where blocks are announced; rejects with a sentence where that address cannot be had */
+    async start(): Promise<{ host: string; port: number } | null> {
+      const address = (await door?.listen()) ?? null
       relay.start()
       stakes?.start()
+      return address
     },
     /** What an operator should look at, as a sentence; null when all is well. */
     warning: relay.warning,

@@ -77,7 +77,9 @@ export const fillSubmission = (s: SubmissionFields) => ({
   /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
-export type Submission = ReturnType<typeof fillSubmission> & {
+type Filled = ReturnType<typeof fillSubmission>
+export type Submission = Omit<Filled, 'left_out'> & {
+  left_out?: Filled['left_out']
   /** What an encrypted one says, once a door has decrypted it, and what opens it again. */
   opened?: { user_input: string; context: string; keys: string }
   /** What its `signed_tx` is good for, once a door has checked and verified it; `fee` and `nonce` are those of the transaction then. */
