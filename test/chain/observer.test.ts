@@ -151,6 +151,7 @@ describe('events', () => {
       },
     })
     for (const height of [1, 2, 3]) await send('/new_block', block(height))
+    await until(() => begun.length > 0)
     expect(begun).toEqual([1])
     first.resolve()
     await until(() => begun.length === 3)

@@ -93,7 +93,7 @@ const allowed: Record<string, string[]> = {
     'wire',
     'lib',
   ],
-  demo: ['coordinator.ts', 'inference-node', 'wire', 'lib'],
+  demo: ['coordinator.ts', 'chain', 'inference-node', 'wire', 'lib'],
   commands: ['config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
