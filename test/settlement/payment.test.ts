@@ -4,7 +4,7 @@ import { readPayment } from '../../src/chain/payment.js'
 import { connectNode } from '../support/node-session.js'
 import { paidTask, startPaidService, USER } from '../support/paid-service.js'
 import { until } from '../support/wait.js'
-import { openClient } from '../support/client-session.js'
+import { connectClient } from '../support/client-session.js'
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex')
 
@@ -52,7 +52,7 @@ describe('a paid task', () => {
   test('over a session too; a node in session is given no transaction', async () => {
     const { service, settles } = await startPaidService()
     const node = await connectNode(service, 'node-001', { supported_models: ['llama-3-8b'] })
-    const client = await openClient(service)
+    const client = await connectClient(service)
     const { task_id: _, ...task } = paidTask(0)
     client.say({ type: 'task.submit', ref: 'a', ...task, task_id: 'task-0' })
     await client.next('task.submitted')
