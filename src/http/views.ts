@@ -1,7 +1,6 @@
 import type {
   LargeText,
   NodeView,
-  PaidTask,
   PolledTask,
   Results,
   SettlementRow,
@@ -9,6 +8,7 @@ import type {
   TaskDetail,
   TaskView,
 } from '../core/operations.js'
+import type { PaidTask } from '../core/settlement/reports.js'
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {

@@ -1,11 +1,12 @@
-import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
+import { done, refuse, type Outcome } from '../../lib/result.js'
 import { toSeconds } from '../../lib/clock.js'
 import { canSettle, isUnposted } from '../../rules/settlement.js'
 import type { AttemptRow } from '../../store/schema.js'
 import type { SettlementRow } from '../../store/settlement-schema.js'
 import { auditBy, type Allowed } from '../access/caller.js'
 import type { ChainOptions, Context } from '../context.js'
-import type { DueWork, Operation, PaidTask, Results } from '../operations.js'
+import type { Operation, Results } from '../operations.js'
+import type { DueWork, PaidTask } from './reports.js'
 import type { Transitions } from '../tasks/transitions.js'
 import { createBlocks } from './blocks.js'
 import type { Payees } from './payees.js'
@@ -193,9 +194,3 @@ export function createSettlementDesk(
     },
   }
 }
-
-/** Where the chain is not looked at. */
-export const NO_CHAIN: Refusal = refuse(
-  'not_found',
-  'this service does not look at the chain: its configuration has no section [chain]',
-)
