@@ -88,9 +88,12 @@ describe('a transaction', () => {
         transactions: [
           {
             txid,
+            spends: expect.objectContaining({ nonce: 0n }) as object,
+            inference: {
             status: 'success',
             rawResult: Buffer.from(`070200000020${createHash('sha256').update(OUTPUT).digest('hex')}`, 'hex'),
             rawTx: tx,
+            },
           },
         ],
       },
@@ -126,7 +129,7 @@ describe('a transaction', () => {
     chain.mine()
     await until(() => events.length === 2)
     expect(events[1]).toMatchObject({
-      transactions: [{ txid, status: 'abort_by_response', rawResult: Buffer.from('0809', 'hex') }],
+      transactions: [{ txid, inference: { status: 'abort_by_response', rawResult: Buffer.from('0809', 'hex') } }],
     })
     expect(chain.account(USER.testnet)).toEqual({ balance: 9_999_700n, nonce: 1n })
   })
