@@ -1,3 +1,4 @@
+import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createOriginVerifier } from '../../src/chain/origin.js'
@@ -7,18 +8,18 @@ import { createSharedTurns } from '../../src/lib/shared-turns.js'
 import { signed, T1, T1_FILLED, T3 } from './payments.js'
 import { flip, NODE, otherS, SIGNER, USER } from './vectors.js'
 
-const verifyOrigins = createOriginVerifier()
 const vectors = [T1.hex, T1_FILLED.hex, T3.hex].map(readPayment)
 const withSignature = ({ tx }: SignedPayment, signature: string): SignedPayment =>
   readPayment(writeInferTransaction({ ...tx, signature }).toString('hex'))
+/** Remembers no key. */
+const verifyAnew = createOriginVerifier({ maxKnownKeys: 0 })
 /** Each of them by a verifier that has not seen its key, and by one that has. */
 async function verifyBoth(payments: readonly SignedPayment[]): Promise<boolean[][]> {
-  const unseen = await Promise.all(payments.map(async (one) => (await createVerifierOnce([one]))[0] ?? false))
+  const unseen = await verifyAnew(payments)
   const seen = createOriginVerifier()
   await seen([...vectors, ...kinds])
   return [unseen, await seen(payments)]
 }
-const createVerifierOnce = createOriginVerifier({ maxKnownKeys: 0 })
 const kinds = [
   signed({ privateKey: SIGNER.privateKey.slice(0, 64) }),
   signed({ hashMode: 'p2wpkh' }),
@@ -71,6 +72,20 @@ test('a signature is of one key in one form: not of the same key in another, or 
   expect(await verifyBoth(wrong)).toEqual([wrong.map(() => false), wrong.map(() => false)])
 })
 
+test('the key with the same x and the other y is another key', async () => {
+  const { tx, presign } = readPayment(T1.hex)
+  const negative = secp256k1.Point.Fn.neg(BigInt(`0x${USER.privateKey.slice(0, 64)}`))
+  const signature = secp256k1.sign(Buffer.from(presign, 'hex'), secp256k1.Point.Fn.toBytes(negative), {
+    prehash: false,
+    format: 'recovered',
+  })
+  const wrong = readPayment(
+    writeInferTransaction({ ...tx, signature: Buffer.from(signature).toString('hex') }).toString('hex'),
+  )
+  expect(wrong.presign).toBe(presign)
+  expect(await verifyBoth([wrong])).toEqual([[false], [false]])
+})
+
 /** What no signature covers: who is paid, and the output hash with its length. */
 const unsigned = (bit: number): boolean => {
   const at = bit >> 3
@@ -98,36 +113,38 @@ test('any one bit that was signed is refused when it is turned, and no other cha
   expect(refused.filter((_, i) => verified[i])).toEqual([])
 }, 60_000)
 
-test('the keys that are remembered are bounded, and which are forgotten are found again', async () => {
-  const few = createOriginVerifier({ maxKnownKeys: 2 })
-  const list = [...kinds, ...vectors, ...kinds]
-  expect(await few(list)).toEqual(list.map(() => true))
-})
+/** A verifier in whose turns there is time for one step each, and how many a batch takes. */
+function createCounted(maxKnownKeys?: number) {
+  let readings = 0
+  const inTurns = createSharedTurns(() => ++readings * 1.5)
+  const verify = createOriginVerifier({ inTurns, ...(maxKnownKeys === undefined ? {} : { maxKnownKeys }) })
+  return async (list: readonly SignedPayment[]): Promise<number> => {
+    const before = readings
+    expect(await verify(list)).toEqual(list.map(() => true))
+    return Math.ceil((readings - before) / 4) // a turn reads the clock four times, the last one three times
+  }
+}
 
-test('one batch holds up the rest for one step at most: 4 of them a new key, 1 a known one', async () => {
+test('a batch gives everything else its turn after each step: a new key takes five, a known one one', async () => {
   const payments = Array.from({ length: 8 }, (_, i) =>
     signed({ privateKey: `${randomBytes(32).toString('hex')}01`, nonce: i }),
   )
-  let now = 0
-  const inTurns = createSharedTurns(() => (now += 1.5)) // time for one step only
-  const verify = createOriginVerifier({ inTurns })
-  const turnsOf = async (list: readonly SignedPayment[]): Promise<number> => {
-    let turns = 0
-    let counting = true
-    const count = (): void => {
-      turns++
-      if (counting) setImmediate(count)
-    }
-    setImmediate(count)
-    expect(await verify(list)).toEqual(list.map(() => true))
-    counting = false
-    return turns
-  }
-  expect(await turnsOf(payments)).toBeGreaterThanOrEqual(payments.length * 5)
-  expect(await turnsOf(payments)).toBeGreaterThanOrEqual(payments.length)
+  const turnsOf = createCounted()
+  expect(await turnsOf(payments)).toBe(payments.length * 5 + 1)
+  expect(await turnsOf(payments)).toBe(payments.length + 1)
+  const another = Array.from({ length: 8 }, (_, nonce) => signed({ nonce }))
+  expect(await turnsOf(another)).toBe(another.length + 5) // the first of a batch is known to the next
 })
 
-test('nothing to verify is verified', async () => {
-  expect(await verifyOrigins([])).toEqual([])
-  expect(USER.testnet).toBe(vectors[0]?.origin)
+test('the keys that are remembered are bounded: the one that was longest not seen is forgotten, and found again', async () => {
+  const turnsOf = createCounted(2)
+  const [a, b, c] = kinds.map((one) => [one])
+  if (a === undefined || b === undefined || c === undefined) throw new Error('there are three kinds')
+  const turns: number[] = []
+  for (const one of [a, b, a, c, a, b]) turns.push(await turnsOf(one))
+  expect(turns).toEqual([6, 6, 2, 6, 2, 6])
+})
+
+test('of no transactions there is nothing to verify', async () => {
+  expect(await verifyAnew([])).toEqual([])
 })
