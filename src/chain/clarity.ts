@@ -33,7 +33,8 @@ export function parseClarity(hex: string): ClarityValue {
   if (digits.length % 2 !== 0 || /[^0-9a-f]/i.test(digits)) throw new ClarityError('value: must be bytes in hex')
   const read = createReader(Buffer.from(digits, 'hex'), (message) => new ClarityError(message))
   const value = readValue(read, 'value', MAX_DEPTH)
-  if (read.left() > 0) throw new ClarityError(`value: must end after its last field; ${read.left()} more bytes follow`)
+  const left = read.left()
+  if (left > 0) throw new ClarityError(`value: must end after its last field; bytes left over: ${left}`)
   return value
 }
 

@@ -29,7 +29,8 @@ export interface SignedPayment {
 }
 
 /**
- * A signed transaction in hex, with or without 0x. What is longer than any is refused before it is decoded.
+ * A signed transaction in hex, with or without 0x. What is longer than any is refused before it is decoded. Costs about 0.1 ms:
+ * of a batch, give everything else its turn in between.
  * @throws TransactionError for everything that is not exactly a transaction of an inference
  */
 export function readPayment(signedTxHex: string): SignedPayment {

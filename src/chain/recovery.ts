@@ -1,5 +1,5 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { createHash, createPublicKey, verify } from 'node:crypto'
+import { createHash, createPublicKey, ECDH, verify } from 'node:crypto'
 
 const { Point } = secp256k1
 const { Fn, Fp } = Point
@@ -49,9 +49,10 @@ const SPKI = '3056301006072a8648ce3d020106052b8104000a034200'
  * secret: without it nobody can sign for the one other key, -Q - 2cG, that would be taken.
  */
 export function createRecovery() {
-  Point.BASE.precompute(8, false) // now: at its first use it would hold up everything for some 50 ms
+  // Of its own, so that its table is; which is made now: at its first use it would hold up everything for some 50 ms.
+  const base = Point.fromAffine(Point.BASE.toAffine()).precompute(8)
   const secret = Fn.fromBytes(secp256k1.utils.randomSecretKey())
-  const offset = Point.BASE.multiply(secret)
+  const offset = base.multiplyUnsafe(secret)
 
   return {
     /** The key, in steps of at most 1.5 ms; null where there is none. */
@@ -62,7 +63,7 @@ export function createRecovery() {
       yield
       const part = from.multiplyUnsafe(Fn.mul(s, inverse))
       yield
-      const key = part.add(Point.BASE.multiplyUnsafe(Fn.mul(Fn.neg(Fn.create(hash)), inverse)))
+      const key = part.add(base.multiplyUnsafe(Fn.mul(Fn.neg(Fn.create(hash)), inverse)))
       yield
       return key.is0() ? null : key
     },
@@ -83,7 +84,7 @@ export function createRecovery() {
       if (from === null) return null
       const inverse = Fn.inv(s)
       const k = Fn.sub(Fn.mul(Fn.sub(Fn.mul(r, secret), Fn.create(hash)), inverse), shift)
-      const moved = from.add(Point.BASE.multiplyUnsafe(k))
+      const moved = from.add(base.multiplyUnsafe(k))
       if (moved.is0()) return null
       const key = createPublicKey({ format: 'der', type: 'spki', key: Buffer.from(SPKI + moved.toHex(false), 'hex') })
       const signature = Buffer.concat([Fn.toBytes(x), Fn.toBytes(Fn.mul(x, Fn.mul(r, inverse)))])
@@ -98,10 +99,10 @@ export function createRecovery() {
   }
 }
 
-/** null where it is no point of the curve. */
+/** null where it is no point of the curve. Its y is found natively, in a quarter of the time. */
 function lift(point: string): Point | null {
   try {
-    return Point.fromHex(point)
+    return Point.fromHex(ECDH.convertKey(point, 'secp256k1', 'hex', 'hex', 'uncompressed').toString())
   } catch {
     return null // the caller says what it means
   }

@@ -77,10 +77,7 @@ export function parseInferTransaction(bytes: Uint8Array): InferTransaction {
     outputHash: readString(read, 'output_hash'),
   }
   const left = read.left()
-  if (left > 0)
-    throw new TransactionError(
-      `transaction: must end after output_hash; ${left} byte${left === 1 ? '' : 's'} follow it`,
-    )
+  if (left > 0) throw new TransactionError(`transaction: must end after output_hash; bytes left over: ${left}`)
   return transaction
 }
 
