@@ -4,6 +4,7 @@ import type { OriginVerifier } from '../chain/origin.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import { TransactionError } from '../chain/transaction.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
+import type { SharedTurns } from '../lib/shared-turns.js'
 import type { Logger } from '../lib/log.js'
 import type { Submission } from '../wire/rest.js'
 import type { Accounts } from './accounts.js'
@@ -20,16 +21,25 @@ export interface PaymentCheckParts {
   network: Network
   /** Whether each is signed by who pays. */
   verify: OriginVerifier
+  /** In which the reading of transactions takes turns with everything else. */
+  inTurns: SharedTurns
   /** Null where balances are not looked at. */
   accounts: Accounts | null
   log: Pick<Logger, 'error'>
+}
+
+/** A submission whose transaction says what it says, and its place in the list. */
+interface Paying {
+  at: number
+  submission: Submission
+  payment: SignedPayment
 }
 
 /**
  * Whether the transaction that a submission brings is what the task says, is signed by who pays for it, and can be paid. What is left
  * out of `fee` and `nonce` is taken from it.
  */
-export function createPaymentCheck({ network, verify, accounts, log }: PaymentCheckParts): SubmissionStep {
+export function createPaymentCheck({ network, verify, inTurns, accounts, log }: PaymentCheckParts): SubmissionStep {
   const read = (submission: Submission, signedTx: string): Outcome<SignedPayment> => {
     try {
       const payment = readPayment(signedTx)
@@ -88,14 +98,20 @@ export function createPaymentCheck({ network, verify, accounts, log }: PaymentCh
     })
   }
 
+  function* readAll(list: readonly Outcome<Submission>[], paying: Paying[]): Generator<void, Outcome<Submission>[]> {
+    const taken: Outcome<Submission>[] = []
+    for (const [at, one] of list.entries()) {
+      const payment = one.ok && one.value.signed_tx !== null ? read(one.value, one.value.signed_tx) : null
+      if (one.ok && payment?.ok === true) paying.push({ at, submission: one.value, payment: payment.value })
+      taken.push(payment === null || payment.ok ? one : payment)
+      yield
+    }
+    return taken
+  }
+
   const takeAll = async (list: readonly Outcome<Submission>[]): Promise<Outcome<Submission>[]> => {
-    const paying: { at: number; submission: Submission; payment: SignedPayment }[] = []
-    const taken = list.map((one, at): Outcome<Submission> => {
-      if (!one.ok || one.value.signed_tx === null) return one
-      const payment = read(one.value, one.value.signed_tx)
-      if (payment.ok) paying.push({ at, submission: one.value, payment: payment.value })
-      return payment.ok ? one : payment
-    })
+    const paying: Paying[] = []
+    const taken = await inTurns(readAll(list, paying))
     const signed = await verify(paying.map(({ payment }) => payment))
     const finished = await Promise.all(
       paying.map(({ submission, payment }, i) => finish(submission, payment, signed[i] === true)),

@@ -7,6 +7,7 @@ import { principal } from '../rules/principal.js'
 import type { Caller } from '../core/access/caller.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { TimeSource } from '../lib/clock.js'
+import { createSharedTurns } from '../lib/shared-turns.js'
 import type { Logger } from '../lib/log.js'
 import { createAccounts } from './accounts.js'
 import { createEventDoor } from './event-door.js'
@@ -48,7 +49,14 @@ export function createSettlementService({ settings, call, time, log, rpc: given 
   const rpc = given ?? createChainRpc({ endpoint, timeout: requestTimeout })
   const now = (): number => time.monotonic()
   const accounts = settings.checkBalance ? createAccounts({ rpc, now }) : null
-  const step: SubmissionStep = createPaymentCheck({ network, verify: createOriginVerifier(), accounts, log })
+  const inTurns = createSharedTurns()
+  const step: SubmissionStep = createPaymentCheck({
+    network,
+    verify: createOriginVerifier({ inTurns }),
+    inTurns,
+    accounts,
+    log,
+  })
   const relay = createRelay({ rpc, call, time, log, pollInterval })
   const door =
     observer === null

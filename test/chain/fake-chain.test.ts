@@ -90,9 +90,9 @@ describe('a transaction', () => {
             txid,
             spends: expect.objectContaining({ nonce: 0n }) as object,
             inference: {
-            status: 'success',
-            rawResult: Buffer.from(`070200000020${createHash('sha256').update(OUTPUT).digest('hex')}`, 'hex'),
-            rawTx: tx,
+              status: 'success',
+              rawResult: Buffer.from(`070200000020${createHash('sha256').update(OUTPUT).digest('hex')}`, 'hex'),
+              rawTx: tx,
             },
           },
         ],
