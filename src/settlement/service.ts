@@ -15,6 +15,9 @@ import { createStakeWatch } from './stakes.js'
 import { createPaymentCheck } from './payment-check.js'
 import { createRelay } from './relay.js'
 
+/** How long payments are read and verified before everything else has its turn, ms. */
+const CHECK_SLICE_MS = 2
+
 /** Who submits as an event: the operator has named its address. */
 const EVENTS: Caller = { principal: principal({ role: 'admin' }), address: null, request_id: null }
 
@@ -49,7 +52,7 @@ export function createSettlementService({ settings, call, time, log, rpc: given 
   const rpc = given ?? createChainRpc({ endpoint, timeout: requestTimeout })
   const now = (): number => time.monotonic()
   const accounts = settings.checkBalance ? createAccounts({ rpc, now }) : null
-  const inTurns = createSharedTurns()
+  const inTurns = createSharedTurns(undefined, CHECK_SLICE_MS)
   const step: SubmissionStep = createPaymentCheck({
     network,
     verify: createOriginVerifier({ inTurns }),

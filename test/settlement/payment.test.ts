@@ -88,7 +88,7 @@ describe('a submission is refused that is not what its transaction pays for', ()
   test.each<[string, object, number, string]>([
     ['no transaction', { signed_tx: null }, 400, 'signed_tx: is missing'],
     ['no hex', { signed_tx: 'xyz' }, 400, 'signed_tx: '],
-    ['something after it', { signed_tx: `${paidTask(0).signed_tx}00` }, 400, 'byte follow'],
+    ['something after it', { signed_tx: `${paidTask(0).signed_tx}00` }, 400, 'bytes left over'],
     ['another owner', { user_address: other }, 401, `user_address: the task says "${other}"`],
     ['another amount', { infer_fee: 2499 }, 400, 'infer_fee: the task says 2499, the signed transaction 2500'],
     ['another fee', { fee: 399 }, 400, 'fee: the task says 399, the signed transaction 400'],
