@@ -239,7 +239,8 @@ export function createCoordinator({
       const found = await scheduler.call({ op: 'stats', by: ITSELF })
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
-      if (mode.mode === 'on') await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf(settings) })
+      if (mode.mode === 'on')
+        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain }) })
       const observer = await settlement?.start().catch((error: unknown) => {
         throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
       })

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
 import type { ChainOptions } from '../../src/core/context.js'
 import type { BlockTransaction, SettlementReport } from '../../src/core/settlement/reports.js'
+import { checkDatabase } from '../../src/store/maintenance/check.js'
 import { submitBody } from '../../src/wire/rest.js'
 import { assigned, coreHarness, outcomeOf } from '../support/core-harness.js'
 
@@ -361,4 +362,23 @@ test('counters follow every change, and health warns of what waits too long to b
   core.idles(90)
   const health = outcomeOf(core.turn({ op: 'health' }), 'health')
   expect(health?.ok === true ? health.value.warning : null).toContain('the oldest payment that is not posted waits')
+})
+
+test('a check of the file knows its settlements: it finds one whose task or counter says otherwise', () => {
+  const core = paidHarness()
+  core.complete(7)
+  core.complete(8)
+  core.report(7, { is: 'posted' })
+  const broken = () =>
+    checkDatabase(core.db.name)
+      .filter((finding) => !finding.ok)
+      .map((finding) => finding.rule)
+  expect(broken()).toEqual([])
+  core.db.prepare("UPDATE settlements SET state = 'confirmed' WHERE task_id = 'task-8'").run()
+  expect(broken()).toEqual([
+    'a settlement that a miner has held is of a submitted task',
+    'the counters of settlements equal a recount',
+  ])
+  core.db.prepare("UPDATE settlements SET task_id = 'nobody' WHERE task_id = 'task-8'").run()
+  expect(broken()).toContain('every settlement belongs to a paid task with a result')
 })

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { attemptEndNames, taskStatuses } from '../../rules/lifecycle.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
 import { attempts, dataKeys, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
+import { settlementCounts, settlements } from '../settlement-schema.js'
 import { render } from '../statement.js'
 import { Database } from '../sqlite.js'
 
@@ -69,6 +70,28 @@ const rules: Record<string, SQL> = {
     WHERE coalesce(tasks, 0) <> coalesce(there, 0)`,
 }
 
+const s = alias(settlements, 's')
+const theSettlements = sql`${settlements} AS ${s}`
+
+/** The same of payments, in a file that has them. */
+const rulesOfPayments: Record<string, SQL> = {
+  'every settlement belongs to a paid task with a result': sql`
+    SELECT 'settlement of task ' || ${s.task_id} || ': ' || coalesce('its task is ' || ${t.status}, 'there is no such task') AS says
+    FROM ${theSettlements} LEFT JOIN ${tasks} ON ${eq(t.task_id, s.task_id)}
+    WHERE coalesce(${inArray(t.status, ['completed', 'submitted'])} AND ${t.paid_nonce} IS NOT NULL, 0) = 0`,
+  'a settlement that a miner has held is of a submitted task': sql`
+    SELECT 'settlement of task ' || ${s.task_id} || ' is ' || ${s.state} || ' and its task is ' || ${t.status} AS says
+    FROM ${theSettlements} JOIN ${tasks} ON ${eq(t.task_id, s.task_id)}
+    WHERE ${inArray(s.state, ['posted', 'mined', 'confirmed'])} AND ${t.status} <> 'submitted'`,
+  'the counters of settlements equal a recount': sql`
+    WITH recount AS (SELECT ${s.state} AS of, count(*) AS there FROM ${theSettlements} GROUP BY ${s.state}),
+      counted AS (SELECT ${settlementCounts.state} AS of, ${settlementCounts.settlements} AS n FROM ${settlementCounts}),
+      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
+    SELECT of || ' is counted ' || coalesce(n, 0) || ' and there are ' || coalesce(there, 0) AS says
+    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
+    WHERE coalesce(n, 0) <> coalesce(there, 0)`,
+}
+
 /** A key without a row is needed no more: what is stored is sealed under those that have one. */
 const keysAreThere = (kids: readonly string[]): SQL => sql`
   SELECT 'texts are encrypted under the data key ' || ${dataKeys.kid} || ', which is not in the key file; put that key back' AS says
@@ -92,10 +115,11 @@ export function checkDatabase(file: string, kids: readonly string[] | null = nul
     }
     refuseNewer(db, file)
     const intact = integrity(db)
+    const always = hasTable(db, 'settlements') ? { ...rules, ...rulesOfPayments } : rules
     const all =
       kids === null || !hasTable(db, 'data_keys')
-        ? rules
-        : { ...rules, 'every data key that texts are encrypted under is there': keysAreThere(kids) }
+        ? always
+        : { ...always, 'every data key that texts are encrypted under is there': keysAreThere(kids) }
     return [intact, ...Object.entries(all).map(([rule, query]) => follow(db as Database, rule, query))]
   } catch (error) {
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
