@@ -118,6 +118,7 @@ export function createCoordinator({
     deliver: (effects) => sessions.deliver(effects),
     log: logEvents,
     access: access.follow,
+    charge: (from, ms) => limits.time.charge(from, ms),
   })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
@@ -125,6 +126,7 @@ export function createCoordinator({
   const connections = createConnections({
     keysOf: access.remotes.keysOfPeer,
     budget: limits.connections,
+    time: limits.time,
     most: settings.max_sessions + MAX_REST_CONNECTIONS,
     log,
   })
@@ -144,6 +146,7 @@ export function createCoordinator({
     maxUpgradesPerSecond: settings.max_upgrades_per_second,
     receiving: limits.receiving,
     unsent: limits.unsent,
+    shares: limits.time,
     onProven: connections.release,
     publicHosts: settings.public_hosts,
     opener,

@@ -12,7 +12,6 @@ import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
 import { parseEntries, submitted } from './submissions.js'
-import { inTurns } from './turns.js'
 import { taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
@@ -35,7 +34,7 @@ export function taskRoutes(
   post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
     const tooFast = takeRequests(exchange, tasks.length - 1)
     if (tooFast !== null) return tooFast
-    const opened = await opening.all(await inTurns(parseEntries(tasks)), exchange)
+    const opened = await opening.all(await exchange.limits.time.inSteps(exchange.keys, parseEntries(tasks)), exchange)
     if (!opened.ok) return opened
     const parsed = opened.value
     const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
@@ -98,6 +97,8 @@ export function taskRoutes(
   })
   receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
     const by = await signed.owner(c.env, query)
-    return by.ok ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value })) : refused(c, by)
+    return by.ok
+      ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value }, c.env.keys))
+      : refused(c, by)
   })
 }
