@@ -89,7 +89,6 @@ export function createListener({
     if (exchange === null) return
     if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
     const { limits, keys } = exchange
-    if (keys.length === 0) return guarded(exchange)
     limits.time.run(keys, () => {
       limits.time.charge(keys, REQUEST_MS)
       guarded(exchange)

@@ -2,6 +2,9 @@ import type { AddressKeys } from './address.js'
 
 /** What one address may take of each turn of the event loop, ms: with all others a turn is a few times as long. */
 const SHARE_MS = 3
+/** Who has been alone for so long has so much more of a turn, ms: fewer turns are cheaper, for each has its commit. */
+const ALONE_AFTER_MS = 1000
+const ALONE_MS = 12
 /** What waits and is done in one turn, of all addresses together, ms. */
 const ROUND_MS = 15
 /** Steps that are shorter are done together, ms. */
@@ -31,7 +34,7 @@ export interface TimeShares {
 /**
  * One address has at most so much of each turn of the event loop; what it asks beyond that waits, and what is not read of it is
  * held back by its own sockets. So turns are short whatever one address does, and nobody else waits for more than a turn or two. Who
- * is alone has turn after turn, and loses nothing.
+ * is alone has turn after turn, and more of each.
  * @param now a clock, ms
  */
 export function createTimeShares(now: () => number = () => performance.now()): TimeShares {
@@ -40,13 +43,24 @@ export function createTimeShares(now: () => number = () => performance.now()): T
   /** What waits, by address. */
   const lines = new Map<string, { keys: AddressKeys; steps: (() => void)[] }>()
   let scheduled = false
+  /** Who was here last, since when nobody else was, and whether that is for long. */
+  let last: string | null = null
+  let lastSince = now()
+  let isAlone = false
 
   const schedule = (): void => {
     if (scheduled) return
     scheduled = true
     setImmediate(nextTurn)
   }
-  const isOver = ({ key }: { key: string }): boolean => (left.get(key)?.ms ?? 1) <= 0
+  const isOver = ({ key }: { key: string }): boolean => (left.get(key)?.ms ?? 1) <= (isAlone ? -ALONE_MS : 0)
+  const see = ([first]: AddressKeys): void => {
+    const key = first?.key ?? ''
+    if (key === last) return
+    last = key
+    lastSince = now()
+    isAlone = false
+  }
   const count = (keys: AddressKeys, ms: number): void => {
     for (const { key, times } of keys) {
       const account = left.get(key)
@@ -77,6 +91,8 @@ export function createTimeShares(now: () => number = () => performance.now()): T
   }
   function nextTurn(): void {
     scheduled = false
+    if (isAlone) left.clear()
+    isAlone = now() - lastSince >= ALONE_AFTER_MS
     for (const [key, account] of left) {
       account.ms += account.share
       if (account.ms >= account.share) left.delete(key)
@@ -96,6 +112,7 @@ export function createTimeShares(now: () => number = () => performance.now()): T
   const hasTime = (keys: AddressKeys): boolean =>
     keys.length === 0 || left.size + lines.size === 0 || !(lines.has(keys[0]?.key ?? '') || keys.some(isOver))
   const run = (keys: AddressKeys, step: () => void): void => {
+    see(keys)
     if (keys.length === 0) step()
     else if (hasTime(keys)) measured(keys, step)
     else later(keys, step)
@@ -103,6 +120,7 @@ export function createTimeShares(now: () => number = () => performance.now()): T
   return {
     hasTime,
     charge(keys, ms) {
+      see(keys)
       if (keys.length > 0) count(keys, ms)
     },
     run,

@@ -35,7 +35,10 @@ export class FrameLine {
   add(step: () => void): void {
     const { keys, shares, guarded } = this.#parts
     if (this.#behind !== null) return void this.#behind.push(step)
-    if (keys.length === 0) return step()
+    if (keys.length === 0) {
+      shares.charge(keys, 0) // somebody else is here
+      return step()
+    }
     const inOrder = (): void => void (this.#behind === null ? step() : this.#behind.push(step))
     shares.run(keys, guarded(inOrder))
     this.#rest()

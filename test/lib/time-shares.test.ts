@@ -71,6 +71,24 @@ test('what is not counted for any address never waits, unless it is done in step
   expect(done).toHaveLength(140)
 })
 
+test('who has been alone for a second has more of each turn, until somebody else comes, counted or not', async () => {
+  for (const other of [QUIET, NOBODY]) {
+    const { shares, done, step } = shared()
+    shares.run(LOUD, step('loud', 1000))
+    for (; !shares.hasTime(LOUD);) await turn()
+    const took = (): number => {
+      const before = done.length
+      for (let i = 0; i < 40; i++) shares.run(LOUD, step('loud'))
+      return done.length - before
+    }
+    expect(took()).toBeGreaterThan(10)
+    while (done.length < 41) await turn()
+    shares.run(other, step('other'))
+    for (; !shares.hasTime(LOUD);) await turn()
+    expect(took()).toBeLessThanOrEqual(3)
+  }
+})
+
 test('a limit for a larger network holds beside that for each part of it', async () => {
   const { shares, done, step } = shared()
   const part = (n: number): AddressKeys => [
