@@ -126,6 +126,7 @@ export function createCoordinator({
     log: logEvents,
     access: access.follow,
     settlementsDue: () => settlement?.wake(),
+    charge: (from, ms) => limits.time.charge(from, ms),
   })
   const settlement =
     payments === null ? null : createSettlementService({ settings: payments, call: scheduler.call, time, log })
@@ -135,6 +136,7 @@ export function createCoordinator({
   const connections = createConnections({
     keysOf: access.remotes.keysOfPeer,
     budget: limits.connections,
+    time: limits.time,
     most: settings.max_sessions + MAX_REST_CONNECTIONS,
     log,
   })
@@ -156,6 +158,7 @@ export function createCoordinator({
     maxUpgradesPerSecond: settings.max_upgrades_per_second,
     receiving: limits.receiving,
     unsent: limits.unsent,
+    shares: limits.time,
     onProven: connections.release,
     publicHosts: settings.public_hosts,
     prepare,

@@ -2,6 +2,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Context } from 'hono'
 import { refusalHeaders } from '../lib/refusal-headers.js'
 import type { Refusal } from '../lib/result.js'
+import { writeMs } from '../lib/time-shares.js'
 import { errors } from '../wire/codes.js'
 import { envelopeText, errorEnvelope } from '../wire/envelope.js'
 import { JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
@@ -47,6 +48,8 @@ export function okPieces(c: RouteContext, { pieces, length }: Pieces): Response 
 
 /** An answer outside of the envelope. @param json text */
 export function text(c: RouteContext, json: string): Response {
+  const { limits, keys } = c.env
+  limits.time.charge(keys, writeMs(json.length))
   const refusal = holdUnsent(c.env, json)
   return refusal === null ? respond(c, json) : cut(c, refusal)
 }

@@ -1,10 +1,12 @@
 import { TextDecoder } from 'node:util'
 import type * as v from 'valibot'
+import type { AddressKeys } from '../lib/address.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
+import type { TimeShares } from '../lib/time-shares.js'
 import { fit } from '../wire/fields.js'
 import { parseJson, type Json } from '../wire/json.js'
 import { parseJsonInSteps } from '../wire/json-steps.js'
-import { inTurns } from './turns.js'
+import type { Exchange } from './exchange.js'
 
 /** A larger body is parsed in steps, in bytes: what is smaller takes a few milliseconds at most. */
 const LARGE_BYTES = 128 * 1024
@@ -14,7 +16,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 const NO_UTF8 = refuse('invalid_request', 'the body is not valid UTF-8')
 
 /** The value of a JSON body, or why it is refused. @param pieces all of it, in order; emptied where it is large */
-export async function parseBody(type: string | undefined, pieces: Buffer[]): Promise<Outcome<unknown>> {
+export async function parseBody(
+  { request, limits, keys }: Pick<Exchange, 'request' | 'limits' | 'keys'>,
+  pieces: Buffer[],
+): Promise<Outcome<unknown>> {
+  const type = request.headers['content-type']
   const media = type?.split(';')[0]?.trim().toLowerCase()
   if (media !== 'application/json') {
     return refuse(
@@ -23,7 +29,7 @@ export async function parseBody(type: string | undefined, pieces: Buffer[]): Pro
     )
   }
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
-  if (length > LARGE_BYTES) return parseInTurn(pieces)
+  if (length > LARGE_BYTES) return parseInTurn(pieces, keys, limits.time)
   const [first, ...rest] = pieces
   const text = decode(utf8, rest.length === 0 ? first : Buffer.concat(pieces))
   return text === null ? NO_UTF8 : outcomeOf(parseJson(text))
@@ -34,11 +40,18 @@ const outcomeOf = (json: Json): Outcome<unknown> =>
     ? done(json.value)
     : refuse(json.code === 'too_large' ? 'too_large' : 'invalid_request', `the body ${json.problem}`)
 
-/** Large bodies one after another, in the whole process: each is in memory several times while it is parsed. */
-let lastLarge: Promise<unknown> = Promise.resolve()
-function parseInTurn(pieces: Buffer[]): Promise<Outcome<unknown>> {
-  const parsed = lastLarge.then(() => inTurns(parseLarge(pieces)))
-  lastLarge = parsed.catch(() => undefined)
+/** Large bodies of an address one after another: each is in memory several times while it is parsed. */
+const lastLarge = new Map<string, Promise<unknown>>()
+function parseInTurn(pieces: Buffer[], keys: AddressKeys, time: TimeShares): Promise<Outcome<unknown>> {
+  const key = keys[0]?.key ?? ''
+  const before = lastLarge.get(key) ?? Promise.resolve()
+  const parsed = before.then(() => time.inSteps(keys, parseLarge(pieces)))
+  const over = parsed
+    .catch(() => undefined)
+    .then(() => {
+      if (lastLarge.get(key) === over) lastLarge.delete(key)
+    })
+  lastLarge.set(key, over)
   return parsed
 }
 

@@ -4,12 +4,17 @@ import type { Logger } from '../lib/log.js'
 import type { KeysOf } from '../lib/address.js'
 import type { Budget } from '../lib/budget.js'
 import { createTally } from '../lib/tally.js'
+import type { TimeShares } from '../lib/time-shares.js'
+
+/** What it takes to open a connection and to end it, ms. */
+const CONNECTION_MS = 0.15
 
 export interface ConnectionsParts {
   /** Who a connection counts as, by its other end. */
   keysOf: KeysOf
   /** Connections that have proven nothing. */
   budget: Budget
+  time: Pick<TimeShares, 'charge'>
   /** The most of all addresses together. */
   most: number
   log: Pick<Logger, 'warn'>
@@ -18,7 +23,7 @@ export interface ConnectionsParts {
 /** The connections of a server, and how many one address may have of those that have proven nothing. */
 export type Connections = ReturnType<typeof createConnections>
 
-export function createConnections({ keysOf, budget, most, log }: ConnectionsParts) {
+export function createConnections({ keysOf, budget, time, most, log }: ConnectionsParts) {
   /** What gives the place of a connection back, by its other end: that is the same for a socket and for the TLS over it. */
   const counted = new Map<string, () => void>()
   const tellRefused = createTally((count) =>
@@ -47,6 +52,7 @@ export function createConnections({ keysOf, budget, most, log }: ConnectionsPart
     const end = otherEnd(socket)
     const keys = keysOf(socket.remoteAddress)
     if (keys.length === 0) return
+    time.charge(keys, CONNECTION_MS)
     if (budget.take(keys, 1) !== null) {
       tellRefused()
       socket.destroy()

@@ -2,6 +2,7 @@ import { createTokenLimits, type TokenLimits } from '../door/token-limits.js'
 import { createBudget, type Budget, type BudgetHolder } from '../lib/budget.js'
 import { createAddressRate, type AddressRate } from '../lib/rate.js'
 import { refuse, type Refusal } from '../lib/result.js'
+import { createTimeShares, type TimeShares } from '../lib/time-shares.js'
 
 /** The share of what may be received that large bodies may take. */
 const LARGE_SHARE = 7 / 8
@@ -39,6 +40,8 @@ export interface Limits {
   unsent: Budget
   /** Requests and bytes of each token. */
   tokens: TokenLimits
+  /** Time of the event loop. */
+  time: TimeShares
 }
 
 /**
@@ -62,6 +65,7 @@ export function createLimits(s: LimitSettings, largest: number, now: () => numbe
     }),
     unsent: createBudget({ address: s.max_unsent_bytes_per_address, service: s.max_unsent_bytes }),
     tokens: createTokenLimits(now),
+    time: createTimeShares(),
   }
 }
 

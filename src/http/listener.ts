@@ -28,6 +28,8 @@ export interface ListenerParts {
   overloaded: () => boolean
 }
 
+/** What a request takes beside what is measured and counted by size: to read its headers, and to answer, ms. */
+const REQUEST_MS = 0.1
 /** What takes work on, and so is refused under too much load. */
 const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
 const IS_OVERLOADED = refuse('unavailable', OVERLOADED)
@@ -61,10 +63,9 @@ export function createListener({
       exchange.request.socket.destroy()
     })
   }
-  const begin: RequestListener = (request, response) => {
-    const exchange = exchanges.open(request, response)
-    if (exchange === null) return
-    if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
+  const admit = (exchange: Exchange): void => {
+    const { request } = exchange
+    if (request.socket.destroyed) return
     if (answersOrigin(guard, exchange)) return
     const identified = who.ofRequest(request.headers, exchange.remote)
     if (!identified.ok) return refuseEarly(exchange, identified)
@@ -81,6 +82,17 @@ export function createListener({
     }
     // Answers to reads may be large: none is made while another waits for the reader.
     exchange.whenFirst(() => run(exchange))
+  }
+  const guarded = withoutFault(log, admit, ({ response }) => answerFault(response, headers))
+  const begin: RequestListener = (request, response) => {
+    const exchange = exchanges.open(request, response)
+    if (exchange === null) return
+    if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
+    const { limits, keys } = exchange
+    limits.time.run(keys, () => {
+      limits.time.charge(keys, REQUEST_MS)
+      guarded(exchange)
+    })
   }
   return withoutFault(log, begin, (_, response) => answerFault(response, headers))
 }

@@ -1,4 +1,5 @@
 import { done, type Outcome } from '../lib/result.js'
+import { writeMs } from '../lib/time-shares.js'
 import { redact } from '../rules/ownership.js'
 import { envelopeText } from '../wire/envelope.js'
 import { okText, respond, type RouteContext } from './answers.js'
@@ -65,6 +66,7 @@ export function createNodeList(ask: Ask, gate: ReadGate) {
               const part = await rest.next()
               if (part.done === true) return controller.close()
               const bytes = Buffer.from(part.value)
+              c.env.limits.time.charge(c.env.keys, writeMs(bytes.length))
               unsent.hold(bytes.length)
               controller.enqueue(bytes)
             } catch {

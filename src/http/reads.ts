@@ -2,7 +2,6 @@ import { refuse, type Outcome } from '../lib/result.js'
 import { ok, okPieces, refused, type RouteContext } from './answers.js'
 import { envelopeInSteps, LARGE_UNITS } from './large-answer.js'
 import type { ReadGate } from './read-gate.js'
-import { inTurns } from './turns.js'
 
 const GONE = refuse('unavailable', 'the connection has ended')
 
@@ -31,5 +30,7 @@ export async function read<T>(c: RouteContext, gate: ReadGate, { ask, size, send
 
 /** A view whose texts may be of megabytes. @param size of its texts, about, in UTF-16 units */
 export async function okLarge(c: RouteContext, view: unknown, size: number): Promise<Response> {
-  return size <= LARGE_UNITS ? ok(c, view) : okPieces(c, await inTurns(envelopeInSteps(view)))
+  return size <= LARGE_UNITS
+    ? ok(c, view)
+    : okPieces(c, await c.env.limits.time.inSteps(c.env.keys, envelopeInSteps(view)))
 }

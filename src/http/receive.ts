@@ -1,5 +1,6 @@
 import type { AddressKeys } from '../lib/address.js'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
+import { chunkMs } from '../lib/time-shares.js'
 import type { Exchange } from './exchange.js'
 import { takeBytes } from './allowance.js'
 import { cannotReceive } from './limits.js'
@@ -20,7 +21,7 @@ const BLOCK_BYTES = 64 * 1024
  */
 export function receiveBody(exchange: Exchange, most: number): Promise<Outcome<Buffer[]>> {
   const { request, response, keys } = exchange
-  const { receiving, receivingLarge } = exchange.limits
+  const { receiving, receivingLarge, time } = exchange.limits
   const declared = request.headers['content-length']
   const isDeclared = declared !== undefined && LENGTH.test(declared)
   let counted = 0
@@ -60,6 +61,11 @@ export function receiveBody(exchange: Exchange, most: number): Promise<Outcome<B
     }
     const grow = (piece: Buffer): void => {
       length += piece.length
+      time.charge(keys, chunkMs(piece.length))
+      if (!time.hasTime(keys) && !request.isPaused()) {
+        request.pause()
+        time.later(keys, () => request.resume())
+      }
       const late = count(length)
       if (late === null) pieces.add(piece)
       else finish(late)

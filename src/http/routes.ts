@@ -17,8 +17,8 @@ type RouteHandler = Handler<{ Bindings: Exchange }>
 export type Ask = <O extends Operation>(exchange: Exchange, operation: O) => Promise<Outcome<Results[O['op']]>>
 export const createAsk =
   (call: Scheduler['call']): Ask =>
-  <O extends Operation>({ by }: Exchange, operation: O) =>
-    call<O>({ ...operation, by })
+  <O extends Operation>({ by, keys }: Exchange, operation: O) =>
+    call<O>({ ...operation, by }, keys)
 
 /** A command: a route without a body that changes something named in its path. */
 export interface Command {
@@ -53,7 +53,7 @@ export function createRoutes() {
     app.post(path, async (c) => {
       const pieces = await receiveBody(c.env, most)
       if (!pieces.ok) return cut(c, pieces)
-      const json = await parseBody(c.env.request.headers['content-type'], pieces.value)
+      const json = await parseBody(c.env, pieces.value)
       const body = json.ok ? parse(schema, json.value) : json
       return body.ok ? handle(body.value, c) : refused(c, body)
     })

@@ -63,7 +63,7 @@ export interface ServerParts {
 
 /** The server of REST and of upgrades, with or without TLS; it does not listen yet. No fault in it ends more than a connection. */
 export function createServer(parts: ServerParts): Server {
-  const { tls, guard, log, remotes, tally, upgrade } = parts
+  const { tls, guard, limits, log, remotes, tally, upgrade } = parts
   const headers = answerHeaders(tls !== null)
   const exchanges = createExchanges({ ...parts, headers })
   const listener = createListener({ ...parts, exchanges, headers })
@@ -75,6 +75,7 @@ export function createServer(parts: ServerParts): Server {
           listener,
         )
   const serve = withoutFault(log, serveAsRequest, (_, { socket }) => drop(socket))
+  const open = withoutFault(log, upgrade, (_, socket) => drop(socket))
   const takeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (!asksForSession(request)) {
       const fails = (): void => drop(socket)
@@ -84,10 +85,18 @@ export function createServer(parts: ServerParts): Server {
         serve(server, request, head)
       })
     }
-    const refusal = guard.judge(request, remotes.of(request))
-    if (refusal === null) return upgrade(request, socket, head)
-    tally.answered(refusal.code)
-    answerRaw(socket, refusal)
+    const remote = remotes.of(request)
+    const refusal = guard.judge(request, remote)
+    if (refusal !== null) {
+      tally.answered(refusal.code)
+      return answerRaw(socket, refusal)
+    }
+    const fails = (): void => drop(socket)
+    socket.on('error', fails) // it may go away before its turn
+    limits.time.run(remote.keys, () => {
+      socket.off('error', fails)
+      if (!socket.destroyed) open(request, socket, head)
+    })
   }
   // A connection on which nothing moves is dropped, with what was kept for its reader. Sessions have heartbeats instead.
   server.setTimeout(REQUEST_TIMEOUT_MS)

@@ -13,7 +13,6 @@ import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
 import { parseEntries, submitted } from './submissions.js'
-import { inTurns } from './turns.js'
 import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
@@ -36,7 +35,8 @@ export function taskRoutes(
   post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
     const tooFast = takeRequests(exchange, tasks.length - 1)
     if (tooFast !== null) return tooFast
-    const prepared = await preparation.all(await inTurns(parseEntries(tasks)), exchange)
+    const entries = await exchange.limits.time.inSteps(exchange.keys, parseEntries(tasks))
+    const prepared = await preparation.all(entries, exchange)
     if (!prepared.ok) return prepared
     const parsed = prepared.value
     const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
@@ -110,7 +110,7 @@ export function taskRoutes(
   receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
     const by = await signed.owner(c.env, query)
     return by.ok
-      ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value }), signedStatus)
+      ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value }, c.env.keys), signedStatus)
       : refused(c, by)
   })
 }

@@ -17,7 +17,8 @@ import {
   statusReason,
   text,
 } from './fields.js'
-import { parseJson } from './json.js'
+import { parseJsonInSteps } from './json-steps.js'
+import { parseJson, type Json } from './json.js'
 
 /** The WebSocket subprotocol of node sessions. */
 export const NODE_PROTOCOL = 'inference-node.v1'
@@ -169,8 +170,14 @@ const NO_FRAME: Frame = {
 }
 
 /** The messages of one frame as plain values: never throws, and takes no longer than the size of the frame explains. */
-export function splitFrame(frame: string): Frame {
-  const json = parseJson(frame)
+export const splitFrame = (frame: string): Frame => messagesOf(parseJson(frame))
+
+/** The same in steps of about a millisecond, for large frames. */
+export function* splitFrameInSteps(frame: string): Generator<void, Frame> {
+  return messagesOf(yield* parseJsonInSteps(frame))
+}
+
+function messagesOf(json: Json): Frame {
   if (!json.ok) return json.code === 'invalid' ? NO_FRAME : { ok: false, problem: `the frame ${json.problem}` }
   const { value } = json
   if (!Array.isArray(value)) return { ok: true, values: [value] }

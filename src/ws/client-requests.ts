@@ -14,9 +14,9 @@ const WATCHES_OF_SESSION = 8
  * The most bytes of answers that are asked of the core at once, as far as those before them tell. All that is asked comes in one
  * turn, and is in memory three times before it is sent: as it was read, as JSON and as bytes.
  */
-const ASKED_BYTES = { address: 8 * MIB, service: 32 * MIB }
+const ASKED_BYTES = { address: 4 * MIB, service: 32 * MIB }
 /** What the answer to a watch counts as at least and at most, in bytes. */
-const ANSWER_BYTES = { least: MIB / 2, most: 4 * MIB }
+const ANSWER_BYTES = { least: MIB / 4, most: 4 * MIB }
 /** After so long without another one as large, half of it is expected, ms. Not by how many small ones come: those cost nothing. */
 const HALF_EXPECTED_AFTER_MS = 5000
 /** While more than this waits for the reader, watches wait too, bytes. */

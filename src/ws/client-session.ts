@@ -15,8 +15,10 @@ import {
   type ClientAnswer,
   type ClientServerMessage,
 } from '../wire/client.js'
-import { splitFrame, type ServerMessage } from '../wire/node.js'
+import type { TimeShares } from '../lib/time-shares.js'
+import type { Frame, ServerMessage } from '../wire/node.js'
 import { createClientAccess, MAX_NAMELESS_BYTES, type SessionAccess } from './client-access.js'
+import { FrameLine } from './frame-line.js'
 import { createClientRequests, type WatchGate } from './client-requests.js'
 import type { Guard } from './guard.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
@@ -35,6 +37,7 @@ export interface ClientDoor {
   maxMessagesPerSecond: number
   gate: WatchGate
   unsent: Unsent
+  shares: TimeShares
   guard: Guard
   access: SessionAccess
   /** What looks whether each open session may go on; called about once a second. */
@@ -68,10 +71,11 @@ export function openClientSession(
   door: ClientDoor,
   { id, socket, raw, from: keys, remote, identified, onHeard, onProven, onClose }: ClientSessionParts,
 ): SocketSession {
-  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, guard, prepare } = door
+  const { send, time, maxMessageBytes, maxMessagesPerSecond, gate, unsent, shares, guard, prepare } = door
   const out = createOutgoing<ServerMessage | ClientServerMessage>(socket, {
     maxFrameBytes: maxMessageBytes,
     unsent,
+    shares,
     guard,
     keys,
     limits: { ...UNSENT, tooSlow: () => close('tooSlow', TOO_SLOW) },
@@ -93,6 +97,7 @@ export function openClientSession(
     out.close(reason, text)
   }
   const guarded = guard.guarded(close)
+  const line = new FrameLine({ socket, keys, shares, guarded })
   const access = createClientAccess(door.access, {
     identified,
     remote,
@@ -108,8 +113,8 @@ export function openClientSession(
     guarded,
     keys,
     gate,
-    submit: (list) => send({ op: 'clientSubmissions', session: id, list, by: access.by() }),
-    ask: (message) => send({ op: 'clientMessage', session: id, message, by: access.by() }),
+    submit: (list) => send({ op: 'clientSubmissions', session: id, list, by: access.by() }, keys),
+    ask: (message) => send({ op: 'clientMessage', session: id, message, by: access.by() }, keys),
     // Who may not submit costs nothing.
     prepare: () => (access.isNameless(true) ? null : prepare),
     refuse(ref, { code, message }) {
@@ -118,7 +123,7 @@ export function openClientSession(
     },
     waiting: () => socket.bufferedAmount,
     isCrowded: () => unsent.isMuch(keys),
-    hold: (held) => (held ? socket.pause() : socket.resume()),
+    hold: (held) => line.hold(held),
   })
 
   const mistake = (code: 'invalid_message' | 'unknown_type', message: string, named: { ref?: string } = {}): void => {
@@ -162,17 +167,24 @@ export function openClientSession(
   }
   const frame = (data: Buffer, isBinary: boolean): void => {
     if (!open) return
-    alive = true
     if (isBinary) return close('binary', 'frames must be text')
     if (data.length > BYTES_A_MESSAGE && !within(Math.floor(data.length / BYTES_A_MESSAGE))) return out.flush()
-    const split = splitFrame(data.toString())
+    line.parse(data, takeAll)
+  }
+  const takeAll = (split: Frame): void => {
     if (!split.ok) mistake('invalid_message', split.problem)
     else for (const value of split.values) take(value)
     requests.advance()
     out.flush()
   }
 
-  socket.on('message', guarded(frame))
+  socket.on(
+    'message',
+    guarded((data: Buffer, isBinary: boolean) => {
+      alive = true
+      line.add(() => frame(data, isBinary))
+    }),
+  )
   socket.on(
     'pong',
     guarded(() => {
@@ -180,19 +192,20 @@ export function openClientSession(
       onHeard()
     }),
   )
+  const end = (): void => {
+    open = false
+    requests.end()
+    door.accessChecks.delete(checkAccess)
+    out.gone()
+    send({ op: 'clientDisconnected', session: id })
+    onClose()
+  }
   // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
   socket.on('error', () => undefined)
   raw.on('drain', requests.advance)
   socket.on(
     'close',
-    guarded(() => {
-      open = false
-      requests.end()
-      door.accessChecks.delete(checkAccess)
-      out.gone()
-      send({ op: 'clientDisconnected', session: id })
-      onClose()
-    }),
+    guarded(() => line.add(end)),
   )
 
   door.accessChecks.add(checkAccess)
@@ -208,6 +221,7 @@ export function openClientSession(
     get isPaused() {
       return socket.isPaused
     },
+    received: (bytes) => line.received(bytes),
     push(message) {
       // Each answer to a submission names its ref, and nothing else does.
       if ('ref' in message) requests.submitted(message)

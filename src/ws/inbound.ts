@@ -16,6 +16,8 @@ export interface Receiver {
   readonly maxIncoming: number
   /** Whether nothing is read of it now. */
   readonly isPaused: boolean
+  /** So many bytes have come. */
+  received(bytes: number): void
   close(reason: CloseReason, text: string): void
 }
 
@@ -87,6 +89,7 @@ export class Inbound {
 
   #feed(chunk: Uint8Array): void {
     if (this.#refused) return
+    this.#receiver.received(chunk.length)
     const meter = this.#meter
     const { ended } = meter
     meter.feed(chunk)

@@ -6,6 +6,7 @@ import type { Budget } from '../lib/budget.js'
 import type { TimeSource } from '../lib/clock.js'
 import { helloText, normalizeKey, verifySignature } from '../wire/keys.js'
 import type { Proof } from '../wire/node.js'
+import type { TimeShares } from '../lib/time-shares.js'
 import type { Guard } from './guard.js'
 import type { HandshakeThrottle } from './handshake-throttle.js'
 import type { Rivals } from './rivals.js'
@@ -30,6 +31,7 @@ export interface NodeDoor {
   /** The sessions that are open. */
   rivals: Rivals
   unsent: Unsent
+  shares: TimeShares
   wrongMessages: WrongMessages
   guard: Guard
 }
@@ -78,6 +80,22 @@ export interface Pending {
   frames: { data: Buffer; isBinary: boolean }[]
 }
 
+export const createHandshake = (
+  { hosts, address, from, onHeard, onProven }: NodeSessionParts,
+  nonce: string,
+  timeout: NodeJS.Timeout,
+): Handshake => ({
+  hosts,
+  address,
+  from,
+  nonce,
+  onHeard,
+  onProven,
+  timeout,
+  pending: null,
+  stopWaiting: () => undefined,
+})
+
 export const createPending = (first: Buffer): Pending => ({
   first,
   counted: first.length > COUNTED_FROM_BYTES ? first.length : 0,
@@ -97,4 +115,27 @@ export function verifyProof(
     : {
         problem: `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`,
       }
+}
+
+/** Why a second node with the id and the key of one that is alive is not let in. */
+export const secondOf = (nodeId: string): { message: string; reason: string } => ({
+  message: `node_id: ${nodeId} has a session, and it is alive; stop that node, or start this one with --take-over ("take_over": true in its hello)`,
+  reason: 'another node with this node_id and key is alive; stop that one, or start with --take-over',
+})
+
+/** What a session says while it is alive, a pong at least. */
+const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
+
+/** Asks for a sign of life, and calls back at each. @returns what ends that */
+export function onSignOfLife(socket: WebSocket, heard: () => void): () => void {
+  for (const sign of SIGNS_OF_LIFE) socket.on(sign, heard)
+  socket.ping()
+  return () => {
+    for (const sign of SIGNS_OF_LIFE) socket.off(sign, heard)
+  }
+}
+
+/** A hello may have come while the event loop was busy: timers are run before what has arrived is read. */
+export function lateHello(session: { late(): void }): void {
+  setImmediate(() => session.late())
 }

@@ -15,8 +15,12 @@ import {
   type ServerMessage,
 } from '../wire/node.js'
 import {
+  createHandshake,
   createPending,
   HELLO_TIMEOUT_MS,
+  lateHello,
+  onSignOfLife,
+  secondOf,
   verifyProof,
   type Handshake,
   type NodeDoor,
@@ -25,12 +29,11 @@ import {
 } from './node-handshake.js'
 import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
+import { FrameLine } from './frame-line.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
 import { saysWrong } from './wrong-messages.js'
 
 const NO_HELLO = 'the first message must be session.hello'
-/** What a session says while it is alive, a pong at least. */
-const SIGNS_OF_LIFE = ['message', 'ping', 'pong'] as const
 
 /**
  * The door of one node: parses frames into operations of the core. It decides nothing about tasks; what the core answers
@@ -45,6 +48,7 @@ export class NodeSession implements SocketSession, Rival {
   readonly #socket: WebSocket
   readonly #out: Outgoing<ServerMessage | ClientAnswer>
   readonly #rate: Rate
+  readonly #line: FrameLine
   readonly #from: AddressKeys
   #state: 'challenged' | 'open' | 'closing' = 'challenged'
   #handshake: Handshake | null
@@ -52,7 +56,7 @@ export class NodeSession implements SocketSession, Rival {
   #closedByUs = false
 
   constructor(door: NodeDoor, parts: NodeSessionParts) {
-    const { id, socket, raw, hosts, address, from, onHeard, onProven, onClose } = parts
+    const { id, socket, raw, from, onClose } = parts
     this.#door = door
     this.#id = id
     this.#socket = socket
@@ -60,24 +64,16 @@ export class NodeSession implements SocketSession, Rival {
     this.#out = createOutgoing(socket, {
       maxFrameBytes: door.maxMessageBytes,
       unsent: door.unsent,
+      shares: door.shares,
       guard: door.guard,
       keys: from,
       raw,
     })
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
-    this.#handshake = {
-      hosts,
-      address,
-      from,
-      nonce,
-      onHeard,
-      onProven,
-      timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this),
-      pending: null,
-      stopWaiting: () => undefined,
-    }
+    this.#handshake = createHandshake(parts, nonce, setTimeout(lateHello, HELLO_TIMEOUT_MS, this))
     const guarded = door.guard.guarded((reason, text) => this.close(reason, text))
+    this.#line = new FrameLine({ socket, keys: from, shares: door.shares, guarded })
     socket.on(
       'message',
       guarded((data: Buffer, isBinary: boolean) => this.#frame(data, isBinary)),
@@ -88,12 +84,14 @@ export class NodeSession implements SocketSession, Rival {
     })
     socket.on(
       'close',
-      guarded((code: number) => {
-        onClose()
-        this.#out.gone()
-        door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
-        this.#leave() // who waits for that comes in behind it
-      }),
+      guarded((code: number) =>
+        this.#line.add(() => {
+          onClose()
+          this.#out.gone()
+          door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
+          this.#leave() // who waits for that comes in behind it
+        }),
+      ),
     )
     this.#out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(door.time.wall()) })
     this.#out.flush()
@@ -116,6 +114,10 @@ export class NodeSession implements SocketSession, Rival {
     return this.#socket.isPaused
   }
 
+  received(bytes: number): void {
+    this.#line.received(bytes)
+  }
+
   gone(): void {
     this.#out.gone()
   }
@@ -135,15 +137,11 @@ export class NodeSession implements SocketSession, Rival {
     this.#closedByUs = true
     this.#out.close(reason, text)
     this.#leave()
-    this.#socket.resume() // to see its answer, and its end
+    this.#line.hold(false) // to see its answer, and its end
   }
 
   listen(heard: () => void): () => void {
-    for (const sign of SIGNS_OF_LIFE) this.#socket.on(sign, heard)
-    this.#socket.ping()
-    return () => {
-      for (const sign of SIGNS_OF_LIFE) this.#socket.off(sign, heard)
-    }
+    return onSignOfLife(this.#socket, heard)
   }
 
   // The core tells its nodes to drain, and looks at their heartbeats.
@@ -190,21 +188,23 @@ export class NodeSession implements SocketSession, Rival {
   #greeted(handshake: Handshake, data: Buffer): void {
     clearTimeout(handshake.timeout)
     handshake.onHeard()
-    const { guard, receiving, throttle } = this.#door
+    const { guard, receiving, shares, throttle } = this.#door
     const pending = createPending(data)
     handshake.pending = pending
     receiving.add(handshake.from, pending.counted) // it was counted as it came, and is there still
-    this.#socket.pause() // no more than this chunk comes behind it
-    throttle(() => guard.attempt(this, () => this.#prove()), handshake.from[0]?.key ?? null)
+    this.#line.hold(true) // no more than this chunk comes behind it
+    const prove = (): void => guard.attempt(this, () => this.#prove())
+    throttle(() => shares.run(handshake.from, prove), handshake.from[0]?.key ?? null)
   }
 
   #prove(): void {
     const handshake = this.#handshake
     const pending = handshake?.pending ?? null
     if (handshake === null || pending === null || pending.first === null) return // it is gone, or we are
-    const frame = this.#split(pending.first)
+    const { first: data } = pending
     pending.first = null
-    if (frame === null) return
+    if (this.#isMuch(data)) return
+    const frame = splitFrame(data.toString())
     if (!frame.ok) return this.close('unauthorized', `${NO_HELLO}: ${frame.problem}`)
     if (!this.#within(1)) return
     const [first, ...rest] = frame.values
@@ -226,20 +226,16 @@ export class NodeSession implements SocketSession, Rival {
       this.#open(handshake, hello, key)
       for (const value of pending.values) this.#take(value)
       for (const { data, isBinary } of pending.frames) this.#frame(data, isBinary)
-      this.#socket.resume()
+      this.#line.hold(false)
     })
     if (hello.take_over) return open()
-    const told = guarded((alive: boolean) => (alive ? this.#refuseSecond(hello) : open()))
-    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, told)
-  }
-
-  #refuseSecond({ node_id }: Hello): void {
-    this.#out.push({
-      type: 'error',
-      code: 'unauthorized',
-      message: `node_id: ${node_id} has a session, and it is alive; stop that node, or start this one with --take-over ("take_over": true in its hello)`,
+    const told = guarded((alive: boolean) => {
+      if (!alive) return open()
+      const { message, reason } = secondOf(hello.node_id)
+      this.#out.push({ type: 'error', code: 'unauthorized', message })
+      this.close('replaced', reason)
     })
-    this.close('replaced', 'another node with this node_id and key is alive; stop that one, or start with --take-over')
+    handshake.stopWaiting = this.#door.rivals.probe({ nodeId: hello.node_id, key }, told)
   }
 
   #open({ address, from, onProven }: Handshake, hello: Hello, key: string): void {
@@ -250,7 +246,7 @@ export class NodeSession implements SocketSession, Rival {
     this.key = key
     this.#door.rivals.join(this)
     this.#out.batch = hello.batch
-    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from, address })
+    this.#door.send({ op: 'nodeHello', session: this.#id, hello, key, from, address }, from)
   }
 
   #within(n: number): boolean {
@@ -260,10 +256,9 @@ export class NodeSession implements SocketSession, Rival {
     return false
   }
 
-  /** The messages of a frame; null when it is more than the session may send. */
-  #split(data: Buffer): Frame | null {
-    if (data.length > BYTES_A_MESSAGE && !this.#within(Math.floor(data.length / BYTES_A_MESSAGE))) return null
-    return splitFrame(data.toString())
+  /** Whether a frame is more than the session may send. */
+  #isMuch({ length }: Buffer): boolean {
+    return length > BYTES_A_MESSAGE && !this.#within(Math.floor(length / BYTES_A_MESSAGE))
   }
 
   #tooMany(message: string): void {
@@ -272,29 +267,32 @@ export class NodeSession implements SocketSession, Rival {
   }
 
   #take(value: unknown): void {
-    if (this.#state === 'closing') return
-    if (!this.#within(1)) return
+    if (this.#state === 'closing' || !this.#within(1)) return
     const parsed = parseNodeMessage(value)
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
     if (parsed.message.type === 'session.hello')
       return this.#mistake('invalid_message', 'session.hello: this session is open already')
-    this.#door.send({ op: 'nodeMessage', session: this.#id, message: parsed.message })
+    this.#door.send({ op: 'nodeMessage', session: this.#id, message: parsed.message }, this.#from)
   }
 
   #frame(data: Buffer, isBinary: boolean): void {
     if (this.#state === 'closing') return
     const handshake = this.#handshake
     if (handshake !== null && handshake.pending !== null) return void handshake.pending.frames.push({ data, isBinary })
+    if (handshake === null) return this.#line.add(() => this.#read(data, isBinary))
     if (isBinary) return this.close('binary', 'frames must be text')
-    if (handshake !== null) return this.#greeted(handshake, data)
-    const frame = this.#split(data)
-    if (frame === null) return
+    this.#greeted(handshake, data)
+  }
+
+  #read(data: Buffer, isBinary: boolean): void {
+    if (this.#state === 'closing') return
+    if (isBinary) return this.close('binary', 'frames must be text')
+    if (!this.#isMuch(data)) this.#line.parse(data, (frame) => this.#takeAll(frame))
+  }
+
+  #takeAll(frame: Frame): void {
+    if (this.#state === 'closing') return
     if (frame.ok) for (const value of frame.values) this.#take(value)
     else this.#mistake('invalid_message', frame.problem)
   }
-}
-
-/** A hello may have come while the event loop was busy: timers are run before what has arrived is read. */
-function lateHello(session: NodeSession): void {
-  setImmediate(() => session.late())
 }

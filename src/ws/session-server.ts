@@ -7,6 +7,7 @@ import type { Effect } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { Budget } from '../lib/budget.js'
 import type { TimeSource } from '../lib/clock.js'
+import type { TimeShares } from '../lib/time-shares.js'
 import type { Remote, Remotes } from '../door/remote.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
@@ -51,6 +52,8 @@ export interface SessionServerParts extends SessionAccess {
   receiving: Budget
   /** Bytes that wait for their readers. */
   unsent: Budget
+  /** Time of the event loop. */
+  shares: TimeShares
   /** Empty: a hello is signed for the Host header that came with the upgrade. */
   publicHosts: readonly string[]
   /** A connection is a session's that has proven its key, or has said something valid. */
@@ -84,6 +87,7 @@ export function createSessionServer(parts: SessionServerParts) {
     receiving: parts.receiving,
     rivals: createRivals(guard),
     unsent,
+    shares: parts.shares,
     wrongMessages: createWrongMessages(now),
     guard,
   }
@@ -94,6 +98,7 @@ export function createSessionServer(parts: SessionServerParts) {
     maxMessagesPerSecond,
     gate: createWatchGate(now),
     unsent,
+    shares: parts.shares,
     guard,
     access: parts,
     accessChecks: new Set(),

@@ -15,6 +15,8 @@ export interface SocketSession extends Outgoing<ServerMessage | ClientAnswer> {
   readonly maxIncoming: number
   /** Whether nothing is read of it now. */
   readonly isPaused: boolean
+  /** So many bytes have come of it. */
+  received(bytes: number): void
   /** The service stops: tells the other side, unless the core does. */
   drain(reconnectAfter: number): void
   /** Looks whether the other side is still there, where it sends no heartbeat. */

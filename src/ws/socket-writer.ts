@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws'
 import { closeCodes, type CloseReason } from '../wire/codes.js'
 import type { AddressKeys } from '../lib/address.js'
 import { MAX_FRAME_MESSAGES, type ServerMessage } from '../wire/node.js'
+import { writeMs, type TimeShares } from '../lib/time-shares.js'
 import type { Guard } from './guard.js'
 import { COUNTED_FROM_BYTES, type Reader, type Unsent } from './unsent.js'
 
@@ -42,6 +43,7 @@ export interface OutgoingParts {
   /** No array frame is larger: the reader may refuse one that is. */
   maxFrameBytes: number
   unsent: Unsent
+  shares: Pick<TimeShares, 'charge'>
   guard: Guard
   /** Who the reader's address counts as. */
   keys: AddressKeys
@@ -62,19 +64,24 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
   readonly #limits: ReaderLimits
   readonly #raw: Duplex | null
   readonly #unsent: Unsent
+  readonly #shares: Pick<TimeShares, 'charge'>
   readonly #guard: Guard
   #waiting: M[] | null = null
   #watching: NodeJS.Timeout | null = null
   /** Whether what waits for the reader is counted now. */
   #counted = false
 
-  constructor(socket: WebSocket, { maxFrameBytes, unsent, guard, keys, limits = NODE_LIMITS, raw }: OutgoingParts) {
+  constructor(
+    socket: WebSocket,
+    { maxFrameBytes, unsent, shares, guard, keys, limits = NODE_LIMITS, raw }: OutgoingParts,
+  ) {
     this.keys = keys
     this.#raw = raw ?? null
     this.#socket = socket
     this.#maxFrameBytes = maxFrameBytes
     this.#limits = limits
     this.#unsent = unsent
+    this.#shares = shares
     this.#guard = guard
   }
 
@@ -94,7 +101,7 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
     this.#waiting = null
     if (socket.readyState !== socket.OPEN) return
     if (messages.length > 1 && this.batch)
-      for (const frame of framesOf(messages, this.#maxFrameBytes)) sendText(socket, frame)
+      for (const frame of framesOf(messages, this.#maxFrameBytes)) this.#sendText(frame)
     else for (const message of messages) this.#send(message)
     const { bufferedAmount } = socket
     if (this.#counted || bufferedAmount >= COUNTED_FROM_BYTES) {
@@ -124,7 +131,12 @@ class SocketOutgoing<M extends { type: string }> implements Outgoing<M>, Reader 
     // Nothing is compressed, so what ws has taken it has written: this frame comes after it.
     if (this.#raw !== null && message.type === 'node.heartbeat_ack' && 'server_time' in message)
       this.#raw.write(ackFrame(Number(message.server_time)))
-    else sendText(this.#socket, JSON.stringify(message))
+    else this.#sendText(JSON.stringify(message))
+  }
+
+  #sendText(text: string): void {
+    if (text.length >= COUNTED_FROM_BYTES) this.#shares.charge(this.keys, writeMs(text.length))
+    sendText(this.#socket, text)
   }
 
   gone(): void {

@@ -9,6 +9,7 @@ import { inferenceDefaults } from '../../src/config.js'
 import { createKeysOf } from '../../src/lib/address.js'
 import { createConnections } from '../../src/http/connections.js'
 import { createLimits } from '../../src/http/limits.js'
+import { createTimeShares } from '../../src/lib/time-shares.js'
 import { hasOpenssl, makeCertificate } from '../support/certificate.js'
 import { openRaw, requestText, statusesIn, type RawConnection } from '../support/raw-connection.js'
 import { startService } from '../support/service.js'
@@ -58,6 +59,7 @@ async function counting(mostOfAddress: number, most = 1000) {
   const connections = createConnections({
     keysOf: createKeysOf(true),
     budget: createLimits(settings, 0, () => 0).connections,
+    time: createTimeShares(),
     most,
     log,
   })

@@ -4,6 +4,7 @@ import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Operation } from '../../src/core/operations.js'
 import { createBudget } from '../../src/lib/budget.js'
+import { createTimeShares } from '../../src/lib/time-shares.js'
 import { silentLog } from '../../src/lib/log.js'
 import { createSessionServer, type SessionServerParts } from '../../src/ws/session-server.js'
 import { systemTime } from '../../src/lib/clock.js'
@@ -32,6 +33,7 @@ export async function sessionDoor(given: Partial<SessionServerParts> = {}) {
     anonymousSubmit: false,
     receiving: createBudget({ address: 64 * MIB, service: 256 * MIB }),
     unsent: createBudget({ address: 256 * MIB, service: 512 * MIB }),
+    shares: createTimeShares(),
     publicHosts: [],
     ...given,
   })

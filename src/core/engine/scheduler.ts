@@ -1,3 +1,4 @@
+import type { AddressKeys } from '../../lib/address.js'
 import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
 import type { AccessState, CoreEvent, Effect, Operation, Results } from '../operations.js'
@@ -13,6 +14,9 @@ const LATE_INTAKE_SHARE = 1 / 4
 /** The share of a batch that reads get before everything else: what an operator asks does not wait behind what strangers say. */
 const READS_SHARE = 1 / 4
 
+/** What an operation of weight 1 takes, with its part of the commit and of its answer, ms. */
+const WEIGHT_MS = 0.03
+
 interface Queued {
   operation: Operation
   settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null
@@ -24,10 +28,10 @@ const isRead = ({ operation }: Queued): boolean => traitsOf(operation).queue ===
 
 /** How the doors call the core. */
 export interface Scheduler {
-  /** Resolves after the commit. Never rejects. */
-  call<O extends Operation>(operation: O): Promise<Outcome<Results[O['op']]>>
+  /** Resolves after the commit. Never rejects. @param from the address that its time is counted for */
+  call<O extends Operation>(operation: O, from?: AddressKeys): Promise<Outcome<Results[O['op']]>>
   /** For sessions, whose answers are effects. Keeps the order of calls. */
-  send(operation: Operation): void
+  send(operation: Operation, from?: AddressKeys): void
   /** Whether submissions are refused now, because too many wait. */
   overloaded(): boolean
   /** Whether a node in session held a task at the end of the last turn since the stop. */
@@ -45,6 +49,8 @@ export interface SchedulerParts {
   access?(state: AccessState): void
   /** Told that settlements are due. */
   settlementsDue?(): void
+  /** Told what an operation is going to take, ms. */
+  charge?(from: AddressKeys, ms: number): void
   /** ms, monotonic; for how long something has waited. */
   now?: () => number
 }
@@ -63,6 +69,7 @@ export function createScheduler({
   log,
   access,
   settlementsDue,
+  charge,
   now = () => performance.now(),
 }: SchedulerParts): Scheduler {
   let queue: Queued[] = []
@@ -95,7 +102,7 @@ export function createScheduler({
     else setImmediate(runTurn)
   }
 
-  const push = (operation: Operation, settle: Queued['settle']): void => {
+  const push = (operation: Operation, settle: Queued['settle'], from?: AddressKeys): void => {
     // After the end only sockets that close late still speak.
     if (ended) return settle?.(refuse('stopping', 'the service is stopping'))
     const traits = traitsOf(operation)
@@ -103,6 +110,7 @@ export function createScheduler({
       settle?.(refuse('unavailable', OVERLOADED))
       return deliver(refusalEffects(operation, 'unavailable', OVERLOADED))
     }
+    if (from !== undefined && from.length > 0) charge?.(from, traits.weight(operation) * WEIGHT_MS)
     const waiting = traits.queue === 'intake' ? intake : queue
     waiting.push({ operation, settle, at: now() })
     schedule(traits.queue === 'reads')
@@ -182,11 +190,11 @@ export function createScheduler({
   tickIn(0)
   return {
     // The core answers every operation with the result of its own kind; the map of results says so to the compiler.
-    call: <O extends Operation>(operation: O) =>
+    call: <O extends Operation>(operation: O, from?: AddressKeys) =>
       new Promise<Outcome<Results[O['op']]>>((resolve) =>
-        push(operation, resolve as (o: Outcome<Results[keyof Results]>) => void),
+        push(operation, resolve as (o: Outcome<Results[keyof Results]>) => void, from),
       ),
-    send: (operation) => push(operation, null),
+    send: (operation, from) => push(operation, null, from),
     overloaded,
     busy: () => busy,
     end() {
