@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
+import { createReceiptSigner } from './chain/receipts.js'
 import { wrappingKey } from './chain/text-keys.js'
 import { chainOptions, coreOptions, familiesOf, settlementSettings, type ServiceConfig } from './config.js'
 import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
@@ -167,6 +168,7 @@ export function createCoordinator({
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
     opener,
+    receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
     prepare,
     maxBodyBytes: settings.max_body_bytes,
     maxMessageBytes: settings.max_message_bytes,

@@ -64,6 +64,7 @@ export const operationTraits = {
   fail: { ...call, action: is('fail'), readsRows: false },
   task: { ...read, action: is('task'), writes: 'depends' },
   taskDetail: { ...read, action: is('taskDetail'), writes: 'depends' },
+  receipt: { ...read, action: is('receipt') },
   list: { ...read, action: is('list'), weight: () => LIST_WEIGHT },
   cancel: { ...call, action: is('cancel') },
   retry: { ...call, action: is('retry') },

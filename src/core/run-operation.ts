@@ -31,6 +31,7 @@ import { createAftermath } from './tasks/aftermath.js'
 import { createAttempts } from './tasks/attempts.js'
 import { createPayments } from './tasks/payments.js'
 import { createPending } from './tasks/pending.js'
+import { createReceipts } from './tasks/receipts.js'
 import { createResults } from './tasks/results.js'
 import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
@@ -90,6 +91,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
   const orders = createAccessOrders(ctx, vigilance)
   const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance, payments, cover })
+  const receiptOf = createReceipts(ctx)
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -176,6 +178,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return operator.view(o.task_id, allowed)
       case 'taskDetail':
         return operator.detail(o.task_id, allowed)
+      case 'receipt':
+        return receiptOf(o.task_id, allowed)
       case 'list':
         return operator.list(o, allowed)
       case 'cancel':

@@ -5,6 +5,7 @@ import { bodyLimits } from './body-limits.js'
 import { nodeRoutes } from './node-routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
+import { receiptRoutes } from './receipt-routes.js'
 import type { AppParts, RouteParts } from './route-parts.js'
 import { createAsk, createRoutes, type App } from './routes.js'
 import { serviceRoutes } from './service-routes.js'
@@ -31,6 +32,7 @@ export function createApp(parts: AppParts): App {
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
+  receiptRoutes(routes, common)
   settlementRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)

@@ -7,6 +7,7 @@ import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
 import { createChainBlockTable } from './chain-blocks.js'
 import { createResealing } from './resealing.js'
+import { createResultProofs } from './result-proofs.js'
 import { serviceClock } from './schema.js'
 import { excluded, literal, rowOf } from './statement.js'
 import { createSettlementTable } from './settlements.js'
@@ -56,6 +57,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     resealing: createResealing(db, texts),
     history: createHistory(db, texts),
     settlements: createSettlementTable(db, undo),
+    resultProofs: createResultProofs(db),
     chainBlocks: createChainBlockTable(db),
     wal: createWal(db),
     /**

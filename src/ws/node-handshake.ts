@@ -78,6 +78,26 @@ export interface Pending {
   frames: { data: Buffer; isBinary: boolean }[]
 }
 
+export const createHandshake = (
+  { hosts, address, from, onHeard, onProven }: NodeSessionParts,
+  nonce: string,
+  timeout: NodeJS.Timeout,
+): Handshake => ({
+  hosts,
+  address,
+  from,
+  nonce,
+  onHeard,
+  onProven,
+  timeout,
+  pending: null,
+  stopWaiting: () => undefined,
+})
+
+/** Why a second session of a node is refused. */
+export const secondSession = (nodeId: string): string =>
+  `node_id: ${nodeId} has a session, and it is alive; stop that node, or start this one with --take-over ("take_over": true in its hello)`
+
 export const createPending = (first: Buffer): Pending => ({
   first,
   counted: first.length > COUNTED_FROM_BYTES ? first.length : 0,

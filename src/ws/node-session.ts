@@ -15,14 +15,18 @@ import {
   type ServerMessage,
 } from '../wire/node.js'
 import {
+  createHandshake,
   createPending,
   HELLO_TIMEOUT_MS,
+  secondSession,
   verifyProof,
   type Handshake,
   type NodeDoor,
   type NodeSessionParts,
   type Pending,
 } from './node-handshake.js'
+import { createMessageOrder, type MessageOrder } from './message-order.js'
+import { isSigned } from './result-signature.js'
 import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { createOutgoing, type Outgoing } from './socket-writer.js'
@@ -48,11 +52,13 @@ export class NodeSession implements SocketSession, Rival {
   readonly #from: AddressKeys
   #state: 'challenged' | 'open' | 'closing' = 'challenged'
   #handshake: Handshake | null
+  /** Since its first signed result; before that nothing has to wait. */
+  #order: MessageOrder | null = null
   #mistakes = 0
   #closedByUs = false
 
   constructor(door: NodeDoor, parts: NodeSessionParts) {
-    const { id, socket, raw, hosts, address, from, onHeard, onProven, onClose } = parts
+    const { id, socket, raw, from, onClose } = parts
     this.#door = door
     this.#id = id
     this.#socket = socket
@@ -66,17 +72,7 @@ export class NodeSession implements SocketSession, Rival {
     })
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
-    this.#handshake = {
-      hosts,
-      address,
-      from,
-      nonce,
-      onHeard,
-      onProven,
-      timeout: setTimeout(lateHello, HELLO_TIMEOUT_MS, this),
-      pending: null,
-      stopWaiting: () => undefined,
-    }
+    this.#handshake = createHandshake(parts, nonce, setTimeout(lateHello, HELLO_TIMEOUT_MS, this))
     const guarded = door.guard.guarded((reason, text) => this.close(reason, text))
     socket.on(
       'message',
@@ -91,8 +87,13 @@ export class NodeSession implements SocketSession, Rival {
       guarded((code: number) => {
         onClose()
         this.#out.gone()
-        door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
-        this.#leave() // who waits for that comes in behind it
+        const returned = code === 1000 && !this.#closedByUs
+        const end = (): void => {
+          door.send({ op: 'nodeDisconnected', session: id, returned })
+          this.#leave() // who waits for that comes in behind it
+        }
+        if (this.#order === null) end()
+        else this.#order.then(end)
       }),
     )
     this.#out.push({ type: 'session.challenge', protocol: 1, nonce, server_time: toSeconds(door.time.wall()) })
@@ -234,11 +235,7 @@ export class NodeSession implements SocketSession, Rival {
   }
 
   #refuseSecond({ node_id }: Hello): void {
-    this.#out.push({
-      type: 'error',
-      code: 'unauthorized',
-      message: `node_id: ${node_id} has a session, and it is alive; stop that node, or start this one with --take-over ("take_over": true in its hello)`,
-    })
+    this.#out.push({ type: 'error', code: 'unauthorized', message: secondSession(node_id) })
     this.close('replaced', 'another node with this node_id and key is alive; stop that one, or start with --take-over')
   }
 
@@ -278,7 +275,10 @@ export class NodeSession implements SocketSession, Rival {
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
     if (parsed.message.type === 'session.hello')
       return this.#mistake('invalid_message', 'session.hello: this session is open already')
-    this.#door.send({ op: 'nodeMessage', session: this.#id, message: parsed.message })
+    const { message } = parsed
+    if (isSigned(message)) this.#order ??= createMessageOrder(this.#door, this.#id, this, this.#socket)
+    if (this.#order === null) this.#door.send({ op: 'nodeMessage', session: this.#id, message })
+    else this.#order.take(message)
   }
 
   #frame(data: Buffer, isBinary: boolean): void {
