@@ -3,6 +3,7 @@ import { expect, vi } from 'vitest'
 import audit from '../../src/commands/audit.js'
 import keys from '../../src/commands/keys.js'
 import nodes from '../../src/commands/nodes.js'
+import receipt from '../../src/commands/receipt.js'
 import tasks from '../../src/commands/tasks.js'
 import tokens from '../../src/commands/tokens.js'
 import { ConfigError } from '../../src/lib/config-error.js'
@@ -37,6 +38,7 @@ const groups: Record<string, CommandDef> = {
   audit: audit,
   keys: keys,
   nodes: nodes,
+  receipt: receipt,
   tasks: tasks,
   tokens: tokens,
 }
