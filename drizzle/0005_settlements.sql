@@ -21,9 +21,6 @@ CREATE TABLE `settlement_counts` (
 --> statement-breakpoint
 CREATE TABLE `settlements` (
 	`task_id` text PRIMARY KEY NOT NULL,
-	`txid` text NOT NULL,
-	`origin` text NOT NULL,
-	`nonce` integer NOT NULL,
 	`payee` text,
 	`output_hash` text NOT NULL,
 	`state` text NOT NULL,
@@ -37,10 +34,9 @@ CREATE TABLE `settlements` (
 	`created_at` integer NOT NULL,
 	`updated_at` integer NOT NULL,
 	CONSTRAINT "settlement_state" CHECK("settlements"."state" in ('ready', 'posted', 'lost', 'mined', 'mined_unverified', 'hijacked', 'replaced', 'aborted', 'rejected', 'confirmed'))
-);
+) WITHOUT ROWID;
 --> statement-breakpoint
 CREATE INDEX `settlements_due` ON `settlements` (`due_ms`) WHERE due_ms is not null;--> statement-breakpoint
-CREATE INDEX `settlements_unposted` ON `settlements` (`origin`,`nonce`) WHERE state = 'ready' OR state = 'lost';--> statement-breakpoint
 CREATE INDEX `settlements_wrong` ON `settlements` (`state`) WHERE state = 'hijacked' OR state = 'rejected' OR state = 'replaced' OR state = 'aborted';--> statement-breakpoint
 CREATE TABLE `settlement_sightings` (
 	`task_id` text NOT NULL,

@@ -4,10 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import { wrappingKey } from './chain/text-keys.js'
-import { chainOptions, coreOptions, familiesOf, settlementSettings, type ServiceConfig } from './config.js'
-import { sameThread, workerThread, type CoreRunner } from './core/engine/runner.js'
-import type { CommitPoint, CoreSettings } from './core/engine/open-core.js'
+import { settlementSettings, type ServiceConfig } from './config.js'
+import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
@@ -21,10 +19,10 @@ import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
-import { readKeyFile } from './lib/data-keys.js'
 import type { Logger } from './lib/log.js'
 import { version } from './lib/version.js'
 import { createSettlementService } from './settlement/service.js'
+import { openRunner } from './open-runner.js'
 import { fingerprintOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
@@ -37,8 +35,8 @@ export { inferenceDefaults, loadServiceConfig, type ServiceConfig } from './conf
 export class ListenError extends Error {}
 
 export interface Coordinator {
-  /** Starts to serve. @throws ListenError; ConfigError where anybody would be let in, and nobody has said that this is meant */
-  listen(): Promise<{ host: string; port: number; url: string }>
+  /** Starts to serve. `observer`: where blocks are announced. @throws ListenError; ConfigError where anybody would be let in, and nobody has said that this is meant */
+  listen(): Promise<{ host: string; port: number; url: string; observer: { host: string; port: number } | null }>
   /**
    * Stops in order: refuses what is new, tells the nodes, takes results until none holds a task or the time is over
    * (`cut` ends the wait), closes sessions, server and database. Leases stay: they are durable.
@@ -244,6 +242,9 @@ export function createCoordinator({
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
       if (mode.mode === 'on') await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf(settings) })
+      const observer = await settlement?.start().catch((error: unknown) => {
+        throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
+      })
       await new Promise<void>((resolve, reject) => {
         const failed = (error: NodeJS.ErrnoException): void =>
           reject(new ListenError(explainListen(settings.api_host, settings.api_port, error)))
@@ -255,7 +256,6 @@ export function createCoordinator({
         })
       })
       listening = true
-      await settlement?.start()
       runner.startBackups()
       access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
@@ -263,51 +263,13 @@ export function createCoordinator({
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
       const { fields, text } = whatIsThere(settings.database_path, isNew, found)
       log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
-      return { host: settings.api_host, port, url }
+      return { host: settings.api_host, port, url, observer: observer ?? null }
     },
     stop(cut) {
       stopped ??= shutDown(cut)
       return stopped
     },
   }
-}
-
-/** Where the core runs: the one place that decides it. */
-function openRunner({
-  settings,
-  signer,
-  chain,
-  log,
-  time = systemTime,
-  onCommitPoint,
-  commitPoints,
-}: CoordinatorParts): CoreRunner {
-  const core: CoreSettings = {
-    database_path: settings.database_path,
-    families: familiesOf(settings),
-    options: coreOptions(settings, chainOptions(chain, signer)),
-    backups:
-      settings.backup_dir === undefined
-        ? null
-        : { dir: settings.backup_dir, interval: settings.backup_interval * 1000, keep: settings.backup_keep },
-    // Whether others can read the file is for the command to ask, as of all secrets.
-    dataKeys: settings.data_key_file === undefined ? [] : readKeyFile(settings.data_key_file, { insecure: true }),
-    wrappingKey: signer === undefined ? null : wrappingKey(signer.stacks_private_key),
-    debug: log.isLevelEnabled('debug'),
-  }
-  if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })
-  return workerThread({
-    settings: core,
-    log,
-    commitPoints,
-    onFailure(error) {
-      log.fatal(
-        { event: 'core.failed', err: error },
-        'the core has failed; the service ends, and its next start goes on from what is stored',
-      )
-      throw error
-    },
-  })
 }
 
 /** Null where connections are not TLS. */

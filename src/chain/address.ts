@@ -1,6 +1,7 @@
+import { ripemd160 } from '@noble/hashes/legacy.js'
 import { createHash } from 'node:crypto'
 import type { PublicKey } from '../wire/keys.js'
-import { decodeC32, encodeC32 } from './c32.js'
+import { decodeC32, encodeC32, type Versioned } from './c32.js'
 
 /** The networks of the configuration. A devnet has the addresses of testnet. */
 export type Network = 'mainnet' | 'testnet' | 'devnet'
@@ -15,31 +16,34 @@ const SINGLE: ReadonlySet<number> = new Set(Object.values(versions).map(({ singl
 
 const versionsOf = (network: Network) => versions[network === 'mainnet' ? 'mainnet' : 'testnet']
 
-/** RIPEMD-160 of SHA-256 of bytes in hex; itself in lower-case hex. */
+/** RIPEMD-160 of SHA-256 of bytes in hex; itself in lower-case hex. Not every build of OpenSSL has RIPEMD-160. */
 export function hash160(hex: string): string {
-  return createHash('ripemd160').update(createHash('sha256').update(hex, 'hex').digest()).digest('hex')
+  return Buffer.from(ripemd160(createHash('sha256').update(hex, 'hex').digest())).toString('hex')
 }
+
+/** The p2pkh principal of a key: what a node is paid to, on this network. */
+export const principalOfKey = ({ given }: PublicKey, network: Network): Versioned => ({
+  version: versionsOf(network).single,
+  hash160: hash160(given),
+})
 
 /** The p2pkh address of a key. A compressed key and the same one uncompressed have different addresses. */
-export const addressOf = ({ given }: PublicKey, network: Network): string =>
-  encodeC32({ version: versionsOf(network).single, hash160: hash160(given) })
+export const addressOf = (key: PublicKey, network: Network): string => encodeC32(principalOfKey(key, network))
 
-/** Of how many keys the hash in a transaction is, by its hash mode: one, or else. */
-const P2PKH = 0
+/** The principal of whoever signs with this hash; `single` for one key by its own hash (P2PKH), `multi` for all else. */
+export const principalOfHash = (hash160: string, kind: 'single' | 'multi', network: Network): Versioned => ({
+  version: versionsOf(network)[kind],
+  hash160,
+})
 
-/**
- * The address that a transaction is signed by.
- * @param version of the transaction: its top bit is set on testnet
- * @param hashMode 0: of one key. All else counts as of several, also P2WPKH.
- * @param signer 20 bytes in hex
- */
-export function originOf({ version, hashMode, signer }: { version: number; hashMode: number; signer: string }): string {
-  const { single, multi } = versionsOf(version < 0x80 ? 'mainnet' : 'testnet')
-  return encodeC32({ version: hashMode === P2PKH ? single : multi, hash160: signer })
+/** The principal that an address of a user or contract owner, on whichever network, stands for; null when it is none. */
+export function principalOf(address: string): Versioned | null {
+  const decoded = decodeC32(address)
+  return decoded !== null && KNOWN.has(decoded.version) ? decoded : null
 }
 
-/** The address whose contract holds the stakes of a network. */
-export const bootAddressOf = (network: Network): string =>
+/** The address that owns the contracts a network begins with. */
+export const bootAddress = (network: Network): string =>
   encodeC32({ version: versionsOf(network).single, hash160: '00'.repeat(20) })
 
 /** Whether a text is an address of a user or contract owner: SP or SM on mainnet, ST or SN on testnet, with its checksum. */

@@ -52,6 +52,7 @@ export default defineCommand({
       settings: config.inference,
       log,
       signer: config.signer,
+      chain: config.chain,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
     })

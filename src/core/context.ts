@@ -103,6 +103,8 @@ export interface Context {
   watches: WatchHooks
   effects: Effect[]
   events: CoreEvent[]
+  /** Whether a transaction pays for the task of an attempt that was given since the start: known without reading. */
+  paid: WeakMap<object, boolean>
   /** A settlement is to be looked at by the relay. */
   settlementsDue: boolean
   /** How memory was before this turn. */

@@ -13,12 +13,10 @@ import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/clie
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { Proof } from '../wire/signed.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
-import type { DueSettlement } from '../store/settlements.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
-import type { NodeCover } from './settlement/cover.js'
-import type { AnnouncedBlock, SettlementReport, StakeSeen, Tip } from './settlement/reports.js'
+import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
 
 export type { LargeText } from '../store/tasks.js'
@@ -64,12 +62,7 @@ type Asked =
   | { op: 'rekey'; node_id: string; public_key: string }
   | { op: 'audit'; query: AuditQuery }
   | { op: 'alerts' }
-  /** `before`: the `next` of the page before; newest task_id first. */
-  | { op: 'settlements'; states: readonly SettlementState[]; before: string | null; limit: number }
-  | { op: 'settlement'; task_id: string }
-  | { op: 'settlementRetry'; task_id: string }
-  /** What a miner asks for the transaction that it holds. */
-  | { op: 'taskOfTx'; txid: string }
+  | SettlementRequest
 
 /**
  * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
@@ -98,27 +91,14 @@ export type Operation =
   | { op: 'refused'; refused: RefusedCalls }
   /** When tokens were used last, Unix seconds. */
   | { op: 'used'; tokens: readonly { id: string; at: number }[] }
-  /** What the relay has to look at now. */
-  | { op: 'settlementsDue'; limit: number }
-  /** What is posted for a settlement. */
-  | { op: 'settlementTexts'; task_id: string }
-  | { op: 'settlementReports'; reports: readonly SettlementReport[] }
-  | { op: 'chainTip'; tip: Tip }
-  | { op: 'chainBlock'; block: AnnouncedBlock }
-  /** Blocks were missed: what is open is to be looked at. */
-  | { op: 'chainGap' }
-  /** Whose stakes are to be asked for. */
-  | { op: 'stakesDue' }
-  | { op: 'stakes'; stakes: readonly StakeSeen[]; burn_height: number }
-  /** Transactions that a miner has dropped. */
-  | { op: 'chainDropped'; txids: readonly string[] }
+  | SettlementWork
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
   | { op: 'stop'; reconnect_after: number }
 
 /** What each operation gives back. */
-export interface Results {
+export interface Results extends SettlementResults {
   /** `status`: as it is now; not `pending` only when the task was known. */
   submit: Outcome<Submitted>[]
   register: null
@@ -156,19 +136,6 @@ export interface Results {
   rekey: NodeKeyView
   audit: { entries: AuditView[]; next: number | null }
   alerts: { alerts: Alert[] }
-  settlements: { settlements: SettlementRow[]; next: string | null }
-  settlement: SettlementRow
-  settlementRetry: SettlementRow
-  taskOfTx: PaidTask
-  settlementsDue: DueWork
-  settlementTexts: { signed_tx: string; output: string } | null
-  settlementReports: null
-  chainTip: null
-  chainBlock: null
-  chainDropped: null
-  chainGap: null
-  stakesDue: { addresses: string[] }
-  stakes: null
   nodeKey: { public_key: string | null }
   taskUser: { user_address: string | null }
   started: null
@@ -230,28 +197,6 @@ export interface TurnResult {
   access?: AccessState
   /** Settlements are to be looked at: the relay asks for them. */
   settlementsDue?: true
-}
-
-/** What the relay has to do now. */
-export interface DueWork {
-  /** To be posted, each list those of one origin in the order of their nonces. */
-  post: DueSettlement[][]
-  /** Posted or found before: to be looked for again. */
-  look: DueSettlement[]
-  /** They wait for one with a lower nonce, which is tried at this time again; service clock, ms. */
-  behind: { task_id: string; until: number }[]
-  /** When there is more to do, ms from now; null when nothing waits for a time. */
-  nextIn: number | null
-}
-
-/** A task as far as everybody may know who knows its transaction. */
-export interface PaidTask {
-  task_id: string
-  status: TaskRow['status']
-  created_at: number
-  /** Null before it has a result. */
-  output_hash: string | null
-  payee: string | null
 }
 
 export interface Submitted {

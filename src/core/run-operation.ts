@@ -1,25 +1,23 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, never, type Outcome } from '../lib/result.js'
-import { smallest } from '../lib/smallest.js'
 import { createEnrolment } from './access/enrolment.js'
 import { createProbation } from './access/probation.js'
 import { createVigilance } from './access/vigilance.js'
 import { createAccessOrders } from './access/orders.js'
 import { createQuotas } from './access/quotas.js'
-import type { Allowed } from './access/caller.js'
 import type { Context } from './context.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
 import { createEligibility } from './dispatch/eligibility.js'
-import { hiddenFields } from '../rules/ownership.js'
-import { inCooldown, type Node } from './nodes/node.js'
 import { refusalEffects, traitsOf } from './operation-traits.js'
-import type { NodePage, NodeView, Operation, Results, Stats } from './operations.js'
+import type { Operation, Results, Stats } from './operations.js'
+import { createNodePages } from './node-pages.js'
 import { createOperator } from './operator.js'
 import { signedTxFor } from './settlement/handout.js'
 import { createCover } from './settlement/cover.js'
 import { createPayees } from './settlement/payees.js'
-import { createSettlementDesk, NO_CHAIN, type SettlementDesk } from './settlement/desk.js'
+import { createSettlementDesk } from './settlement/desk.js'
+import { createSettlementOrders } from './settlement/orders.js'
 import { createAdmission } from './sessions/admission.js'
 import { createClientRequests } from './sessions/client-requests.js'
 import { createKeyChanges } from './sessions/key-changes.js'
@@ -62,8 +60,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const payees = chain === null ? null : createPayees(chain.network, () => undefined)
   const cover = createCover(ctx, chain, payees)
   const desk = chain === null || payees === null ? null : createSettlementDesk(ctx, chain, { transitions, payees })
-  const withDesk = <T>(then: (desk: SettlementDesk) => Outcome<T>): Outcome<T> =>
-    desk === null ? NO_CHAIN : then(desk)
+  const nodePages = createNodePages(ctx, { probation, cover })
+  const settlementOrders = createSettlementOrders({ desk, cover })
   const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
   const eligibility = createEligibility(ctx, { pending, probation, cover })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
@@ -105,27 +103,6 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     average_inference_time: ctx.durations.mean(ctx.now) / 1000,
     uptime_seconds: toSeconds(ctx.time.monotonic() - startedAt),
   })
-
-  const viewNode = (n: Node): NodeView => ({
-    row: { ...n.row },
-    models: n.models,
-    status: registry.statusOf(n, ctx.now),
-    status_reason: n.session?.reason ?? null,
-    in_progress_tasks: n.held.size,
-    probation: probation.has(n),
-    cover: chain === null ? null : cover.of(n),
-    cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
-  })
-
-  const nodePage = (after: string | null, limit: number, { grant }: Allowed): NodePage => {
-    const ids = smallest(registry.nodes.keys(), after, limit + 1)
-    const nodes = ids.slice(0, limit).flatMap((id) => registry.nodes.get(id) ?? [])
-    return {
-      nodes: nodes.map(viewNode),
-      hidden: hiddenFields(grant),
-      next: ids.length > limit ? (ids[limit - 1] ?? null) : null,
-    }
-  }
 
   const withWarning = (found: Outcome<Results['health']>): Outcome<Results['health']> => {
     if (!found.ok) return found
@@ -191,7 +168,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'forget':
         return operator.forget(o.node_id, allowed)
       case 'nodes':
-        return done(nodePage(o.after, o.limit, allowed))
+        return done(nodePages.page(o.after, o.limit, allowed))
       case 'stats':
         return done(stats())
       case 'health':
@@ -233,32 +210,19 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'audit':
         return orders.audit(o.query)
       case 'settlements':
-        return withDesk((d) => d.list(o))
       case 'settlement':
-        return withDesk((d) => d.get(o.task_id))
       case 'settlementRetry':
-        return withDesk((d) => d.retry(o.task_id, allowed))
       case 'taskOfTx':
-        return withDesk((d) => d.ofTx(o.txid))
       case 'settlementsDue':
-        return withDesk((d) => d.due(o.limit))
       case 'settlementTexts':
-        return withDesk((d) => d.texts(o.task_id))
       case 'settlementReports':
-        return withDesk((d) => d.reports(o))
       case 'chainTip':
-        return withDesk((d) => d.tip(o))
       case 'chainBlock':
-        return withDesk((d) => d.block(o))
       case 'chainGap':
-        return withDesk((d) => d.gap())
       case 'stakesDue':
-        return done({ addresses: cover.due() })
       case 'stakes':
-        cover.seen(o.stakes, o.burn_height)
-        return done(null)
       case 'chainDropped':
-        return withDesk((d) => d.dropped(o.txids))
+        return settlementOrders.run(o, allowed)
       case 'alerts':
         return done({ alerts: vigilance.alerts() })
       case 'nodeKey':

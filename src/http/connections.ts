@@ -3,9 +3,7 @@ import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
 import type { KeysOf } from '../lib/address.js'
 import type { Budget } from '../lib/budget.js'
-
-/** The log tells of refused connections no more often, ms. */
-const TELL_EVERY_MS = 60_000
+import { createTally } from '../lib/tally.js'
 
 export interface ConnectionsParts {
   /** Who a connection counts as, by its other end. */
@@ -76,20 +74,3 @@ export function createConnections({ keysOf, budget, most, log }: ConnectionsPart
 }
 
 const otherEnd = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
-
-/** Tells how often something has happened: at once, and then once in a while. */
-function createTally(tell: (count: number) => void): () => void {
-  let count = 0
-  let timer: NodeJS.Timeout | undefined
-  const flush = (): void => {
-    timer = undefined
-    if (count === 0) return
-    tell(count)
-    count = 0
-    timer = setTimeout(flush, TELL_EVERY_MS).unref()
-  }
-  return () => {
-    count++
-    if (timer === undefined) flush()
-  }
-}

@@ -14,7 +14,7 @@ import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
 import { parseEntries, submitted } from './submissions.js'
 import { inTurns } from './turns.js'
-import { paidTask, taskDetail, taskPage, taskStatus, textSize } from './views.js'
+import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
 const LIST_COST = 5
@@ -87,11 +87,15 @@ export function taskRoutes(
   })
 
   /** The status of a task, as whoever asks may see it. */
-  const status = (c: RouteContext, view: () => Promise<Outcome<TaskView>>): Promise<Response> =>
+  const status = (
+    c: RouteContext,
+    view: () => Promise<Outcome<TaskView>>,
+    show: (found: TaskView) => object = taskStatus,
+  ): Promise<Response> =>
     read(c, gate, {
       ask: view,
       size: ({ task }) => textSize(task),
-      send: (found) => okLarge(c, redact(taskStatus(found), found.hidden), textSize(found.task)),
+      send: (found) => okLarge(c, redact(show(found), found.hidden), textSize(found.task)),
     })
   get('/api/v1/tasks/:task_id/status', async (c) => {
     const id = pathId(c.req.url, 'task_id')
@@ -105,6 +109,8 @@ export function taskRoutes(
   })
   receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
     const by = await signed.owner(c.env, query)
-    return by.ok ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value })) : refused(c, by)
+    return by.ok
+      ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value }), signedStatus)
+      : refused(c, by)
   })
 }

@@ -1,7 +1,6 @@
 import type {
   LargeText,
   NodeView,
-  PaidTask,
   PolledTask,
   Results,
   SettlementRow,
@@ -9,6 +8,7 @@ import type {
   TaskDetail,
   TaskView,
 } from '../core/operations.js'
+import type { PaidTask } from '../core/settlement/reports.js'
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {
@@ -90,6 +90,16 @@ export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
           inference_node_id: task.inference_node_id,
         },
 })
+
+/** The same for clients that sign: they wait for `completed`, know no `submitted`, and have a txid with 0x. */
+export const signedStatus = (view: TaskView) => {
+  const status = taskStatus(view)
+  return {
+    ...status,
+    status: status.status === 'submitted' ? 'completed' : status.status,
+    txid: status.txid === null ? null : `0x${status.txid.replace(/^0x/, '')}`,
+  }
+}
 
 /** A task with its history: what its submitter sees, and every attempt. */
 export const taskDetail = (d: TaskDetail) => {

@@ -1,4 +1,4 @@
-/** How long the steps of all may take before everything else has its turn, ms. */
+/** Where nothing else is said. */
 const SLICE_MS = 4
 
 interface Waiting {
@@ -13,8 +13,9 @@ export type SharedTurns = ReturnType<typeof createSharedTurns>
  * Does what takes long in steps, with turns of the event loop for everything else between them. Who comes while others are at it
  * takes turns with them, a step each: a short one is not behind a long one.
  * @param now a clock, ms
+ * @param sliceMs how long the steps of all may take before everything else has its turn
  */
-export function createSharedTurns(now: () => number = () => performance.now()) {
+export function createSharedTurns(now: () => number = () => performance.now(), sliceMs = SLICE_MS) {
   let waiting: Waiting[] = []
   let running = false
 
@@ -29,7 +30,7 @@ export function createSharedTurns(now: () => number = () => performance.now()) {
     }
   }
   const slice = (): void => {
-    const end = now() + SLICE_MS
+    const end = now() + sliceMs
     while (waiting.length > 0 && now() < end) {
       const round = waiting
       waiting = []

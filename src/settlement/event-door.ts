@@ -1,6 +1,6 @@
 import { createObserver, LOOPBACK } from '../chain/observer/observer.js'
 import type { BlockEvent, ChainEvent, MinedTransaction, SubmissionEvent } from '../chain/observer/events.js'
-import { originOf } from '../chain/address.js'
+import { principalOfHash } from '../chain/address.js'
 import { encodeC32 } from '../chain/c32.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import { parseInferTransaction, TransactionError } from '../chain/transaction.js'
@@ -10,6 +10,10 @@ import type { Caller } from '../core/access/caller.js'
 import { done, type Outcome } from '../lib/result.js'
 import { createNetworks } from '../lib/networks.js'
 import type { Logger } from '../lib/log.js'
+
+/** Of a transaction: the version from which on it is of testnet, and the hash mode of one key by its own hash. */
+const TESTNET = 0x80
+const P2PKH = 0
 
 /** How many transactions of a block are given to the core at once. */
 const PART = 200
@@ -92,15 +96,18 @@ export function createEventDoor(parts: EventDoorParts) {
   })
 }
 
-/** What of a transaction may matter: whose nonce it used, and whom it pays. Null where it has no one origin. */
-function readTransaction({ txid, status, rawTx, spends }: MinedTransaction): BlockTransaction | null {
-  const origin = spends === null ? null : originOf(spends)
-  if (spends === null || origin === null || spends.nonce > BigInt(Number.MAX_SAFE_INTEGER)) return null
+/** What of a transaction may matter: whose nonce it used, and whom it pays. Null when its nonce is none of ours. */
+function readTransaction({ txid, spends, inference }: MinedTransaction): BlockTransaction | null {
+  if (spends.nonce > BigInt(Number.MAX_SAFE_INTEGER)) return null
+  const { signer, hashMode, version } = spends
+  const network = version < TESTNET ? 'mainnet' : 'testnet'
+  const origin = encodeC32(principalOfHash(signer, hashMode === P2PKH ? 'single' : 'multi', network))
   const seen = { txid, origin, nonce: Number(spends.nonce) }
-  if (rawTx === null) return { ...seen, inference: null }
+  if (inference === null) return { ...seen, inference: null }
   try {
-    const { node, outputHash } = parseInferTransaction(rawTx)
-    return { ...seen, inference: { payee: encodeC32(node), output_hash: outputHash, succeeded: status === 'success' } }
+    const { node, outputHash } = parseInferTransaction(inference.rawTx)
+    const succeeded = inference.status === 'success'
+    return { ...seen, inference: { payee: encodeC32(node), output_hash: outputHash, succeeded } }
   } catch (error) {
     if (error instanceof TransactionError) return { ...seen, inference: null }
     throw error

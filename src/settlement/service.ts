@@ -1,7 +1,7 @@
 import type { ChainRpc } from '../chain/rpc/chain-rpc.js'
 import { createChainRpc } from '../chain/rpc/chain-rpc.js'
 import type { SubmissionStep } from '../chain/preparation.js'
-import { bootAddressOf, type Network } from '../chain/address.js'
+import { bootAddress, type Network } from '../chain/address.js'
 import { createOriginVerifier } from '../chain/origin.js'
 import { principal } from '../rules/principal.js'
 import type { Caller } from '../core/access/caller.js'
@@ -48,7 +48,7 @@ export function createSettlementService({ settings, call, time, log, rpc: given 
   const rpc = given ?? createChainRpc({ endpoint, timeout: requestTimeout })
   const now = (): number => time.monotonic()
   const accounts = settings.checkBalance ? createAccounts({ rpc, now }) : null
-  const step: SubmissionStep = createPaymentCheck({ network, verifier: createOriginVerifier(), accounts })
+  const step: SubmissionStep = createPaymentCheck({ network, verify: createOriginVerifier(), accounts, log })
   const relay = createRelay({ rpc, call, time, log, pollInterval })
   const door =
     observer === null
@@ -69,18 +69,19 @@ export function createSettlementService({ settings, call, time, log, rpc: given 
           rpc,
           call,
           log,
-          bootAddress: settings.stakes.bootAddress ?? bootAddressOf(network),
+          bootAddress: settings.stakes.bootAddress ?? bootAddress(network),
           interval: settings.stakes.interval,
         })
   return {
     step,
     /** Settlements are due. */
     wake: relay.wake,
-    /** @throws ListenError-like errors of the port of the observer */
-    async start(): Promise<void> {
-      await door?.listen()
+    /** @returns where blocks are announced; rejects with a sentence where that address cannot be had */
+    async start(): Promise<{ host: string; port: number } | null> {
+      const address = (await door?.listen()) ?? null
       relay.start()
       stakes?.start()
+      return address
     },
     /** What an operator should look at, as a sentence; null when all is well. */
     warning: relay.warning,

@@ -1,7 +1,7 @@
 import { and, eq, gte, isNotNull, ne, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { inferenceTasks as tasks, type TaskRow } from './schema.js'
-import { literal } from './statement.js'
+import { literal, render } from './statement.js'
 import type { Database } from './sqlite.js'
 
 /** What the payments of an origin are good for at most, micro-STX: a sum that is larger is told as this. */
@@ -37,10 +37,17 @@ export function createPaidTasks(db: Database) {
       .limit(100),
   ).prepare()
 
+  // What every result passes.
+  const isPaid = db.prepare<[string], { paid: number }>(
+    render(sql`SELECT ${paid_nonce} IS NOT NULL AS paid FROM ${tasks} WHERE ${task_id} = ?`),
+  )
+
   return {
     /** The task that a payment of this origin and nonce is for, unless that came to nothing. */
     ofPayment: (origin: string, nonce: number): Pick<TaskRow, 'task_id' | 'status'> | undefined =>
       payment.get({ origin, nonce }),
+    /** Whether a transaction pays for it. */
+    isPaid: (taskId: string): boolean => (isPaid.get(taskId)?.paid ?? 0) === 1,
     /** What the payments of an origin from this nonce on are good for together, micro-STX. */
     committed: (origin: string, nonce: number): number => committed.get({ origin, nonce })?.sum ?? 0,
     /** The task that a transaction pays for; one that came to nothing only where there is no other. */

@@ -4,17 +4,13 @@ import { settlementStates, sightingKinds } from '../rules/settlement.js'
 
 /**
  * The payment of a task that has its result: one row a task, made in the commit that completes it. Its transaction is not stored a
- * second time: it is the task's `signed_tx` with `payee` and `output_hash` filled in, and these two never change. Times: as in schema.ts.
+ * second time: it is the task's `signed_tx` with `payee` and `output_hash` filled in, and these two never change; its txid, origin and
+ * nonce are those of the task. The migration makes it WITHOUT ROWID: then its one b-tree grows at its end. Every result of a paid task writes such a row, so it is short. Times: as in schema.ts.
  */
 export const settlements = sqliteTable(
   'settlements',
   {
     task_id: text().primaryKey().notNull(),
-    /** 64 hex digits, lower case. */
-    txid: text().notNull(),
-    /** The address that pays, and the nonce of its transaction. */
-    origin: text().notNull(),
-    nonce: integer().notNull(),
     /** The address that is paid. Null where the node had no key that could be paid. */
     payee: text(),
     /** SHA-256 of the output, hex. */
@@ -39,10 +35,6 @@ export const settlements = sqliteTable(
     index('settlements_due')
       .on(t.due_ms)
       .where(sql`due_ms is not null`),
-    // What is to be posted of one origin, in the order of its nonces.
-    index('settlements_unposted')
-      .on(t.origin, t.nonce)
-      .where(sql`state = 'ready' OR state = 'lost'`),
     index('settlements_wrong')
       .on(t.state)
       .where(sql`state = 'hijacked' OR state = 'rejected' OR state = 'replaced' OR state = 'aborted'`),
@@ -98,6 +90,7 @@ export const payeeDelegations = sqliteTable('payee_delegations', {
 })
 
 export type DelegationRow = typeof payeeDelegations.$inferSelect
-export type SettlementRow = typeof settlements.$inferSelect
+/** With what its task says of its payment: txid (64 hex digits, lower case), who pays, and the nonce of the transaction. */
+export type SettlementRow = typeof settlements.$inferSelect & { txid: string; origin: string; nonce: number }
 export type SightingRow = typeof sightings.$inferSelect
 export type ChainBlockRow = typeof chainBlocks.$inferSelect

@@ -1,18 +1,17 @@
-import { and, asc, desc, eq, gt, inArray, isNotNull, lt, lte, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, inArray, isNotNull, isNull, lt, lte, ne, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { UndoLog } from '../lib/undo-log.js'
 import { canSettle, settlementStates, type SettlementState } from '../rules/settlement.js'
 import { createCounters } from './counters.js'
 import { inferenceTasks as tasks } from './schema.js'
 import { settlementCounts, settlements, sightings, type SettlementRow, type SightingRow } from './settlement-schema.js'
-import { bound, excluded, literal, names, render, rowOf } from './statement.js'
+import { bound, excluded, literal, marks, names, render, rowOf, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
 
 export type SettlementTable = ReturnType<typeof createSettlementTable>
 
 /** How many of the unposted are compared for the oldest, and how many with sightings are read at once. */
 const MAX_COMPARED = 2000
-const MAX_CHAINED = 25
 export const MAX_SIGHTED = 200
 
 /** What the relay has to know to post one. */
@@ -29,36 +28,30 @@ export type SettlementChange = Partial<
   >
 >
 
-const opened = ['task_id', 'origin', 'nonce', 'txid', 'payee', 'output_hash', 'state', 'due_ms', 'created_at', 'updated_at'] as const // prettier-ignore
+const opened = ['task_id', 'payee', 'output_hash', 'state', 'due_ms', 'created_at', 'updated_at'] as const
 
 /** The rows of `settlements`, and the one place that writes their state. */
 export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>) {
   const orm = drizzle(db)
   const { placeholder } = sql
-  const { task_id, state, due_ms, origin, nonce } = settlements
+  const { task_id, state, due_ms } = settlements
 
-  // What every paid result passes: no row is read into JavaScript, and an unpaid task has none.
-  const open = db.prepare<[string | null, string, number, number, number, string]>(
-    render(sql`INSERT INTO ${settlements} (${names<SettlementRow>(opened)})
-      SELECT ${tasks.task_id}, ${tasks.user_address}, ${tasks.paid_nonce}, ${tasks.txid}, ?, ?, 'ready', ?, ?, ?
-      FROM ${tasks} WHERE ${tasks.task_id} = ? AND ${tasks.paid_nonce} IS NOT NULL`),
+  // What every paid result passes.
+  const open = db.prepare<Bound<SettlementRow, typeof opened>>(
+    render(sql`INSERT INTO ${settlements} (${names<SettlementRow>(opened)}) VALUES (${marks(opened)})`),
   )
-  const ofTask = eq(task_id, placeholder('task_id'))
-  const get = orm.select().from(settlements).where(ofTask).prepare()
-  const remove = orm.delete(settlements).where(ofTask).prepare()
-  const dueColumns = {
-    task_id,
-    txid: settlements.txid,
-    origin,
-    nonce,
-    payee: settlements.payee,
-    output_hash: settlements.output_hash,
-    state,
-    tries: settlements.tries,
+  const columns = {
+    ...getTableColumns(settlements),
+    txid: sql<string>`${tasks.txid}`,
+    origin: tasks.user_address,
+    nonce: sql<number>`${tasks.paid_nonce}`,
   }
-  const due = orm
-    .select(dueColumns)
-    .from(settlements)
+  const ofTask = eq(task_id, placeholder('task_id'))
+  const rows = () => orm.select(columns).from(settlements).innerJoin(tasks, eq(tasks.task_id, task_id))
+  const get = rows().where(ofTask).prepare()
+  const isFinal = orm.select({ final: settlements.final }).from(settlements).where(ofTask).prepare()
+  const remove = orm.delete(settlements).where(ofTask).prepare()
+  const due = rows()
     .where(and(isNotNull(due_ms), lte(due_ms, placeholder('now'))))
     .orderBy(asc(due_ms))
     .limit(placeholder('limit'))
@@ -68,15 +61,17 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
     .from(settlements)
     .where(isNotNull(due_ms))
     .prepare()
-  // With OR, not IN: only so SQLite sees that the partial index serves it.
-  const unposted = sql`(state = 'ready' OR state = 'lost')`
-  const firstUnposted = literal(
-    orm
-      .select({ task_id })
-      .from(settlements)
-      .where(and(unposted, eq(origin, placeholder('origin'))))
-      .orderBy(asc(nonce))
-      .limit(1),
+  // The condition of the index, word for word.
+  const ofPayment = literal(
+    rows().where(
+      and(
+        isNotNull(tasks.paid_nonce),
+        ne(tasks.status, 'failed'),
+        ne(tasks.status, 'timeout'),
+        eq(tasks.user_address, placeholder('origin')),
+        eq(tasks.paid_nonce, placeholder('nonce')),
+      ),
+    ),
   ).prepare()
   const addSighting = orm.insert(sightings).values(rowOf(sightings)).onConflictDoNothing().prepare()
   const sightingsOf = orm
@@ -92,29 +87,29 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
       .orderBy(asc(sightings.task_id))
       .limit(MAX_SIGHTED),
   ).prepare()
+  const sightedEarly = orm
+    .selectDistinct({ task_id: sightings.task_id })
+    .from(sightings)
+    .leftJoin(settlements, eq(task_id, sightings.task_id))
+    .where(isNull(task_id))
+    .prepare()
   const removeSightings = orm
     .delete(sightings)
     .where(eq(sightings.task_id, placeholder('task_id')))
     .prepare()
-  const unpostedOf = literal(
-    orm
-      .select({ ...dueColumns, due_ms })
-      .from(settlements)
-      .where(and(unposted, eq(origin, placeholder('origin'))))
-      .orderBy(asc(nonce))
-      .limit(MAX_CHAINED),
-  ).prepare()
-  const someUnposted = orm
-    .select({ task_id, created_at: settlements.created_at })
+  const someDue = orm
+    .select({ task_id, created_at: settlements.created_at, state })
     .from(settlements)
-    .where(unposted)
+    .where(isNotNull(due_ms))
+    .orderBy(asc(due_ms))
     .limit(MAX_COMPARED)
     .as('some')
   const oldestUnposted = literal(
     orm
-      .select({ task_id: someUnposted.task_id, at: someUnposted.created_at })
-      .from(someUnposted)
-      .orderBy(asc(someUnposted.created_at))
+      .select({ task_id: someDue.task_id, at: someDue.created_at })
+      .from(someDue)
+      .where(sql`(state = 'ready' OR state = 'lost')`)
+      .orderBy(asc(someDue.created_at))
       .limit(1),
   ).prepare()
 
@@ -157,7 +152,7 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
     .update(settlements)
     .set({ due_ms: sql`${bound('now')} + (abs(random()) % (${bound('latest')} - ${bound('now')} + 1))` })
     .where(
-      sql`rowid IN (SELECT rowid FROM settlements WHERE due_ms IS NOT NULL AND due_ms > ${placeholder('latest')} LIMIT 10000)`,
+      sql`task_id IN (SELECT task_id FROM settlements WHERE due_ms IS NOT NULL AND due_ms > ${placeholder('latest')} LIMIT 10000)`,
     )
     .prepare()
 
@@ -166,30 +161,31 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
     loadCounts: load,
     saveCounts: save,
     /**
-     * A paid task has its result: its payment is to be posted. Does nothing for a task that is not paid.
+     * A paid task has its result: its payment is to be posted.
      * @param at Unix seconds
      */
-    open(taskId: string, o: { payee: string | null; outputHash: string; dueMs: number; at: number }): boolean {
-      if (open.run(o.payee, o.outputHash, o.dueMs, o.at, o.at, taskId).changes !== 1) return false
+    open(taskId: string, o: { payee: string | null; outputHash: string; dueMs: number; at: number }) {
+      open.run(taskId, o.payee, o.outputHash, 'ready', o.dueMs, o.at, o.at)
       count('ready', 1)
-      return true
     },
     get: (taskId: string): SettlementRow | undefined => get.get({ task_id: taskId }),
+    /** Whether there is one that may still change. */
+    isOpen: (taskId: string): boolean => isFinal.get({ task_id: taskId })?.final === 0,
     /** What the relay has to look at now, the longest due first. */
-    due: (now: number, limit: number): DueSettlement[] => due.all({ now, limit }),
+    due: (now: number, limit: number): SettlementRow[] => due.all({ now, limit }),
     /** When the next one is due, service clock, ms; null when none is. */
     nextDue: (): number | null => nextDue.get()?.at ?? null,
-    /** The task of an origin whose payment is to be posted first. */
-    nextOf: (from: string): string | undefined => firstUnposted.get({ origin: from })?.task_id,
-    /** What of an origin is to be posted first, in the order of nonces: up to 25, as many as a miner takes in a chain. */
-    unpostedOf: (from: string): (DueSettlement & { due_ms: number | null })[] => unpostedOf.all({ origin: from }),
-    /** The oldest unposted one, of the first 2,000. */
+    /** The one that a transaction of this origin and nonce pays. */
+    ofPayment: (origin: string, nonce: number): SettlementRow | undefined => ofPayment.get({ origin, nonce }),
+    /** The oldest unposted one, of the 2,000 that are due first. */
     oldestUnposted: (): { task_id: string; at: number } | undefined => oldestUnposted.get(),
     /** Notes in which block its nonce was used, and by what. */
     addSighting: (row: SightingRow) => addSighting.run(row).changes === 1,
     sightings: (taskId: string): SightingRow[] => sightingsOf.all({ task_id: taskId }),
     /** Tasks with sightings, which are not final, in the order of their ids: up to 200 after this one. */
     sighted: (after: string): string[] => sighted.all({ after }).map((row) => row.task_id),
+    /** Tasks with sightings that have no settlement yet. */
+    sightedEarly: (): string[] => sightedEarly.all().map((row) => row.task_id),
     /** It is final. */
     removeSightings: (taskId: string) => removeSightings.run({ task_id: taskId }),
     /**
@@ -223,8 +219,9 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
      */
     page(filter: { states: readonly SettlementState[] }, before: string | null, limit: number): SettlementRow[] {
       return orm
-        .select()
+        .select(columns)
         .from(settlements)
+        .innerJoin(tasks, eq(tasks.task_id, task_id))
         .where(
           and(
             filter.states.length === 0 ? undefined : inArray(state, [...filter.states]),

@@ -61,7 +61,7 @@ const leftOut = (s: SubmissionFields): readonly ('fee' | 'nonce')[] =>
   (['fee', 'nonce'] as const).filter((field) => s[field] === undefined)
 
 /** A submission with its defaults filled in. */
-export const fillSubmission = (s: SubmissionFields) => ({
+export const fillSubmission = (s: SubmissionFields): Submission => ({
   task_id: s.task_id ?? null,
   user_address: s.user_address,
   user_input: s.user_input,
@@ -74,10 +74,23 @@ export const fillSubmission = (s: SubmissionFields) => ({
   signed_tx: s.signed_tx ?? null,
   signer_public_key: s.signer_public_key ?? null,
   is_encrypted: s.is_encrypted ?? false,
-  /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
-export type Submission = ReturnType<typeof fillSubmission> & {
+export interface Submission {
+  task_id: string | null
+  user_address: string
+  user_input: string
+  context: string
+  fee: number
+  nonce: number
+  infer_fee: number
+  max_infer_time: number
+  model_name: string
+  signed_tx: string | null
+  signer_public_key: string | null
+  is_encrypted: boolean
+  /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
+  left_out?: readonly ('fee' | 'nonce')[] | undefined
   /** What an encrypted one says, once a door has decrypted it, and what opens it again. */
   opened?: { user_input: string; context: string; keys: string }
   /** What its `signed_tx` is good for, once a door has checked and verified it; `fee` and `nonce` are those of the transaction then. */

@@ -123,7 +123,7 @@ export function createClientRequests({
 
   /** Submissions in the queue that are not prepared yet: what comes while others are is prepared together. */
   const unprepared = new Set<ClientSubmission>()
-  let next: ClientSubmission[] = []
+  const next: ClientSubmission[] = []
   let isPreparing = false
   const prepareNext = (step: SubmissionStep): void => {
     const list = next.splice(0, PREPARED_AT_ONCE)

@@ -34,6 +34,8 @@ const task: NewTask = {
   queued_ms: 7,
   queue_rank: 8,
   inference_node_id: null,
+  txid: null,
+  paid_nonce: null,
   owner_id: 'owner',
 }
 const unended = {

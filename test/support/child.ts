@@ -56,7 +56,7 @@ export function configFile(inference = '', dir = tempDir(), head = signer): stri
   return file
 }
 
-export type ServiceChild = Child & Omit<Service, 'coordinator' | 'stop' | 'file'>
+export type ServiceChild = Child & Omit<Service, 'coordinator' | 'observer' | 'stop' | 'file'>
 
 /** A service in a process of its own, on a free port. */
 export async function serviceChild(

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import * as v from 'valibot'
 import { coreOptions, inferenceDefaults, type ServiceConfig } from '../../src/config.js'
+import type { ChainOptions } from '../../src/core/context.js'
 import type { Outcome } from '../../src/lib/result.js'
 import type { AddressKeys } from '../../src/lib/address.js'
 import { createCore } from '../../src/core/engine/core.js'
@@ -16,7 +17,7 @@ import { calm } from './service.js'
 import { tempDir } from './temp-dir.js'
 
 /** The core on a real file, turn by turn, with a clock that the test moves. */
-export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) {
+export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}, chain: ChainOptions | null = null) {
   const database_path = join(tempDir(), 'inference.db')
   const opened = openDatabase(database_path)
   onTestFinished(() => opened.close())
@@ -40,7 +41,7 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}) 
       },
     },
     models: createModelTable(),
-    options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path })),
+    options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path }), chain),
     time,
     random: () => 0.5,
   })

@@ -41,6 +41,8 @@ export interface Service {
   poll(nodeId: string, running?: string[]): Promise<any> // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
   stop(): Promise<void>
   coordinator: Coordinator
+  /** Where blocks are announced; null where they are not. */
+  observer: string | null
 }
 
 /** Under these nothing ends by the clock unless a test lets time pass. */
@@ -69,19 +71,20 @@ export async function startService(
     ...parts,
     time,
   })
-  const { url, port } = await coordinator.listen()
+  const { url, port, observer } = await coordinator.listen()
   onTestFinished(() => coordinator.stop())
   return {
     ...serviceAt(url),
     host: `127.0.0.1:${port}`,
     file: database_path,
     coordinator,
+    observer: observer === null ? null : `http://${observer.host}:${observer.port}`,
     stop: () => coordinator.stop(),
   }
 }
 
 /** The client side of a service, also one in another process. */
-export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | 'stop'> {
+export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | 'observer' | 'stop'> {
   const send: Service['send'] = async (method, path, body = null, headers = {}) => {
     const response = await fetch(url + path, { method, body, headers })
     const text = await response.text()

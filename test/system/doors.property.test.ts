@@ -47,7 +47,7 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
     core_thread: inThread,
   })
   let coordinator: Coordinator
-  let service: Omit<Service, 'file' | 'coordinator' | 'stop'>
+  let service: Omit<Service, 'file' | 'coordinator' | 'observer' | 'stop'>
   const known = new Map<string, Known>()
   const sessions = new Map<string, TestNode>()
   /** What was given to the names of nodes before these were forgotten. */

@@ -25,8 +25,9 @@ const seenByDoors = [
   'access/caller',
   'access/control',
   'access/credentials',
+  'settlement/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'
@@ -44,14 +45,25 @@ const allowed: Record<string, string[]> = {
   store: pure,
   'core/nodes': ['store', ...pure],
   'core/anomalies': pure,
-  core: ['core/anomalies', 'core/nodes', 'store', ...pure],
+  core: ['core/anomalies', 'core/nodes', 'chain', 'store', ...pure],
   'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
+  'core/settlement': ['chain', 'core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
-  'core/dispatch': ['core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
-  'core/sessions': ['core/access', 'core/dispatch', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/dispatch': ['core/access', 'core/settlement', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
+  'core/sessions': [
+    'core/access',
+    'core/dispatch',
+    'core/settlement',
+    'core/tasks',
+    'core',
+    'core/nodes',
+    'store',
+    ...pure,
+  ],
   'core/run': [
     'core/anomalies',
     'core/access',
+    'core/settlement',
     'core/sessions',
     'core/dispatch',
     'core/tasks',
@@ -72,15 +84,19 @@ const allowed: Record<string, string[]> = {
     ...pure,
   ],
   door: ['core', 'chain', ...pure],
+  settlement: ['core', 'core/engine', 'chain', ...pure],
   http: ['door', 'chain', 'core', 'core/engine', ...pure],
   ws: ['door', 'chain', 'core', 'core/engine', 'wire', 'lib'],
   'inference-node': pure,
   'config-sections.ts': ['lib'],
   'config-schema.ts': ['config-sections.ts', 'wire', 'lib'],
-  'config.ts': ['config-schema.ts', 'config-sections.ts', 'core', 'core/engine', 'rules', 'wire', 'lib'],
+  'config.ts': ['config-schema.ts', 'config-sections.ts', 'settlement', 'core', 'core/engine', 'rules', 'wire', 'lib'],
   'start-report.ts': ['core', 'lib'],
+  'open-runner.ts': ['config.ts', 'chain', 'core/engine', 'lib'],
   'coordinator.ts': [
     'start-report.ts',
+    'open-runner.ts',
+    'settlement',
     'config.ts',
     'chain',
     'door',
@@ -93,7 +109,7 @@ const allowed: Record<string, string[]> = {
     'wire',
     'lib',
   ],
-  demo: ['coordinator.ts', 'inference-node', 'wire', 'lib'],
+  demo: ['coordinator.ts', 'chain', 'inference-node', 'wire', 'lib'],
   commands: ['config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }

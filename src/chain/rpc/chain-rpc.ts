@@ -1,7 +1,8 @@
 import { TextDecoder } from 'node:util'
 import * as v from 'valibot'
 import { parseJson } from '../../wire/json.js'
-import { decodeC32 } from '../c32.js'
+import { principalOf } from '../address.js'
+import { principalArgument } from '../clarity.js'
 import { createNodeCalls, type NodeCallParts, type Reply, type Unreachable } from './node-call.js'
 import { readRejection, type Refused } from './rejection.js'
 import {
@@ -32,7 +33,7 @@ export interface ChainRpc {
   unconfirmed(txid: string): Promise<Held | Absent | Unreachable>
   /** What the node has of the result. */
   inferResult(txid: string): Promise<InferResult | Unreachable>
-  /** The stake of an address as the contract answers: a Clarity value in bytes. @param bootAddress whose contract it is */
+  /** The stake of an address as the contract answers: a Clarity value. @param bootAddress whose contract it is */
   stake(address: string, bootAddress: string): Promise<StakeReply | Unreachable>
   /** Ends all calls, which come to `unreachable` then. */
   close(): Promise<void>
@@ -52,7 +53,8 @@ export interface Absent {
 }
 export interface StakeReply {
   is: 'stake'
-  result: Buffer
+  /** Hex with 0x: for `readStake`. */
+  result: string
 }
 
 const KIB = 1024
@@ -129,8 +131,9 @@ export function createChainRpc({ endpoint, timeout, setting = 'miner_endpoint' }
     },
     inferResult: (txid) => get(`/v2/infer_res/${encodeURIComponent(txid)}`, inferResultReply, { most: WITH_OUTPUT }),
     async stake(address, bootAddress) {
+      if (principalOf(address) === null) return { is: 'stake', result: NONE }
       const path = `/v2/contracts/call-read/${encodeURIComponent(bootAddress)}/pox-4/infer-get-stake-info`
-      const json = JSON.stringify({ sender: address, arguments: [principalOf(address)] })
+      const json = JSON.stringify({ sender: address, arguments: [principalArgument(address)] })
       const answer = await get(path, callReadReply, { json })
       if ('is' in answer) return answer
       if (answer.okay) return { is: 'stake', result: answer.result }
@@ -142,6 +145,8 @@ export function createChainRpc({ endpoint, timeout, setting = 'miner_endpoint' }
 }
 
 const MAX_CAUSE = 300
+/** The value of Clarity for nothing: what is no address has staked nothing. */
+const NONE = '0x09'
 
 /** Said here: a node answers it with a sentence, after all of it was sent. */
 const tooLarge = (attachment: string): Refused => ({
@@ -165,10 +170,4 @@ function readJson(body: Buffer): unknown {
   }
   const json = parseJson(text)
   return json.ok ? json.value : undefined
-}
-
-/** A standard principal as a Clarity value in hex. */
-function principalOf(address: string): string {
-  const decoded = decodeC32(address)
-  return decoded === null ? '0x' : `0x05${decoded.version.toString(16).padStart(2, '0')}${decoded.hash160}`
 }

@@ -123,7 +123,7 @@ export const inferResultReply = v.pipe(
 export type InferResult = v.InferOutput<typeof inferResultReply>
 
 export const callReadReply = v.union([
-  v.object({ okay: v.literal(true), result: bytesField }),
+  v.object({ okay: v.literal(true), result: v.pipe(v.string(), v.regex(/^0x[0-9a-f]{2,8192}$/i)) }),
   v.object({ okay: v.literal(false), cause: v.fallback(textField, '') }),
 ])
 

@@ -81,6 +81,7 @@ export function createCore({
     watches,
     effects: [],
     events: [],
+    paid: new WeakMap(),
     settlementsDue: false,
     undo,
     afterCommit: [],

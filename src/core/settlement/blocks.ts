@@ -28,6 +28,8 @@ export function createBlocks(ctx: Context, chain: ChainOptions, { settlements }:
     /** The walk over all that were seen in blocks goes on behind this task; null when it is done. */
     walk: null as string | null,
   }
+  /** Tasks without a result whose payment was seen in a block: somebody has posted it, or another with its nonce. */
+  const early = new Set(table.sightedEarly())
   /** The tip and its ancestors, as far down as they are known without a gap. Only remembered: made anew when blocks or tip change. */
   let canonical: { hashes: ReadonlySet<string>; from: number } | null = null
   undo.onRollback(() => {
@@ -119,6 +121,10 @@ export function createBlocks(ctx: Context, chain: ChainOptions, { settlements }:
         if (task === undefined || txid == null) continue
         const row = table.get(task.task_id)
         if (row?.state === 'confirmed') continue
+        if (row === undefined) {
+          undo.keepMember(early, task.task_id)
+          early.add(task.task_id)
+        }
         table.addSighting({ task_id: task.task_id, index_block_hash, height, found: kindOf(row, txid, seen) })
         evaluate(task.task_id)
       }
@@ -134,8 +140,14 @@ export function createBlocks(ctx: Context, chain: ChainOptions, { settlements }:
       goOn()
     },
 
-    /** The task has its result: blocks may have said of its payment before. */
     evaluate,
+    /** The task has its result: blocks may have said of its payment before. */
+    settled(taskId: string): void {
+      if (!early.has(taskId)) return
+      undo.keepMember(early, taskId)
+      early.delete(taskId)
+      evaluate(taskId)
+    },
 
     /** Goes on with what the newest tip changes. */
     tick: goOn,

@@ -3,7 +3,7 @@ import type { ReadyTask } from '../../store/tasks.js'
 import type { ChainOptions, Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Payees } from './payees.js'
-import type { StakeSeen } from './reports.js'
+import type { NodeCover, StakeSeen } from './reports.js'
 
 /** A stake that can be unlocked in so many burn blocks (about two hours) covers nothing new. */
 const UNLOCK_MARGIN = 12
@@ -18,15 +18,6 @@ interface Stake {
   /** When the chain told it, and when it was last asked for; service clock, ms. */
   at: number
   askedAt: number
-}
-
-/** What a node can be given of what is paid. */
-export interface NodeCover {
-  payee: string | null
-  /** Micro-STX; null where it is not known, or does not matter. */
-  stake: number | null
-  /** Why it gets less than it could work on; null when nothing keeps it. */
-  why: string | null
 }
 
 type Paid = Pick<ReadyTask, 'infer_fee' | 'paid_nonce'>

@@ -1,12 +1,12 @@
-import { done, refuse, type Outcome, type Refusal } from '../../lib/result.js'
+import { done, refuse, type Outcome } from '../../lib/result.js'
 import { toSeconds } from '../../lib/clock.js'
 import { canSettle, isUnposted } from '../../rules/settlement.js'
 import type { AttemptRow } from '../../store/schema.js'
-import type { DueSettlement } from '../../store/settlements.js'
 import type { SettlementRow } from '../../store/settlement-schema.js'
 import { auditBy, type Allowed } from '../access/caller.js'
 import type { ChainOptions, Context } from '../context.js'
-import type { DueWork, Operation, PaidTask, Results } from '../operations.js'
+import type { Operation, Results } from '../operations.js'
+import type { DueWork, PaidTask } from './reports.js'
 import type { Transitions } from '../tasks/transitions.js'
 import { createBlocks } from './blocks.js'
 import type { Payees } from './payees.js'
@@ -53,26 +53,34 @@ export function createSettlementDesk(
     counts: table.counts,
 
     /** A task has its result, from this attempt: in the same commit, its payment is to be posted. */
-    settle({ task_id, node_id }: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
+    settle(attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
+      const { task_id, node_id } = attempt
+      if (!(ctx.paid.get(attempt) ?? store.tasks.isPaid(task_id))) return
       const key = registry.nodes.get(node_id)?.row.public_key
       settlements.open(task_id, output, key === undefined ? null : payees.of(key))
-      blocks.evaluate(task_id)
+      blocks.settled(task_id)
     },
 
     due(limit: number): Outcome<DueWork> {
       const rows = table.due(ctx.now, limit)
       const work: DueWork = { post: [], look: rows.filter((row) => !isUnposted(row.state)), behind: [], nextIn: null }
-      const unposted = rows.filter((row) => isUnposted(row.state))
-      for (const origin of new Set(unposted.map((row) => row.origin))) {
-        const inOrder = table.unpostedOf(origin)
-        const waits = inOrder.findIndex((row) => row.due_ms === null || row.due_ms > ctx.now)
-        const first = waits < 0 ? inOrder : inOrder.slice(0, waits)
-        if (first.length > 0) work.post.push(first.map(({ due_ms: _, ...row }): DueSettlement => row))
-        const until = inOrder[waits]?.due_ms ?? ctx.now
-        const posted = new Set(first.map((row) => row.task_id))
-        for (const row of unposted)
-          if (row.origin === origin && !posted.has(row.task_id)) work.behind.push({ task_id: row.task_id, until })
+      const unposted = rows.filter((row) => isUnposted(row.state)).sort((a, b) => a.nonce - b.nonce)
+      const lines = new Map<string, SettlementRow[]>()
+      /** What waits, by origin and nonce: until when. */
+      const held = new Map<string, number>()
+      for (const row of unposted) {
+        const line = lines.get(row.origin) ?? []
+        // Only the nonce just before it can be ours and missing: above a gap nothing is mined before the gap is.
+        const before = line.at(-1)?.nonce === row.nonce - 1 ? undefined : table.ofPayment(row.origin, row.nonce - 1)
+        const until =
+          held.get(`${row.origin} ${row.nonce - 1}`) ??
+          (before !== undefined && isUnposted(before.state) ? (before.due_ms ?? 0) : 0)
+        if (until > ctx.now) {
+          held.set(`${row.origin} ${row.nonce}`, until)
+          work.behind.push({ task_id: row.task_id, until })
+        } else lines.set(row.origin, [...line, row])
       }
+      work.post.push(...lines.values())
       const next = table.nextDue()
       work.nextIn = next === null ? null : Math.max(0, next - ctx.now)
       return done(work)
@@ -186,9 +194,3 @@ export function createSettlementDesk(
     },
   }
 }
-
-/** Where the chain is not looked at. */
-export const NO_CHAIN: Refusal = refuse(
-  'not_found',
-  'this service does not look at the chain: its configuration has no section [chain]',
-)

@@ -1,5 +1,5 @@
 import { decodeC32 } from '../../chain/c32.js'
-import { fillIn, TransactionError } from '../../chain/transaction.js'
+import { parseInferTransaction, TransactionError, writeInferTransaction } from '../../chain/transaction.js'
 import type { NewTask } from '../../store/tasks.js'
 import type { ChainOptions } from '../context.js'
 import type { Node } from '../nodes/node.js'
@@ -21,7 +21,8 @@ export function signedTxFor(
   if (!chain.giveSignedTxToPollingNodes || to === null || task.signed_tx === null || task.paid_nonce === null)
     return null
   try {
-    return fillIn(Buffer.from(task.signed_tx.replace(/^0x/i, ''), 'hex'), { payee: to, outputHash: '' }).toString('hex')
+    const tx = parseInferTransaction(Buffer.from(task.signed_tx.replace(/^0x/i, ''), 'hex'))
+    return writeInferTransaction({ ...tx, node: to }).toString('hex')
   } catch (error) {
     if (error instanceof TransactionError) return null // of a task that was taken before the chain was looked at
     throw error

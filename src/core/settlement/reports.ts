@@ -1,4 +1,9 @@
-export type { DueSettlement } from '../../store/settlements.js'
+import type { SettlementState } from '../../rules/settlement.js'
+import type { TaskRow } from '../../store/schema.js'
+import type { DueSettlement } from '../../store/settlements.js'
+import type { SettlementRow } from '../../store/settlement-schema.js'
+
+export type { DueSettlement }
 
 /** What the relay has seen of a settlement. */
 export type SettlementReport = { task_id: string } & (
@@ -43,4 +48,78 @@ export interface AnnouncedBlock extends Tip {
 export interface StakeSeen {
   address: string
   stake: { amount: number; unlock_height: number } | null | 'unknown'
+}
+
+/** What a node can be given of what is paid. */
+export interface NodeCover {
+  payee: string | null
+  /** Micro-STX; null where it is not known, or does not matter. */
+  stake: number | null
+  /** Why it gets less than it could work on; null when nothing keeps it. */
+  why: string | null
+}
+
+/** What the relay has to do now. */
+export interface DueWork {
+  /** To be posted, each list those of one origin in the order of their nonces. */
+  post: DueSettlement[][]
+  /** Posted or found before: to be looked for again. */
+  look: DueSettlement[]
+  /** They wait for one with a lower nonce, which is tried at this time again; service clock, ms. */
+  behind: { task_id: string; until: number }[]
+  /** When there is more to do, ms from now; null when nothing waits for a time. */
+  nextIn: number | null
+}
+
+/** A task as far as everybody may know who knows its transaction. */
+export interface PaidTask {
+  task_id: string
+  status: TaskRow['status']
+  created_at: number
+  /** Null before it has a result. */
+  output_hash: string | null
+  payee: string | null
+}
+
+/** What is asked of settlements. */
+export type SettlementRequest =
+  /** `before`: the `next` of the page before; newest task_id first. */
+  | { op: 'settlements'; states: readonly SettlementState[]; before: string | null; limit: number }
+  | { op: 'settlement'; task_id: string }
+  | { op: 'settlementRetry'; task_id: string }
+  /** What a miner asks for the transaction that it holds. */
+  | { op: 'taskOfTx'; txid: string }
+
+/** What the service itself tells and asks of settlements. */
+export type SettlementWork =
+  /** What the relay has to look at now. */
+  | { op: 'settlementsDue'; limit: number }
+  /** What is posted for a settlement. */
+  | { op: 'settlementTexts'; task_id: string }
+  | { op: 'settlementReports'; reports: readonly SettlementReport[] }
+  | { op: 'chainTip'; tip: Tip }
+  | { op: 'chainBlock'; block: AnnouncedBlock }
+  /** Blocks were missed: what is open is to be looked at. */
+  | { op: 'chainGap' }
+  /** Whose stakes are to be asked for. */
+  | { op: 'stakesDue' }
+  | { op: 'stakes'; stakes: readonly StakeSeen[]; burn_height: number }
+  /** Transactions that a miner has dropped. */
+  | { op: 'chainDropped'; txids: readonly string[] }
+
+/** What each of them gives back. */
+export interface SettlementResults {
+  settlements: { settlements: SettlementRow[]; next: string | null }
+  settlement: SettlementRow
+  settlementRetry: SettlementRow
+  taskOfTx: PaidTask
+  settlementsDue: DueWork
+  settlementTexts: { signed_tx: string; output: string } | null
+  settlementReports: null
+  chainTip: null
+  chainBlock: null
+  chainDropped: null
+  chainGap: null
+  stakesDue: { addresses: string[] }
+  stakes: null
 }

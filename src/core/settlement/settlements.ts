@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { toSeconds } from '../../lib/clock.js'
 import { hasGoneWrong, isUnposted, retryPauseMs, type SettlementState } from '../../rules/settlement.js'
 import type { SettlementChange } from '../../store/settlements.js'
@@ -40,9 +40,8 @@ export function createSettlements(ctx: Context, chain: ChainOptions, { transitio
   }
 
   /** The next of its origin that waited for it. */
-  const wakeNext = ({ origin }: SettlementRow): void => {
-    const next = table.nextOf(origin)
-    const row = next === undefined ? undefined : table.get(next)
+  const wakeNext = ({ origin, nonce }: SettlementRow): void => {
+    const row = table.ofPayment(origin, nonce + 1)
     if (row !== undefined && isUnposted(row.state) && row.tries === 0)
       table.change(row, row.state, { due_ms: ctx.now }, row.updated_at)
   }
@@ -82,13 +81,13 @@ export function createSettlements(ctx: Context, chain: ChainOptions, { transitio
 
     /** A task has its result: in the same commit, its payment is to be posted. @param payee null when the node had no key */
     open(taskId: string, output: string, payee: string | null): void {
-      const opened = table.open(taskId, {
+      table.open(taskId, {
         payee,
-        outputHash: createHash('sha256').update(output).digest('hex'),
+        outputHash: hash('sha256', output, 'hex'),
         dueMs: ctx.now,
         at: toSeconds(ctx.wall),
       })
-      if (opened) ctx.settlementsDue = true
+      ctx.settlementsDue = true
     },
 
     /** What the relay has seen of one. */

@@ -147,6 +147,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
     lease_ms: ctx.now + max_infer_time * 1000,
   })
   const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
+    ctx.paid.set(attempt, task.paid_nonce !== null)
     probation.assigned(task, node)
     vigilance.assigned(attempt, task)
     registry.assign(attempt)

@@ -54,9 +54,7 @@ export function createRetention(ctx: Context) {
     const limit = toSeconds(Math.min(ctx.wall, startWall + (ctx.time.monotonic() - startMonotonic)) - options.retention)
     const old = tasks.filter((t) => t.created_at < limit)
     // What is paid for it may still change: until that is final, the task is what it is paid from.
-    const ended = old.filter(
-      (t) => t.updated_at < limit && hasEnded(t.status) && store.settlements.get(t.task_id)?.final !== 0,
-    )
+    const ended = old.filter((t) => t.updated_at < limit && hasEnded(t.status) && !store.settlements.isOpen(t.task_id))
     ctx.undo.keep(walk)
     for (const { task_id } of ended) {
       store.attempts.remove(task_id)
