@@ -166,6 +166,7 @@ export function createCoordinator({
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
     opener,
+    chain: chain === undefined || signer === undefined ? null : { network: signer.network },
     receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
     prepare,
     maxBodyBytes: settings.max_body_bytes,

@@ -56,8 +56,7 @@ export async function isSignedByNode({ receipt }: SignedReceipt): Promise<boolea
   return isSignedBy(node_key, resultText(task_id, attempt, output_hash), node_signature)
 }
 
-const uncompressed = (key: string): string =>
-  ECDH.convertKey(key, 'secp256k1', 'hex', 'hex', 'uncompressed').toString()
+const uncompressed = (key: string): string => ECDH.convertKey(key, 'secp256k1', 'hex', 'hex', 'uncompressed').toString()
 
 async function isSignedBy(publicKey: string, text: string, signature: string): Promise<boolean> {
   const [key, compact] = [readKey(publicKey), parseCompact(signature)]

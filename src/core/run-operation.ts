@@ -15,6 +15,7 @@ import { createNodePages } from './node-pages.js'
 import { createOperator } from './operator.js'
 import { signedTxFor } from './settlement/handout.js'
 import { createCover } from './settlement/cover.js'
+import { createDelegations } from './settlement/delegations.js'
 import { createPayees } from './settlement/payees.js'
 import { createSettlementDesk } from './settlement/desk.js'
 import { createSettlementOrders } from './settlement/orders.js'
@@ -57,11 +58,12 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const payments = createPayments(ctx)
   const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments })
   const { chain } = ctx.options
-  const payees = chain === null ? null : createPayees(chain.network, () => undefined)
+  const delegations = chain === null ? null : createDelegations(ctx)
+  const payees = chain === null || delegations === null ? null : createPayees(chain.network, delegations.of)
   const cover = createCover(ctx, chain, payees)
   const desk = chain === null || payees === null ? null : createSettlementDesk(ctx, chain, { transitions, payees })
   const nodePages = createNodePages(ctx, { probation, cover })
-  const settlementOrders = createSettlementOrders({ desk, cover })
+  const settlementOrders = createSettlementOrders({ desk, delegations, cover })
   const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
   const eligibility = createEligibility(ctx, { pending, probation, cover })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
@@ -213,6 +215,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'settlement':
       case 'settlementRetry':
       case 'taskOfTx':
+      case 'delegate':
+      case 'delegations':
+      case 'undelegate':
       case 'settlementsDue':
       case 'settlementTexts':
       case 'settlementReports':

@@ -3,6 +3,7 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
+import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
 import { createChainBlockTable } from './chain-blocks.js'
@@ -59,6 +60,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     settlements: createSettlementTable(db, undo),
     resultProofs: createResultProofs(db),
     chainBlocks: createChainBlockTable(db),
+    delegations: createDelegationTable(db),
     wal: createWal(db),
     /**
      * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its

@@ -48,6 +48,12 @@ const routes: Record<string, Walked> = {
   'GET /api/v1/settlements': { action: 'settlements' },
   'GET /api/v1/settlements/:task_id': { action: 'settlements', path: '/api/v1/settlements/none' },
   'POST /api/v1/settlements/:task_id/retry': { action: 'settlementRetry', path: '/api/v1/settlements/none/retry' },
+  'POST /api/v1/delegations': {
+    action: 'delegations.add',
+    body: { node_key: 'x', address: 'x', public_key: 'x', signature: 'x' },
+  },
+  'GET /api/v1/delegations': { action: 'delegations.list' },
+  'DELETE /api/v1/delegations/:node_key': { action: 'delegations.revoke', path: '/api/v1/delegations/x' },
   'POST /api/v1/tasks/status': { action: 'signed', body: { task_id: 'none', public_key: 'x', ...signed } },
   'GET /api/v1/tokens': { action: 'tokens.list' },
   'POST /api/v1/tokens': { action: 'tokens.create', body: { role: 'viewer', name: 'made in the walk' } },
