@@ -2,6 +2,11 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'sqlite',
-  schema: ['./src/store/schema.ts', './src/store/access-schema.ts', './src/store/settlement-schema.ts'],
+  schema: [
+    './src/store/schema.ts',
+    './src/store/access-schema.ts',
+    './src/store/settlement-schema.ts',
+    './src/store/receipt-schema.ts',
+  ],
   out: './drizzle',
 })

@@ -20,6 +20,8 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   health: () => import('./commands/health.js').then((m) => m.default as CommandDef),
   tokens: () => import('./commands/tokens.js').then((m) => m.default as CommandDef),
   audit: () => import('./commands/audit.js').then((m) => m.default as CommandDef),
+  delegations: () => import('./commands/delegations.js').then((m) => m.default as CommandDef),
+  receipt: () => import('./commands/receipt.js').then((m) => m.default as CommandDef),
   keys: () => import('./commands/keys.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),

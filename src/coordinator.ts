@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
+import { createReceiptSigner } from './chain/receipts.js'
 import { settlementSettings, type ServiceConfig } from './config.js'
 import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
@@ -168,6 +169,8 @@ export function createCoordinator({
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
     opener,
+    chain: chain === undefined || signer === undefined ? null : { network: signer.network },
+    receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
     prepare,
     maxBodyBytes: settings.max_body_bytes,
     maxMessageBytes: settings.max_message_bytes,

@@ -3,7 +3,6 @@ import {
   createDecipheriv,
   createECDH,
   createHash,
-  createPrivateKey,
   diffieHellman,
   randomBytes,
   type KeyObject,
@@ -11,8 +10,9 @@ import {
 import * as v from 'valibot'
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { explain } from '../wire/fields.js'
-import { normalizeKey, toKeyObject, type PublicKey } from '../wire/keys.js'
+import { normalizeKey, toKeyObject } from '../wire/keys.js'
 import { addressOf, type Network } from './address.js'
+import { privateKeyObject, publicKeyOf } from './private-key.js'
 
 const CIPHER = 'aes-256-gcm'
 const NONCE_BYTES = 12
@@ -43,9 +43,6 @@ const FORM =
 /** The keys of ephemeral keys that came before: a text is decrypted when it is submitted, and again for each node and each answer. */
 const MAX_KNOWN_KEYS = 1024
 
-/** An EC private key in PKCS#8 for secp256k1, up to its 32 bytes. */
-const PKCS8 = '303e020100301006072a8648ce3d020106052b8104000a042730250201010420'
-
 /** The coordinator's own key, as far as clients encrypt for it. */
 export interface Signer {
   /** What clients encrypt for: 33 bytes, lower-case hex. */
@@ -66,11 +63,7 @@ export interface Signer {
  * @throws where it is not a private key of secp256k1
  */
 export function createSigner(privateKey: string, network: Network): Signer {
-  const own = createPrivateKey({
-    format: 'der',
-    type: 'pkcs8',
-    key: Buffer.from(PKCS8 + privateKey.slice(0, 64), 'hex'),
-  })
+  const own = privateKeyObject(privateKey)
   const publicKey = publicKeyOf(privateKey)
   const known = new Map<string, Buffer>()
 
@@ -133,11 +126,7 @@ export function openText(key: Buffer, text: string): string | null {
 export function encrypt(plain: string, signerPublicKey: string): string {
   const ephemeral = createECDH('secp256k1')
   const ephemeral_public_key = ephemeral.generateKeys('hex', 'compressed')
-  const own = createPrivateKey({
-    format: 'der',
-    type: 'pkcs8',
-    key: Buffer.from(PKCS8 + ephemeral.getPrivateKey('hex').padStart(64, '0'), 'hex'),
-  })
+  const own = privateKeyObject(ephemeral.getPrivateKey('hex').padStart(64, '0'))
   const nonce = randomBytes(NONCE_BYTES)
   const cipher = createCipheriv(CIPHER, sharedKey(own, signerPublicKey), nonce)
   const ciphertext = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()])
@@ -161,14 +150,6 @@ const sharedKey = (privateKey: KeyObject, publicKey: string): Buffer =>
   createHash('sha256')
     .update(diffieHellman({ privateKey, publicKey: toKeyObject(publicKey) }))
     .digest()
-
-/** The key, compressed where the private key says so by a trailing 01. */
-function publicKeyOf(privateKey: string): PublicKey {
-  const ecdh = createECDH('secp256k1')
-  ecdh.setPrivateKey(privateKey.slice(0, 64), 'hex')
-  const compressed = ecdh.getPublicKey('hex', 'compressed')
-  return { compressed, given: privateKey.length > 64 ? compressed : ecdh.getPublicKey('hex', 'uncompressed') }
-}
 
 /** null where the tag does not fit. */
 function unseal(key: Buffer, nonce: Buffer, sealed: Buffer): Buffer | null {

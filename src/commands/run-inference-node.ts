@@ -109,6 +109,7 @@ function createNode(config: NodeConfig, log: Logger): InferenceNode {
     performanceScore: settings.performance_score,
     endpoint: settings.endpoint,
     nodeAddress: settings.node_address,
+    signResults: settings.sign_results,
     connectTimeout: settings.connect_timeout,
     drainTimeout: settings.drain_timeout,
     unsettledFolder,

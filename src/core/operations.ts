@@ -3,11 +3,12 @@ import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { NewTask, ShownTask, TaskCounts } from '../store/tasks.js'
+import type { LargeText, NewTask, ShownTask, TaskCounts } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
 import type { NodeStatus } from '../wire/fields.js'
+import type { Receipt } from '../wire/receipt.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { Proof } from '../wire/signed.js'
@@ -33,6 +34,8 @@ type Asked =
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
   | { op: 'taskDetail'; task_id: string }
+  /** What a receipt of its result says. */
+  | { op: 'receipt'; task_id: string }
   | { op: 'list'; filter: TaskFilter; before: number | null; limit: number }
   | { op: 'cancel'; task_id: string }
   | { op: 'retry'; task_id: string }
@@ -105,6 +108,7 @@ export interface Results extends SettlementResults {
   fail: null
   task: TaskView
   taskDetail: TaskDetail
+  receipt: ReceiptFacts
   list: Page
   cancel: null
   retry: null
@@ -223,6 +227,12 @@ export interface TaskDetail extends TaskView {
   /** Why it is not worked on; null unless it is pending. */
   waiting: Waiting | null
 }
+
+/** What is known of a task's result, before its texts are hashed: as they were submitted, or their UTF-8. */
+export type ReceiptFacts = Omit<
+  Receipt,
+  'type' | 'input_hash' | 'context_hash' | 'output_hash' | 'network' | 'service_key' | 'service_address'
+> & { user_input: LargeText; context: LargeText; output: LargeText }
 
 export interface Waiting {
   reason: 'no_node_for_model' | 'no_node_online' | 'all_busy' | 'waits_for_another_node' | 'not_covered' | 'next'

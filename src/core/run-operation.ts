@@ -15,6 +15,7 @@ import { createNodePages } from './node-pages.js'
 import { createOperator } from './operator.js'
 import { signedTxFor } from './settlement/handout.js'
 import { createCover } from './settlement/cover.js'
+import { createDelegations } from './settlement/delegations.js'
 import { createPayees } from './settlement/payees.js'
 import { createSettlementDesk } from './settlement/desk.js'
 import { createSettlementOrders } from './settlement/orders.js'
@@ -29,6 +30,7 @@ import { createAftermath } from './tasks/aftermath.js'
 import { createAttempts } from './tasks/attempts.js'
 import { createPayments } from './tasks/payments.js'
 import { createPending } from './tasks/pending.js'
+import { createReceipts } from './tasks/receipts.js'
 import { createResults } from './tasks/results.js'
 import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
@@ -56,11 +58,12 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const payments = createPayments(ctx)
   const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments })
   const { chain } = ctx.options
-  const payees = chain === null ? null : createPayees(chain.network, () => undefined)
+  const delegations = chain === null ? null : createDelegations(ctx)
+  const payees = chain === null || delegations === null ? null : createPayees(chain.network, delegations.of)
   const cover = createCover(ctx, chain, payees)
   const desk = chain === null || payees === null ? null : createSettlementDesk(ctx, chain, { transitions, payees })
   const nodePages = createNodePages(ctx, { probation, cover })
-  const settlementOrders = createSettlementOrders({ desk, cover })
+  const settlementOrders = createSettlementOrders({ desk, delegations, cover })
   const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
   const eligibility = createEligibility(ctx, { pending, probation, cover })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
@@ -88,6 +91,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
   const orders = createAccessOrders(ctx, vigilance)
   const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance, payments, cover })
+  const receiptOf = createReceipts(ctx)
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -153,6 +157,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return operator.view(o.task_id, allowed)
       case 'taskDetail':
         return operator.detail(o.task_id, allowed)
+      case 'receipt':
+        return receiptOf(o.task_id, allowed)
       case 'list':
         return operator.list(o, allowed)
       case 'cancel':
@@ -209,6 +215,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'settlement':
       case 'settlementRetry':
       case 'taskOfTx':
+      case 'delegate':
+      case 'delegations':
+      case 'undelegate':
       case 'settlementsDue':
       case 'settlementTexts':
       case 'settlementReports':

@@ -2,9 +2,11 @@ import { refuse } from '../lib/result.js'
 import { accessRoutes } from './access-routes.js'
 import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
+import { delegationRoutes } from './delegation-routes.js'
 import { nodeRoutes } from './node-routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
+import { receiptRoutes } from './receipt-routes.js'
 import type { AppParts, RouteParts } from './route-parts.js'
 import { createAsk, createRoutes, type App } from './routes.js'
 import { serviceRoutes } from './service-routes.js'
@@ -31,7 +33,9 @@ export function createApp(parts: AppParts): App {
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
+  receiptRoutes(routes, common)
   settlementRoutes(routes, common)
+  delegationRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)
   serviceRoutes(routes, common)

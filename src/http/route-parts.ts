@@ -1,4 +1,6 @@
+import type { Network } from '../chain/address.js'
 import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
+import type { ReceiptSigner } from '../chain/receipts.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { SignIn } from '../door/sign-in.js'
@@ -19,6 +21,10 @@ export interface AppParts extends BodyLimitParts {
   wall: () => number
   /** Who decrypts what is submitted encrypted; null where nothing can be. */
   opener?: Pick<SubmissionOpener, 'publicKey' | 'address'> | null
+  /** Who signs receipts of results; null where nobody can. */
+  receipts?: ReceiptSigner | null
+  /** The chain that is looked at; null where none is. */
+  chain?: { network: Network } | null
   /** What is done with submissions before the core sees them; null: nothing. */
   prepare?: SubmissionStep | null
   /** Whether who shows no token may submit. */

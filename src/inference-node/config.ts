@@ -71,6 +71,10 @@ export const nodeSettings = v.strictObject({
   performance_score: described(v.optional(share, 1), 'Its own estimate of its speed, 0 to 1.'),
   endpoint: described(v.optional(shortText(0, 2048), ''), 'An address to show; nobody dials it.'),
   node_address: described(v.optional(shortText(0, 256)), 'Its address on the chain.'),
+  sign_results: described(
+    v.optional(v.boolean('must be true or false'), true),
+    'Whether it signs its results with its key: the signature is part of their receipts.',
+  ),
   drain_timeout: seconds(
     0,
     86_400,

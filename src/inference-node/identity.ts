@@ -2,7 +2,8 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyO
 import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ConfigError } from '../lib/config-error.js'
-import { nodeIdOf, normalizeKey } from '../wire/keys.js'
+import { sha256 } from '../lib/sha256.js'
+import { nodeIdOf, normalizeKey, resultText } from '../wire/keys.js'
 
 /** Who a node is: its key on secp256k1. */
 export interface Identity {
@@ -14,6 +15,12 @@ export interface Identity {
 
 /** The node_id of a node that was given none: it follows from the key, so it stays as long as the key does. */
 export const defaultNodeId = ({ publicKey }: Identity): string => nodeIdOf(publicKey)
+
+/** The signature of an attempt's output. */
+export const signResult = (
+  { sign }: Identity,
+  { task_id, attempt, output }: { task_id: string; attempt: number; output: string },
+): string => sign(resultText(task_id, attempt, sha256(output)))
 
 /** A new identity that is kept nowhere. */
 export function createIdentity(): Identity {

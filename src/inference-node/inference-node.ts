@@ -7,6 +7,7 @@ import { heartbeatOf, helloOf } from './declarations.js'
 import type { DeclaredStatus, NodeEnd, NodeEvent } from './events.js'
 import { resolveOptions, type InferenceNodeOptions, type Resolved } from './options.js'
 import { createResults, type Results } from './results.js'
+import { signResult } from './identity.js'
 import type { Welcome } from './session.js'
 import { after, pause } from './timer.js'
 import { openUnsettledFolder, type UnsettledFolder } from './unsettled.js'
@@ -82,6 +83,7 @@ export class InferenceNode {
       folder: this.#folder,
       resendAfter: resolved.resendAfter,
       random,
+      sign: resolved.signResults ? (result) => signResult(identity, result) : null,
       emit,
       onGone: () => this.#drainStep(),
     })

@@ -32,6 +32,8 @@ export interface InferenceNodeOptions {
   endpoint?: string | undefined
   /** Its address on the chain. */
   nodeAddress?: string | undefined
+  /** Whether it signs its results, for their receipts. Default true. */
+  signResults?: boolean | undefined
   /**
    * Rejects while the backend cannot work. It may answer what can be served of the models that are wanted (none: of all there
    * is); then the node offers only that. Default: it always can, and all of them.
@@ -66,6 +68,7 @@ export interface Resolved {
   performanceScore: number
   endpoint: string
   nodeAddress: string | undefined
+  signResults: boolean
   /** What can be served now; rejects while the backend cannot work. */
   look: (signal: AbortSignal) => Promise<Offer>
   unsettledFolder: string | undefined
@@ -121,6 +124,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     performanceScore: given.performanceScore,
     endpoint: given.endpoint,
     nodeAddress: given.nodeAddress ?? undefined,
+    signResults: options.signResults ?? true,
     look: (signal: AbortSignal) => lookAt(options, wanted, signal),
     unsettledFolder: options.unsettledFolder,
     connectTimeout: ms(given.connectTimeout ?? 15),

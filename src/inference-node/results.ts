@@ -20,10 +20,14 @@ export interface ResultsParts {
   /** A result without an answer is sent again after this long, ms. */
   resendAfter: number
   random: () => number
+  /** The signature of a completion by the key of the node; null where it signs none. */
+  sign: ((result: Completion) => string) | null
   emit: Emit
   /** A result is gone: settled or refused. */
   onGone(): void
 }
+
+type Completion = Extract<Result, { type: 'task.complete' }>
 
 interface Kept {
   result: Result
@@ -49,7 +53,7 @@ const nothing = (): void => undefined
 
 /** The results that are not settled: keeps each until the coordinator has said what became of it, and sends it until then. */
 export function createResults(parts: ResultsParts) {
-  const { channel, folder, emit } = parts
+  const { channel, folder, sign, emit } = parts
   const kept = new Map<string, Kept>()
   /** What is to be sent as soon as there is room, in order. */
   const outgoing = new Set<string>()
@@ -58,10 +62,19 @@ export function createResults(parts: ResultsParts) {
   const warn = (error: unknown): void =>
     emit({ type: 'warning', message: error instanceof Error ? error.message : String(error) })
 
+  /**
+   * A result as it is sent. It is signed here, and not where it is made or kept: after a start with another key those of before
+   * are still good.
+   */
+  const messageOf = (result: Result): Encoded =>
+    encode(
+      result.type === 'task.complete' ? { ...result, signature: sign === null ? undefined : sign(result) } : result,
+    )
+
   const replace = (entry: Kept, result: Result): void => {
     bytes -= entry.message.bytes
     entry.result = result
-    entry.message = encode(result)
+    entry.message = messageOf(result)
     bytes += entry.message.bytes
   }
 
@@ -96,7 +109,7 @@ export function createResults(parts: ResultsParts) {
   }
 
   const add = (result: Result, ready: boolean): Kept => {
-    const entry: Kept = { result, message: encode(result), ready, sent: false, failures: 0, cancelResend: nothing }
+    const entry: Kept = { result, message: messageOf(result), ready, sent: false, failures: 0, cancelResend: nothing }
     kept.set(attemptKey(result), entry)
     bytes += entry.message.bytes
     return entry

@@ -69,7 +69,8 @@ export function createRestClient(
     if (!answer.success) throw new RestError(explainForeign(url, path, response))
     const { success, data, error, code = null } = answer.output
     if (success) return data
-    if (code === 'not_found')
+    // Other things may be missing too, of which the service's own sentence says more.
+    if (code === 'not_found' && error?.startsWith('there is no /') === true)
       throw new RestError(
         `${url} has no ${path.split('?')[0]}; check the path of the address, and that the service has the same version`,
         code,

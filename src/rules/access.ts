@@ -27,6 +27,9 @@ export const actions = [
   'settlements',
   'taskOfTx',
   'settlementRetry',
+  'delegations.add',
+  'delegations.list',
+  'delegations.revoke',
   'models',
   'overview',
   'events',
@@ -108,6 +111,10 @@ export const accessTable: Readonly<Record<Action, Readonly<Row>>> = {
   /** A miner that holds its transaction asks how it stands. Nothing of it is shown that the chain does not tell. */
   taskOfTx: everybody,
   settlementRetry: operators,
+  /** Who has the signature of the owner of an address: it says all that has to be known. */
+  'delegations.add': everybody,
+  'delegations.list': operators,
+  'delegations.revoke': operators,
   models: { viewer: 'all', user: 'all', ...operators },
   overview: onlookers,
   events: onlookers,

@@ -110,6 +110,11 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
     orm.select(headColumns).from(attempts).where(and(ofTask, ofNode)).orderBy(desc(attempt)).limit(1),
   ).prepare()
   const history = orm.select().from(attempts).where(ofTask).orderBy(attempt).prepare()
+  const completed = orm
+    .select(headColumns)
+    .from(attempts)
+    .where(and(ofTask, eq(attempts.end, 'completed')))
+    .prepare()
   const begun = orm
     .select({ n: count() })
     .from(attempts)
@@ -170,6 +175,8 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
         return row
       }),
     newestOf: (taskId: string, nodeId: string) => newestOf.get({ task_id: taskId, node_id: nodeId }),
+    /** The attempt that brought the result of a task. */
+    completedOf: (taskId: string): AttemptHead | undefined => completed.get({ task_id: taskId }),
     /** How many attempts of a task were begun: accepted, or handed to a poll. */
     begun: (taskId: string): number => begun.get({ task_id: taskId })?.n ?? 0,
     /** Deletes every attempt of a task. */

@@ -37,6 +37,9 @@ export interface AuditDetails {
   'task.texts_read': { owner_id: string | null }
   /** Subject: the task's id. `was`: the state that it was in. */
   'settlement.retried': { was: string }
+  /** Where a node is paid. Subject: the node's key. `was`: where it was before. */
+  'payee.delegated': { address: string; was: string | null }
+  'payee.revoked': { address: string }
   /** Subject: the file. */
   'backup.made': { bytes: number }
   /** Subject: the version. `config`: SHA-256 of the configuration without its secrets. */

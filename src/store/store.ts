@@ -3,10 +3,12 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
+import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
 import { createChainBlockTable } from './chain-blocks.js'
 import { createResealing } from './resealing.js'
+import { createResultProofs } from './result-proofs.js'
 import { serviceClock } from './schema.js'
 import { excluded, literal, rowOf } from './statement.js'
 import { createSettlementTable } from './settlements.js'
@@ -56,7 +58,9 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     resealing: createResealing(db, texts),
     history: createHistory(db, texts),
     settlements: createSettlementTable(db, undo),
+    resultProofs: createResultProofs(db),
     chainBlocks: createChainBlockTable(db),
+    delegations: createDelegationTable(db),
     wal: createWal(db),
     /**
      * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its

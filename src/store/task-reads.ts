@@ -78,6 +78,20 @@ export function createTaskReads(db: Database, texts: TaskTexts) {
       if (row.error !== null) row.error = texts.open('error', taskId, row.error)
       return row
     },
+    /**
+     * A task with its texts as they came: those that came encrypted still are.
+     * @throws SealedTextError
+     */
+    asSent(taskId: string): ShownTask | undefined {
+      const row = show.get({ task_id: taskId })
+      if (row === undefined) return undefined
+      const open = (column: 'user_input' | 'context' | 'output', text: LargeText): LargeText =>
+        isMarked(text) ? texts.open(column, taskId, textOf(text)) : text
+      row.user_input = open('user_input', row.user_input)
+      row.context = open('context', row.context)
+      if (row.output !== null) row.output = open('output', row.output)
+      return row
+    },
     head: (taskId: string): TaskHead | undefined => head.get({ task_id: taskId }),
     /** @throws SealedTextError */
     result(taskId: string): TaskResult | undefined {

@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, ECDH, verify, type KeyObject } from 'node:crypto'
+import { createHash, createPublicKey, ECDH, sign, verify, type KeyObject } from 'node:crypto'
 
 const COMPRESSED = /^(?:0x)?(0[23][0-9a-f]{64})$/i
 const UNCOMPRESSED = /^(?:0x)?(04[0-9a-f]{128})$/i
@@ -41,6 +41,10 @@ export const nodeIdOf = (key: string): string =>
 export const helloText = (nodeId: string, host: string, nonce: string): string =>
   `inference-node.v1:${nodeId}:${host.toLowerCase()}:${nonce}`
 
+/** What a node signs of a result: `outputHash` is SHA-256 of the output's UTF-8, 64 lower-case hex digits. */
+export const resultText = (taskId: string, attempt: number, outputHash: string): string =>
+  `inference-result.v1:${taskId}:${attempt}:${outputHash}`
+
 /**
  * Whether `signature` (64 bytes compact, or 65 with the recovery byte last; hex; high or low S) is ECDSA over
  * secp256k1 of SHA-256 of `message` by `key` (a normalized key).
@@ -79,6 +83,20 @@ export function readDer(bytes: Buffer): Signature | null {
 /** Whether of the two signatures that say the same this is the one with the low s. Of a compact one. */
 export const hasLowS = ({ bytes }: Signature): boolean => bytes.subarray(32, 64).compare(HALF_ORDER) <= 0
 
+/** The r and s of a compact signature in hex, 64 bytes, with the low one of the two s that say the same. */
+export function lowS({ bytes }: Signature): string {
+  const hex = bytes.toString('hex')
+  const s = BigInt(`0x${hex.slice(64)}`)
+  const order = BigInt(`0x${ORDER.toString('hex')}`)
+  return hex.slice(0, 64) + (s > order / 2n ? order - s : s).toString(16).padStart(64, '0')
+}
+
+/** A signature from hex, with or without 0x: 64 bytes compact, or 65 with the recovery byte last. Null when it is none. */
+export function parseCompact(text: string): Signature | null {
+  const hex = SIGNATURE.exec(text)?.[1]
+  return hex === undefined ? null : readCompact(Buffer.from(hex, 'hex'))
+}
+
 /**
  * Whether a signature is ECDSA over secp256k1 of SHA-256 of `message` by `key` (a normalized key). It is computed in the thread
  * pool: here it costs about 20 µs instead of 500.
@@ -88,6 +106,17 @@ export function verifyInPool(key: string, message: string | Buffer, { bytes, enc
   return new Promise((resolve, reject) => {
     verify('sha256', data, { key: prepareKey(key), dsaEncoding: encoding }, bytes, (error, ok) => {
       if (error === null) resolve(ok)
+      else reject(error)
+    })
+  })
+}
+
+/** ECDSA over SHA-256 of a message, computed in the thread pool: 64 bytes compact with a low s, in hex. @param key of secp256k1 */
+export function signInPool(key: KeyObject, message: string | Buffer): Promise<string> {
+  const data = typeof message === 'string' ? Buffer.from(message) : message
+  return new Promise((resolve, reject) => {
+    sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, (error, bytes) => {
+      if (error === null) resolve(lowS({ bytes, encoding: 'ieee-p1363' }))
       else reject(error)
     })
   })

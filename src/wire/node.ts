@@ -79,6 +79,8 @@ export const nodeMessages = {
     output: text,
     confidence: share,
     usage: maybe(v.object({ prompt_tokens: count, completion_tokens: count })),
+    /** Of `resultText` by the key of the session, 64 bytes in hex. What is wrong with it is said by who verifies. */
+    signature: maybe(shortText(1, 256)),
   }),
   'task.fail': v.object({
     type: v.literal('task.fail'),

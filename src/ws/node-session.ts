@@ -27,6 +27,8 @@ import {
   type NodeSessionParts,
   type Pending,
 } from './node-handshake.js'
+import { createMessageOrder, type MessageOrder } from './message-order.js'
+import { isSigned } from './result-signature.js'
 import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
 import { FrameLine } from './frame-line.js'
@@ -52,6 +54,8 @@ export class NodeSession implements SocketSession, Rival {
   readonly #from: AddressKeys
   #state: 'challenged' | 'open' | 'closing' = 'challenged'
   #handshake: Handshake | null
+  /** Since its first signed result; before that nothing has to wait. */
+  #order: MessageOrder | null = null
   #mistakes = 0
   #closedByUs = false
 
@@ -88,8 +92,13 @@ export class NodeSession implements SocketSession, Rival {
         this.#line.add(() => {
           onClose()
           this.#out.gone()
-          door.send({ op: 'nodeDisconnected', session: id, returned: code === 1000 && !this.#closedByUs })
-          this.#leave() // who waits for that comes in behind it
+          const returned = code === 1000 && !this.#closedByUs
+          const end = (): void => {
+            door.send({ op: 'nodeDisconnected', session: id, returned })
+            this.#leave() // who waits for that comes in behind it
+          }
+          if (this.#order === null) end()
+          else this.#order.then(end)
         }),
       ),
     )
@@ -272,7 +281,18 @@ export class NodeSession implements SocketSession, Rival {
     if (!parsed.ok) return this.#mistake(parsed.code, parsed.problem)
     if (parsed.message.type === 'session.hello')
       return this.#mistake('invalid_message', 'session.hello: this session is open already')
-    this.#door.send({ op: 'nodeMessage', session: this.#id, message: parsed.message }, this.#from)
+    const { message } = parsed
+    if (isSigned(message)) this.#order ??= this.#createOrder()
+    if (this.#order === null) this.#door.send({ op: 'nodeMessage', session: this.#id, message }, this.#from)
+    else this.#order.take(message)
+  }
+
+  #createOrder(): MessageOrder {
+    const { send, guard } = this.#door
+    return createMessageOrder({ send: (operation) => send(operation, this.#from), guard }, this.#id, this, {
+      pause: () => this.#line.hold(true),
+      resume: () => this.#line.hold(false),
+    })
   }
 
   #frame(data: Buffer, isBinary: boolean): void {

@@ -24,6 +24,7 @@ test('a task is accepted, worked on, completed and settled', async () => {
     attempt: 1,
     output: 'before|hello there',
     confidence: 1,
+    signature: expect.stringMatching(/^[0-9a-f]{128}$/) as string,
   })
   session.settle({ task_id: 't1', attempt: 1 })
   expect(await event('settled')).toMatchObject({ task_id: 't1', attempt: 1, status: 'completed' })

@@ -42,51 +42,55 @@ function matrix(): string {
 
 test('who may do what is this table, and nothing else', () => {
   expect(matrix()).toMatchInlineSnapshot(`
-    "                 public     metrics  viewer    user     node     operator     admin
-    health           x          x        x         x        x        x            x
-    documents        x          x        x         x        x        x            x
-    connect          x          x        x         x        x        x            x
-    signIn           x          x        x         x        x        x            x
-    encryptionKey    x          x        x         x        x        x            x
-    stats            published  x        x         x        x        x            x
-    metrics          -          x        x         -        -        x            x
-    alerts           -          -        x         -        -        x            x
-    nodes            -          -        no keys   no keys  no keys  x            x
-    submit           anonymous  -        -         own      -        -            x
-    taskSession      anonymous  -        -         own      -        -            x
-    openai           anonymous  -        -         own      -        -            x
-    task             -          -        no texts  own      -        scope texts  x
-    taskDetail       -          -        no texts  own      -        scope texts  x
-    watch            -          -        no texts  own      -        scope texts  x
-    taskEvents       anonymous  -        -         own      -        -            x
-    receipt          anonymous  -        -         own      -        x            x
-    cancel           -          -        -         own      -        x            x
-    retry            -          -        -         own      -        x            x
-    list             -          -        no texts  own      -        scope texts  x
-    settlements      -          -        -         -        -        x            x
-    settlementRetry  -          -        -         -        -        x            x
-    models           -          -        x         x        -        x            x
-    overview         -          -        no texts  -        -        x            x
-    events           -          -        no texts  -        -        x            x
-    register         -          -        -         -        own      -            -
-    heartbeat        -          -        -         -        own      -            -
-    poll             -          -        -         -        own      -            -
-    complete         -          -        -         -        own      -            -
-    fail             -          -        -         -        own      -            -
-    nodeSession      -          -        -         -        own      -            -
-    drain            -          -        -         -        own      x            x
-    resume           -          -        -         -        own      x            x
-    forget           -          -        -         -        -        -            x
-    nodes.invite     -          -        -         -        -        x            x
-    nodes.allow      -          -        -         -        -        x            x
-    nodes.ban        -          -        -         -        -        x            x
-    nodes.rekey      -          -        -         -        -        x            x
-    tokens.create    -          -        -         -        -        -            x
-    tokens.list      -          -        -         -        -        -            x
-    tokens.revoke    -          -        -         -        -        -            x
-    tokens.rotate    -          -        -         -        -        -            x
-    audit.list       -          -        -         -        -        -            x
-    backup           -          -        -         -        -        -            x"
+    "                    public     metrics  viewer    user     node     operator     admin
+    health              x          x        x         x        x        x            x
+    documents           x          x        x         x        x        x            x
+    connect             x          x        x         x        x        x            x
+    signIn              x          x        x         x        x        x            x
+    encryptionKey       x          x        x         x        x        x            x
+    stats               published  x        x         x        x        x            x
+    metrics             -          x        x         -        -        x            x
+    alerts              -          -        x         -        -        x            x
+    nodes               -          -        no keys   no keys  no keys  x            x
+    submit              anonymous  -        -         own      -        -            x
+    taskSession         anonymous  -        -         own      -        -            x
+    openai              anonymous  -        -         own      -        -            x
+    task                -          -        no texts  own      -        scope texts  x
+    taskDetail          -          -        no texts  own      -        scope texts  x
+    watch               -          -        no texts  own      -        scope texts  x
+    taskEvents          anonymous  -        -         own      -        -            x
+    receipt             anonymous  -        -         own      -        x            x
+    cancel              -          -        -         own      -        x            x
+    retry               -          -        -         own      -        x            x
+    list                -          -        no texts  own      -        scope texts  x
+    settlements         -          -        -         -        -        x            x
+    taskOfTx            x          x        x         x        x        x            x
+    settlementRetry     -          -        -         -        -        x            x
+    delegations.add     x          x        x         x        x        x            x
+    delegations.list    -          -        -         -        -        x            x
+    delegations.revoke  -          -        -         -        -        x            x
+    models              -          -        x         x        -        x            x
+    overview            -          -        no texts  -        -        x            x
+    events              -          -        no texts  -        -        x            x
+    register            -          -        -         -        own      -            -
+    heartbeat           -          -        -         -        own      -            -
+    poll                -          -        -         -        own      -            -
+    complete            -          -        -         -        own      -            -
+    fail                -          -        -         -        own      -            -
+    nodeSession         -          -        -         -        own      -            -
+    drain               -          -        -         -        own      x            x
+    resume              -          -        -         -        own      x            x
+    forget              -          -        -         -        -        -            x
+    nodes.invite        -          -        -         -        -        x            x
+    nodes.allow         -          -        -         -        -        x            x
+    nodes.ban           -          -        -         -        -        x            x
+    nodes.rekey         -          -        -         -        -        x            x
+    tokens.create       -          -        -         -        -        -            x
+    tokens.list         -          -        -         -        -        -            x
+    tokens.revoke       -          -        -         -        -        -            x
+    tokens.rotate       -          -        -         -        -        -            x
+    audit.list          -          -        -         -        -        -            x
+    backup              -          -        -         -        -        -            x"
   `)
 })
 
@@ -112,9 +116,10 @@ describe('every role and every action', () => {
     expect(denied).toEqual(['register', 'heartbeat', 'poll', 'complete', 'fail', 'nodeSession'])
   })
 
-  test('who shows nothing changes nothing, unless anonymous submissions are on', () => {
+  test('who shows nothing changes nothing but by a signature, unless anonymous submissions are on', () => {
     const harmless = ['health', 'documents', 'connect', 'signIn', 'encryptionKey']
-    expect(actions.filter((a) => may(NOBODY, a, closed) !== null)).toEqual(harmless)
+    const signedOrOnTheChain = ['taskOfTx', 'delegations.add']
+    expect(actions.filter((a) => may(NOBODY, a, closed) !== null)).toEqual([...harmless, ...signedOrOnTheChain])
     expect(actions.filter((a) => may(NOBODY, a, open) !== null)).toEqual([
       ...harmless,
       'stats',
@@ -123,6 +128,7 @@ describe('every role and every action', () => {
       'openai',
       'taskEvents',
       'receipt',
+      ...signedOrOnTheChain,
     ])
   })
 

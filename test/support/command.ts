@@ -1,8 +1,10 @@
 import { runCommand, type CommandDef } from 'citty'
 import { expect, vi } from 'vitest'
 import audit from '../../src/commands/audit.js'
+import delegations from '../../src/commands/delegations.js'
 import keys from '../../src/commands/keys.js'
 import nodes from '../../src/commands/nodes.js'
+import receipt from '../../src/commands/receipt.js'
 import tasks from '../../src/commands/tasks.js'
 import tokens from '../../src/commands/tokens.js'
 import { ConfigError } from '../../src/lib/config-error.js'
@@ -35,8 +37,10 @@ export async function refusedCommand(args: readonly string[], code: number, ...p
 
 const groups: Record<string, CommandDef> = {
   audit: audit,
+  delegations: delegations,
   keys: keys,
   nodes: nodes,
+  receipt: receipt,
   tasks: tasks,
   tokens: tokens,
 }

@@ -225,6 +225,7 @@ export function createNodeMessages(
               output: message.output,
               confidence: message.confidence,
               usage: message.usage ?? null,
+              signature: message.signature ?? null, // the door has verified it
             }),
             message,
           )

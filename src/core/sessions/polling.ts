@@ -211,7 +211,7 @@ export function createPolling(
     ): Outcome<null> {
       const node = caller(nodeId, allowed, proof)
       if ('ok' in node && node.code === 'forbidden') return node
-      const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage: null })
+      const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage: null, signature: null })
       if (verdict.is === 'settled' && verdict.again && store.tasks.result(taskId)?.output !== output) {
         return refuse(
           'conflict',

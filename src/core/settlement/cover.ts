@@ -55,7 +55,7 @@ export function createCover(ctx: Context, chain: ChainOptions | null, payees: Pa
 
     allows(node: Node, task: Paid): boolean {
       if (chain === null || payees === null || task.paid_nonce === null) return true
-      const payee = payees.of(node.row.public_key)
+      const payee = payees.of(node.row)
       if (payee === null) return false
       if (!chain.stakeRequired || task.infer_fee === 0) return true
       return (stakeOf(payee) ?? 0) >= chain.stakeFactor * (heldFees(node) + task.infer_fee)
@@ -63,7 +63,7 @@ export function createCover(ctx: Context, chain: ChainOptions | null, payees: Pa
 
     of(node: Node): NodeCover {
       if (chain === null || payees === null) return { payee: null, stake: null, why: null }
-      const payee = payees.of(node.row.public_key)
+      const payee = payees.of(node.row)
       if (payee === null) return { payee, stake: null, why: 'its public_key is none that could be paid' }
       if (!chain.stakeRequired) return { payee, stake: null, why: null }
       const stake = stakeOf(payee)
@@ -86,7 +86,7 @@ export function createCover(ctx: Context, chain: ChainOptions | null, payees: Pa
       for (const node of registry.nodes.values()) {
         if (wanted.size >= MAX_ASKED) break
         if (!registry.isServing(node, ctx.now)) continue
-        const payee = payees.of(node.row.public_key)
+        const payee = payees.of(node.row)
         if (payee !== null && ctx.now - (stakes.get(payee)?.askedAt ?? -Infinity) >= chain.stakeTtl) wanted.add(payee)
       }
       return [...wanted]

@@ -56,8 +56,8 @@ export function createSettlementDesk(
     settle(attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
       const { task_id, node_id } = attempt
       if (!(ctx.paid.get(attempt) ?? store.tasks.isPaid(task_id))) return
-      const key = registry.nodes.get(node_id)?.row.public_key
-      settlements.open(task_id, output, key === undefined ? null : payees.of(key))
+      const node = registry.nodes.get(node_id)
+      settlements.open(task_id, output, node === undefined ? null : payees.of(node.row))
       blocks.settled(task_id)
     },
 
@@ -150,10 +150,9 @@ export function createSettlementDesk(
             'conflict',
             `task_id: the settlement of ${taskId} is ${row.state}; there is nothing to try again`,
           )
-        const node = store.tasks.head(taskId)?.inference_node_id ?? null
-        const key = node === null ? undefined : registry.nodes.get(node)?.row.public_key
+        const node = registry.nodes.get(store.tasks.head(taskId)?.inference_node_id ?? '')
         // What it is paid to never changes, but where there was nobody.
-        const payee = row.payee ?? (key === undefined ? null : payees.of(key))
+        const payee = row.payee ?? (node === undefined ? null : payees.of(node.row))
         settlements.change(row, again, { payee, tries: 0, due_ms: ctx.now, final: 0 })
         store.access.audit.append(
           { action: 'settlement.retried', subject: taskId, detail: { was: row.state } },

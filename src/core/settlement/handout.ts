@@ -16,7 +16,7 @@ export function signedTxFor(
   { row }: Pick<Node, 'row'>,
 ): string | null {
   if (chain === null || payees === null) return task.signed_tx
-  const payee = payees.of(row.public_key)
+  const payee = payees.of(row)
   const to = payee === null ? null : decodeC32(payee)
   if (!chain.giveSignedTxToPollingNodes || to === null || task.signed_tx === null || task.paid_nonce === null)
     return null

@@ -1,19 +1,23 @@
-import { done, never, refuse, type Outcome, type Refusal } from '../../lib/result.js'
+import { done, never, type Outcome } from '../../lib/result.js'
 import type { Allowed } from '../access/caller.js'
 import type { Cover } from './cover.js'
 import type { SettlementDesk } from './desk.js'
-import type { SettlementRequest, SettlementResults, SettlementWork } from './reports.js'
+import type { Delegations } from './delegations.js'
+import { NO_CHAIN, type SettlementRequest, type SettlementResults, type SettlementWork } from './reports.js'
 
-/** Where the chain is not looked at. */
-export const NO_CHAIN: Refusal = refuse(
-  'not_found',
-  'this service does not look at the chain: its configuration has no section [chain]',
-)
+export interface SettlementOrderParts {
+  /** These are null where the chain is not looked at. */
+  desk: SettlementDesk | null
+  delegations: Delegations | null
+  cover: Cover
+}
 
-/** What each operation about settlements does. @param parts.desk null where the chain is not looked at */
-export function createSettlementOrders({ desk, cover }: { desk: SettlementDesk | null; cover: Cover }) {
+/** What each operation about settlements does. */
+export function createSettlementOrders({ desk, delegations, cover }: SettlementOrderParts) {
   const withDesk = <T>(then: (desk: SettlementDesk) => Outcome<T>): Outcome<T> =>
     desk === null ? NO_CHAIN : then(desk)
+  const withDelegations = <T>(then: (of: Delegations) => Outcome<T>): Outcome<T> =>
+    delegations === null ? NO_CHAIN : then(delegations)
   return {
     run(o: SettlementRequest | SettlementWork, allowed: Allowed): Outcome<SettlementResults[keyof SettlementResults]> {
       switch (o.op) {
@@ -25,6 +29,12 @@ export function createSettlementOrders({ desk, cover }: { desk: SettlementDesk |
           return withDesk((d) => d.retry(o.task_id, allowed))
         case 'taskOfTx':
           return withDesk((d) => d.ofTx(o.txid))
+        case 'delegate':
+          return withDelegations((d) => d.add(o.delegation, allowed))
+        case 'delegations':
+          return withDelegations((d) => d.list(o.after, o.limit))
+        case 'undelegate':
+          return withDelegations((d) => d.revoke(o.node_key, allowed))
         case 'settlementsDue':
           return withDesk((d) => d.due(o.limit))
         case 'settlementTexts':

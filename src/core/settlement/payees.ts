@@ -1,4 +1,5 @@
 import { addressOf, type Network } from '../../chain/address.js'
+import type { NodeRow } from '../../store/schema.js'
 import { readKey } from '../../wire/keys.js'
 
 /** How many keys are remembered with their addresses. */
@@ -13,7 +14,8 @@ interface Known {
 export type Payees = ReturnType<typeof createPayees>
 
 /**
- * Who is paid for what a node does: the address of its key, or the one whose owner has let it be paid there.
+ * Who is paid for what a node does: the address of its key, or another one where both want it: the node names it as its
+ * `node_address`, and its owner has let the key be paid there.
  * @param delegated the address that a key is delegated to; undefined: none
  */
 export function createPayees(network: Network, delegated: (key: string) => string | undefined) {
@@ -29,10 +31,11 @@ export function createPayees(network: Network, delegated: (key: string) => strin
     return found
   }
   return {
-    /** Where what a node with this `public_key` does is paid; null when it has no key that could be paid. */
-    of(publicKey: string): string | null {
-      const found = find(publicKey)
-      return found === null ? null : (delegated(found.key) ?? found.address)
+    /** Where what a node does is paid; null when it has no key that could be paid. */
+    of({ public_key, node_address }: Pick<NodeRow, 'public_key' | 'node_address'>): string | null {
+      const found = find(public_key)
+      if (found === null) return null
+      return node_address !== null && node_address === delegated(found.key) ? node_address : found.address
     },
     /** Why a node with this key may not say this `node_address` of itself; null when it may. */
     problem(publicKey: string, nodeAddress: string | null | undefined): string | null {
@@ -43,7 +46,7 @@ export function createPayees(network: Network, delegated: (key: string) => strin
       const { key, address } = found
       return nodeAddress === address || nodeAddress === delegated(key)
         ? null
-        : `node_address: the key of this node is paid at ${delegated(key) ?? address}, not at ${nodeAddress}; leave node_address out, or have the owner of ${nodeAddress} sign a delegation first (stacks-signer delegations sign)`
+        : `node_address: the key of this node can be paid at ${[address, delegated(key)].filter((a) => a !== undefined).join(' or ')}, not at ${nodeAddress}; leave node_address out, or have the owner of ${nodeAddress} sign a delegation first (stacks-signer delegations sign)`
     },
   }
 }

@@ -1,7 +1,9 @@
+import { refuse, type Refusal } from '../../lib/result.js'
 import type { SettlementState } from '../../rules/settlement.js'
 import type { TaskRow } from '../../store/schema.js'
 import type { DueSettlement } from '../../store/settlements.js'
-import type { SettlementRow } from '../../store/settlement-schema.js'
+import type { DelegationRow, SettlementRow } from '../../store/settlement-schema.js'
+import type { Delegation } from '../../wire/delegation.js'
 
 export type { DueSettlement }
 
@@ -81,6 +83,12 @@ export interface PaidTask {
   payee: string | null
 }
 
+/** Where the chain is not looked at. */
+export const NO_CHAIN: Refusal = refuse(
+  'not_found',
+  'this service does not look at the chain: its configuration has no section [chain]',
+)
+
 /** What is asked of settlements. */
 export type SettlementRequest =
   /** `before`: the `next` of the page before; newest task_id first. */
@@ -89,6 +97,11 @@ export type SettlementRequest =
   | { op: 'settlementRetry'; task_id: string }
   /** What a miner asks for the transaction that it holds. */
   | { op: 'taskOfTx'; txid: string }
+  /** The owner of an address lets a node be paid there; the door has verified that he has signed it. */
+  | { op: 'delegate'; delegation: Delegation }
+  /** In the order of the nodes' keys; `after`: the `next` of the page before. */
+  | { op: 'delegations'; after: string | null; limit: number }
+  | { op: 'undelegate'; node_key: string }
 
 /** What the service itself tells and asks of settlements. */
 export type SettlementWork =
@@ -113,6 +126,9 @@ export interface SettlementResults {
   settlement: SettlementRow
   settlementRetry: SettlementRow
   taskOfTx: PaidTask
+  delegate: DelegationRow
+  delegations: { delegations: DelegationRow[]; next: string | null }
+  undelegate: null
   settlementsDue: DueWork
   settlementTexts: { signed_tx: string; output: string } | null
   settlementReports: null

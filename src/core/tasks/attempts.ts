@@ -10,10 +10,20 @@ import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Aftermath, AttemptFailure } from './aftermath.js'
 import type { Pending } from './pending.js'
+import { createResultKeys } from './result-keys.js'
 import type { Transitions } from './transitions.js'
 
 export type Usage = { prompt_tokens: number; completion_tokens: number } | null
 type Open = Readonly<OpenAttempt>
+
+/** What a node brings. */
+export interface NewResult {
+  output: string
+  confidence: number
+  usage: Usage
+  /** By the node's key, verified: 64 bytes compact with a low s, hex. Null where it has signed nothing. */
+  signature: string | null
+}
 
 export interface AttemptParts {
   pending: Pending
@@ -31,6 +41,7 @@ export type Attempts = ReturnType<typeof createAttempts>
  */
 export function createAttempts(ctx: Context, { pending, transitions, aftermath, probation, vigilance }: AttemptParts) {
   const { store, registry } = ctx
+  const resultKeys = createResultKeys(ctx)
 
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
   const unwrittenAccepts = new Set<Open>()
@@ -75,15 +86,17 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
   }
 
   /** The task has its result: ends the attempt that it came from, also one that had ended before. */
-  const complete = (attempt: Open | AttemptHead, { output, usage }: { output: string; usage: Usage }): void => {
+  const complete = (attempt: Open | AttemptHead, { output, usage, signature }: Omit<NewResult, 'confidence'>): void => {
     const open = findOpen(attempt)
     if (open !== undefined) unwrittenAccepts.delete(open)
     store.attempts.complete(attempt, usage, ctx)
+    if (signature !== null) store.resultProofs.sign({ task_id: attempt.task_id, attempt: attempt.attempt, signature })
     const ms = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
     if (open !== undefined) registry.release(open)
     const node = registry.givenTo(attempt)
     aftermath.credit(node, ms)
     if (node !== undefined) {
+      resultKeys.note(node)
       probation.succeeded(node)
       vigilance.ended({ node, attempt: open ?? attempt, end: 'completed', fault: null })
       vigilance.answered({

@@ -3,7 +3,7 @@ import { hasEnded } from '../../rules/lifecycle.js'
 import type { AttemptRow } from '../../store/schema.js'
 import type { TaskHead } from '../../store/tasks.js'
 import type { Context } from '../context.js'
-import type { Attempts, Usage } from './attempts.js'
+import type { Attempts, NewResult } from './attempts.js'
 import type { Transitions } from './transitions.js'
 
 /** What came of something a node said about an attempt. */
@@ -31,12 +31,7 @@ export function createResults(ctx: Context, { attempts, transitions, settle }: R
 
   return {
     /** A result. The first valid one wins, also from an attempt that was given up, while the task has none. */
-    complete(
-      nodeId: string,
-      taskId: string,
-      number: number | null,
-      result: { output: string; confidence: number; usage: Usage },
-    ): Verdict {
+    complete(nodeId: string, taskId: string, number: number | null, result: NewResult): Verdict {
       const limit = options.maxOutputBytes
       if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit)
         return { is: 'too_large', limit }

@@ -59,6 +59,7 @@ export function createRetention(ctx: Context) {
     for (const { task_id } of ended) {
       store.attempts.remove(task_id)
       store.history.removeReopenings(task_id)
+      store.resultProofs.removeSignature(task_id)
       store.settlements.remove(task_id)
     }
     store.tasks.remove(ended)
