@@ -166,6 +166,7 @@ test('results wait until the connection takes more, and none is lost', async () 
   const results = createResults({
     channel,
     folder: null,
+    sign: null,
     resendAfter: 60_000,
     random: () => 0,
     emit: () => undefined,

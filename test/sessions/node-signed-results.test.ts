@@ -5,6 +5,8 @@ import { identity, signText } from '../support/identity.js'
 import { beginTask, connectNode, nextAssign, nextSettled, type TestNode } from '../support/node-session.js'
 import { holds, receiptOf, sha256, signer } from '../support/receipts.js'
 import { startService, inspect } from '../support/service.js'
+import { until } from '../support/wait.js'
+import { Database } from '../../src/store/sqlite.js'
 
 const start = () => startService({}, systemTime, { signer })
 type Attempt = { task_id: string; attempt: number }
@@ -106,7 +108,7 @@ test('a node that leaves behind its signed result has brought it', async () => {
   for (const a of all) expect(await service.reaches(a.task_id, 'completed')).toMatchObject({ attempts: 1 })
 })
 
-test('the signature is in the receipt after a restart too', async () => {
+test('the signature is in the receipt after a restart too, and goes with its task', async () => {
   const service = await start()
   const node = await connectNode(service, 'n')
   const a = await beginTask(service, node, 'A')
@@ -116,4 +118,11 @@ test('the signature is in the receipt after a restart too', async () => {
   await service.stop()
   const again = await startService({ database_path: service.file }, systemTime, { signer })
   expect((await receiptOf(again, 'A')).receipt).toEqual(before.receipt)
+  await again.stop()
+  const db = new Database(service.file)
+  db.exec('UPDATE inference_tasks SET created_at = created_at - 864000, updated_at = updated_at - 864000')
+  db.close()
+  const last = await startService({ database_path: service.file, retention_days: 1 }, systemTime, { signer })
+  await until(async () => (await last.get('/api/v1/tasks/A')).status === 404, 'the task retired')
+  expect(inspect(last.file, (d) => d.prepare('SELECT count(*) FROM result_signatures').pluck().get())).toBe(0)
 })
