@@ -167,6 +167,7 @@ test('results wait until the connection takes more, and none is lost', async () 
     channel,
     folder: null,
     resendAfter: 60_000,
+    sign: null,
     random: () => 0,
     emit: () => undefined,
     onGone: () => undefined,

@@ -17,7 +17,7 @@ test('a text has no more escapes than needed, those of RFC 8785', () => {
 test.each([1.5, NaN, Infinity, 2 ** 53, '\ud800', { a: ['\udfff'] }, { '\ud800': 1 }])(
   '%j has no canonical form',
   (value) => {
-    expect(() => canonicalJson(value)).toThrow(TypeError)
+    expect(() => canonicalJson(value as CanonicalValue)).toThrow(TypeError)
   },
 )
 
