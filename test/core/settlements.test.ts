@@ -227,6 +227,18 @@ describe('a block', () => {
     expect(core.settlement(7)).toMatchObject({ state: 'confirmed', final: 1 })
   })
 
+  test('counts also where the tip was known before the blocks below it', () => {
+    const core = paidHarness()
+    core.complete(7)
+    core.report(7, { is: 'posted' })
+    core.tip('a3', 3)
+    core.block('a1', 'a0', 1, [core.ours(7)])
+    core.block('a2', 'a1', 2)
+    expect(core.settlement(7)?.state).toBe('posted')
+    core.block('a3', 'a2', 3)
+    expect(core.settlement(7)).toMatchObject({ state: 'confirmed', final: 1 })
+  })
+
   test('that leaves the chain takes it back, and the block of the other branch counts instead', () => {
     const core = paidHarness()
     core.complete(7)

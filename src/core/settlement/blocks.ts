@@ -114,7 +114,8 @@ export function createBlocks(ctx: Context, chain: ChainOptions, { settlements }:
     /** A block, or a part of one, was announced. The same again changes nothing. */
     announced({ index_block_hash, parent, height, burn_height, transactions }: AnnouncedBlock): void {
       undo.keep(state)
-      if (store.chainBlocks.add({ index_block_hash, parent, height, burn_height })) canonical = null
+      const isNew = store.chainBlocks.add({ index_block_hash, parent, height, burn_height })
+      if (isNew) canonical = null
       for (const seen of transactions) {
         const task = store.tasks.ofPayment(seen.origin, seen.nonce)
         const txid = task === undefined ? null : store.tasks.head(task.task_id)?.txid
@@ -128,6 +129,10 @@ export function createBlocks(ctx: Context, chain: ChainOptions, { settlements }:
         table.addSighting({ task_id: task.task_id, index_block_hash, height, found: kindOf(row, txid, seen) })
         evaluate(task.task_id)
       }
+      if (!isNew || index_block_hash !== state.tip?.index_block_hash) return
+      // The tip was known before its block: only now it is known which blocks count.
+      state.walk = ''
+      goOn()
     },
 
     /** The tip of the canonical chain, as the node tells it. */
