@@ -16,6 +16,7 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   check: () => import('./commands/check.js').then((m) => m.default as CommandDef),
   tasks: () => import('./commands/tasks.js').then((m) => m.default as CommandDef),
   nodes: () => import('./commands/nodes.js').then((m) => m.default as CommandDef),
+  settlements: () => import('./commands/settlements.js').then((m) => m.default as CommandDef),
   stats: () => import('./commands/stats.js').then((m) => m.default as CommandDef),
   health: () => import('./commands/health.js').then((m) => m.default as CommandDef),
   tokens: () => import('./commands/tokens.js').then((m) => m.default as CommandDef),

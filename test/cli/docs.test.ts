@@ -92,7 +92,7 @@ const flagsIn = (text: string): string[] => [...text.matchAll(/(?<![\w-])--([a-z
 test('the pages name only commands and flags that are there, and docs/operations.md, docs/node.md and docs/security.md name all of them', async () => {
   const top = commandsIn(await helpOf([]))
   expect(top).toContain('run-inference-service')
-  const groups = ['tasks', 'nodes', 'tokens', 'audit', 'keys', 'receipt', 'delegations']
+  const groups = ['tasks', 'nodes', 'tokens', 'audit', 'keys', 'receipt', 'delegations', 'settlements']
   const below = await Promise.all(
     groups.map(async (group) => commandsIn(await helpOf([group])).map((sub) => [group, sub])),
   )

@@ -8,7 +8,7 @@ const PATIENCE = 10_000
 const ON_THEIR_WAY = 60
 
 /** One request; null when no whole answer came. */
-async function ask(world, method, path, body) {
+export async function ask(world, method, path, body) {
   const url = await world.server.up(world.ended)
   if (url === null) return null
   try {
@@ -26,7 +26,7 @@ async function ask(world, method, path, body) {
 }
 
 /** Asks the same again until it is answered, and not with "later". Null when the world ends before. */
-async function insist(world, method, path, body) {
+export async function insist(world, method, path, body) {
   while (!world.ended.aborted) {
     const answer = await ask(world, method, path, body)
     if (answer !== null && answer.status !== 503) return answer
@@ -165,7 +165,8 @@ export async function sessionNode(world, id, slots) {
       if (entry?.message == null) return
       held.delete(keyOfAttempt(m))
       if (entry.message.type === 'task.complete') {
-        if (m.status === 'completed') world.record.settled(m.task_id, id, entry.message.output)
+        if (m.status === 'completed' || m.status === 'submitted')
+          world.record.settled(m.task_id, id, entry.message.output)
         else world.record.violate(`the result of ${m.task_id} was settled as ${m.status}`)
       } else if (m.status === 'failed') world.record.failed(m.task_id)
     },

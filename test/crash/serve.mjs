@@ -1,6 +1,6 @@
 /**
  * A coordinator in a process of its own, ready to be started: waits for one message with its settings and the commit
- * point at which it is to end itself, if any. Says where it listens. SIGTERM stops it in order.
+ * point at which it is to end itself, if any. `paid`: its signer and how it looks at the chain. Says where it listens. SIGTERM stops it in order.
  */
 import { createCoordinator, inferenceDefaults } from '../../dist/coordinator.js'
 import { silentLog } from '../../dist/lib/log.js'
@@ -11,9 +11,10 @@ process.on('disconnect', () => {
   if (!stopping) process.exit(1) // who started us is gone
 })
 
-process.once('message', ({ settings, kill }) => {
+process.once('message', ({ settings, paid, kill }) => {
   const coordinator = createCoordinator({
     settings: inferenceDefaults(settings),
+    ...paid,
     log: silentLog(),
     onCommitPoint: makeOnCommitPoint(kill),
     commitPoints: { module: new URL('kill-point.mjs', import.meta.url).href, argument: kill },
@@ -22,5 +23,5 @@ process.once('message', ({ settings, kill }) => {
     stopping = true
     void coordinator.stop().then(() => process.disconnect())
   })
-  void coordinator.listen().then(({ url }) => process.send({ url }))
+  void coordinator.listen().then(({ url, observer }) => process.send({ url, observer }))
 })

@@ -8,14 +8,17 @@ const SERVE = fileURLToPath(new URL('serve.mjs', import.meta.url))
 /**
  * Serving processes, one after the other, on one database. The next one is always loaded already, so that a restart takes
  * as long as opening the database does.
+ * @param paid `{ signer, chain }` of one that looks at the chain
  */
-export function createServer(settings) {
+export function createServer(settings, paid = {}) {
   const prepare = () => {
     const child = fork(SERVE, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
     const server = {
       child,
       errors: '',
       url: null,
+      /** Where blocks are announced; null where they are not. */
+      observer: null,
       exit: once(child, 'exit').then(([code, signal]) => ({ code, signal })),
     }
     child.stderr.on('data', (data) => (server.errors += data))
@@ -31,9 +34,9 @@ export function createServer(settings) {
       const server = spare
       spare = prepare()
       current = server
-      server.child.once('message', ({ url }) => (server.url = url))
-      void server.exit.then(() => (server.url = null))
-      server.child.send({ settings, kill })
+      server.child.once('message', ({ url, observer }) => Object.assign(server, { url, observer }))
+      void server.exit.then(() => Object.assign(server, { url: null, observer: null }))
+      server.child.send({ settings, paid, kill })
       return server
     },
     /** Where one listens now; waits for it. Null when `signal` ends the waiting. */
@@ -44,6 +47,8 @@ export function createServer(settings) {
       }
       return null
     },
+    /** Where blocks are announced now; null where nobody listens. */
+    observer: () => current?.observer ?? null,
     async end() {
       for (const { child, exit } of [spare, current]) {
         child.kill('SIGKILL')

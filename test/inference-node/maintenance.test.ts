@@ -166,8 +166,8 @@ test('results wait until the connection takes more, and none is lost', async () 
   const results = createResults({
     channel,
     folder: null,
-    sign: null,
     resendAfter: 60_000,
+    sign: null,
     random: () => 0,
     emit: () => undefined,
     onGone: () => undefined,
