@@ -1,5 +1,6 @@
-import type { WebSocket } from 'ws'
+import type { AddressKeys } from '../lib/address.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
+import type { FrameLine } from './frame-line.js'
 import type { NodeDoor } from './node-handshake.js'
 import { isSigned, verifyResult, type SignedCompletion } from './result-signature.js'
 import type { SocketSession } from './session.js'
@@ -30,7 +31,8 @@ export function createMessageOrder(
   { send, guard }: Pick<NodeDoor, 'send' | 'guard'>,
   id: number,
   session: OrderedSession,
-  socket: Pick<WebSocket, 'pause' | 'resume'>,
+  from: AddressKeys,
+  line: Pick<FrameLine, 'hold'>,
 ) {
   const steps: Step[] = []
   const guarded = guard.guarded((reason, text) => session.close(reason, text))
@@ -41,15 +43,16 @@ export function createMessageOrder(
       steps.shift()
       first.run()
     }
-    if (wasFull && steps.length <= MAX_WAITING) socket.resume()
+    if (wasFull && steps.length <= MAX_WAITING) line.hold(false)
   }
   const add = (step: Step): void => {
     steps.push(step)
-    if (steps.length > MAX_WAITING) socket.pause()
+    if (steps.length > MAX_WAITING) line.hold(true)
   }
-  const deliver = (message: Exclude<NodeMessage, Hello>): void => send({ op: 'nodeMessage', session: id, message })
+  const deliver = (message: Exclude<NodeMessage, Hello>): void =>
+    send({ op: 'nodeMessage', session: id, message }, from)
   const refuse = ({ task_id, attempt }: SignedCompletion, message: string): void => {
-    send({ op: 'nodeSeen', session: id })
+    send({ op: 'nodeSeen', session: id }, from)
     session.push({ type: 'error', code: 'invalid_message', message, task_id, attempt })
     session.flush()
   }
@@ -84,4 +87,10 @@ export function createMessageOrder(
       else then(() => deliver(message))
     },
   }
+}
+
+/** Once everything before it is done; at once where no order is kept. */
+export function afterOrder(order: MessageOrder | null, run: () => void): void {
+  if (order === null) run()
+  else order.then(run)
 }

@@ -27,7 +27,7 @@ import {
   type NodeSessionParts,
   type Pending,
 } from './node-handshake.js'
-import { createMessageOrder, type MessageOrder } from './message-order.js'
+import { afterOrder, createMessageOrder, type MessageOrder } from './message-order.js'
 import { isSigned } from './result-signature.js'
 import type { Rival } from './rivals.js'
 import { BYTES_A_MESSAGE, MAX_MISTAKES, type SocketSession } from './session.js'
@@ -65,27 +65,19 @@ export class NodeSession implements SocketSession, Rival {
     this.#id = id
     this.#socket = socket
     this.#from = from
-    this.#out = createOutgoing(socket, {
-      maxFrameBytes: door.maxMessageBytes,
-      unsent: door.unsent,
-      shares: door.shares,
-      guard: door.guard,
-      keys: from,
-      raw,
-    })
+    const { maxMessageBytes: maxFrameBytes, unsent, shares, guard } = door
+    this.#out = createOutgoing(socket, { maxFrameBytes, unsent, shares, guard, keys: from, raw })
     this.#rate = new Rate(door.maxMessagesPerSecond, door.time.monotonic())
     const nonce = randomBytes(32).toString('hex')
     this.#handshake = createHandshake(parts, nonce, setTimeout(lateHello, HELLO_TIMEOUT_MS, this))
-    const guarded = door.guard.guarded((reason, text) => this.close(reason, text))
-    this.#line = new FrameLine({ socket, keys: from, shares: door.shares, guarded })
+    const guarded = guard.guarded((reason, text) => this.close(reason, text))
+    this.#line = new FrameLine({ socket, keys: from, shares, guarded })
     socket.on(
       'message',
       guarded((data: Buffer, isBinary: boolean) => this.#frame(data, isBinary)),
     )
     // A protocol error or a frame over the limit: ws has closed with the right code, 'close' follows.
-    socket.on('error', () => {
-      this.#closedByUs = true
-    })
+    socket.on('error', () => void (this.#closedByUs = true))
     socket.on(
       'close',
       guarded((code: number) =>
@@ -93,12 +85,10 @@ export class NodeSession implements SocketSession, Rival {
           onClose()
           this.#out.gone()
           const returned = code === 1000 && !this.#closedByUs
-          const end = (): void => {
+          afterOrder(this.#order, () => {
             door.send({ op: 'nodeDisconnected', session: id, returned })
             this.#leave() // who waits for that comes in behind it
-          }
-          if (this.#order === null) end()
-          else this.#order.then(end)
+          })
         }),
       ),
     )
@@ -282,17 +272,9 @@ export class NodeSession implements SocketSession, Rival {
     if (parsed.message.type === 'session.hello')
       return this.#mistake('invalid_message', 'session.hello: this session is open already')
     const { message } = parsed
-    if (isSigned(message)) this.#order ??= this.#createOrder()
+    if (isSigned(message)) this.#order ??= createMessageOrder(this.#door, this.#id, this, this.#from, this.#line)
     if (this.#order === null) this.#door.send({ op: 'nodeMessage', session: this.#id, message }, this.#from)
     else this.#order.take(message)
-  }
-
-  #createOrder(): MessageOrder {
-    const { send, guard } = this.#door
-    return createMessageOrder({ send: (operation) => send(operation, this.#from), guard }, this.#id, this, {
-      pause: () => this.#line.hold(true),
-      resume: () => this.#line.hold(false),
-    })
   }
 
   #frame(data: Buffer, isBinary: boolean): void {
