@@ -79,7 +79,7 @@ export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
   attempts: begun,
   error: task.error,
   txid: task.txid,
-  settlement: settlement === null ? null : settlementView(settlement),
+  ...(settlement === null ? {} : { settlement: settlementView(settlement) }),
   result:
     task.output === null
       ? null
