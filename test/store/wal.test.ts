@@ -31,10 +31,10 @@ async function fill(service: Service, bytes: number, from: number): Promise<numb
 }
 
 test('while a foreign reader holds the log, health warns at half of max_wal_bytes, writes are refused above it, and it recovers when the reader is gone', async () => {
-  const service = await startService({ max_wal_bytes: 4 * MIB })
+  const service = await startService({ max_wal_bytes: 6 * MIB })
   await service.submit({ task_id: 'first' })
   const reader = forgetfulReader(service.file)
-  const next = await fill(service, 2.5 * MIB, 0)
+  const next = await fill(service, 3 * MIB, 0)
   const warned = await until(async () => {
     const answer = await health(service)
     return (answer.body?.data as { warning?: string }).warning === undefined ? null : answer
