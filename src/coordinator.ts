@@ -29,7 +29,7 @@ import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
 export { StoreError } from './store/open.js'
-export { inferenceDefaults, loadServiceConfig, type ServiceConfig } from './config.js'
+export { chainDefaults, inferenceDefaults, loadServiceConfig, type ServiceConfig } from './config.js'
 
 /** The address is taken, or may not be used. The message says which and what to do. Exit code 1. */
 export class ListenError extends Error {}

@@ -14,6 +14,7 @@ Try next:
   npx stacks-signer run-inference-service --config ./config/signer.toml
   npx stacks-signer run-inference-node --coordinator http://127.0.0.1:8080 --model llama-3-8b --backend echo
   curl -sS http://127.0.0.1:8080/api/v1/stats
-With a real model server (Ollama, vLLM, llama.cpp, LM Studio) leave out --backend echo. The README has the rest.`)
+With a real model server (Ollama, vLLM, llama.cpp, LM Studio) leave out
+--backend echo. The README has the rest.`)
   },
 })

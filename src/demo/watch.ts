@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import type { RestClient } from '../lib/rest-client.js'
 import { table } from '../lib/table.js'
+import { paidFor, type PaidTask } from './payments.js'
 import type { PlannedTask } from './plan.js'
 import { bar } from './screen.js'
 
@@ -9,8 +10,21 @@ const stats = v.object({
   pending_tasks: v.number(),
   processing_tasks: v.number(),
   completed_tasks: v.number(),
+  submitted_tasks: v.number(),
   failed_tasks: v.number(),
   timeout_tasks: v.number(),
+  settlements: v.object({
+    ready: v.number(),
+    posted: v.number(),
+    mined: v.number(),
+    confirmed: v.number(),
+    lost: v.number(),
+    mined_unverified: v.number(),
+    hijacked: v.number(),
+    rejected: v.number(),
+    replaced: v.number(),
+    aborted: v.number(),
+  }),
 })
 const nodes = v.array(
   v.object({
@@ -41,7 +55,27 @@ export const look = async (rest: RestClient): Promise<{ stats: Stats; nodes: Nod
   return { stats: s, nodes: n }
 }
 
-export const hasEnded = (s: Stats): boolean => s.total_tasks > 0 && s.pending_tasks + s.processing_tasks === 0
+/** How many tasks have a result, paid or not yet. */
+export const withResult = (s: Stats): number => s.completed_tasks + s.submitted_tasks
+
+/** Whether every task has ended, and nothing more becomes of any payment. */
+export const hasEnded = (s: Stats): boolean => {
+  const { ready, posted, mined, lost } = s.settlements
+  return s.total_tasks > 0 && s.pending_tasks + s.processing_tasks + ready + posted + mined + lost === 0
+}
+
+/** How far tasks and payments are. */
+export function counterLines(s: Stats): string[] {
+  const { ready, posted, lost, mined, confirmed, ...others } = s.settlements
+  const wrong = Object.values(others).reduce((sum, count) => sum + count, 0)
+  const ended = withResult(s) + s.failed_tasks + s.timeout_tasks
+  return [
+    `tasks    ${bar(ended, s.total_tasks)} ended, ${s.pending_tasks} wait, ${s.processing_tasks} at work${some(s.timeout_tasks, 'timeout')}${some(s.failed_tasks, 'failed')}`,
+    `payments ${bar(confirmed, s.total_tasks - s.failed_tasks - s.timeout_tasks)} confirmed, ${ready + lost} ready, ${posted} posted, ${mined} mined${some(wrong, 'wrong')}`,
+  ]
+}
+
+const some = (count: number, what: string): string => (count === 0 ? '' : `, ${count} ${what}`)
 
 /** Who works on what, and the counters. */
 export function liveLines({ stats: s, nodes: n }: { stats: Stats; nodes: Nodes }): string[] {
@@ -58,7 +92,7 @@ export function liveLines({ stats: s, nodes: n }: { stats: Stats; nodes: Nodes }
       ]),
     ),
     '',
-    `${bar(s.completed_tasks + s.failed_tasks + s.timeout_tasks, s.total_tasks)} done   ${s.pending_tasks} waiting, ${s.processing_tasks} worked on, ${s.completed_tasks} completed, ${s.timeout_tasks} timeout, ${s.failed_tasks} failed`,
+    ...counterLines(s),
   ]
 }
 
@@ -73,12 +107,14 @@ export const problems = (ended: Ended[]): string[] =>
   ended.flatMap((t) => {
     if (t.status !== t.planned.ends)
       return [`${t.planned.task_id} is ${t.status} and should be ${t.planned.ends}: ${t.error ?? ''}`]
-    if (t.planned.ends === 'completed' && !(t.result?.output ?? '').includes(t.planned.user_input))
+    if (t.planned.ends === 'submitted' && !(t.result?.output ?? '').includes(t.planned.user_input))
       return [`${t.planned.task_id} has an answer to something else`]
     return []
   })
 
-export function summaryLines(ended: Ended[], killed: string): string[] {
+/** What each node has done, and what the chain has paid it for that. */
+export function summaryLines(ended: Ended[], paid: readonly PaidTask[], killed: string): string[] {
+  const amounts = new Map(paid.map((one) => [one.planned.task_id, paidFor(one)]))
   const names = [...new Set(ended.map((t) => t.result?.inference_node_id ?? '(no result)'))].sort()
   const rows = names.map((name) => {
     const own = ended.filter((t) => (t.result?.inference_node_id ?? '(no result)') === name)
@@ -87,10 +123,11 @@ export function summaryLines(ended: Ended[], killed: string): string[] {
       name === killed ? `${name} (killed)` : name,
       own.length,
       again,
+      Number(own.reduce((sum, { planned }) => sum + (amounts.get(planned.task_id) ?? 0n), 0n)),
       [...new Set(own.map((t) => t.model_name))].sort().join(', '),
     ]
   })
-  return table(['node', 'tasks', 'second attempts', 'models'], rows)
+  return table(['node', 'tasks', 'second attempts', 'micro-STX', 'models'], rows)
 }
 
 const begun = v.object({

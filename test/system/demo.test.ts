@@ -12,5 +12,18 @@ test('the demo shows the whole service at work and ends by itself, well', async 
   })
   expect(shown).toContain('gpu-doomed is killed in the middle')
   expect(shown).toContain('59 of 60 tasks are completed')
+  // A payment that is mined, goes back to posted when its block has left the chain, and is mined again.
+  const [, followed = '', before] = /the payment of (demo-\d\d) is mined, in block (\d+)/.exec(shown) ?? []
+  expect(shown).toMatch(new RegExp(`the chain forks: its 2 newest blocks .*; that of ${followed} is back to posted`))
+  const [, after] = new RegExp(`the payment of ${followed} is mined again, in block (\\d+)`).exec(shown) ?? []
+  expect(Number(after)).toBeGreaterThan(Number(before))
+  const [, total, nodes, taken] =
+    /59 of 59 payments are confirmed: ([\d,]+) micro-STX to (\d) nodes\. A reorganisation took (\d+) of them back/.exec(
+      shown,
+    ) ?? []
+  expect([Number(taken), Number(nodes)]).toEqual([expect.toSatisfy((n) => n >= 1), expect.toSatisfy((n) => n >= 3)])
+  // What the chain has paid to each node, of the table.
+  const rows = [...shown.matchAll(/^[\w()-]+(?: \(?\w+\))? +\d+ +\d+ +(\d+)  \S/gm)].map(([, amount]) => Number(amount))
+  expect(rows.reduce((sum, amount) => sum + amount, 0)).toBe(Number(total?.replaceAll(',', '')))
   expect(shown).toContain('Try next')
 }, 120_000)
