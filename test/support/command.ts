@@ -5,6 +5,7 @@ import delegations from '../../src/commands/delegations.js'
 import keys from '../../src/commands/keys.js'
 import nodes from '../../src/commands/nodes.js'
 import receipt from '../../src/commands/receipt.js'
+import settlements from '../../src/commands/settlements.js'
 import tasks from '../../src/commands/tasks.js'
 import tokens from '../../src/commands/tokens.js'
 import { ConfigError } from '../../src/lib/config-error.js'
@@ -41,6 +42,7 @@ const groups: Record<string, CommandDef> = {
   keys: keys,
   nodes: nodes,
   receipt: receipt,
+  settlements: settlements,
   tasks: tasks,
   tokens: tokens,
 }
