@@ -40,7 +40,7 @@ const columns = [
 ]
 
 const list = defineCommand({
-  meta: { name: 'list', description: 'List payments of completed tasks, the newest first' },
+  meta: { name: 'list', description: 'List payments of completed tasks, by task_id, the last first' },
   args: {
     state: { type: 'string', description: 'Only in this state', valueHint: 'ready' },
     limit: { type: 'string', description: 'At most so many, 1 to 1000', default: '50', valueHint: '50' },

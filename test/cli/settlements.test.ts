@@ -34,7 +34,7 @@ async function refusedPayment(message: string) {
   return { ...paid, at: ['--url', paid.service.url] }
 }
 
-test('settlements list prints a table, the newest first, filters by state, and says how to go on', async () => {
+test('settlements list prints a table, the last task_id first, filters by state, and says how to go on', async () => {
   const { at } = await threePayments()
   const all = await inProcess(['settlements', 'list', ...at])
   expect(all.out[0]).toMatch(/^task +state +txid +payee +origin +nonce +height +updated +error$/)
