@@ -30,6 +30,7 @@ import {
 /** The longest the demo takes, ms. */
 const LIMIT_MS = 90_000
 const TASKS = 60
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** What stands before what is said: the time. */
 const INDENT = 9
 
@@ -45,11 +46,15 @@ export async function runDemo(): Promise<boolean> {
     for (const release of releasers.splice(0).reverse()) await release()
   }
   const onSignal = (): void => void cleanUp().finally(() => process.exit(130))
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  // SIGHUP: its terminal is closed. What cannot be written there any more must not keep it from ending what it has started.
+  const onLostTerminal = (): void => undefined
+  process.stderr.on('error', onLostTerminal)
+  for (const signal of SIGNALS) process.once(signal, onSignal)
   try {
     return await play(dir, (release) => releasers.push(release))
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    process.stderr.off('error', onLostTerminal)
+    for (const signal of SIGNALS) process.off(signal, onSignal)
     await cleanUp()
   }
 }

@@ -1,5 +1,8 @@
+import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { cli } from '../support/child.js'
+import { tempDir } from '../support/temp-dir.js'
+import { until } from '../support/wait.js'
 
 test('the demo shows the whole service at work and ends by itself, well', async () => {
   const demo = cli(['demo'])
@@ -27,3 +30,16 @@ test('the demo shows the whole service at work and ends by itself, well', async 
   expect(rows.reduce((sum, amount) => sum + amount, 0)).toBe(Number(total?.replaceAll(',', '')))
   expect(shown).toContain('Try next')
 }, 120_000)
+
+test.each(['SIGINT', 'SIGHUP'] as const)(
+  '%s ends the demo with all that it has started, and leaves no file',
+  async (signal) => {
+    const dir = tempDir()
+    const demo = cli(['demo'], { env: { TMPDIR: dir } })
+    await until(() => (demo.out.some((l) => l.includes('three nodes are in session')) ? true : null), 'the nodes')
+    demo.process.kill(signal)
+    expect(await demo.exit).toEqual({ code: 130, signal: null })
+    expect(readdirSync(dir)).toEqual([])
+  },
+  60_000,
+)
