@@ -13,11 +13,11 @@ export function checkPayments(db, chain, { acknowledged, known }) {
   const wrong = []
   const say = (text) => wrong.push(text)
   const payees = createPayees('testnet', () => undefined)
-  const keys = new Map(
+  const nodes = new Map(
     db
-      .prepare('SELECT node_id, public_key FROM inference_nodes')
+      .prepare('SELECT * FROM inference_nodes')
       .all()
-      .map((n) => [n.node_id, n.public_key]),
+      .map((n) => [n.node_id, n]),
   )
   const tasks = db.prepare('SELECT * FROM inference_tasks').all()
   const settlements = new Map(
@@ -54,7 +54,7 @@ export function checkPayments(db, chain, { acknowledged, known }) {
       continue
     }
     states[row.state] = (states[row.state] ?? 0) + 1
-    const due = `${payees.of(keys.get(task.inference_node_id))} ${hash(task.output)}`
+    const due = `${payees.of(nodes.get(task.inference_node_id))} ${hash(task.output)}`
     if (`${row.payee} ${row.output_hash}` !== due)
       say(`${id}: its settlement is for ${row.payee} ${row.output_hash}, not ${due}`)
     const posted = [...(posts.get(txid) ?? [])]
