@@ -19,6 +19,11 @@ CREATE TABLE `settlement_counts` (
 	`settlements` integer NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE `settlement_intake` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`entries` text NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE `settlements` (
 	`task_id` text PRIMARY KEY NOT NULL,
 	`payee` text,
@@ -47,6 +52,22 @@ CREATE TABLE `settlement_sightings` (
 	CONSTRAINT "sighting_found" CHECK("settlement_sightings"."found" in ('mined', 'aborted', 'hijacked', 'replaced'))
 );
 --> statement-breakpoint
+CREATE TABLE `result_keys` (
+	`node_id` text NOT NULL,
+	`node_epoch` integer NOT NULL,
+	`since_ms` integer NOT NULL,
+	`public_key` text,
+	`proven` integer NOT NULL,
+	PRIMARY KEY(`node_id`, `node_epoch`, `since_ms`)
+);
+--> statement-breakpoint
+CREATE TABLE `result_signatures` (
+	`task_id` text PRIMARY KEY NOT NULL,
+	`attempt` integer NOT NULL,
+	`signature` text NOT NULL
+);
+--> statement-breakpoint
 ALTER TABLE `inference_tasks` ADD `paid_nonce` integer;--> statement-breakpoint
-CREATE UNIQUE INDEX `tasks_by_payment` ON `inference_tasks` (`user_address`,`paid_nonce`) WHERE paid_nonce is not null AND status <> 'failed' AND status <> 'timeout';--> statement-breakpoint
+ALTER TABLE `inference_tasks` ADD `holds_payment` integer;--> statement-breakpoint
+CREATE UNIQUE INDEX `tasks_by_payment` ON `inference_tasks` (`user_address`,`paid_nonce`) WHERE holds_payment = 1;--> statement-breakpoint
 CREATE INDEX `tasks_by_txid` ON `inference_tasks` (`txid`) WHERE paid_nonce is not null;

@@ -2,6 +2,7 @@ import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import type { TaskRow } from '../store/schema.js'
+import type { SettlementRow } from '../store/settlement-schema.js'
 import type { TaskHead } from '../store/tasks.js'
 import { POSITION_LIMIT, type QueuedTask } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
@@ -33,12 +34,14 @@ export interface OperatorParts {
   vigilance: Vigilance
   payments: Payments
   cover: Cover
+  /** What becomes of the payment of a task. */
+  settlementOf(taskId: string): SettlementRow | null
 }
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
 export function createOperator(
   ctx: Context,
-  { pending, transitions, attempts, admission, vigilance, payments, cover }: OperatorParts,
+  { pending, transitions, attempts, admission, vigilance, payments, cover, settlementOf }: OperatorParts,
 ) {
   const { store, registry } = ctx
 
@@ -173,7 +176,7 @@ export function createOperator(
         readTexts(allowed, task)
         return done({
           task,
-          settlement: store.settlements.get(taskId) ?? null,
+          settlement: settlementOf(taskId),
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
           begun: store.attempts.begun(taskId),
         })
@@ -185,7 +188,7 @@ export function createOperator(
         const attempts = store.attempts.history(taskId)
         return done({
           task,
-          settlement: store.settlements.get(taskId) ?? null,
+          settlement: settlementOf(taskId),
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
           attempts,
           begun: attempts.filter((a) => a.accepted_ms !== null).length,

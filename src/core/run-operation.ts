@@ -62,6 +62,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const payees = chain === null || delegations === null ? null : createPayees(chain.network, delegations.of)
   const cover = createCover(ctx, chain, payees)
   const desk = chain === null || payees === null ? null : createSettlementDesk(ctx, chain, { transitions, payees })
+  const settlementOf = (taskId: string) => desk?.ofTask(taskId) ?? store.settlements.get(taskId) ?? null
   const nodePages = createNodePages(ctx, { probation, cover })
   const settlementOrders = createSettlementOrders({ desk, delegations, cover })
   const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
@@ -90,8 +91,17 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   })
   const keyChanges = createKeyChanges(ctx, { attempts, enrolment })
   const orders = createAccessOrders(ctx, vigilance)
-  const operator = createOperator(ctx, { pending, transitions, attempts, admission, vigilance, payments, cover })
-  const receiptOf = createReceipts(ctx)
+  const operator = createOperator(ctx, {
+    pending,
+    transitions,
+    attempts,
+    admission,
+    vigilance,
+    payments,
+    cover,
+    settlementOf,
+  })
+  const receiptOf = createReceipts(ctx, settlementOf)
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
@@ -100,7 +110,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
 
   const stats = (): Stats => ({
     tasks: { ...store.tasks.counts },
-    settlements: desk === null ? null : { ...desk.counts },
+    settlements: desk?.counts() ?? null,
     nodes: registry.counts(ctx.now),
     average_inference_time: ctx.durations.mean(ctx.now) / 1000,
     uptime_seconds: toSeconds(ctx.time.monotonic() - startedAt),
@@ -249,9 +259,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         probation.tick()
         deadlines.tick()
         admission.tick()
+        desk?.tick()
         retention.tick()
         resealing.tick()
-        desk?.tick()
         return done(null)
       case 'stop':
         stop(o.reconnect_after)
@@ -270,6 +280,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return !ctx.access.readsTexts(allowed)
       case 'poll':
         return polling.givesNothing(o)
+      case 'settlements':
+      case 'settlementsDue':
+        return desk?.isWritten() ?? true
       case 'clientMessage':
         return o.message.type !== 'task.cancel'
       case 'nodeMessage':
@@ -289,6 +302,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     finish() {
       dispatch.run()
       attempts.flush()
+      desk?.save()
     },
     saveAll() {
       quotas.save()

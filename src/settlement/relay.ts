@@ -36,6 +36,8 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
   let nextTip = 0
   let failures = 0
   let problem: string | null = null
+  /** It answers again: what waits for its next try need not wait as long as before. */
+  let isBack = false
   const ended = new AbortController()
 
   const wake = (): void => {
@@ -44,7 +46,10 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
   }
 
   const answered = (): void => {
-    if (problem !== null) log.info({ event: 'chain.reached' }, 'the node of the chain answers again')
+    if (problem !== null) {
+      isBack = true
+      log.info({ event: 'chain.reached' }, 'the node of the chain answers again')
+    }
     failures = 0
     problem = null
   }
@@ -122,6 +127,10 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
       awake = false
       try {
         if (time.monotonic() >= nextTip) await lookAtTip()
+        if (isBack) {
+          isBack = false
+          await call({ op: 'chainGap' })
+        }
         const due = await work()
         const isIdle = due === null || (due.post.length === 0 && due.look.length === 0 && due.behind.length === 0)
         const reached = isIdle || (await pass(due))

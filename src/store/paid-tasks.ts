@@ -1,4 +1,4 @@
-import { and, eq, gte, isNotNull, ne, sql } from 'drizzle-orm'
+import { and, eq, gte, isNotNull, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { inferenceTasks as tasks, type TaskRow } from './schema.js'
 import { literal, render } from './statement.js'
@@ -13,12 +13,12 @@ export function createPaidTasks(db: Database) {
   const { placeholder } = sql
   const { task_id, user_address, paid_nonce, status } = tasks
   // Word for word the condition of the index, or SQLite does not take it.
-  const isOpen = and(isNotNull(paid_nonce), ne(status, 'failed'), ne(status, 'timeout'))
+  const holds = eq(tasks.holds_payment, 1)
   const payment = literal(
     orm
       .select({ task_id, status })
       .from(tasks)
-      .where(and(isOpen, eq(user_address, placeholder('origin')), eq(paid_nonce, placeholder('nonce')))),
+      .where(and(holds, eq(user_address, placeholder('origin')), eq(paid_nonce, placeholder('nonce')))),
   ).prepare()
   const committed = literal(
     orm
@@ -26,7 +26,7 @@ export function createPaidTasks(db: Database) {
         sum: sql<number>`coalesce(min(total(${tasks.infer_fee} + ${tasks.fee}), ${sql.raw(String(MOST))}), 0)`,
       })
       .from(tasks)
-      .where(and(isOpen, eq(user_address, placeholder('origin')), gte(paid_nonce, placeholder('nonce')))),
+      .where(and(holds, eq(user_address, placeholder('origin')), gte(paid_nonce, placeholder('nonce')))),
   ).prepare()
   const byTxid = literal(
     orm

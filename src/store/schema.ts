@@ -65,6 +65,8 @@ export const inferenceTasks = sqliteTable(
     texts_digest: text(),
     /** The nonce of the transaction that pays for it, whose origin is `user_address`; null where the chain is not looked at. */
     paid_nonce: integer(),
+    /** 1: its payment is for this task and no other; 0: the task came to nothing, and another may have it. Null where it is not paid. */
+    holds_payment: integer(),
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
@@ -85,10 +87,10 @@ export const inferenceTasks = sqliteTable(
     index(indexes.tasksOfOwner)
       .on(t.owner_id)
       .where(sql`owner_id is not null`),
-    // One payment is for one task that has not come to nothing.
+    // One payment is for one task that has not come to nothing. Not by its status: whatever changes that would write the index again.
     uniqueIndex('tasks_by_payment')
       .on(t.user_address, t.paid_nonce)
-      .where(sql`paid_nonce is not null AND status <> 'failed' AND status <> 'timeout'`),
+      .where(sql`holds_payment = 1`),
     index('tasks_by_txid')
       .on(t.txid)
       .where(sql`paid_nonce is not null`),

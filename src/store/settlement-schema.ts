@@ -3,7 +3,7 @@ import { check, index, integer, primaryKey, sqliteTable, text } from 'drizzle-or
 import { settlementStates, sightingKinds } from '../rules/settlement.js'
 
 /**
- * The payment of a task that has its result: one row a task, made in the commit that completes it. Its transaction is not stored a
+ * The payment of a task that has its result: one row a task, made of what `settlement_intake` has in the commit that completes it. Its transaction is not stored a
  * second time: it is the task's `signed_tx` with `payee` and `output_hash` filled in, and these two never change; its txid, origin and
  * nonce are those of the task. The migration makes it WITHOUT ROWID: then its one b-tree grows at its end. Every result of a paid task writes such a row, so it is short. Times: as in schema.ts.
  */
@@ -40,6 +40,20 @@ export const settlements = sqliteTable(
       .where(sql`state = 'hijacked' OR state = 'rejected' OR state = 'replaced' OR state = 'aborted'`),
   ],
 )
+
+/** A result that is to be paid, and whose settlement has no row yet. `at`: Unix seconds. */
+export interface IntakeEntry {
+  task_id: string
+  payee: string | null
+  at: number
+}
+
+/** One row for all results of a turn, in its commit; deleted where each of them gets its row in `settlements`. */
+export const settlementIntake = sqliteTable('settlement_intake', {
+  id: integer().primaryKey(),
+  /** JSON: `[[payee, at, [task_id, ...]], ...]`. One page of the file holds about a hundred. */
+  entries: text().notNull(),
+})
 
 /**
  * In which blocks a settlement's nonce was used, and by what: on whichever fork, until it is final. What holds is what the

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gt, inArray, isNotNull, isNull, lt, lte, ne, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, inArray, isNotNull, isNull, lt, lte, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { UndoLog } from '../lib/undo-log.js'
 import { canSettle, settlementStates, type SettlementState } from '../rules/settlement.js'
@@ -65,9 +65,7 @@ export function createSettlementTable(db: Database, undo: Pick<UndoLog, 'keep'>)
   const ofPayment = literal(
     rows().where(
       and(
-        isNotNull(tasks.paid_nonce),
-        ne(tasks.status, 'failed'),
-        ne(tasks.status, 'timeout'),
+        eq(tasks.holds_payment, 1),
         eq(tasks.user_address, placeholder('origin')),
         eq(tasks.paid_nonce, placeholder('nonce')),
       ),

@@ -11,6 +11,7 @@ import { createResealing } from './resealing.js'
 import { createResultProofs } from './result-proofs.js'
 import { serviceClock } from './schema.js'
 import { excluded, literal, rowOf } from './statement.js'
+import { createSettlementIntake } from './settlement-intake.js'
 import { createSettlementTable } from './settlements.js'
 import { createTaskTable } from './tasks.js'
 import { createTaskTexts, plainTexts, type TextStorage } from './task-texts.js'
@@ -58,6 +59,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     resealing: createResealing(db, texts),
     history: createHistory(db, texts),
     settlements: createSettlementTable(db, undo),
+    settlementIntake: createSettlementIntake(db),
     resultProofs: createResultProofs(db),
     chainBlocks: createChainBlockTable(db),
     delegations: createDelegationTable(db),

@@ -40,6 +40,7 @@ const newColumns = [
   'owner_id',
   'txid',
   'paid_nonce',
+  'holds_payment',
 ] as const
 const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
 const writtenColumns = [...newColumns, ...sentColumns] as const
@@ -118,6 +119,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         queued_ms: bound('queued_ms'),
         error: null,
         inference_node_id: null,
+        holds_payment: sql`CASE WHEN ${tasks.paid_nonce} IS NOT NULL THEN 1 END`,
         queue_rank: bound('queue_rank'),
         updated_at: bound('at'),
       })
@@ -138,7 +140,13 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
   ).prepare()
   const toEnd = orm
     .update(tasks)
-    .set({ status: bound('to'), error: bound('error'), inference_node_id: null, updated_at: bound('at') })
+    .set({
+      status: bound('to'),
+      error: bound('error'),
+      inference_node_id: null,
+      holds_payment: sql`CASE WHEN ${tasks.paid_nonce} IS NOT NULL THEN 0 END`,
+      updated_at: bound('at'),
+    })
     .where(asRead)
     .prepare()
   const toSubmitted = literal(
@@ -213,6 +221,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         t.owner_id,
         t.txid,
         t.paid_nonce,
+        t.holds_payment,
         t.sent === undefined ? 0 : 1,
         t.sent?.keys ?? null,
         texts.digest(t.task_id, came),

@@ -10,6 +10,7 @@ import type { Operation } from '../../src/core/operations.js'
 import type { BlockTransaction, SettlementReport } from '../../src/core/settlement/reports.js'
 import { createModelTable } from '../../src/rules/models.js'
 import { canSettle, settlementMoves, type SettlementState } from '../../src/rules/settlement.js'
+import type { SettlementRow } from '../../src/store/settlement-schema.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
 import { nodeMessages } from '../../src/wire/node.js'
@@ -250,6 +251,12 @@ function openWorld() {
       }
     }
 
+    /** As it is shown before it has a row. */
+    const unopened = (task_id: string) => {
+      const [found] = turn({ op: 'settlement', task_id }).outcomes
+      return found?.ok === true ? (found.value as SettlementRow) : undefined
+    }
+
     /** What must hold at any time. */
     const look = (): void => {
       const now = new Map(rows.all(prefix, `${prefix}~`).map((row) => [row.task_id, row]))
@@ -267,7 +274,7 @@ function openWorld() {
       }
       for (const id of before.keys()) if (!now.has(id)) throw new Error(`${id} has lost its settlement`)
       for (const index of done) {
-        const row = now.get(taskOf(index))
+        const row = now.get(taskOf(index)) ?? unopened(taskOf(index))
         if (row === undefined) throw new Error(`${taskOf(index)} has its result and no settlement`)
         expect([row.payee, row.output_hash]).toEqual([PAYEE, hex(`answer ${taskOf(index)}`)])
         const held = row.state === 'posted' || row.state === 'mined' || row.state === 'confirmed'
@@ -277,6 +284,7 @@ function openWorld() {
         Object.keys(settlementMoves).map((state) => [state, 0]),
       )
       for (const { state, n } of recount.all()) counted[state] = n
+      counted['ready'] = (counted['ready'] ?? 0) + done.filter((index) => !now.has(taskOf(index))).length
       const [stats] = turn({ op: 'stats' }).outcomes
       expect(stats?.ok === true ? (stats.value as { settlements: object }).settlements : null).toEqual(counted)
       before = now

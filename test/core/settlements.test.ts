@@ -23,7 +23,8 @@ const chain: ChainOptions = {
   stakeFactor: 3,
   stakeTtl: 60_000,
 }
-const hex = (n: number): string => createHash('sha256').update(String(n)).digest('hex')
+const hash = (text: string): string => createHash('sha256').update(text).digest('hex')
+const hex = (n: number): string => hash(String(n))
 const txidOf = (nonce: number): string => hex(nonce)
 
 function paidHarness(options: Partial<ChainOptions> = {}) {
@@ -87,7 +88,7 @@ function paidHarness(options: Partial<ChainOptions> = {}) {
     nonce,
     inference: {
       payee: PAYEE,
-      output_hash: createHash('sha256').update(`answer ${nonce}`).digest('hex'),
+      output_hash: hash(`answer ${nonce}`),
       succeeded: true,
     },
   })
@@ -113,12 +114,28 @@ describe('a paid task', () => {
       origin: ORIGIN,
       nonce: 7,
       payee: PAYEE,
-      output_hash: createHash('sha256').update('answer 7').digest('hex'),
+      output_hash: hash('answer 7'),
     })
     expect(core.statusOf(7)).toBe('completed')
     core.report(7, { is: 'posted' })
     expect(core.settlement(7)?.state).toBe('posted')
     expect(core.statusOf(7)).toBe('submitted')
+  })
+
+  test('that is completed just before a kill has its settlement after the start, as of its completion', () => {
+    const core = paidHarness()
+    core.complete(7)
+    const rows = core.db.prepare('SELECT * FROM settlements')
+    expect(rows.all()).toEqual([])
+    const { completed_at } = core.db.prepare('SELECT completed_at FROM inference_tasks').get() as {
+      completed_at: number
+    }
+    core.wakesUpAfter(60)
+    const again = core.restarted()
+    again.turn([{ op: 'tick' }])
+    expect(rows.all()).toMatchObject([{ task_id: 'task-7', payee: PAYEE, output_hash: hash('answer 7'), state: 'ready', created_at: completed_at }]) // prettier-ignore
+    expect(core.db.prepare('SELECT * FROM settlement_intake').all()).toEqual([])
+    expect(core.db.prepare("SELECT settlements FROM settlement_counts WHERE state = 'ready'").pluck().get()).toBe(1)
   })
 
   test('is refused without its transaction, and taken where none is required', () => {
@@ -295,6 +312,7 @@ describe('a block', () => {
       session: 1,
       message: { type: 'task.complete', task_id: 'task-7', attempt: assignment?.attempt, output: 'x', confidence: 1 } as never, // prettier-ignore
     })
+    core.due()
     expect(core.settlement(7)?.state).toBe('replaced')
   })
 })

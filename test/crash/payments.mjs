@@ -3,7 +3,7 @@
  * [--thread yes]`. The serving process is killed beside a chain that forks and has outages, while payers submit signed tasks and nodes
  * complete them. In the end every completed task is paid exactly once, and nothing waits. Exit code 1, with the seed, if not.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -91,6 +91,7 @@ const everybody = [
 /** Of all blocks that the database has had: it forgets old ones, and those are lost that were answered just before a kill. */
 const known = new Set()
 const learn = () => {
+  if (!existsSync(file)) return // it was killed before it made it
   const db = new Database(file, { readonly: true })
   try {
     for (const hash of db.prepare('SELECT index_block_hash FROM chain_blocks').pluck().all()) known.add(hash)

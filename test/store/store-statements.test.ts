@@ -36,6 +36,7 @@ const task: NewTask = {
   inference_node_id: null,
   txid: null,
   paid_nonce: null,
+  holds_payment: null,
   owner_id: 'owner',
 }
 const unended = {

@@ -98,6 +98,14 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}, 
         turn({ op: 'stats' })
       }
     },
+    /** The core that a start after a kill has, on the same file. */
+    restarted: () =>
+      createCore({
+        store: createStore(opened.db),
+        models: createModelTable(),
+        options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path }), chain),
+        time,
+      }),
     /** The machine was suspended: the service's own time has stood still. */
     wakesUpAfter: (seconds: number) => time.jump(seconds),
     /** Time passes, in steps that the clock takes for the service's own time. @returns what was sent meanwhile */

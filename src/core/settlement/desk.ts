@@ -1,6 +1,6 @@
 import { done, refuse, type Outcome } from '../../lib/result.js'
 import { toSeconds } from '../../lib/clock.js'
-import { canSettle, isUnposted } from '../../rules/settlement.js'
+import { canSettle, isUnposted, type SettlementState } from '../../rules/settlement.js'
 import type { AttemptRow } from '../../store/schema.js'
 import type { SettlementRow } from '../../store/settlement-schema.js'
 import { auditBy, type Allowed } from '../access/caller.js'
@@ -9,6 +9,7 @@ import type { Operation, Results } from '../operations.js'
 import type { DueWork, PaidTask } from './reports.js'
 import type { Transitions } from '../tasks/transitions.js'
 import { createBlocks } from './blocks.js'
+import { createIntake } from './intake.js'
 import type { Payees } from './payees.js'
 import { createSettlements } from './settlements.js'
 
@@ -27,11 +28,21 @@ export function createSettlementDesk(
   const table = store.settlements
   const settlements = createSettlements(ctx, chain, { transitions })
   const blocks = createBlocks(ctx, chain, { settlements })
+  const intake = createIntake(ctx, (entry, output) => {
+    settlements.open(entry, output)
+    blocks.settled(entry.task_id)
+  })
   let oldest: { task_id: string; at: number; looked: number } | null = null
 
   const withRow = <T>(taskId: string, then: (row: SettlementRow) => Outcome<T>): Outcome<T> => {
-    const row = table.get(taskId)
+    const row = rowOf(taskId)
     return row === undefined ? refuse('not_found', `task_id: there is no settlement of a task ${taskId}`) : then(row)
+  }
+
+  /** Also of a result that has no row yet. */
+  const rowOf = (taskId: string): SettlementRow | undefined => {
+    const entry = intake.get(taskId)
+    return entry === undefined ? table.get(taskId) : settlements.unopened(entry)
   }
 
   /** Since when the oldest unposted one waits, ms; 0 when none does. */
@@ -50,15 +61,21 @@ export function createSettlementDesk(
   }
 
   return {
-    counts: table.counts,
+    /** How many are in each state. */
+    counts: (): Record<SettlementState, number> => ({ ...table.counts, ready: table.counts.ready + intake.size() }),
+    /** Whether every result has the row of its settlement: where not, openAll writes them. */
+    isWritten: (): boolean => intake.size() === 0,
+    openAll: intake.openAll,
+    /** At the end of a turn. */
+    save: intake.save,
 
-    /** A task has its result, from this attempt: in the same commit, its payment is to be posted. */
+    /** A task has its result, from this attempt: that its payment is to be posted is in the same commit. */
     settle(attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string): void {
       const { task_id, node_id } = attempt
       if (!(ctx.paid.get(attempt) ?? store.tasks.isPaid(task_id))) return
       const node = registry.nodes.get(node_id)
-      settlements.open(task_id, output, node === undefined ? null : payees.of(node.row))
-      blocks.settled(task_id)
+      const payee = node === undefined ? null : payees.of(node.row)
+      intake.add({ task_id, payee, at: toSeconds(ctx.wall), output })
     },
 
     due(limit: number): Outcome<DueWork> {
@@ -135,7 +152,7 @@ export function createSettlementDesk(
     },
 
     get: (taskId: string): Outcome<SettlementRow> => withRow(taskId, done),
-    ofTask: (taskId: string): SettlementRow | null => table.get(taskId) ?? null,
+    ofTask: (taskId: string): SettlementRow | null => rowOf(taskId) ?? null,
 
     /** An operator wants it tried again now. */
     retry: (taskId: string, { by }: Allowed): Outcome<SettlementRow> =>
@@ -167,7 +184,7 @@ export function createSettlementDesk(
       const taskId = store.tasks.byTxid(txid)
       const task = taskId === undefined ? undefined : store.tasks.head(taskId)
       if (task === undefined) return refuse('task_not_found', `txid: there is no task that ${txid} pays for`)
-      const row = table.get(task.task_id)
+      const row = rowOf(task.task_id)
       return done({
         task_id: task.task_id,
         status: task.status,
@@ -185,6 +202,7 @@ export function createSettlementDesk(
     },
 
     tick(): void {
+      intake.openAll()
       blocks.tick()
       const next = table.nextDue()
       if (next === null) return

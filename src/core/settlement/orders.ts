@@ -16,17 +16,23 @@ export interface SettlementOrderParts {
 export function createSettlementOrders({ desk, delegations, cover }: SettlementOrderParts) {
   const withDesk = <T>(then: (desk: SettlementDesk) => Outcome<T>): Outcome<T> =>
     desk === null ? NO_CHAIN : then(desk)
+  /** What goes over many of them, or changes one, is done when each has its row. */
+  const withRows = <T>(then: (desk: SettlementDesk) => Outcome<T>): Outcome<T> =>
+    withDesk((d) => {
+      d.openAll()
+      return then(d)
+    })
   const withDelegations = <T>(then: (of: Delegations) => Outcome<T>): Outcome<T> =>
     delegations === null ? NO_CHAIN : then(delegations)
   return {
     run(o: SettlementRequest | SettlementWork, allowed: Allowed): Outcome<SettlementResults[keyof SettlementResults]> {
       switch (o.op) {
         case 'settlements':
-          return withDesk((d) => d.list(o))
+          return withRows((d) => d.list(o))
         case 'settlement':
           return withDesk((d) => d.get(o.task_id))
         case 'settlementRetry':
-          return withDesk((d) => d.retry(o.task_id, allowed))
+          return withRows((d) => d.retry(o.task_id, allowed))
         case 'taskOfTx':
           return withDesk((d) => d.ofTx(o.txid))
         case 'delegate':
@@ -36,24 +42,24 @@ export function createSettlementOrders({ desk, delegations, cover }: SettlementO
         case 'undelegate':
           return withDelegations((d) => d.revoke(o.node_key, allowed))
         case 'settlementsDue':
-          return withDesk((d) => d.due(o.limit))
+          return withRows((d) => d.due(o.limit))
         case 'settlementTexts':
           return withDesk((d) => d.texts(o.task_id))
         case 'settlementReports':
-          return withDesk((d) => d.reports(o))
+          return withRows((d) => d.reports(o))
         case 'chainTip':
-          return withDesk((d) => d.tip(o))
+          return withRows((d) => d.tip(o))
         case 'chainBlock':
-          return withDesk((d) => d.block(o))
+          return withRows((d) => d.block(o))
         case 'chainGap':
-          return withDesk((d) => d.gap())
+          return withRows((d) => d.gap())
         case 'stakesDue':
           return done({ addresses: cover.due() })
         case 'stakes':
           cover.seen(o.stakes, o.burn_height)
           return done(null)
         case 'chainDropped':
-          return withDesk((d) => d.dropped(o.txids))
+          return withRows((d) => d.dropped(o.txids))
         default:
           return never(o)
       }

@@ -2,9 +2,10 @@ import { hash } from 'node:crypto'
 import { toSeconds } from '../../lib/clock.js'
 import { hasGoneWrong, isUnposted, retryPauseMs, type SettlementState } from '../../rules/settlement.js'
 import type { SettlementChange } from '../../store/settlements.js'
-import type { SettlementRow } from '../../store/settlement-schema.js'
+import type { IntakeEntry, SettlementRow } from '../../store/settlement-schema.js'
 import type { ChainOptions, Context } from '../context.js'
 import type { Transitions } from '../tasks/transitions.js'
+import type { Unopened } from './intake.js'
 import type { SettlementReport } from './reports.js'
 
 /** How often a used nonce is looked at again before nobody is expected to tell by which transaction, where blocks are announced. */
@@ -79,15 +80,35 @@ export function createSettlements(ctx: Context, chain: ChainOptions, { transitio
     change,
     later,
 
-    /** A task has its result: in the same commit, its payment is to be posted. @param payee null when the node had no key */
-    open(taskId: string, output: string, payee: string | null): void {
-      table.open(taskId, {
-        payee,
-        outputHash: hash('sha256', output, 'hex'),
-        dueMs: ctx.now,
-        at: toSeconds(ctx.wall),
-      })
+    /** A task has its result: its payment is to be posted. @param payee null when the node had no key */
+    open({ task_id, payee, at }: IntakeEntry, output: string): void {
+      table.open(task_id, { payee, outputHash: hash('sha256', output, 'hex'), dueMs: ctx.now, at })
       ctx.settlementsDue = true
+    },
+
+    /** One that has no row yet, as it will be. */
+    unopened({ task_id, payee, at, output }: Unopened): SettlementRow | undefined {
+      const text = output ?? store.tasks.result(task_id)?.output
+      const head = store.tasks.head(task_id)
+      if (text == null || head?.txid == null || head.paid_nonce === null) return undefined
+      return {
+        task_id,
+        payee,
+        output_hash: hash('sha256', text, 'hex'),
+        state: 'ready',
+        tries: 0,
+        due_ms: ctx.now,
+        last_error: null,
+        height: null,
+        index_block_hash: null,
+        final: 0,
+        posted_at: null,
+        created_at: at,
+        updated_at: at,
+        txid: head.txid,
+        origin: head.user_address,
+        nonce: head.paid_nonce,
+      }
     },
 
     /** What the relay has seen of one. */

@@ -1,11 +1,15 @@
 import { done, refuse, type Outcome } from '../../lib/result.js'
 import type { Allowed } from '../access/caller.js'
 import { reachesTask } from '../access/control.js'
+import type { SettlementRow } from '../../store/settlement-schema.js'
 import type { Context } from '../context.js'
 import type { ReceiptFacts } from '../operations.js'
 
 /** What a receipt says is gathered when it is asked for: a result costs nothing for it. */
-export function createReceipts({ store }: Pick<Context, 'store'>) {
+export function createReceipts(
+  { store }: Pick<Context, 'store'>,
+  settlementOf: (taskId: string) => SettlementRow | null,
+) {
   /** What is known of a task's result. */
   return (taskId: string, allowed: Allowed): Outcome<ReceiptFacts> => {
     const head = store.tasks.head(taskId)
@@ -43,7 +47,7 @@ export function createReceipts({ store }: Pick<Context, 'store'>) {
       fee: task.fee,
       infer_fee: task.infer_fee,
       txid: task.txid,
-      payee: store.settlements.get(taskId)?.payee ?? null,
+      payee: settlementOf(taskId)?.payee ?? null,
     })
   }
 }

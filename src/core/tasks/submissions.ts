@@ -128,6 +128,7 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
       owner_id: owner,
       txid: s.paid?.txid ?? null,
       paid_nonce: s.paid === undefined ? null : s.nonce,
+      holds_payment: s.paid === undefined ? null : 1,
     }
     if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)

@@ -118,6 +118,7 @@ function adoptTask(row: Row, nowMs: number): TaskRow {
     model_key: modelKey(name),
     signed_tx: null,
     paid_nonce: null,
+    holds_payment: null,
     signer_public_key: null,
     status,
     attempt: 0,
