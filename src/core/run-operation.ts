@@ -150,6 +150,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       return allowed
     }
     if (traitsOf(o).readsRows) flush()
+    if (settlementOrders.concerns(o)) return settlementOrders.run(o, allowed)
     switch (o.op) {
       case 'submit':
         return done(submissions.submit(o.tasks, allowed))
@@ -221,23 +222,6 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return orders.change(o, allowed)
       case 'audit':
         return orders.audit(o.query)
-      case 'settlements':
-      case 'settlement':
-      case 'settlementRetry':
-      case 'taskOfTx':
-      case 'delegate':
-      case 'delegations':
-      case 'undelegate':
-      case 'settlementsDue':
-      case 'settlementTexts':
-      case 'settlementReports':
-      case 'chainTip':
-      case 'chainBlock':
-      case 'chainGap':
-      case 'stakesDue':
-      case 'stakes':
-      case 'chainDropped':
-        return settlementOrders.run(o, allowed)
       case 'alerts':
         return done({ alerts: vigilance.alerts() })
       case 'nodeKey':
