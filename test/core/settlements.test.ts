@@ -4,7 +4,7 @@ import { checkDatabase } from '../../src/store/maintenance/check.js'
 import { submitBody } from '../../src/wire/rest.js'
 import type { BlockTransaction } from '../../src/core/settlement/reports.js'
 import { assigned, outcomeOf } from '../support/core-harness.js'
-import { ORIGIN, PAYEE, chain, hash, hex, paidHarness, txidOf } from '../support/paid-harness.js'
+import { ORIGIN, PAYEE, hash, hex, paidHarness, txidOf } from '../support/paid-harness.js'
 
 describe('a paid task', () => {
   test('has its settlement in the commit of its result, with payee and output hash, and is submitted once a miner holds it', () => {
