@@ -28,8 +28,8 @@ export const ok = (c: RouteContext, data: unknown): Response => okText(c, JSON.s
 /** @param data JSON already */
 export const okText = (c: RouteContext, data: string): Response => text(c, envelopeText(data))
 
-/** A large answer, which is sent at the speed of its reader. */
-export function okPieces(c: RouteContext, { pieces, length }: Pieces): Response {
+/** A large answer, which is sent at the speed of its reader. @param more headers beside those of every answer, or instead of them */
+export function okPieces(c: RouteContext, { pieces, length }: Pieces, more?: Record<string, string>): Response {
   const refusal = holdBytes(c.env, length)
   if (refusal !== null) return cut(c, refusal)
   const rest = pieces.values()
@@ -43,7 +43,7 @@ export function okPieces(c: RouteContext, { pieces, length }: Pieces): Response 
     },
     { highWaterMark: 0 },
   )
-  return respond(c, body, 200, { 'Content-Length': String(length) })
+  return respond(c, body, 200, { 'Content-Length': String(length), ...more })
 }
 
 /** An answer outside of the envelope. @param json text */
@@ -55,8 +55,8 @@ export function text(c: RouteContext, json: string): Response {
 }
 
 /** An answer that says nothing more. */
-export function noContent(c: RouteContext): Response {
-  return new Response(null, { status: 204, headers: c.env.headers })
+export function noContent(c: RouteContext, status: 204 | 304 = 204, more?: Record<string, string>): Response {
+  return new Response(null, { status, headers: { ...c.env.headers, ...more } })
 }
 
 /** A refusal as HTTP. @param data only where an error still says something */

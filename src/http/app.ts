@@ -3,6 +3,7 @@ import { accessRoutes } from './access-routes.js'
 import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { delegationRoutes } from './delegation-routes.js'
+import { documentRoutes } from './document-routes.js'
 import { nodeRoutes } from './node-routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
@@ -39,6 +40,7 @@ export function createApp(parts: AppParts): App {
   accessRoutes(routes, common)
   signInRoutes(routes, common)
   serviceRoutes(routes, common)
+  documentRoutes(routes, common)
   routes.end()
   app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; docs/rest.md lists every route`)))
   app.onError((error, c) => {

@@ -2,12 +2,13 @@ import type { SubmissionStep } from '../chain/preparation.js'
 import type { Submitted } from '../core/operations.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { submitBody, type Submission } from '../wire/rest.js'
+import type { SubmittedView } from '../wire/task-answers.js'
 import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { takeRequests } from './allowance.js'
 
 /** What is said of an encrypted submission, beside what is said of each. */
-const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' }
+const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' } as const
 
 /** The entries of a batch, each by itself, in steps. */
 export function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcome<Submission>[]> {
@@ -23,7 +24,7 @@ export function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcom
 export const submitted = (
   o: Outcome<Submitted> = refuse('internal', 'no outcome'),
   { is_encrypted }: Pick<Submission, 'is_encrypted'>,
-): Outcome<object> =>
+): Outcome<SubmittedView> =>
   o.ok ? done({ task_id: o.value.task_id, ...(is_encrypted ? ENCRYPTED : {}), warnings: o.value.warnings }) : o
 
 export type Preparation = ReturnType<typeof createPreparation>

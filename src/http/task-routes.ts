@@ -1,12 +1,12 @@
+import { taskRoutes as routes } from '../contract/task-routes.js'
 import type { TaskView } from '../core/operations.js'
 import { done, type Outcome } from '../lib/result.js'
 import { redact } from '../rules/ownership.js'
-import { batchBody, listQuery, submitBody, type Submission } from '../wire/rest.js'
-import { signedQueryBody } from '../wire/signed.js'
+import type { Submission } from '../wire/rest.js'
+import type { SubmittedView } from '../wire/task-answers.js'
 import { takeRequests } from './allowance.js'
 import { cut, fail, ok, okText, refused, type RouteContext } from './answers.js'
 import type { RouteParts } from './route-parts.js'
-import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
@@ -23,16 +23,16 @@ export function taskRoutes(
   { get, post, receive, command }: Routes,
   { call, ask, gate, limits, signed, preparation }: RouteParts,
 ): void {
-  const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<unknown>> => {
+  const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<SubmittedView>> => {
     const prepared = await preparation.one(submission, exchange)
     if (!prepared.ok) return prepared
     const outcome = await ask(exchange, { op: 'submit', tasks: [prepared.value] })
     return outcome.ok ? submitted(outcome.value[0], submission) : outcome
   }
-  post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
-  post('/api/v1/tasks', limits.submission, submitBody, submit)
+  post(routes.submitTask, limits.submission, submit)
+  post(routes.createTask, limits.submission, submit)
 
-  post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
+  post(routes.submitBatch, limits.batch, async ({ tasks }, exchange) => {
     const tooFast = takeRequests(exchange, tasks.length - 1)
     if (tooFast !== null) return tooFast
     const entries = await exchange.limits.time.inSteps(exchange.keys, parseEntries(tasks))
@@ -50,25 +50,13 @@ export function taskRoutes(
     return done({ results })
   })
 
-  command({
-    method: 'POST',
-    path: '/api/v1/tasks/:task_id/cancel',
-    name: 'task_id',
-    run: (task_id, exchange) => said(ask(exchange, { op: 'cancel', task_id }), 'Task cancelled'),
-  })
-  command({
-    method: 'POST',
-    path: '/api/v1/tasks/:task_id/retry',
-    name: 'task_id',
-    run: (task_id, exchange) => said(ask(exchange, { op: 'retry', task_id }), 'Task queued again'),
-  })
+  command(routes.cancelTask, (task_id, exchange) => said(ask(exchange, { op: 'cancel', task_id }), 'Task cancelled'))
+  command(routes.retryTask, (task_id, exchange) => said(ask(exchange, { op: 'retry', task_id }), 'Task queued again'))
 
-  get('/api/v1/tasks', async (c) => {
+  get(routes.listTasks, async (c, query) => {
     const tooFast = takeRequests(c.env, LIST_COST - 1)
     if (tooFast !== null) return cut(c, tooFast)
-    const query = parse(listQuery, c.req.query())
-    if (!query.ok) return fail(c, query)
-    const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
+    const { status = null, model = null, user = null, node = null, cursor = null, limit } = query
     return read(c, gate, {
       ask: () => ask(c.env, { op: 'list', filter: { status, model, user, node }, before: cursor, limit }),
       size: (page) => page.tasks.length,
@@ -76,7 +64,7 @@ export function taskRoutes(
     })
   })
 
-  get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
+  get(routes.getTask, async (c) => {
     const id = pathId(c.req.url, 'task_id', -1)
     if (!id.ok) return fail(c, id)
     return read(c, gate, {
@@ -97,7 +85,7 @@ export function taskRoutes(
       size: ({ task }) => textSize(task),
       send: (found) => okLarge(c, redact(show(found), found.hidden), textSize(found.task)),
     })
-  get('/api/v1/tasks/:task_id/status', async (c) => {
+  get(routes.getTaskStatus, async (c) => {
     const id = pathId(c.req.url, 'task_id')
     if (!id.ok) return fail(c, id)
     const txid = readTxid(id.value)
@@ -107,7 +95,7 @@ export function taskRoutes(
     }
     return status(c, () => ask(c.env, { op: 'task', task_id: id.value }))
   })
-  receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
+  receive(routes.askTaskStatus, limits.other, async (query, c) => {
     const by = await signed.owner(c.env, query)
     return by.ok
       ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value }, c.env.keys), signedStatus)

@@ -9,6 +9,23 @@ import type {
   TaskView,
 } from '../core/operations.js'
 import type { PaidTask } from '../core/settlement/reports.js'
+import type { NodeListEntry, StatsView } from '../wire/service-answers.js'
+import type {
+  PaidTaskView,
+  PolledTaskView,
+  SettlementView,
+  TaskDetailView,
+  TaskStatusView,
+} from '../wire/task-answers.js'
+
+/** A view before it is sent: its texts may be UTF-8 still. Fields that its reader may not see are taken out of it later. */
+type Unsent<T> = string extends T
+  ? T | LargeText
+  : T extends readonly (infer Item)[]
+    ? Unsent<Item>[]
+    : T extends object
+      ? { [Name in keyof T]: Unsent<T[Name]> }
+      : T
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {
@@ -19,7 +36,7 @@ export const textSize = (task: {
 }): number => task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0) + (task.output?.length ?? 0)
 
 /** What becomes of the payment of a task. */
-export const settlementView = (row: SettlementRow) => ({
+export const settlementView = (row: SettlementRow): SettlementView => ({
   task_id: row.task_id,
   txid: row.txid,
   state: row.state,
@@ -39,7 +56,7 @@ export const settlementView = (row: SettlementRow) => ({
 })
 
 /** A task as a miner asks for it, that holds its transaction: the node is who the transaction pays. */
-export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, txid: string) => ({
+export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, txid: string): PaidTaskView => ({
   txid,
   status,
   created_at,
@@ -47,7 +64,7 @@ export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, t
 })
 
 /** A task as a polling node gets it. */
-export const polledTask = ({ task, attempt }: PolledTask) => ({
+export const polledTask = ({ task, attempt }: PolledTask): PolledTaskView => ({
   task_id: task.task_id,
   user_input: task.user_input,
   context: task.context,
@@ -62,7 +79,7 @@ export const polledTask = ({ task, attempt }: PolledTask) => ({
 })
 
 /** A task as its submitter sees it. */
-export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
+export const taskStatus = ({ task, begun, settlement }: TaskView): Unsent<TaskStatusView> => ({
   task_id: task.task_id,
   status: task.status,
   user_address: task.user_address,
@@ -92,17 +109,18 @@ export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
 })
 
 /** The same for clients that sign: they wait for `completed`, know no `submitted`, and have a txid with 0x. */
-export const signedStatus = (view: TaskView) => {
+export const signedStatus = (view: TaskView): Unsent<TaskStatusView> => {
   const status = taskStatus(view)
+  const { txid } = view.task
   return {
     ...status,
     status: status.status === 'submitted' ? 'completed' : status.status,
-    txid: status.txid === null ? null : `0x${status.txid.replace(/^0x/, '')}`,
+    txid: txid === null ? null : `0x${txid.replace(/^0x/, '')}`,
   }
 }
 
 /** A task with its history: what its submitter sees, and every attempt. */
-export const taskDetail = (d: TaskDetail) => {
+export const taskDetail = (d: TaskDetail): Unsent<TaskDetailView> => {
   const { attempts: _, ...status } = taskStatus(d)
   return {
     ...status,
@@ -144,7 +162,7 @@ export const nodeEntry = ({
   probation,
   cooled_until,
   cover,
-}: NodeView) => ({
+}: NodeView): NodeListEntry => ({
   node_id: row.node_id,
   endpoint: row.endpoint,
   public_key: row.public_key,
@@ -168,7 +186,7 @@ export const nodeEntry = ({
   success_rate: row.successes + row.failures === 0 ? null : row.successes / (row.successes + row.failures),
 })
 
-export const statsView = ({ tasks, nodes, settlements, average_inference_time, uptime_seconds }: Stats) => ({
+export const statsView = ({ tasks, nodes, settlements, average_inference_time, uptime_seconds }: Stats): StatsView => ({
   total_tasks: Object.values(tasks).reduce((a, b) => a + b, 0),
   pending_tasks: tasks.pending,
   processing_tasks: tasks.in_progress,

@@ -43,6 +43,7 @@ const allowed: Record<string, string[]> = {
   rules: ['wire'],
   chain: pure,
   store: pure,
+  contract: pure,
   'core/nodes': ['store', ...pure],
   'core/anomalies': pure,
   core: ['core/anomalies', 'core/nodes', 'chain', 'store', ...pure],
@@ -85,7 +86,7 @@ const allowed: Record<string, string[]> = {
   ],
   door: ['core', 'chain', ...pure],
   settlement: ['core', 'core/engine', 'chain', ...pure],
-  http: ['door', 'chain', 'core', 'core/engine', ...pure],
+  http: ['contract', 'door', 'chain', 'core', 'core/engine', ...pure],
   ws: ['door', 'chain', 'core', 'core/engine', 'wire', 'lib'],
   'inference-node': pure,
   'config-sections.ts': ['lib'],
@@ -110,7 +111,7 @@ const allowed: Record<string, string[]> = {
     'lib',
   ],
   demo: ['coordinator.ts', 'chain', 'inference-node', 'wire', 'lib'],
-  commands: ['config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
+  commands: ['contract', 'config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
 

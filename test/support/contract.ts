@@ -1,0 +1,98 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import { restDocument } from '../../src/contract/openapi.js'
+import type { Route } from '../../src/contract/route.js'
+import { contract, openPath } from '../../src/contract/routes.js'
+import { errors, type ErrorCode } from '../../src/wire/codes.js'
+
+// Holds every answer that a test gets against the document of the contract.
+
+const escapePointer = (key: string): string => encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'))
+
+/** The document as it is meant for the service: an answer has nothing that is not in it. Readers take more. */
+function closed(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(closed)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const inner = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]))
+  const isObject = inner['type'] === 'object' && typeof inner['properties'] === 'object' && inner['properties'] !== null
+  const isOpen = isObject && Object.keys(inner['properties'] as object).length === 0
+  return isObject && !isOpen ? { ...inner, additionalProperties: false } : inner
+}
+
+const ID = 'openapi'
+interface Answered {
+  $ref?: string
+  content?: Record<string, unknown>
+}
+const document = closed(restDocument()) as {
+  paths: Record<string, Record<string, { responses: Record<string, Answered> }>>
+}
+const ajv = new Ajv2020({ strict: false, allErrors: true })
+ajv.addSchema(document, ID)
+const compiled = new Map<string, ValidateFunction>()
+const validatorOf = (pointer: string): ValidateFunction => {
+  const known = compiled.get(pointer)
+  if (known !== undefined) return known
+  const made = ajv.compile({ $ref: `${ID}#${pointer}` })
+  compiled.set(pointer, made)
+  return made
+}
+
+/** The routes with their paths as patterns, those with names before those with parameters. */
+const routes = Object.values(contract)
+  .flatMap((table) => Object.values<Route>(table))
+  .sort((a, b) => Number(a.path.includes(':')) - Number(b.path.includes(':')))
+  .map((route) => ({
+    route,
+    open: openPath(route.path),
+    pattern: new RegExp(`^${route.path.replace(/:\w+(?:\{(.*)\})?/g, (_, own?: string) => own ?? '[^/]+')}$`),
+  }))
+
+const ERROR = '/components/schemas/Error'
+/** What a request is refused with before it is known which route it is for, or when that fails. */
+const ANYWHERE = [408, 421, 431, 500]
+/** Statuses that a route has only by its own refusals, which it has to name. */
+const OWN = [404, 409, 410, 426]
+
+/** An answer with the JSON that is its body; null where there is none. */
+interface GivenAnswer {
+  status: number
+  headers: Headers
+  body: unknown
+}
+
+/** @throws where an answer is not as the document has it */
+export function expectDocumented(method: string, url: string, answer: GivenAnswer): void {
+  const difference = differenceOf(method, url, answer)
+  if (difference !== null) throw new Error(`docs/openapi.json does not have this answer: ${difference}`)
+}
+
+/** Where an answer differs from the document, as a sentence; null where it does not. */
+export function differenceOf(method: string, url: string, { status, headers, body }: GivenAnswer): string | null {
+  const path = url.replace(/[?#].*$/, '')
+  const found = routes.find(({ route, pattern }) => route.method === method && pattern.test(path))
+  const what = `${method} ${found?.open ?? path}: ${status}`
+  const inBody = `, in ${JSON.stringify(body).slice(0, 2000)}`
+  const check = (pointer: string): string | null => {
+    const type = headers.get('content-type')
+    if (type !== 'application/json') return `${what} is ${type}, not JSON`
+    const validate = validatorOf(pointer)
+    return validate(body) ? null : `${what}: ${(validate.errors ?? []).map(shown).join('; ')}${inBody}`
+  }
+  if (found === undefined) return status < 400 ? `${what}: there is no such route${inBody}` : check(ERROR)
+  const { route, open } = found
+  const at = `/paths/${escapePointer(open)}/${method.toLowerCase()}/responses/${status}`
+  const answer = document.paths[open]?.[method.toLowerCase()]?.responses[String(status)]
+  if (answer === undefined)
+    return ANYWHERE.includes(status) ? check(ERROR) : `${what}: there is no such status${inBody}`
+  const { code } = (body ?? {}) as { code?: ErrorCode }
+  if (code !== undefined && OWN.includes(status) && route.refuses?.includes(code) !== true)
+    return `${what}: ${code} is not among what it refuses`
+  if (code !== undefined && errors[code].status !== status) return `${what}: ${code} has another status`
+  if (answer.$ref !== undefined) return check(ERROR)
+  if (answer.content === undefined) return body === null ? null : `${what}: there is a body${inBody}`
+  if (!('application/json' in answer.content)) return null
+  return check(`${at}/content/${escapePointer('application/json')}/schema`)
+}
+
+const shown = ({ instancePath, message, params }: ErrorObject): string =>
+  `${instancePath === '' ? 'the body' : instancePath} ${message} ${JSON.stringify(params)}`
