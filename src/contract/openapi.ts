@@ -1,48 +1,12 @@
-import { toJsonSchema } from '@valibot/to-json-schema'
-import { STATUS_CODES } from 'node:http'
 import type * as v from 'valibot'
 import { accessTable } from '../rules/access.js'
-import { auditView, newTokenView, nodeKeyView, tokenView } from '../wire/access.js'
 import { errors, type ErrorCode } from '../wire/codes.js'
-import { submissionWarning, submitBody } from '../wire/rest.js'
-import { delegationView, nodeView, statsView } from '../wire/service-answers.js'
-import {
-  paidTaskView,
-  polledTaskView,
-  refusedEntry,
-  settlementView,
-  submittedView,
-  taskDetailView,
-  taskLine,
-  taskStatusView,
-} from '../wire/task-answers.js'
-import { fieldNotes } from './field-notes.js'
+import { jsonSchema, namedSchemas, noteOf, ref, type Json, type JsonSchema } from './json-schemas.js'
 import type { Bare, Query, Route } from './route.js'
-import { contract, IGNORED_QUERY, isTaskRoute, openPath } from './routes.js'
+import { contract, IGNORED_QUERY, isTaskRoute, openPath, subjects } from './routes.js'
 
 /** The version of the contract: its last number for what is added, its first for what programs have to be changed for. */
 const VERSION = '1.0.0'
-
-/** Schemas that are named in the document; others stand where they are used. */
-const named: Readonly<Record<string, v.GenericSchema>> = {
-  Submission: submitBody,
-  Submitted: submittedView,
-  SubmissionWarning: submissionWarning,
-  RefusedEntry: refusedEntry,
-  TaskLine: taskLine,
-  TaskStatus: taskStatusView,
-  TaskDetail: taskDetailView,
-  PaidTask: paidTaskView,
-  PolledTask: polledTaskView,
-  Settlement: settlementView,
-  Node: nodeView,
-  NodeKey: nodeKeyView,
-  Delegation: delegationView,
-  Token: tokenView,
-  NewToken: newTokenView,
-  AuditEntry: auditView,
-  Stats: statsView,
-}
 
 /** Refused before a route is asked: by who asks, how much, and how. */
 const everywhere: readonly ErrorCode[] = [
@@ -51,6 +15,7 @@ const everywhere: readonly ErrorCode[] = [
   'forbidden',
   'forbidden_origin',
   'rate_limited',
+  'internal',
   'unavailable',
   'stopping',
 ]
@@ -58,18 +23,6 @@ const ofBodies: readonly ErrorCode[] = ['too_large', 'unsupported_media_type']
 /** Only where the service is too full for new tasks, or new nodes. */
 const ofNewcomers: readonly ErrorCode[] = ['queue_full']
 
-/** A JSON schema, as far as pages read it. */
-export interface JsonSchema {
-  $ref?: string
-  type?: string
-  description?: string
-  enum?: unknown[]
-  const?: unknown
-  anyOf?: JsonSchema[]
-  items?: JsonSchema
-  properties?: Record<string, JsonSchema>
-  required?: string[]
-}
 export interface Operation {
   operationId: string
   tags: string[]
@@ -83,53 +36,13 @@ export interface Operation {
 export interface RestDocument {
   openapi: string
   info: { title: string; version: string; description: string }
-  tags: { name: string }[]
+  tags: { name: string; description: string }[]
   /** By path, then by method. */
   paths: Record<string, Record<string, Operation>>
   components: {
     schemas: Record<string, JsonSchema>
     responses: Record<string, { description: string; content: Record<string, { schema: JsonSchema }> }>
   }
-}
-
-type Json = Record<string, unknown>
-const ref = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
-
-const names = new Map(Object.entries(named).map(([name, schema]) => [schema, name]))
-/** A schema as JSON schema: of named ones in it there is a reference. Not by the definitions of the library, which it converts each time. */
-const convert = (schema: v.GenericSchema): Json => {
-  const { $schema: _, ...rest } = toJsonSchema(schema, {
-    target: 'draft-2020-12',
-    typeMode: 'input',
-    errorMode: 'ignore',
-    overrideSchema({ valibotSchema }) {
-      const name = valibotSchema === schema ? undefined : names.get(valibotSchema)
-      return name === undefined ? undefined : ref('schemas', name)
-    },
-  })
-  return noted(rest) as Json
-}
-const jsonSchema = (schema: v.GenericSchema): Json => {
-  const name = names.get(schema)
-  return name === undefined ? convert(schema) : ref('schemas', name)
-}
-
-/** A JSON schema with what is known of its fields by their names. */
-function noted(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(noted)
-  if (typeof schema !== 'object' || schema === null) return schema
-  return Object.fromEntries(
-    Object.entries(schema).flatMap(([key, value]): [string, unknown][] => {
-      if (key === 'required' && Array.isArray(value) && value.length === 0) return []
-      if (key !== 'properties') return [[key, noted(value)]]
-      const fields = Object.entries(value as Json).map(([name, field]) => [name, withNote(name, noted(field) as Json)])
-      return [[key, Object.fromEntries(fields)]]
-    }),
-  )
-}
-const withNote = (name: string, schema: Json): Json => {
-  const note = Object.hasOwn(fieldNotes, name) ? fieldNotes[name] : undefined
-  return note === undefined || 'description' in schema ? schema : { description: note, ...schema }
 }
 
 /** The envelope of every answer, around a schema. */
@@ -150,22 +63,37 @@ const failed = (data: Json): Json => ({
 })
 
 const json = (schema: Json): Json => ({ 'application/json': { schema } })
-const nameOfStatus = (status: number): string => (STATUS_CODES[status] ?? `Status${status}`).replace(/[^A-Za-z]/g, '')
 const codesOf = (status: number): ErrorCode[] =>
   (Object.keys(errors) as ErrorCode[]).filter((code) => errors[code].status === status)
+/** What the errors of a status are called: as the first of them, `InvalidRequest`. */
+const nameOfStatus = (status: number): string =>
+  (codesOf(status)[0] ?? '').replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
+/** Of those that are no errors. Not by the words of node:http, which change with its version. */
+const meanings: Readonly<Record<number, string>> = {
+  101: 'The session is open',
+  204: 'There is nothing to show',
+  304: 'It is unchanged',
+}
+const inCode = (codes: readonly string[]): string => codes.map((code) => `\`${code}\``).join(', ')
 const requestId = { 'X-Request-Id': ref('headers', 'RequestId') }
 
-/** The answers that are errors, one for each status. */
+const allRoutes = (): Route[] => Object.values(contract).flatMap((table) => Object.values<Route>(table))
+
+/** The answers that are errors, one for each status that routes name; and one for the rest. */
 function errorResponses(): Json {
-  const statuses = [...new Set(Object.values(errors).map(({ status }) => status))]
-  return Object.fromEntries(
-    statuses.map((status) => {
+  const refused = [...everywhere, ...ofBodies, ...ofNewcomers, ...allRoutes().flatMap(({ refuses = [] }) => refuses)]
+  const statuses = [...new Set(refused.map((code) => errors[code].status))].sort((a, b) => a - b)
+  const others = (Object.keys(errors) as ErrorCode[]).filter((code) => !statuses.some((s) => s === errors[code].status))
+  const other = `Any other error: ${inCode(others)}, or one of other routes`
+  return Object.fromEntries([
+    ['Other', { description: other, headers: requestId, content: json(ref('schemas', 'Error')) }],
+    ...statuses.map((status): [string, Json] => {
       const codes = codesOf(status)
       const retry = codes.some((code) => errors[code].retry)
       return [
         nameOfStatus(status),
         {
-          description: codes.map((code) => `\`${code}\``).join(', '),
+          description: inCode(codes),
           headers: {
             ...requestId,
             ...(retry ? { 'Retry-After': ref('headers', 'RetryAfter') } : {}),
@@ -175,11 +103,14 @@ function errorResponses(): Json {
         },
       ]
     }),
-  )
+  ])
 }
 
 function responseOf(status: number, answer: v.GenericSchema | Bare | null, headers: Json): Json {
-  const head = { description: STATUS_CODES[status] ?? '', headers: { ...requestId, ...headers } }
+  const head = {
+    description: meanings[status] ?? (status < 400 ? 'Done' : inCode(codesOf(status))),
+    headers: { ...requestId, ...headers },
+  }
   if (answer === null) return head
   if (answer.kind === 'bare') {
     const schema = answer.schema === undefined ? { type: 'string' } : jsonSchema(answer.schema)
@@ -205,8 +136,6 @@ function parametersOf({ path, query }: Route): Json[] {
   const inPath = names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } }))
   return [...inPath.map((p) => ({ ...p, ...noteOf(p.name) })), ...(query === undefined ? [] : queryParameters(query))]
 }
-const noteOf = (name: string): Json => (Object.hasOwn(fieldNotes, name) ? { description: fieldNotes[name] } : {})
-
 const queryParameters = ({ entries }: Query): Json[] =>
   Object.entries(entries).map(([name, entry]) => {
     const { anyOf, ...schema }: Json & { anyOf?: Json[] } = jsonSchema(entry)
@@ -273,7 +202,7 @@ export function restDocument(): RestDocument {
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
-    tags: Object.keys(contract).map((name) => ({ name })),
+    tags: Object.entries(subjects).map(([name, description]) => ({ name, description })),
     paths: pathsOf(),
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'A token of the service: `sis_...`' } },
@@ -285,14 +214,11 @@ export function restDocument(): RestDocument {
           schema: { type: 'string' },
         },
       },
-      responses: {
-        ...errorResponses(),
-        Other: { description: 'Any other error', headers: requestId, content: json(ref('schemas', 'Error')) },
-      },
+      responses: errorResponses(),
       schemas: {
         Error: failed({ type: 'null' }),
         ErrorCode: { type: 'string', enum: Object.keys(errors) },
-        ...Object.fromEntries(Object.entries(named).map(([name, schema]) => [name, convert(schema)])),
+        ...namedSchemas(),
       },
     },
   }

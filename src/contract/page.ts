@@ -1,4 +1,5 @@
-import type { JsonSchema, Operation, RestDocument } from './openapi.js'
+import type { JsonSchema } from './json-schemas.js'
+import type { Operation, RestDocument } from './openapi.js'
 
 const escapes: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -79,8 +80,8 @@ export function plainPage(document: RestDocument): string {
     Object.entries(methods).map(([method, o]) => ({ tag: o.tags[0], html: operation(method, path, o, document) })),
   )
   const sections = tags.map(
-    ({ name }) =>
-      `<h2>${text(name)}</h2>${all
+    ({ name, description }) =>
+      `<h2>${text(name)}</h2><p>${prose(description)}.</p>${all
         .filter(({ tag }) => tag === name)
         .map(({ html }) => html)
         .join('')}`,

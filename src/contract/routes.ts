@@ -16,6 +16,18 @@ export const contract = {
   Service: serviceRoutes,
 } as const satisfies Readonly<Record<string, RouteTable>>
 
+/** What the routes of a subject are about. */
+export const subjects: Readonly<Record<keyof typeof contract, string>> = {
+  Tasks: 'Submitted, looked at, cancelled and retried by who pays for them',
+  Polling: 'What nodes do that hold no session: they register, poll, complete and fail',
+  Nodes: 'Looked at and led by operators',
+  Settlements: 'What becomes of payments; only where the service looks at the chain',
+  Delegations: 'Where nodes are paid that are not paid at the address of their key',
+  Access: 'Tokens, the audit, and what is out of the ordinary',
+  'Sign-in': 'How a wallet gets a token',
+  Service: 'Counters, health and documents',
+}
+
 /** The path of a route as OpenAPI has it: `/api/v1/tasks/{task_id}`. */
 export const openPath = (path: string): string => path.replace(/:(\w+)(?:\{.*\})?/g, '{$1}')
 

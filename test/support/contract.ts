@@ -49,7 +49,7 @@ const routes = Object.values(contract)
 
 const ERROR = '/components/schemas/Error'
 /** What a request is refused with before it is known which route it is for, or when that fails. */
-const ANYWHERE = [408, 421, 431, 500]
+const ANYWHERE = [408, 421, 431]
 /** Statuses that a route has only by its own refusals, which it has to name. */
 const OWN = [404, 409, 410, 426]
 
