@@ -26,7 +26,7 @@ export function answersOrigin(guard: OriginGuard, exchange: Exchange): boolean {
   }
   if (!guard.isListed(origin)) return false
   response.setHeader('Access-Control-Allow-Origin', origin)
-  response.setHeader('Access-Control-Expose-Headers', 'X-Request-Id, Retry-After')
+  response.setHeader('Access-Control-Expose-Headers', 'X-Request-Id, Retry-After, X-Ignored-Query')
   if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) return false
   response.writeHead(204, { ...PREFLIGHT_HEADERS, 'X-Request-Id': exchange.id }).end()
   return true

@@ -25,8 +25,8 @@ test('names that a route does not know are named once each, in their order', () 
 
 test('whatever is in a query, at most ten names are shown, each short and harmless', () => {
   const part = fc.oneof(
-    fc.string({ unit: 'binary', maxLength: 80 }),
-    fc.constantFrom('%', '%ff', '&', '=', '+', 'limit'),
+    fc.string({ unit: 'binary', maxLength: 8 }),
+    fc.constantFrom('%', '%ff', '&', '=', '+', 'limit', 'x'.repeat(62), 'ü'.repeat(40)),
   )
   fc.assert(
     fc.property(fc.array(part, { maxLength: 15 }), (parts) => {
