@@ -38,6 +38,8 @@ export const fieldNotes: Readonly<Record<string, string>> = {
   last_used_at: 'Unix seconds; null before',
   first_seen: 'Unix seconds',
   changed_at: 'Unix seconds',
+  good_results: 'Good results since `good_since`, which end its probation',
+  good_since: 'When its first good result came, Unix seconds; null before',
   last_heartbeat: 'Unix seconds',
   cooled_until: 'Until when it gets nothing new, because it failed too often in a row: Unix seconds; null otherwise',
   at_ms: 'Unix milliseconds',
