@@ -150,11 +150,16 @@ const queryParameters = ({ entries }: Query): Json[] =>
     }
   })
 
-function operationOf(operationId: string, tag: string, route: Route): Json {
-  const { body, answers, refuses = [], summary, description } = route
+/** A route as the document has it. */
+export function operationOf(operationId: string, tag: string, route: Route): Json {
+  const { body, answers, failure, refuses = [], summary, description } = route
   const headers = isTaskRoute(route.path) ? { [IGNORED_QUERY]: ref('headers', 'IgnoredQuery') } : {}
   const codes = [...everywhere, ...(body === undefined ? [] : [...ofBodies, ...ofNewcomers]), ...refuses]
   const parameters = parametersOf(route)
+  const errorOf = (name: string, description: string): Json =>
+    failure === undefined
+      ? ref('responses', name)
+      : { description, headers: requestId, content: json(jsonSchema(failure)) }
   return {
     operationId,
     tags: [tag],
@@ -166,12 +171,15 @@ function operationOf(operationId: string, tag: string, route: Route): Json {
     ...(body === undefined ? {} : { requestBody: { required: true, content: json(jsonSchema(body)) } }),
     responses: {
       ...Object.fromEntries(
-        codes.map((code) => [errors[code].status, ref('responses', nameOfStatus(errors[code].status))]),
+        codes.map((code) => {
+          const { status } = errors[code]
+          return [status, errorOf(nameOfStatus(status), inCode(codesOf(status)))]
+        }),
       ),
       ...Object.fromEntries(
         Object.entries(answers).map(([status, answer]) => [status, responseOf(Number(status), answer, headers)]),
       ),
-      default: ref('responses', 'Other'),
+      default: errorOf('Other', 'Any other error'),
     },
   }
 }

@@ -37,6 +37,8 @@ export interface Route {
    * What it answers, by status. A schema is that of `data` in the envelope, of an error too; null: there is no body.
    */
   readonly answers: Readonly<Record<number, v.GenericSchema | Bare | null>>
+  /** What its errors are as a whole, where they are not in the envelope: of a route that speaks as another service does. */
+  readonly failure?: v.GenericSchema
   /** Refusals of its own, beside those that every route has. */
   readonly refuses?: readonly ErrorCode[]
 }

@@ -2,8 +2,8 @@ import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import * as v from 'valibot'
-import { restDocument } from '../../src/contract/openapi.js'
-import type { Route } from '../../src/contract/route.js'
+import { operationOf, restDocument } from '../../src/contract/openapi.js'
+import { bare, type Route } from '../../src/contract/route.js'
 import { contract, openPath } from '../../src/contract/routes.js'
 import type { createRoutes } from '../../src/http/routes.js'
 import { done } from '../../src/lib/result.js'
@@ -73,6 +73,20 @@ test('a route needs a token unless the table of rights lets everybody in', () =>
   expect(security('/api/v1/audit', 'get')).toEqual([{ token: [] }])
   expect(security('/api/v1/stats', 'get')).toEqual([{ token: [] }, {}]) // by the settings of the service
   expect(security('/api/v1/tasks/complete', 'post')).toEqual([{ token: [] }, {}])
+})
+
+test('a route that speaks as another service does has its errors in that form', () => {
+  const failure = v.object({ error: v.object({ message: v.string(), code: v.nullable(v.string()) }) })
+  const answers = { 200: bare(['application/json', 'text/event-stream'], v.object({ id: v.string() })) }
+  const route = { method: 'POST', path: '/v1/x/:id', action: 'openai', summary: 'x', answers, failure } as const
+  const { responses, security, parameters } = operationOf('x', 'Tasks', route) as Record<string, any> // eslint-disable-line @typescript-eslint/no-explicit-any -- any field is read
+  const schema = responses['401'].content['application/json'].schema
+  expect(schema.properties.error.properties).toMatchObject({ message: { type: 'string' } })
+  expect(responses.default.content['application/json'].schema).toEqual(schema)
+  expect(Object.keys(responses['200'].content)).toEqual(['application/json', 'text/event-stream'])
+  expect(responses['200'].content['application/json'].schema.required).toEqual(['id'])
+  expect(security).toEqual([{ token: [] }, {}])
+  expect(parameters).toEqual([{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }])
 })
 
 test('no two routes have the same method and path, and a table names a route once', () => {
