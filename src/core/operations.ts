@@ -18,9 +18,14 @@ import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
+import type { NewResult } from './tasks/attempts.js'
+import type { Failure } from './tasks/results.js'
 
 export type { LargeText } from '../store/tasks.js'
 export type { SettlementRow }
+
+/** What a node that polls brings. */
+type ReportedResult = Pick<NewResult, 'output' | 'confidence'> & Partial<Pick<NewResult, 'usage' | 'notes'>>
 
 /** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
 type Asked =
@@ -28,9 +33,10 @@ type Asked =
   /** `from`: who its address counts as; nobody where limits by address do not hold. */
   | { op: 'register'; node: RegisterBody; from: AddressKeys }
   | { op: 'heartbeat'; node_id: string; status: NodeStatus }
-  | { op: 'poll'; node_id: string; running: string[] | null; proof?: Proof }
-  | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number; proof?: Proof }
-  | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean; proof?: Proof }
+  /** `features`: what it understands, see wire/params. */
+  | { op: 'poll'; node_id: string; running: string[] | null; features?: number; proof?: Proof }
+  | ({ op: 'complete'; task_id: string; node_id: string; proof?: Proof } & ReportedResult)
+  | ({ op: 'fail'; task_id: string; node_id: string; proof?: Proof } & Failure)
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
   | { op: 'taskDetail'; task_id: string }
@@ -235,7 +241,14 @@ export type ReceiptFacts = Omit<
 > & { user_input: LargeText; context: LargeText; output: LargeText }
 
 export interface Waiting {
-  reason: 'no_node_for_model' | 'no_node_online' | 'all_busy' | 'waits_for_another_node' | 'not_covered' | 'next'
+  reason:
+    | 'no_node_for_model'
+    | 'no_node_online'
+    | 'all_busy'
+    | 'needs_feature'
+    | 'waits_for_another_node'
+    | 'not_covered'
+    | 'next'
   explanation: string
   /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
   position: number | string

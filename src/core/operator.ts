@@ -11,6 +11,7 @@ import type { AuditEntry } from '../store/audit-entries.js'
 import { hasEnded } from '../rules/lifecycle.js'
 import { hiddenFields, redact, type Owned } from '../rules/ownership.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
+import { featuresOf, understands } from '../wire/params.js'
 import { auditBy, type Allowed } from './access/caller.js'
 import { reachesNode, reachesTask } from './access/control.js'
 import type { Vigilance } from './access/vigilance.js'
@@ -98,6 +99,12 @@ export function createOperator(
         serving.length === 1
           ? `the one online node for ${task.model_name} is busy`
           : `all ${serving.length} online nodes for ${task.model_name} are busy`,
+      )
+    const able = serving.filter((n) => understands(n.features, task.needs))
+    if (able.length === 0)
+      return because(
+        'needs_feature',
+        `it needs ${featuresOf(task.needs).join(', ')}, which none of the ${serving.length} online nodes for ${task.model_name} understands`,
       )
     const covered = serving.filter((n) => cover.allows(n, task))
     if (covered.length === 0) {

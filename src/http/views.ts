@@ -9,6 +9,8 @@ import type {
   TaskView,
 } from '../core/operations.js'
 import type { PaidTask } from '../core/settlement/reports.js'
+import { readNotes } from '../core/tasks/result-notes.js'
+import { readParams } from '../wire/params.js'
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {
@@ -16,7 +18,13 @@ export const textSize = (task: {
   context: LargeText
   signed_tx: LargeText | null
   output?: LargeText | null
-}): number => task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0) + (task.output?.length ?? 0)
+  params?: string | null
+  result_notes?: string | null
+}): number =>
+  [task.user_input, task.context, task.signed_tx, task.output, task.params, task.result_notes].reduce(
+    (sum, text) => sum + (text?.length ?? 0),
+    0,
+  )
 
 /** What becomes of the payment of a task. */
 export const settlementView = (row: SettlementRow) => ({
@@ -59,6 +67,7 @@ export const polledTask = ({ task, attempt }: PolledTask) => ({
   status: task.status,
   created_at: task.created_at,
   attempt,
+  ...(task.params === null ? {} : { params: readParams(task.params) }),
 })
 
 /** A task as its submitter sees it. */
@@ -77,7 +86,9 @@ export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
   created_at: task.created_at,
   updated_at: task.updated_at,
   attempts: begun,
+  ...(task.params === null ? {} : { params: readParams(task.params) }),
   error: task.error,
+  ...(task.error_code === null ? {} : { code: task.error_code }),
   txid: task.txid,
   ...(settlement === null ? {} : { settlement: settlementView(settlement) }),
   result:
@@ -88,6 +99,7 @@ export const taskStatus = ({ task, begun, settlement }: TaskView) => ({
           confidence: task.confidence,
           completed_at: task.completed_at,
           inference_node_id: task.inference_node_id,
+          ...readNotes(task.result_notes),
         },
 })
 

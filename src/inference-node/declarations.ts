@@ -25,6 +25,7 @@ export function helloOf(
     take_over: now.takeOver,
     ...(invite === null ? {} : { invite }),
     agent: AGENT,
+    features: [],
   }
 }
 

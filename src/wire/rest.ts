@@ -3,16 +3,19 @@ import {
   amount,
   id,
   inferTime,
+  jsonObject,
   list,
   maybe,
   model,
   models,
   nodeStatus,
+  resultEntries,
   share,
   shortText,
   slots,
   text,
 } from './fields.js'
+import { fillParams } from './params.js'
 import { proofEntries } from './signed.js'
 
 /** A body is an object with these fields; unknown extra fields are ignored. */
@@ -48,6 +51,7 @@ export const submissionEntries = {
   signed_tx: maybe(text),
   is_encrypted: maybe(v.boolean('must be a boolean')),
   signer_public_key: maybe(shortText(0, 1024)),
+  params: maybe(jsonObject),
 }
 const submission = body(submissionEntries)
 type SubmissionFields = v.InferOutput<typeof submission>
@@ -74,6 +78,7 @@ export const fillSubmission = (s: SubmissionFields): Submission => ({
   signed_tx: s.signed_tx ?? null,
   signer_public_key: s.signer_public_key ?? null,
   is_encrypted: s.is_encrypted ?? false,
+  ...fillParams(s.params),
   left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
 export interface Submission {
@@ -89,8 +94,13 @@ export interface Submission {
   signed_tx: string | null
   signer_public_key: string | null
   is_encrypted: boolean
+  /** How its answer is to be made, as JSON; and what a node has to understand for that, see wire/params. */
+  params: string | null
+  needs: number
   /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out?: readonly ('fee' | 'nonce')[] | undefined
+  /** Of a request that a client may repeat: a hash of who asks, and what. */
+  join_key?: string
   /** What an encrypted one says, once a door has decrypted it, and what opens it again. */
   opened?: { user_input: string; context: string; keys: string }
   /** What its `signed_tx` is good for, once a door has checked and verified it; `fee` and `nonce` are those of the transaction then. */
@@ -171,6 +181,7 @@ export const completeBody = body({
   output: text,
   confidence: share,
   inference_node_id: id,
+  ...resultEntries,
   ...proof,
 })
 
@@ -180,6 +191,7 @@ export const failBody = body({
   inference_node_id: id,
   error: text,
   retryable: v.optional(v.boolean('must be a boolean'), true),
+  code: maybe(shortText(1, 64)),
   ...proof,
 })
 

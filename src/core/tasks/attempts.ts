@@ -21,6 +21,8 @@ export interface NewResult {
   output: string
   confidence: number
   usage: Usage
+  /** JSON of what it says besides, see result-notes; null: nothing. */
+  notes: string | null
   /** By the node's key, verified: 64 bytes compact with a low s, hex. Null where it has signed nothing. */
   signature: string | null
 }
