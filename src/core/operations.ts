@@ -7,7 +7,7 @@ import type { LargeText, NewTask, ShownTask, TaskCounts } from '../store/tasks.j
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
-import type { NodeStatus } from '../wire/fields.js'
+import type { NodeStatus, TaskErrorCode } from '../wire/fields.js'
 import type { Receipt } from '../wire/receipt.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
@@ -18,14 +18,23 @@ import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
-import type { NewResult } from './tasks/attempts.js'
-import type { Failure } from './tasks/results.js'
 
 export type { LargeText } from '../store/tasks.js'
 export type { SettlementRow }
 
-/** What a node that polls brings. */
-type ReportedResult = Pick<NewResult, 'output' | 'confidence'> & Partial<Pick<NewResult, 'usage' | 'notes'>>
+/** What a node that polls brings. `notes`: see wire/result-notes. */
+interface ReportedResult {
+  output: string
+  confidence: number
+  usage?: { prompt_tokens: number; completion_tokens: number } | null
+  notes?: string | null
+}
+/** Why it gives up. `code`: what is wrong with the task itself. */
+interface ReportedFailure {
+  error: string
+  retryable: boolean
+  code?: TaskErrorCode | null
+}
 
 /** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
 type Asked =
@@ -36,7 +45,7 @@ type Asked =
   /** `features`: what it understands, see wire/params. */
   | { op: 'poll'; node_id: string; running: string[] | null; features?: number; proof?: Proof }
   | ({ op: 'complete'; task_id: string; node_id: string; proof?: Proof } & ReportedResult)
-  | ({ op: 'fail'; task_id: string; node_id: string; proof?: Proof } & Failure)
+  | ({ op: 'fail'; task_id: string; node_id: string; proof?: Proof } & ReportedFailure)
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
   | { op: 'taskDetail'; task_id: string }

@@ -9,7 +9,7 @@ import type {
   TaskView,
 } from '../core/operations.js'
 import type { PaidTask } from '../core/settlement/reports.js'
-import { readNotes } from '../core/tasks/result-notes.js'
+import { readNotes } from '../wire/result-notes.js'
 import { readParams } from '../wire/params.js'
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */

@@ -5,7 +5,7 @@ import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
 import type { OutputChannel } from '../../wire/node.js'
 import type { WatchHooks } from '../context.js'
-import { readNotes } from '../tasks/result-notes.js'
+import { readNotes } from '../../wire/result-notes.js'
 import { createOwners, createSharedPot, type Owner } from './shared-pot.js'
 import { createStreamBuffers, textFrom } from './stream-buffers.js'
 
