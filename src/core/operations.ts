@@ -63,7 +63,8 @@ type Asked =
   /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
   | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
   /** What else a submitter's session asks for; answered by effects. */
-  | { op: 'clientMessage'; session: number; message: ClientRequest }
+  /** `events`: it reads the words of a task as server-sent events. */
+  | { op: 'clientMessage'; session: number; message: ClientRequest; events?: boolean }
   /** Newest first; `before`: the `next` of the page before. */
   | { op: 'tokens'; before: number | null; limit: number }
   | { op: 'tokenCreate'; body: RestTokenBody }
