@@ -10,6 +10,7 @@ import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
+import { createWatchers } from './door/watchers.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
@@ -123,7 +124,10 @@ export function createCoordinator({
   const payments = settlementSettings(chain, signer)
   const scheduler = createScheduler({
     runner,
-    deliver: (effects) => sessions.deliver(effects),
+    deliver(effects) {
+      sessions.deliver(effects)
+      watchers.deliver(effects)
+    },
     log: logEvents,
     access: access.follow,
     settlementsDue: () => settlement?.wake(),
@@ -144,9 +148,12 @@ export function createCoordinator({
   const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
   const steps = [opener, settlement?.step ?? null].filter((step) => step !== null)
   const prepare = steps.length === 0 ? null : inOrder(steps)
+  let lastSession = 0
+  const nextSession = (): number => ++lastSession
   const sessions = createSessionServer({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
+    nextSession,
     send: scheduler.send,
     time,
     log,
@@ -164,10 +171,18 @@ export function createCoordinator({
     publicHosts: settings.public_hosts,
     prepare,
   })
+  const watchers = createWatchers({
+    send: scheduler.send,
+    nextSession,
+    log,
+    isGood: ({ principal: { role, token_id } }) =>
+      token_id === null ? role !== 'open' || !access.who.isOn() : access.tokens.goodUntil(token_id) !== undefined,
+  })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
+    watchers,
     opener,
     chain: chain === undefined || signer === undefined ? null : { network: signer.network },
     receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
@@ -227,6 +242,7 @@ export function createCoordinator({
       if (!scheduler.busy() || time.monotonic() >= deadline || cut?.aborted === true) break
       await sleep(20)
     }
+    watchers.stop()
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)

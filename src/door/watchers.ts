@@ -1,17 +1,22 @@
 import type { Caller } from '../core/access/caller.js'
-import type { Effect } from '../core/operations.js'
-import type { Scheduler } from '../core/engine/scheduler.js'
+import type { Effect, Operation } from '../core/operations.js'
 import type { AddressKeys } from '../lib/address.js'
 import type { Logger } from '../lib/log.js'
 import type { ClientAnswer, ClientSubmission } from '../wire/client.js'
 import type { Submission } from '../wire/rest.js'
 
 export interface WatchersParts {
-  send: Scheduler['send']
+  /** An operation, of who counts as these. */
+  send: (operation: Operation, from?: AddressKeys) => void
   /** Another number each time: watchers and sessions share them. */
   nextSession: () => number
   log: Pick<Logger, 'error'>
+  /** Whether who asked may still ask: his token may have been revoked. */
+  isGood: (by: Caller) => boolean
 }
+
+/** How often it is looked whether everybody may still watch, ms. */
+const CHECK_EVERY_MS = 1000
 
 /** Who watches, and what is done with what is said. */
 export interface WatcherParts {
@@ -19,7 +24,7 @@ export interface WatcherParts {
   keys: AddressKeys
   /** A word of the core. */
   on(message: ClientAnswer): void
-  /** The service stops: nothing more is said. */
+  /** The service stops, or who asked may ask no more: nothing more is said. */
   onStop(): void
 }
 
@@ -33,9 +38,12 @@ const REF = 'submission'
  * Sessions of submitters without a socket: who waits over REST for a task, or is told its words as they come. The core does not know
  * them from others, so that there is one way to watch.
  */
-export function createWatchers({ send, nextSession, log }: WatchersParts) {
+export function createWatchers({ send, nextSession, log, isGood }: WatchersParts) {
   const open = new Map<number, WatcherParts>()
   let isStopping = false
+  const checks = setInterval(() => {
+    for (const watcher of [...open.values()]) if (!isGood(watcher.by)) watcher.onStop()
+  }, CHECK_EVERY_MS).unref()
 
   return {
     open(parts: WatcherParts) {
@@ -83,6 +91,7 @@ export function createWatchers({ send, nextSession, log }: WatchersParts) {
     /** The service stops. */
     stop(): void {
       isStopping = true
+      clearInterval(checks)
       for (const watcher of [...open.values()]) watcher.onStop()
     },
   }

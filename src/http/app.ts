@@ -3,6 +3,7 @@ import { accessRoutes } from './access-routes.js'
 import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { delegationRoutes } from './delegation-routes.js'
+import { eventRoutes } from './event-routes.js'
 import { nodeRoutes } from './node-routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
@@ -33,6 +34,7 @@ export function createApp(parts: AppParts): App {
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
+  eventRoutes(routes, common)
   receiptRoutes(routes, common)
   settlementRoutes(routes, common)
   delegationRoutes(routes, common)
