@@ -105,6 +105,13 @@ test('every route of the app is in the table', () => {
   expect(routesOfApp().sort()).toEqual(Object.keys(routes).sort())
 })
 
+/** Clients of OpenAI's API have errors of another form, and two names for this one. */
+const codeOf = (body: { code?: string; error?: unknown } | null): string | undefined => {
+  const { error } = body ?? {}
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : body?.code
+  return code === 'invalid_api_key' ? 'unauthorized' : (code as string | undefined)
+}
+
 const kinds = roles.filter((role) => role !== 'public' && role !== 'admin')
 
 /** A service and a token of every kind. */
@@ -146,7 +153,7 @@ test.each([
       }
       const allowed = may({ role, scopes: [] }, action, policy) !== null
       const expected = allowed ? 'in' : role === 'public' ? '401 unauthorized' : '403 forbidden'
-      const given = [401, 403].includes(answer.status) ? `${answer.status} ${answer.body?.code}` : 'in'
+      const given = [401, 403].includes(answer.status) ? `${answer.status} ${codeOf(answer.body)}` : 'in'
       if (given !== expected) wrong.push([role, route, expected, answer.status, answer.body])
       if (answer.status === 401 && answer.headers.get('www-authenticate') !== 'Bearer')
         wrong.push([role, route, 'header'])
