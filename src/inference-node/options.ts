@@ -53,7 +53,7 @@ export interface InferenceNodeOptions {
   drainTimeout?: number | undefined
   /** A result without an answer is sent again after so many seconds. Default 30. */
   resendAfter?: number | undefined
-  /** Partial output is sent at most every so many ms for a task. Default 4, more while more than 8 tasks run. */
+  /** Partial output is sent at most every so many ms for a task. Default 4, more while more than 16 tasks run. */
   outputInterval?: number | undefined
   /** For the jitter of waits: from 0 to below 1. */
   random?: (() => number) | undefined
@@ -109,8 +109,8 @@ const plain = v.object({
 
 /** A reader sees no difference below, and models that say more than 250 pieces a second need fewer messages. */
 const OUTPUT_INTERVAL_MS = 4
-/** A thousand tasks at once then make 2,000 messages a second; a coordinator takes 20,000 of a session. */
-const OUTPUT_INTERVAL_PER_TASK_MS = 0.5
+/** However many tasks run, they then make 4,000 messages a second; a coordinator takes 20,000 of a session. */
+const OUTPUT_INTERVAL_PER_TASK_MS = 0.25
 const outputInterval = (running: number): number => Math.max(OUTPUT_INTERVAL_MS, running * OUTPUT_INTERVAL_PER_TASK_MS)
 
 /** @throws ConfigError one line: what is wrong with which option, or with the key file */
