@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { alertSettings, authSettings, chainSettings } from './config-sections.js'
+import { alertSettings, authSettings, chainSettings, openAiSettings } from './config-sections.js'
 import {
   DAY_SECONDS,
   fileSchema,
@@ -21,6 +21,7 @@ export interface ServiceConfig {
   signer: FileSettings['signer']
   /** Absent: the service does not look at the chain. */
   chain?: FileSettings['chain']
+  openai: FileSettings['openai']
   inference: FileSettings['inference'] & { database_path: string }
 }
 
@@ -52,6 +53,7 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
   return {
     signer: config.signer,
     chain: config.chain,
+    openai: config.openai,
     inference: Object.freeze({ ...config.inference, ...given, database_path }),
   }
 }
@@ -179,6 +181,19 @@ export function settlementSettings(
 export const chainDefaults = (given: Partial<NonNullable<FileSettings['chain']>>): NonNullable<FileSettings['chain']> =>
   parseSettings(v.strictObject(chainSettings.entries), given, 'settings')
 
+/** `[openai]` as its door works by it. @param signer the address of the service's own key, where it has one */
+export const openAiOptions = (o: FileSettings['openai'], signer: string | undefined) => ({
+  userAddress: o.user_address ?? signer ?? 'anonymous',
+  inferFee: o.infer_fee,
+  maxInferTime: o.max_infer_time,
+  maxWait: ms(o.max_wait),
+  queueUnknownModels: o.queue_unknown_models,
+})
+
+/** The same of `[openai]`. */
+export const openAiDefaults = (given: Partial<FileSettings['openai']> = {}): FileSettings['openai'] =>
+  parseSettings(openAiSettings, given, 'settings')
+
 const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
   reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
 
@@ -189,6 +204,7 @@ export const describeServiceConfig = (): SettingDoc[] => [
   ...describeSettings({
     signer: signerSettings,
     chain: chainSettings,
+    openai: openAiSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,

@@ -4,15 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import { settlementSettings, type ServiceConfig } from './config.js'
+import { openAiDefaults, openAiOptions, settlementSettings, type ServiceConfig } from './config.js'
 import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
+import { createWatchers } from './door/watchers.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
-import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
+import { certificateFiles, readCertificate, watchCertificate } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
@@ -29,7 +30,7 @@ import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
 export { StoreError } from './store/open.js'
-export { chainDefaults, inferenceDefaults, loadServiceConfig, type ServiceConfig } from './config.js'
+export { chainDefaults, inferenceDefaults, loadServiceConfig, openAiDefaults, type ServiceConfig } from './config.js'
 
 /** The address is taken, or may not be used. The message says which and what to do. Exit code 1. */
 export class ListenError extends Error {}
@@ -50,6 +51,8 @@ export interface CoordinatorParts {
   signer?: ServiceConfig['signer'] | undefined
   /** How the chain is looked at, which needs a signer; without it, it is not. */
   chain?: ServiceConfig['chain']
+  /** How requests of clients of OpenAI's API become tasks. */
+  openai?: ServiceConfig['openai'] | undefined
   log: Logger
   time?: TimeSource
   /** Whether it may be open to others without a token. */
@@ -89,6 +92,7 @@ export function createCoordinator({
   settings,
   signer,
   chain,
+  openai = openAiDefaults(),
   log,
   time = systemTime,
   insecure = false,
@@ -123,7 +127,10 @@ export function createCoordinator({
   const payments = settlementSettings(chain, signer)
   const scheduler = createScheduler({
     runner,
-    deliver: (effects) => sessions.deliver(effects),
+    deliver(effects) {
+      sessions.deliver(effects)
+      watchers.deliver(effects)
+    },
     log: logEvents,
     access: access.follow,
     settlementsDue: () => settlement?.wake(),
@@ -144,9 +151,12 @@ export function createCoordinator({
   const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
   const steps = [opener, settlement?.step ?? null].filter((step) => step !== null)
   const prepare = steps.length === 0 ? null : inOrder(steps)
+  let lastSession = 0
+  const nextSession = (): number => ++lastSession
   const sessions = createSessionServer({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
+    nextSession,
     send: scheduler.send,
     time,
     log,
@@ -164,10 +174,13 @@ export function createCoordinator({
     publicHosts: settings.public_hosts,
     prepare,
   })
+  const watchers = createWatchers({ ...access, send: scheduler.send, nextSession, log })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
+    watchers,
+    openai: openAiOptions(openai, opener?.address),
     opener,
     chain: chain === undefined || signer === undefined ? null : { network: signer.network },
     receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
@@ -227,6 +240,7 @@ export function createCoordinator({
       if (!scheduler.busy() || time.monotonic() >= deadline || cut?.aborted === true) break
       await sleep(20)
     }
+    watchers.stop()
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)
@@ -276,7 +290,3 @@ export function createCoordinator({
     },
   }
 }
-
-/** Null where connections are not TLS. */
-const certificateFiles = ({ tls_cert, tls_key }: ServiceConfig['inference']): CertificateFiles | null =>
-  tls_cert === undefined || tls_key === undefined ? null : { cert: tls_cert, key: tls_key }

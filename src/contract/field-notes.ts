@@ -66,6 +66,9 @@ export const fieldNotes: Readonly<Record<string, string>> = {
   retryable: 'Whether another attempt may go better',
   did_you_mean: 'Names that are served and differ by a few letters, at most 3',
   slots_max: 'The most tasks at once of a node',
-  role: 'What its bearer may do',
+  wait: 'How long to wait for the end of the task, seconds, 0 to 600',
+  params: 'How the answer is to be made, in the words of OpenAI’s API',
+  features: 'What the node understands beside plain text',
+  reasoning: 'What the model thought before it answered',
   cidrs: 'From where it may be used',
 }

@@ -1,6 +1,8 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import type * as v from 'valibot'
 import { auditView, newTokenView, nodeKeyView, tokenView } from '../wire/access.js'
+import { jsonObject } from '../wire/fields.js'
+import { openAiFailure } from '../wire/openai-answers.js'
 import { submissionWarning, submitBody } from '../wire/rest.js'
 import { delegationView, nodeView, statsView } from '../wire/service-answers.js'
 import {
@@ -50,6 +52,7 @@ const named: Readonly<Record<string, v.GenericSchema>> = {
   NewToken: newTokenView,
   AuditEntry: auditView,
   Stats: statsView,
+  OpenAiError: openAiFailure,
 }
 
 const names = new Map(Object.entries(named).map(([name, schema]) => [schema, name]))
@@ -60,6 +63,11 @@ const convert = (schema: v.GenericSchema): Json => {
     typeMode: 'input',
     errorMode: 'ignore',
     overrideSchema({ valibotSchema }) {
+      if (valibotSchema === jsonObject) return { type: 'object' }
+      // JSON has no undefined, and what may be anything may be null.
+      const maybe = 'wrapped' in valibotSchema ? (valibotSchema.wrapped as v.GenericSchema).type : null
+      if (valibotSchema.type === 'nullish' && maybe === 'undefined') return { type: 'null' }
+      if (valibotSchema.type === 'nullish' && maybe === 'unknown') return {}
       const name = valibotSchema === schema ? undefined : names.get(valibotSchema)
       return name === undefined ? undefined : ref('schemas', name)
     },

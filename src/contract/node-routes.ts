@@ -35,8 +35,8 @@ export const pollingRoutes = {
     action: 'poll',
     summary: 'Poll for a task',
     description:
-      '204 when there is none. `running=id,id` says which tasks the node has; one that it holds and does not name is answered again.',
-    query: v.object({ running: maybe(v.string()) }),
+      '204 when there is none. `running=id,id` says which tasks the node has; one that it holds and does not name is answered again. `features=params,tools` says what it understands.',
+    query: v.object({ running: maybe(v.string()), features: maybe(v.string()) }),
     answers: { 200: polledTaskView, 204: null },
     refuses: ['node_not_registered'],
   },

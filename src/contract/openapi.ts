@@ -113,8 +113,9 @@ function responseOf(status: number, answer: v.GenericSchema | Bare | null, heade
   }
   if (answer === null) return head
   if (answer.kind === 'bare') {
-    const schema = answer.schema === undefined ? { type: 'string' } : jsonSchema(answer.schema)
-    return { ...head, content: Object.fromEntries(answer.media.map((media) => [media, { schema }])) }
+    const schemaOf = (media: string): Json =>
+      media === 'application/json' && answer.schema !== undefined ? jsonSchema(answer.schema) : { type: 'string' }
+    return { ...head, content: Object.fromEntries(answer.media.map((media) => [media, { schema: schemaOf(media) }])) }
   }
   const data = jsonSchema(answer)
   return {
@@ -131,10 +132,21 @@ function securityOf({ action, signable }: Route): Json[] {
 }
 const rolesOf = ({ action }: Route): Json => (action === 'signature' ? {} : { 'x-roles': accessTable[action] })
 
-function parametersOf({ path, query }: Route): Json[] {
+function parametersOf({ path, query, headers = {} }: Route): Json[] {
   const names = [...openPath(path).matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
   const inPath = names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } }))
-  return [...inPath.map((p) => ({ ...p, ...noteOf(p.name) })), ...(query === undefined ? [] : queryParameters(query))]
+  const inHeader = Object.entries(headers).map(([name, description]) => ({
+    name,
+    in: 'header',
+    required: false,
+    description,
+    schema: { type: 'string' },
+  }))
+  return [
+    ...inPath.map((p) => ({ ...p, ...noteOf(p.name) })),
+    ...(query === undefined ? [] : queryParameters(query)),
+    ...inHeader,
+  ]
 }
 const queryParameters = ({ entries }: Query): Json[] =>
   Object.entries(entries).map(([name, entry]) => {

@@ -5,10 +5,11 @@ import type { ErrorCode } from '../wire/codes.js'
 /** A query: every parameter is text, at most once. */
 export type Query = v.GenericSchema & { readonly entries: v.ObjectEntries }
 
-/** An answer outside of the envelope. @property schema of JSON, or of what each event of a stream has as its data */
+/** An answer outside of the envelope. */
 export interface Bare {
   readonly kind: 'bare'
   readonly media: readonly string[]
+  /** Where it is JSON. */
   readonly schema?: v.GenericSchema | undefined
 }
 /** @param media its media types, such as `text/html` */
@@ -32,6 +33,8 @@ export interface Route {
   /** What has to be known besides, in CommonMark. */
   readonly description?: string
   readonly query?: Query
+  /** Header fields that it reads, and what each says. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly body?: v.GenericSchema
   /**
    * What it answers, by status. A schema is that of `data` in the envelope, of an error too; null: there is no body.

@@ -1,5 +1,6 @@
 import { accessRoutes, signInRoutes } from './access-routes.js'
 import { delegationRoutes, nodeRoutes, pollingRoutes } from './node-routes.js'
+import { openAiRoutes } from './openai-routes.js'
 import type { RouteTable } from './route.js'
 import { serviceRoutes } from './service-routes.js'
 import { settlementRoutes, taskRoutes } from './task-routes.js'
@@ -7,6 +8,7 @@ import { settlementRoutes, taskRoutes } from './task-routes.js'
 /** Every route of the service, by subject. A route that is not in it cannot be served. */
 export const contract = {
   Tasks: taskRoutes,
+  OpenAI: openAiRoutes,
   Polling: pollingRoutes,
   Nodes: nodeRoutes,
   Settlements: settlementRoutes,
@@ -19,6 +21,8 @@ export const contract = {
 /** What the routes of a subject are about. */
 export const subjects: Readonly<Record<keyof typeof contract, string>> = {
   Tasks: 'Submitted, looked at, cancelled and retried by who pays for them',
+  OpenAI:
+    'For clients of OpenAI’s API, with its bodies, its answers and its errors; a request is a task like every other',
   Polling: 'What nodes do that hold no session: they register, poll, complete and fail',
   Nodes: 'Looked at and led by operators',
   Settlements: 'What becomes of payments; only where the service looks at the chain',

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { CLIENT_PATH } from '../wire/client.js'
 import { signedReceipt } from '../wire/receipt.js'
-import { batchBody, listQuery, submitBody } from '../wire/rest.js'
+import { batchBody, listQuery, submitBody, waitQuery } from '../wire/rest.js'
 import { saidView } from '../wire/service-answers.js'
 import { settlementsQuery } from '../wire/settlement.js'
 import { signedQueryBody } from '../wire/signed.js'
@@ -10,12 +10,15 @@ import {
   paidTaskView,
   settlementsPage,
   settlementView,
-  submittedView,
+  submissionView,
   taskDetailView,
   tasksPage,
   taskStatusView,
 } from '../wire/task-answers.js'
-import type { Route, RouteTable } from './route.js'
+import { bare, type Route, type RouteTable } from './route.js'
+
+const waitHeaders = { Prefer: '`wait=N`: as the parameter `wait`, where that is not there' }
+const idempotencyHeaders = { 'Idempotency-Key': 'Becomes the `task_id` where the body has none' }
 
 const submitTask = {
   method: 'POST',
@@ -23,9 +26,11 @@ const submitTask = {
   action: 'submit',
   summary: 'Submit a task',
   description:
-    'The answer comes when the task is on disk. The same `task_id` with the same content is stored once. One of `model_name` and `model_type` is required.',
+    'The answer comes when the task is on disk. The same `task_id` with the same content is stored once. One of `model_name` and `model_type` is required. With `wait` the answer is how the task stands when it has ended, or after so many seconds.',
+  query: waitQuery,
+  headers: { ...waitHeaders, ...idempotencyHeaders },
   body: submitBody,
-  answers: { 200: submittedView },
+  answers: { 200: submissionView },
   refuses: ['conflict'],
 } as const satisfies Route
 
@@ -39,6 +44,8 @@ export const taskRoutes = {
     action: 'submit',
     summary: 'Submit up to 1,000 tasks',
     description: 'They are durable together. A bad entry does not fail the rest: each has its result in its place.',
+    query: waitQuery,
+    headers: waitHeaders,
     body: batchBody,
     answers: { 200: batchView },
   },
@@ -67,7 +74,20 @@ export const taskRoutes = {
     summary: 'Look at a task, its status and its result',
     description:
       'In the place of the id there may be a txid, for the miner that holds the transaction; that everybody may ask.',
+    query: waitQuery,
+    headers: waitHeaders,
     answers: { 200: v.union([taskStatusView, paidTaskView]) },
+    refuses: ['task_not_found'],
+  },
+  followTask: {
+    method: 'GET',
+    path: '/api/v1/tasks/:task_id/events',
+    action: 'taskEvents',
+    summary: 'Follow a task as server-sent events',
+    description:
+      'Events `status`, `output`, `restart`, and `result` at the end, each with JSON. 204 where the reader had the result.',
+    headers: { 'Last-Event-ID': 'The id of the last event that the reader has' },
+    answers: { 200: bare('text/event-stream'), 204: null },
     refuses: ['task_not_found'],
   },
   askTaskStatus: {

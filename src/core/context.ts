@@ -8,7 +8,7 @@ import type { ModelTable } from '../rules/models.js'
 import type { TaskStatus } from '../rules/lifecycle.js'
 import type { ClientAnswer } from '../wire/client.js'
 import type { CloseReason } from '../wire/codes.js'
-import type { ServerMessage } from '../wire/node.js'
+import type { NodeMessage, ServerMessage } from '../wire/node.js'
 import type { CoreEvent, Effect } from './operations.js'
 import type { AccessControl, AccessSettings } from './access/control.js'
 import type { Credentials } from './access/credentials.js'
@@ -123,6 +123,9 @@ export interface Context {
   log(level: CoreEvent['level'], event: string, fields?: Record<string, string | number | boolean | null>): void
 }
 
+/** A piece of text from a node. */
+export type OutputPiece = Omit<Extract<NodeMessage, { type: 'task.output' }>, 'type'>
+
 /** What the parts of the core tell those who watch tasks. Each costs a look at the size of a Map while nothing is watched. */
 export interface WatchHooks {
   /**
@@ -133,5 +136,5 @@ export interface WatchHooks {
   /** A task is pushed to a node: whether its text is wanted while it is made. From then on the text is kept. */
   streams(taskId: string, attempt: number): boolean
   /** A piece of text from the node that holds this attempt. */
-  output(taskId: string, attempt: number, seq: number, delta: string): void
+  output(piece: OutputPiece): void
 }

@@ -124,6 +124,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
         if (task === undefined) continue
         transitions.move(task, {
           to: 'timeout',
+          code: null,
           error: `it waited longer than max_queue_time (${options.maxQueueTime / 1000} s) for a node`,
           at: toSeconds(ctx.wall),
         })

@@ -99,6 +99,11 @@ export const operationTraits = {
   stakesDue: { ...read, action: is(null), readsRows: false },
   stakes: { ...call, action: is(null), writes: 'never' },
   chainDropped: { ...call, action: is(null) },
+  models: { ...read, action: is('models'), readsRows: false, weight: () => LIST_WEIGHT },
+  modelServed: { ...read, action: is('openai'), readsRows: false },
+  joinable: { ...read, action: is(null) },
+  queuePlace: { ...read, action: is(null) },
+  queueTime: { ...read, action: is(null), readsRows: false },
   nodeKey: { ...read, action: is(null), readsRows: false },
   taskUser: { ...read, action: is(null) },
   started: { ...call, action: is(null) },
@@ -120,7 +125,8 @@ export const operationTraits = {
   },
   clientMessage: {
     ...call,
-    action: ({ message: { type } }) => (type === 'task.watch' ? 'watch' : type === 'task.cancel' ? 'cancel' : null),
+    action: ({ message: { type }, events = false }) =>
+      type === 'task.watch' ? (events ? 'taskEvents' : 'watch') : type === 'task.cancel' ? 'cancel' : null,
     writes: 'depends',
     queue: 'intake',
     weight: () => WATCH_WEIGHT,

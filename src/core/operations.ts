@@ -7,7 +7,7 @@ import type { LargeText, NewTask, ShownTask, TaskCounts } from '../store/tasks.j
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
-import type { NodeStatus } from '../wire/fields.js'
+import type { NodeStatus, TaskErrorCode } from '../wire/fields.js'
 import type { Receipt } from '../wire/receipt.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
@@ -16,11 +16,26 @@ import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.j
 import type { SettlementRow } from '../store/settlement-schema.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
+import type { AskOperation, AskResults, Waiting } from './ask-operations.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
 
 export type { LargeText } from '../store/tasks.js'
-export type { SettlementRow }
+export type { SettlementRow, Waiting }
+
+/** What a node that polls brings. `notes`: see wire/result-notes. */
+interface ReportedResult {
+  output: string
+  confidence: number
+  usage?: { prompt_tokens: number; completion_tokens: number } | null
+  notes?: string | null
+}
+/** Why it gives up. `code`: what is wrong with the task itself. */
+interface ReportedFailure {
+  error: string
+  retryable: boolean
+  code?: TaskErrorCode | null
+}
 
 /** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
 type Asked =
@@ -28,9 +43,10 @@ type Asked =
   /** `from`: who its address counts as; nobody where limits by address do not hold. */
   | { op: 'register'; node: RegisterBody; from: AddressKeys }
   | { op: 'heartbeat'; node_id: string; status: NodeStatus }
-  | { op: 'poll'; node_id: string; running: string[] | null; proof?: Proof }
-  | { op: 'complete'; task_id: string; node_id: string; output: string; confidence: number; proof?: Proof }
-  | { op: 'fail'; task_id: string; node_id: string; error: string; retryable: boolean; proof?: Proof }
+  /** `features`: what it understands, see wire/params. */
+  | { op: 'poll'; node_id: string; running: string[] | null; features?: number; proof?: Proof }
+  | ({ op: 'complete'; task_id: string; node_id: string; proof?: Proof } & ReportedResult)
+  | ({ op: 'fail'; task_id: string; node_id: string; proof?: Proof } & ReportedFailure)
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
   | { op: 'taskDetail'; task_id: string }
@@ -48,7 +64,8 @@ type Asked =
   /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
   | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
   /** What else a submitter's session asks for; answered by effects. */
-  | { op: 'clientMessage'; session: number; message: ClientRequest }
+  /** `events`: it reads the words of a task as server-sent events. */
+  | { op: 'clientMessage'; session: number; message: ClientRequest; events?: boolean }
   /** Newest first; `before`: the `next` of the page before. */
   | { op: 'tokens'; before: number | null; limit: number }
   | { op: 'tokenCreate'; body: RestTokenBody }
@@ -63,6 +80,7 @@ type Asked =
   | { op: 'audit'; query: AuditQuery }
   | { op: 'alerts' }
   | SettlementRequest
+  | Extract<AskOperation, { op: 'models' | 'modelServed' }>
 
 /**
  * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
@@ -81,10 +99,6 @@ export type Operation =
   | { op: 'clientConnected'; session: number; from: AddressKeys }
   /** A submitter's session has ended: its watches are gone, nothing else changes. */
   | { op: 'clientDisconnected'; session: number }
-  /** The key that a node was registered with, as it was given; null when there is none. For a door that verifies a signature of it. */
-  | { op: 'nodeKey'; node_id: string }
-  /** The address that a task was submitted for; null when there is no such task. For a door that verifies its signature. */
-  | { op: 'taskUser'; task_id: string }
   /** The service has started. `config`: SHA-256 of its settings. */
   | { op: 'started'; config: string; mode: 'open' | 'on' }
   /** What the doors have refused since they told it last. */
@@ -92,13 +106,14 @@ export type Operation =
   /** When tokens were used last, Unix seconds. */
   | { op: 'used'; tokens: readonly { id: string; at: number }[] }
   | SettlementWork
+  | Exclude<AskOperation, { op: 'models' | 'modelServed' }>
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
   | { op: 'stop'; reconnect_after: number }
 
 /** What each operation gives back. */
-export interface Results extends SettlementResults {
+export interface Results extends SettlementResults, AskResults {
   /** `status`: as it is now; not `pending` only when the task was known. */
   submit: Outcome<Submitted>[]
   register: null
@@ -136,8 +151,6 @@ export interface Results extends SettlementResults {
   rekey: NodeKeyView
   audit: { entries: AuditView[]; next: number | null }
   alerts: { alerts: Alert[] }
-  nodeKey: { public_key: string | null }
-  taskUser: { user_address: string | null }
   started: null
   refused: null
   used: null
@@ -233,13 +246,6 @@ export type ReceiptFacts = Omit<
   Receipt,
   'type' | 'input_hash' | 'context_hash' | 'output_hash' | 'network' | 'service_key' | 'service_address'
 > & { user_input: LargeText; context: LargeText; output: LargeText }
-
-export interface Waiting {
-  reason: 'no_node_for_model' | 'no_node_online' | 'all_busy' | 'waits_for_another_node' | 'not_covered' | 'next'
-  explanation: string
-  /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
-  position: number | string
-}
 
 /** Nodes by their ids, in the order of UTF-16 units. */
 export interface NodePage {

@@ -11,6 +11,7 @@ import type { AuditEntry } from '../store/audit-entries.js'
 import { hasEnded } from '../rules/lifecycle.js'
 import { hiddenFields, redact, type Owned } from '../rules/ownership.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
+import { featuresOf, understands } from '../wire/params.js'
 import { auditBy, type Allowed } from './access/caller.js'
 import { reachesNode, reachesTask } from './access/control.js'
 import type { Vigilance } from './access/vigilance.js'
@@ -99,6 +100,12 @@ export function createOperator(
           ? `the one online node for ${task.model_name} is busy`
           : `all ${serving.length} online nodes for ${task.model_name} are busy`,
       )
+    const able = serving.filter((n) => understands(n.features, task.needs))
+    if (able.length === 0)
+      return because(
+        'needs_feature',
+        `it needs ${featuresOf(task.needs).join(', ')}, which none of the ${serving.length} online nodes for ${task.model_name} understands`,
+      )
     const covered = serving.filter((n) => cover.allows(n, task))
     if (covered.length === 0) {
       const why = serving.map((n) => cover.of(n).why).find((w) => w !== null)
@@ -135,9 +142,14 @@ export function createOperator(
     return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
   }
 
+  const isCancelled = (taskId: string): boolean => {
+    const task = store.tasks.result(taskId)
+    return task?.status === 'failed' && task.error === CANCELLED
+  }
+
   /** What anybody may stop: it is failed, and a node that works on it is told. False when it has ended otherwise. */
   const cancelTask = (task: TaskHead): boolean => {
-    if (task.status === 'failed' && store.tasks.result(task.task_id)?.error === CANCELLED) return true
+    if (isCancelled(task.task_id)) return true
     if (task.status !== 'pending' && task.status !== 'in_progress') return false
     const attempt = registry.open.get(task.task_id)
     if (attempt !== undefined) {
@@ -171,6 +183,13 @@ export function createOperator(
   }
 
   return {
+    isCancelled,
+    /** Where a task is in its queue; null when it does not wait. */
+    waitingOf(taskId: string): Waiting | null {
+      const task = store.tasks.head(taskId)
+      return task?.status === 'pending' ? waiting(task) : null
+    },
+
     view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
       within(taskId, store.tasks.show(taskId), allowed, (task) => {
         readTexts(allowed, task)

@@ -4,8 +4,8 @@ import { refusalHeaders } from '../lib/refusal-headers.js'
 import type { Refusal } from '../lib/result.js'
 import { writeMs } from '../lib/time-shares.js'
 import { errors } from '../wire/codes.js'
-import { envelopeText, errorEnvelope } from '../wire/envelope.js'
-import { JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
+import { envelopeText } from '../wire/envelope.js'
+import { errorBody, JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
 import type { Pieces } from './large-answer.js'
 import { holdBytes, holdUnsent } from './unsent.js'
 
@@ -23,13 +23,14 @@ export const respond = (
   more?: Record<string, string>,
 ): Response => new Response(body, { status, headers: { ...c.env.headers, ...JSON_TYPE, ...more } })
 
-export const ok = (c: RouteContext, data: unknown): Response => okText(c, JSON.stringify(data))
+export const ok = (c: RouteContext, data: unknown, headers?: Record<string, string>): Response =>
+  text(c, envelopeText(JSON.stringify(data)), headers)
 
 /** @param data JSON already */
 export const okText = (c: RouteContext, data: string): Response => text(c, envelopeText(data))
 
-/** A large answer, which is sent at the speed of its reader. @param more headers beside those of every answer, or instead of them */
-export function okPieces(c: RouteContext, { pieces, length }: Pieces, more?: Record<string, string>): Response {
+/** A large answer, which is sent at the speed of its reader. @param headers beside those of every answer, or instead of them */
+export function okPieces(c: RouteContext, { pieces, length }: Pieces, headers: Record<string, string> = {}): Response {
   const refusal = holdBytes(c.env, length)
   if (refusal !== null) return cut(c, refusal)
   const rest = pieces.values()
@@ -43,15 +44,15 @@ export function okPieces(c: RouteContext, { pieces, length }: Pieces, more?: Rec
     },
     { highWaterMark: 0 },
   )
-  return respond(c, body, 200, { 'Content-Length': String(length), ...more })
+  return respond(c, body, 200, { ...headers, 'Content-Length': String(length) })
 }
 
 /** An answer outside of the envelope. @param json text */
-export function text(c: RouteContext, json: string): Response {
+export function text(c: RouteContext, json: string, headers?: Record<string, string>): Response {
   const { limits, keys } = c.env
   limits.time.charge(keys, writeMs(json.length))
   const refusal = holdUnsent(c.env, json)
-  return refusal === null ? respond(c, json) : cut(c, refusal)
+  return refusal === null ? respond(c, json, 200, headers) : cut(c, refusal)
 }
 
 /** An answer that says nothing more. */
@@ -65,9 +66,9 @@ export function fail(
   refusal: Refusal,
   { data = null, headers }: { data?: unknown; headers?: Record<string, string> } = {},
 ): Response {
-  const { code, message } = refusal
+  const { code } = refusal
   c.env.answered(code)
-  return respond(c, JSON.stringify(errorEnvelope(code, message, data)), errors[code].status, {
+  return respond(c, JSON.stringify(errorBody(c.env.request.url, refusal, data)), errors[code].status, {
     ...refusalHeaders(refusal),
     ...headers,
   })

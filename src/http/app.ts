@@ -4,7 +4,9 @@ import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { delegationRoutes } from './delegation-routes.js'
 import { documentRoutes } from './document-routes.js'
+import { eventRoutes } from './event-routes.js'
 import { nodeRoutes } from './node-routes.js'
+import { openAiRoutes } from './openai/routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
 import { receiptRoutes } from './receipt-routes.js'
@@ -34,6 +36,8 @@ export function createApp(parts: AppParts): App {
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
+  eventRoutes(routes, common)
+  openAiRoutes(routes, common)
   receiptRoutes(routes, common)
   settlementRoutes(routes, common)
   delegationRoutes(routes, common)

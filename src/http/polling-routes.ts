@@ -1,8 +1,10 @@
 import { pollingRoutes as routes } from '../contract/node-routes.js'
 import { completeText, failText, pollText } from '../chain/signed-calls.js'
+import { writeNotes } from '../wire/result-notes.js'
 import { done } from '../lib/result.js'
 import type { PolledTask } from '../core/operations.js'
-import { cutReason } from '../wire/fields.js'
+import { cutReason, readTaskErrorCode } from '../wire/fields.js'
+import { featureBits } from '../wire/params.js'
 import { fail, noContent, refused, type RouteContext } from './answers.js'
 import type { RouteParts } from './route-parts.js'
 import { pathId, runningIds } from './paths.js'
@@ -32,25 +34,34 @@ export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed
     const running = runningIds(c.req.url)
     if (!running.ok) return fail(c, running)
     const node_id = nodeId.value
-    const outcome = await call({ op: 'poll', node_id, running: running.value, ...signed.named(c.env, node_id) })
+    const features = featureBits((c.req.query('features') ?? '').split(','))
+    const asked = { op: 'poll', node_id, running: running.value, features } as const
+    const outcome = await call({ ...asked, ...signed.named(c.env, node_id) })
     return outcome.ok ? polled(c, outcome) : refused(c, outcome)
   })
   receive(routes.pollTaskSigned, limits.other, async (b, c) => {
     const caller = await signed.signer(c.env, b, pollText(b))
     // Also that a registered key is none, which is not our fault.
     if (!caller.ok) return fail(c, caller)
-    const outcome = await call({ op: 'poll', node_id: b.node_id, running: null, ...caller.value })
+    const outcome = await call({
+      op: 'poll',
+      node_id: b.node_id,
+      running: null,
+      features: featureBits(b.features),
+      ...caller.value,
+    })
     return outcome.ok ? polled(c, outcome) : refused(c, outcome)
   })
 
   /** A result, by who may say it. */
   post(routes.completeTask, limits.output, async (b, exchange) => {
-    const { inference_node_id: node_id, task_id, output, confidence } = b
+    const { inference_node_id: node_id, task_id, output, confidence, usage = null } = b
     const caller = await signed.caller(exchange, { node_id, ...b }, (timestamp) =>
       completeText({ node_id, task_id, timestamp, output }),
     )
     if (!caller.ok) return caller
-    return said(call({ op: 'complete', node_id, task_id, output, confidence, ...caller.value }), 'Task completed')
+    const result = { output, confidence, usage, notes: writeNotes(b) }
+    return said(call({ op: 'complete', node_id, task_id, ...result, ...caller.value }), 'Task completed')
   })
   post(routes.failTask, limits.other, async (b, exchange) => {
     const { inference_node_id: node_id, task_id, error, retryable } = b
@@ -64,6 +75,7 @@ export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed
       task_id,
       error: cutReason(error),
       retryable,
+      code: readTaskErrorCode(b.code),
       ...caller.value,
     })
     return failed.ok ? done('Task failed') : failed

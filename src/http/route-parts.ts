@@ -4,6 +4,7 @@ import type { ReceiptSigner } from '../chain/receipts.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { SignIn } from '../door/sign-in.js'
+import type { Watchers } from '../door/watchers.js'
 import type { Verifications } from '../door/verifications.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
@@ -13,7 +14,19 @@ import type { Ask } from './routes.js'
 import type { Preparation } from './submissions.js'
 import type { SignedCalls } from './signed-calls.js'
 
+/** How requests of clients of OpenAI's API become tasks. Times in ms, but `maxInferTime`, seconds. */
+export interface OpenAiSettings {
+  /** For whom, where the token does not say it. */
+  userAddress: string
+  /** Micro-STX. */
+  inferFee: number
+  maxInferTime: number
+  maxWait: number
+  queueUnknownModels: boolean
+}
+
 export interface AppParts extends BodyLimitParts {
+  openai: OpenAiSettings
   call: Scheduler['call']
   log: Pick<Logger, 'error'>
   /** What is published about the session protocol. */
@@ -30,6 +43,7 @@ export interface AppParts extends BodyLimitParts {
   /** Whether who shows no token may submit. */
   anonymousSubmit?: boolean
   who: Who
+  watchers: Watchers
   verify: Verifications
   signIn: SignIn
   /** The names under which the service is reached. */

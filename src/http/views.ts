@@ -9,6 +9,8 @@ import type {
   TaskView,
 } from '../core/operations.js'
 import type { PaidTask } from '../core/settlement/reports.js'
+import { readParams } from '../wire/params.js'
+import { readNotes } from '../wire/result-notes.js'
 import type { NodeListEntry, StatsView } from '../wire/service-answers.js'
 import type {
   PaidTaskView,
@@ -33,7 +35,13 @@ export const textSize = (task: {
   context: LargeText
   signed_tx: LargeText | null
   output?: LargeText | null
-}): number => task.user_input.length + task.context.length + (task.signed_tx?.length ?? 0) + (task.output?.length ?? 0)
+  params?: string | null
+  result_notes?: string | null
+}): number =>
+  [task.user_input, task.context, task.signed_tx, task.output, task.params, task.result_notes].reduce(
+    (sum, text) => sum + (text?.length ?? 0),
+    0,
+  )
 
 /** What becomes of the payment of a task. */
 export const settlementView = (row: SettlementRow): SettlementView => ({
@@ -76,6 +84,7 @@ export const polledTask = ({ task, attempt }: PolledTask): PolledTaskView => ({
   status: task.status,
   created_at: task.created_at,
   attempt,
+  ...(task.params === null ? {} : { params: readParams(task.params) }),
 })
 
 /** A task as its submitter sees it. */
@@ -94,7 +103,9 @@ export const taskStatus = ({ task, begun, settlement }: TaskView): Unsent<TaskSt
   created_at: task.created_at,
   updated_at: task.updated_at,
   attempts: begun,
+  ...(task.params === null ? {} : { params: readParams(task.params) }),
   error: task.error,
+  ...(task.error_code === null ? {} : { code: task.error_code }),
   txid: task.txid,
   ...(settlement === null ? {} : { settlement: settlementView(settlement) }),
   result:
@@ -105,6 +116,7 @@ export const taskStatus = ({ task, begun, settlement }: TaskView): Unsent<TaskSt
           confidence: task.confidence,
           completed_at: task.completed_at,
           inference_node_id: task.inference_node_id,
+          ...readNotes(task.result_notes),
         },
 })
 

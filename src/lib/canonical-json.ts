@@ -23,4 +23,16 @@ export function canonicalJson(value: CanonicalValue): string {
   return `{${members.map(([key, member]) => `${canonicalJson(key)}:${canonicalJson(member)}`).join(',')}}`
 }
 
+/**
+ * JSON whose members are in the order of their names: the same text for the same value, whatever the order they were written in.
+ * Of the same engine only: numbers are as it writes them.
+ */
+export function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    typeof member !== 'object' || member === null || Array.isArray(member)
+      ? member
+      : Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1))),
+  )
+}
+
 const isList = (value: CanonicalValue): value is readonly CanonicalValue[] => Array.isArray(value)

@@ -30,7 +30,16 @@ export function ownerOf({ role, owners }: Principal, user_address: string): stri
 }
 
 /** Of a task and its attempts: what was asked and answered, also in a node's words, which may repeat it. */
-export const textFields = ['user_input', 'context', 'output', 'error', 'signed_tx'] as const
+export const textFields = [
+  'user_input',
+  'context',
+  'params',
+  'output',
+  'tool_calls',
+  'reasoning',
+  'error',
+  'signed_tx',
+] as const
 /** Of a task: who submitted it, and what leads to him on the chain. */
 export const submitterFields = ['user_address', 'nonce', 'txid', 'signer_public_key'] as const
 /** Of a node: where it is, and whose. */

@@ -83,5 +83,5 @@ export function createHistory(db: Database, texts: TaskTexts) {
 /** What says where a task is in its queue. */
 export type QueuedTask = Pick<
   TaskHead,
-  'task_id' | 'queue_rank' | 'model_type' | 'model_key' | 'model_name' | 'infer_fee' | 'paid_nonce'
+  'task_id' | 'queue_rank' | 'model_type' | 'model_key' | 'model_name' | 'infer_fee' | 'paid_nonce' | 'needs'
 >

@@ -14,6 +14,7 @@ const columns = [
   'queued_ms',
   'infer_fee',
   'paid_nonce',
+  'needs',
 ] as const
 
 /** A task that waits, as much of it as a choice needs. */

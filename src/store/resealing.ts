@@ -12,8 +12,15 @@ export interface Unreadable {
   error: string
 }
 
-const { task_id, user_input, context, output, error, texts_digest } = tasks
-const textColumns = ['user_input', 'context', 'output', 'error'] as const satisfies readonly TextColumn[]
+const { task_id, user_input, context, output, error, params, result_notes, texts_digest } = tasks
+const textColumns = [
+  'user_input',
+  'context',
+  'output',
+  'error',
+  'params',
+  'result_notes',
+] as const satisfies readonly TextColumn[]
 type Texts = Pick<TaskRow, TextColumn | 'task_id' | 'texts_digest'> & { seq: number }
 
 export type Resealing = ReturnType<typeof createResealing>
@@ -52,7 +59,7 @@ export function createResealing(db: Database, texts: TaskTexts) {
     .prepare()
   const next = literal(
     orm
-      .select({ seq, task_id, user_input, context, output, error, texts_digest })
+      .select({ seq, task_id, user_input, context, output, error, params, result_notes, texts_digest })
       .from(tasks)
       .where(and(gt(seq, placeholder('after')), lte(seq, placeholder('end'))))
       .orderBy(seq)
@@ -65,6 +72,8 @@ export function createResealing(db: Database, texts: TaskTexts) {
       context: bound('context'),
       output: bound('output'),
       error: bound('error'),
+      params: bound('params'),
+      result_notes: bound('result_notes'),
       texts_digest: bound('texts_digest'),
     })
     .where(eq(seq, placeholder('seq')))

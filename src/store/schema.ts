@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { check, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import { attemptEndNames, faults, taskStatuses } from '../rules/lifecycle.js'
-import { nodeStatus } from '../wire/fields.js'
+import { nodeStatus, taskErrorCode } from '../wire/fields.js'
 
 const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
 
@@ -11,6 +11,7 @@ export const indexes = {
   tasksNotDone: 'tasks_not_done',
   attemptsOpen: 'attempts_open',
   tasksOfOwner: 'tasks_of_owner',
+  tasksToJoin: 'tasks_to_join',
 } as const
 
 /**
@@ -65,6 +66,15 @@ export const inferenceTasks = sqliteTable(
     texts_digest: text(),
     /** The nonce of the transaction that pays for it, whose origin is `user_address`; null where the chain is not looked at. */
     paid_nonce: integer(),
+    /** How its answer is to be made, JSON as it was given; and the features that a node needs for it (wire/params). */
+    params: text(),
+    needs: integer().notNull().default(0),
+    /** What its result says beside output and confidence: JSON of finish_reason, tool_calls, reasoning and usage. */
+    result_notes: text(),
+    /** What its node said was wrong with the task itself, where that was why it failed. */
+    error_code: text({ enum: taskErrorCode.options }),
+    /** Of a request that a client may repeat: a hash of who asked, and what. */
+    join_key: text(),
     /** 1: its payment is for this task and no other; 0: the task came to nothing, and another may have it. Null where it is not paid. */
     holds_payment: integer(),
   },
@@ -87,6 +97,9 @@ export const inferenceTasks = sqliteTable(
     index(indexes.tasksOfOwner)
       .on(t.owner_id)
       .where(sql`owner_id is not null`),
+    index(indexes.tasksToJoin)
+      .on(t.join_key)
+      .where(sql`join_key is not null`),
     // One payment is for one task that has not come to nothing. Not by its status: whatever changes that would write the index again.
     uniqueIndex('tasks_by_payment')
       .on(t.user_address, t.paid_nonce)

@@ -2,6 +2,7 @@ import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAccess } from './access.js'
+import { createAskedTasks } from './asked-tasks.js'
 import { createAttemptTable } from './attempts.js'
 import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
@@ -61,6 +62,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     settlements: createSettlementTable(db, undo),
     settlementIntake: createSettlementIntake(db),
     resultProofs: createResultProofs(db),
+    asked: createAskedTasks(db),
     chainBlocks: createChainBlockTable(db),
     delegations: createDelegationTable(db),
     wal: createWal(db),

@@ -1,12 +1,35 @@
 import { eq, getTableColumns, sql, type Column } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
+import { sortedJson } from '../lib/canonical-json.js'
 import { inferenceTasks as tasks, type TaskRow } from './schema.js'
 import { MARK, type Prompt, type TaskTexts } from './task-texts.js'
 import type { Database } from './sqlite.js'
 
-const { user_input, context, output, error, text_keys: _keys, texts_digest, ...headColumns } = getTableColumns(tasks)
+const {
+  user_input,
+  context,
+  output,
+  error,
+  params,
+  result_notes,
+  text_keys: _keys,
+  texts_digest,
+  ...headColumns
+} = getTableColumns(tasks)
 const { task_id, status, attempt, confidence, completed_at, inference_node_id } = headColumns
-const resultColumns = { task_id, status, attempt, confidence, completed_at, inference_node_id, output, error }
+const { error_code } = headColumns
+const resultColumns = {
+  task_id,
+  status,
+  attempt,
+  confidence,
+  completed_at,
+  inference_node_id,
+  output,
+  result_notes,
+  error,
+  error_code,
+}
 
 /** Text, or its UTF-8 where that is more than LARGE_TEXT_BYTES, from which on answers are made in steps: to make a string of 4 MiB of it holds the thread for 20 to 40 ms. */
 export type LargeText = string | Uint8Array
@@ -44,10 +67,11 @@ export function createTaskReads(db: Database, texts: TaskTexts) {
     .from(tasks)
     .where(thisOne)
     .prepare()
-  const came = orm.select({ task_id, user_input, context, texts_digest }).from(tasks).where(thisOne).prepare()
+  const came = orm.select({ task_id, user_input, context, params, texts_digest }).from(tasks).where(thisOne).prepare()
 
-  const openResult = (row: Pick<TaskRow, 'task_id' | 'output' | 'error'>): void => {
+  const openResult = (row: Pick<TaskRow, 'task_id' | 'output' | 'result_notes' | 'error'>): void => {
     if (row.output !== null) row.output = texts.open('output', row.task_id, row.output)
+    if (row.result_notes !== null) row.result_notes = texts.open('result_notes', row.task_id, row.result_notes)
     if (row.error !== null) row.error = texts.open('error', row.task_id, row.error)
   }
 
@@ -60,6 +84,7 @@ export function createTaskReads(db: Database, texts: TaskTexts) {
       const row = get.get({ task_id: taskId })
       if (row === undefined) return undefined
       Object.assign(row, texts.prompt(row))
+      if (row.params !== null) row.params = texts.open('params', taskId, row.params)
       openResult(row)
       return row
     },
@@ -76,6 +101,8 @@ export function createTaskReads(db: Database, texts: TaskTexts) {
       }
       if (row.output !== null && isMarked(row.output)) row.output = texts.open('output', taskId, textOf(row.output))
       if (row.error !== null) row.error = texts.open('error', taskId, row.error)
+      if (row.params !== null) row.params = texts.open('params', taskId, row.params)
+      if (row.result_notes !== null) row.result_notes = texts.open('result_notes', taskId, row.result_notes)
       return row
     },
     /**
@@ -100,15 +127,20 @@ export function createTaskReads(db: Database, texts: TaskTexts) {
       return row
     },
     /**
-     * Whether a task was submitted with these texts; as they came, encrypted or not.
+     * Whether a task was submitted with these texts, as they came, encrypted or not; and with the same parameters in whatever order.
      * @throws SealedTextError
      */
-    hasTexts(taskId: string, prompt: Prompt): boolean {
+    hasTexts(taskId: string, prompt: Prompt & Pick<TaskRow, 'params'>): boolean {
       const row = came.get({ task_id: taskId })
-      return row !== undefined && texts.isSame(row, prompt)
+      if (row === undefined || !texts.isSame(row, prompt)) return false
+      return sameParams(row.params === null ? null : texts.open('params', taskId, row.params), prompt.params)
     },
   }
 }
+
+/** Whether two say the same, as JSON, whatever the order of their members. */
+export const sameParams = (a: string | null, b: string | null): boolean =>
+  a === b || (a !== null && b !== null && sortedJson(JSON.parse(a)) === sortedJson(JSON.parse(b)))
 
 const textOf = (text: LargeText): string =>
   typeof text === 'string' ? text : Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString()

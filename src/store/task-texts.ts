@@ -32,7 +32,7 @@ export const plainTexts: TextStorage = {
 }
 
 /** The texts of a task that are sealed. Its `error` may repeat a node's words. */
-export type TextColumn = 'user_input' | 'context' | 'output' | 'error'
+export type TextColumn = 'user_input' | 'context' | 'output' | 'error' | 'params' | 'result_notes'
 
 /** What a text begins with that is sealed, or looks so. */
 export const MARK = 'enc'

@@ -41,6 +41,9 @@ const newColumns = [
   'txid',
   'paid_nonce',
   'holds_payment',
+  'params',
+  'needs',
+  'join_key',
 ] as const
 const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
 const writtenColumns = [...newColumns, ...sentColumns] as const
@@ -51,21 +54,28 @@ export type NewTask = Pick<TaskRow, (typeof newColumns)[number]> & {
   sent?: (Prompt & { keys: string }) | undefined
 }
 
+/** What a node has answered. `notes`: JSON of what it says beside that, in the column `result_notes`. */
+export interface Answer {
+  output: string
+  confidence: number
+  notes: string | null
+}
+
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
   | { to: 'in_progress'; attempt: number; node_id: string; at: number }
   /** `again`: it was opened again, and counts its attempts anew after this one. */
   | { to: 'pending'; queue_rank: number; at: number; again?: { after: number; queued_ms: number } }
-  | { to: 'completed'; node_id: string; output: string; confidence: number; at: number }
-  | { to: 'failed' | 'timeout'; error: string; at: number }
+  | ({ to: 'completed'; node_id: string; at: number } & Answer)
+  | { to: 'failed' | 'timeout'; error: string; code: TaskRow['error_code']; at: number }
   | { to: 'submitted'; at: number }
 
 /** A task as the retention looks at it: nothing of its texts. */
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
 
 /** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
-export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx'>): number =>
-  t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0)
+export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx' | 'params'>): number =>
+  t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0) + (t.params?.length ?? 0)
 
 export type TaskTable = ReturnType<typeof createTaskTable>
 
@@ -93,10 +103,13 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
       WHERE ${task_id} = ? AND ${eq(status, 'pending')}`),
   )
   const complete = db.prepare<
-    Bound<TaskRow, ['output', 'confidence', 'completed_at', 'updated_at', 'task_id', 'attempt', 'inference_node_id']>
+    Bound<
+      TaskRow,
+      ['output', 'result_notes', 'confidence', 'completed_at', 'updated_at', 'task_id', 'attempt', 'inference_node_id']
+    >
   >(
     render(sql`UPDATE ${tasks}
-      SET ${become('completed')}, ${updates<TaskRow>(['output', 'confidence', 'completed_at', 'updated_at'])}
+      SET ${become('completed')}, ${updates<TaskRow>(['output', 'result_notes', 'confidence', 'completed_at', 'updated_at'])}
       WHERE ${task_id} = ? AND ${eq(status, 'in_progress')} AND ${tasks.attempt} = ? AND ${tasks.inference_node_id} = ?`),
   )
 
@@ -118,6 +131,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         retried_after: bound('after'),
         queued_ms: bound('queued_ms'),
         error: null,
+        error_code: null,
         inference_node_id: null,
         holds_payment: sql`CASE WHEN ${tasks.paid_nonce} IS NOT NULL THEN 1 END`,
         queue_rank: bound('queue_rank'),
@@ -132,6 +146,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         status: 'completed',
         inference_node_id: bound('node_id'),
         output: bound('output'),
+        result_notes: bound('notes'),
         confidence: bound('confidence'),
         completed_at: bound('at'),
         updated_at: bound('at'),
@@ -143,6 +158,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     .set({
       status: bound('to'),
       error: bound('error'),
+      error_code: bound('code'),
       inference_node_id: null,
       holds_payment: sql`CASE WHEN ${tasks.paid_nonce} IS NOT NULL THEN 0 END`,
       updated_at: bound('at'),
@@ -167,6 +183,11 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
 
   const { counts, count, load, save } = createTaskCounts(db, undo)
 
+  const sealed = (taskId: string, { output, notes }: Answer): Pick<Answer, 'output' | 'notes'> => ({
+    output: texts.seal('output', taskId, output),
+    notes: notes === null ? null : texts.seal('result_notes', taskId, notes),
+  })
+
   const update = (task: Pick<TaskRow, 'task_id' | 'status'>, change: TaskChange) => {
     const { task_id, status } = task
     switch (change.to) {
@@ -179,7 +200,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
           : reopen.run({ task_id, status, queue_rank, at, ...again })
       }
       case 'completed':
-        return toCompleted.run({ task_id, status, ...change, output: texts.seal('output', task_id, change.output) })
+        return toCompleted.run({ task_id, status, ...change, ...sealed(task_id, change) })
       case 'failed':
       case 'timeout':
         return toEnd.run({ task_id, status, ...change, error: texts.seal('error', task_id, change.error) })
@@ -222,6 +243,9 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         t.txid,
         t.paid_nonce,
         t.holds_payment,
+        t.params === null ? null : texts.seal('params', t.task_id, t.params),
+        t.needs,
+        t.join_key,
         t.sent === undefined ? 0 : 1,
         t.sent?.keys ?? null,
         texts.digest(t.task_id, came),
@@ -245,11 +269,11 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
      */
     complete(
       { task_id, attempt, node_id }: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id'>,
-      result: { output: string; confidence: number },
+      result: Answer,
       at: number,
     ): boolean {
-      const output = texts.seal('output', task_id, result.output)
-      if (complete.run(output, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
+      const { output, notes } = sealed(task_id, result)
+      if (complete.run(output, notes, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
       count('in_progress', -1)
       count('completed', 1)
       return true

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type { ErrorCode } from './codes.js'
-import { attempt, id, list, shortText } from './fields.js'
-import { parserOf } from './node.js'
+import { attempt, id, list, resultEntries, shortText, taskErrorCode } from './fields.js'
+import { outputChannel, parserOf } from './node.js'
 import { fillSubmission, MODEL_FIELDS, namesModel, submissionEntries, submissionWarning } from './rest.js'
 
 /** The WebSocket subprotocol of submitter sessions. */
@@ -77,6 +77,7 @@ const result = v.object({
   confidence: v.nullable(v.number()),
   completed_at: v.nullable(time),
   inference_node_id: v.nullable(v.string()),
+  ...resultEntries,
 })
 
 /** What the coordinator may say to a submitter, by `type`. */
@@ -105,13 +106,25 @@ export const clientServerMessages = {
     status: v.picklist(['pending', 'in_progress']),
     attempt: offset,
   }),
-  'task.output': v.object({ type: v.literal('task.output'), task_id: id, attempt, offset, delta: v.string() }),
+  'task.output': v.object({
+    type: v.literal('task.output'),
+    task_id: id,
+    attempt,
+    offset,
+    delta: v.string(),
+    /** Left out: text. */
+    channel: v.optional(outputChannel),
+  }),
   'task.result': v.object({
     type: v.literal('task.result'),
     task_id: id,
     status: v.picklist(['completed', 'submitted', 'failed', 'timeout']),
     result: v.nullable(result),
     error: v.nullable(v.string()),
+    /** The attempt that the result is of. */
+    attempt: v.optional(attempt),
+    /** What was wrong with the task, in the words of its node. */
+    code: v.optional(taskErrorCode),
   }),
   'session.drain': v.object({
     type: v.literal('session.drain'),

@@ -11,6 +11,9 @@ export const text = v.pipe(
   v.check(wellFormed, 'must be valid Unicode (it holds a lone surrogate)'),
 )
 
+/** An optional field: missing and null mean the same. */
+export const maybe = <S extends v.GenericSchema>(schema: S) => v.nullish(schema)
+
 /** Text of a bounded length, in UTF-16 units. */
 export const shortText = (min: number, max: number) =>
   v.pipe(
@@ -109,6 +112,53 @@ export const slots = v.pipe(
   v.maxValue(1024, 'must be an integer from 1 to 1024'),
 )
 
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Any JSON object; what is in it is not looked at. */
+export const jsonObject = v.custom<Readonly<Record<string, unknown>>>(isObject, 'must be a JSON object')
+
+/** How a generation came to its end, in the words of OpenAI's API. */
+export const finishReason = v.picklist(
+  ['stop', 'length', 'tool_calls', 'content_filter'],
+  'must be one of stop, length, tool_calls, content_filter',
+)
+
+/** The most calls of tools in one answer. */
+const MAX_TOOL_CALLS = 128
+export const toolCalls = v.pipe(
+  list(jsonObject, 'must be an array of tool calls'),
+  v.maxLength(MAX_TOOL_CALLS, `must hold at most ${MAX_TOOL_CALLS} tool calls`),
+)
+
+const count = v.pipe(
+  v.number('must be an integer from 0'),
+  v.safeInteger('must be an integer from 0'),
+  v.minValue(0, 'must be an integer from 0'),
+)
+export const usage = v.object({ prompt_tokens: count, completion_tokens: count })
+
+/** What a result says beside its output and confidence, in a session and over REST. */
+export const resultEntries = {
+  finish_reason: maybe(finishReason),
+  tool_calls: maybe(toolCalls),
+  /** What the model thought before it answered. */
+  reasoning: maybe(text),
+  usage: maybe(usage),
+}
+
+/** What a node may say is wrong with a task itself. */
+export const taskErrorCode = v.picklist(['context_length_exceeded', 'too_large', 'content_filter'])
+export type TaskErrorCode = v.InferOutput<typeof taskErrorCode>
+/** What a code of a node says of its task; null where that is nothing. */
+export const readTaskErrorCode = (code: string | null | undefined): TaskErrorCode | null =>
+  v.is(taskErrorCode, code) ? code : null
+
+/** What a node understands beside plain text: names, of which those that are not known say nothing. */
+export const featureNames = v.pipe(
+  list(shortText(1, 64), 'must be an array of names'),
+  v.maxLength(32, 'must hold at most 32 names'),
+)
+
 /** The number of an attempt, from 1. */
 export const attempt = v.pipe(
   v.number('must be an integer from 1'),
@@ -136,9 +186,6 @@ export const nodeStatus = v.picklist(
   'must be one of online, offline, busy, maintenance',
 )
 export type NodeStatus = v.InferOutput<typeof nodeStatus>
-
-/** An optional field: missing and null mean the same. */
-export const maybe = <S extends v.GenericSchema>(schema: S) => v.nullish(schema)
 
 /** Of a value with more wrong fields than this the others are counted, not named. */
 const MAX_NAMED_FIELDS = 10

@@ -2,15 +2,18 @@ import * as v from 'valibot'
 import {
   amount,
   attempt,
+  featureNames,
   fit,
   id,
   inferTime,
+  jsonObject,
   list,
   MAX_MODELS,
   maybe,
   model,
   models,
   reason,
+  resultEntries,
   share,
   shortText,
   slots,
@@ -34,6 +37,9 @@ const MAX_RUNNING = 1024
 export const MAX_HELLO_BYTES = 1024 * 1024
 
 const held = v.object({ task_id: id, attempt })
+/** Which text a piece is of: the answer, or what the model thought before. Offsets count in each by itself. */
+export const outputChannel = v.picklist(['text', 'reasoning'], 'must be one of text, reasoning')
+export type OutputChannel = v.InferOutput<typeof outputChannel>
 const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')
 const seconds = v.pipe(v.number(), v.minValue(0))
 const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -62,6 +68,7 @@ export const nodeMessages = {
     /** What lets its key in, once. */
     invite: maybe(shortText(1, 256)),
     agent: maybe(shortText(0, 256)),
+    features: v.optional(featureNames, []),
   }),
   'node.heartbeat': v.object({
     type: v.literal('node.heartbeat'),
@@ -71,14 +78,21 @@ export const nodeMessages = {
   }),
   'task.accept': v.object({ type: v.literal('task.accept'), task_id: id, attempt }),
   'task.reject': v.object({ type: v.literal('task.reject'), task_id: id, attempt, reason }),
-  'task.output': v.object({ type: v.literal('task.output'), task_id: id, attempt, seq: count, delta: text }),
+  'task.output': v.object({
+    type: v.literal('task.output'),
+    task_id: id,
+    attempt,
+    seq: count,
+    delta: text,
+    channel: v.optional(outputChannel, 'text'),
+  }),
   'task.complete': v.object({
     type: v.literal('task.complete'),
     task_id: id,
     attempt,
     output: text,
     confidence: share,
-    usage: maybe(v.object({ prompt_tokens: count, completion_tokens: count })),
+    ...resultEntries,
     /** Of `resultText` by the key of the session, 64 bytes in hex. What is wrong with it is said by who verifies. */
     signature: maybe(shortText(1, 256)),
   }),
@@ -88,6 +102,8 @@ export const nodeMessages = {
     attempt,
     error: reason,
     retryable: v.boolean('must be a boolean'),
+    /** What is wrong with the task, for who asked; one that is not known says nothing. */
+    code: maybe(shortText(1, 64)),
   }),
   'session.drain': v.object({ type: v.literal('session.drain') }),
 } as const
@@ -139,6 +155,8 @@ export const serverMessages = {
     lease_expires_at: time,
     signed_tx: v.nullable(text),
     stream: v.boolean(),
+    /** How it is to be generated. Only of nodes that have the feature. */
+    params: maybe(jsonObject),
   }),
   'task.settled': v.object({ type: v.literal('task.settled'), task_id: id, attempt, status: v.string() }),
   'task.cancel': v.object({

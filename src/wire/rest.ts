@@ -3,16 +3,19 @@ import {
   amount,
   id,
   inferTime,
+  jsonObject,
   list,
   maybe,
   model,
   models,
   nodeStatus,
+  resultEntries,
   share,
   shortText,
   slots,
   text,
 } from './fields.js'
+import { fillParams } from './params.js'
 import { proofEntries } from './signed.js'
 
 /** A body is an object with these fields; unknown extra fields are ignored. */
@@ -48,6 +51,7 @@ export const submissionEntries = {
   signed_tx: maybe(text),
   is_encrypted: maybe(v.boolean('must be a boolean')),
   signer_public_key: maybe(shortText(0, 1024)),
+  params: maybe(jsonObject),
 }
 const submission = body(submissionEntries)
 type SubmissionFields = v.InferOutput<typeof submission>
@@ -74,6 +78,7 @@ export const fillSubmission = (s: SubmissionFields): Submission => ({
   signed_tx: s.signed_tx ?? null,
   signer_public_key: s.signer_public_key ?? null,
   is_encrypted: s.is_encrypted ?? false,
+  ...fillParams(s.params),
   left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
 export interface Submission {
@@ -89,8 +94,13 @@ export interface Submission {
   signed_tx: string | null
   signer_public_key: string | null
   is_encrypted: boolean
+  /** How its answer is to be made, as JSON; and what a node has to understand for that, see wire/params. */
+  params: string | null
+  needs: number
   /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out?: readonly ('fee' | 'nonce')[] | undefined
+  /** Of a request that a client may repeat: a hash of who asks, and what. */
+  join_key?: string
   /** What an encrypted one says, once a door has decrypted it, and what opens it again. */
   opened?: { user_input: string; context: string; keys: string }
   /** What its `signed_tx` is good for, once a door has checked and verified it; `fee` and `nonce` are those of the transaction then. */
@@ -159,6 +169,15 @@ export const listQuery = v.object({
   limit: v.optional(pageSize, '50'),
 })
 
+/** The longest that an answer may be waited for, seconds. */
+export const MAX_WAIT_SECONDS = 600
+const WAIT = `must be a whole number of seconds from 0 to ${MAX_WAIT_SECONDS}`
+/** The query of what may be waited for: `wait` in seconds. */
+export const waitQuery = v.object({
+  wait: maybe(v.pipe(v.string(), v.regex(/^\d{1,3}$/, WAIT), v.transform(Number), v.maxValue(MAX_WAIT_SECONDS, WAIT))),
+})
+export type WaitQuery = v.InferOutput<typeof waitQuery>
+
 /** The query of `GET /api/v1/nodes`. `cursor` is what the page before gave as `next_cursor`. Without both: all of them. */
 export const nodesQuery = v.object({ cursor: maybe(id), limit: maybe(pageSize) })
 
@@ -171,6 +190,7 @@ export const completeBody = body({
   output: text,
   confidence: share,
   inference_node_id: id,
+  ...resultEntries,
   ...proof,
 })
 
@@ -180,6 +200,7 @@ export const failBody = body({
   inference_node_id: id,
   error: text,
   retryable: v.optional(v.boolean('must be a boolean'), true),
+  code: maybe(shortText(1, 64)),
   ...proof,
 })
 

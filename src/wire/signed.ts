@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { id, shortText } from './fields.js'
+import { featureNames, id, shortText } from './fields.js'
 
 const TIMESTAMP = 'must be the time of the call, in whole seconds since 1970'
 
@@ -11,8 +11,11 @@ export const proofEntries = {
 }
 
 /** `POST /api/v1/nodes/tasks`: a poll that is signed. */
-export const signedPollBody = v.object({ node_id: id, ...proofEntries }, 'must be a JSON object')
-export type SignedPoll = v.InferOutput<typeof signedPollBody>
+export const signedPollBody = v.object(
+  { node_id: id, ...proofEntries, features: v.optional(featureNames, []) },
+  'must be a JSON object',
+)
+export type SignedPoll = Omit<v.InferOutput<typeof signedPollBody>, 'features'>
 
 /** `POST /api/v1/tasks/status`: the owner of a task asks for it. */
 export const signedQueryBody = v.object(

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { list } from './fields.js'
+import { jsonObject, list, resultEntries, taskErrorCode } from './fields.js'
 import { submissionWarning } from './rest.js'
 import { settlementState } from './settlement.js'
 
@@ -23,7 +23,6 @@ export type SubmittedView = v.InferOutput<typeof submittedView>
 
 /** What became of a submission that was refused alone, in a batch. */
 export const refusedEntry = v.object({ error: v.string(), code: v.string() })
-export const batchView = v.object({ results: v.array(v.union([submittedView, refusedEntry])) })
 
 /** What becomes of the payment of a task. */
 export const settlementView = v.object({
@@ -69,6 +68,7 @@ export const polledTaskView = v.object({
   status: taskStatus,
   created_at: integer,
   attempt: integer,
+  params: v.optional(jsonObject),
 })
 export type PolledTaskView = v.InferOutput<typeof polledTaskView>
 
@@ -86,7 +86,10 @@ const statusEntries = {
   max_infer_time: integer,
   created_at: integer,
   updated_at: integer,
+  params: v.optional(v.nullable(jsonObject)),
   error: maybeText,
+  /** What the node says is wrong with the task itself. */
+  code: v.optional(taskErrorCode),
   txid: maybeText,
   settlement: v.optional(settlementView),
   result: v.nullable(
@@ -95,6 +98,7 @@ const statusEntries = {
       confidence: v.nullable(v.number()),
       completed_at: maybeInteger,
       inference_node_id: maybeText,
+      ...resultEntries,
     }),
   ),
 }
@@ -105,6 +109,9 @@ export const taskStatusView = v.object({
   attempts: integer,
 })
 export type TaskStatusView = v.InferOutput<typeof taskStatusView>
+/** A submission that was waited for is answered with how its task stands. */
+export const submissionView = v.union([submittedView, taskStatusView])
+export const batchView = v.object({ results: v.array(v.union([submittedView, taskStatusView, refusedEntry])) })
 
 const attemptView = v.object({
   attempt: integer,
@@ -128,6 +135,7 @@ export const waitingView = v.object({
     'no_node_online',
     'all_busy',
     'waits_for_another_node',
+    'needs_feature',
     'not_covered',
     'next',
   ]),

@@ -48,6 +48,8 @@ const routes = Object.values(contract)
   }))
 
 const ERROR = '/components/schemas/Error'
+/** Under this path errors have another form, whatever is asked for. */
+const OTHER_ERRORS = { path: '/v1/', pointer: '/components/schemas/OpenAiError' }
 /** What a request is refused with before it is known which route it is for, or when that fails. */
 const ANYWHERE = [408, 421, 431]
 /** Statuses that a route has only by its own refusals, which it has to name. */
@@ -71,6 +73,7 @@ export function differenceOf(method: string, url: string, { status, headers, bod
   const path = url.replace(/[?#].*$/, '')
   const found = routes.find(({ route, pattern }) => route.method === method && pattern.test(path))
   const what = `${method} ${found?.open ?? path}: ${status}`
+  const errorAt = path.startsWith(OTHER_ERRORS.path) ? OTHER_ERRORS.pointer : ERROR
   const inBody = `, in ${JSON.stringify(body).slice(0, 2000)}`
   const check = (pointer: string): string | null => {
     const type = headers.get('content-type')
@@ -78,12 +81,12 @@ export function differenceOf(method: string, url: string, { status, headers, bod
     const validate = validatorOf(pointer)
     return validate(body) ? null : `${what}: ${(validate.errors ?? []).map(shown).join('; ')}${inBody}`
   }
-  if (found === undefined) return status < 400 ? `${what}: there is no such route${inBody}` : check(ERROR)
+  if (found === undefined) return status < 400 ? `${what}: there is no such route${inBody}` : check(errorAt)
   const { route, open } = found
   const at = `/paths/${escapePointer(open)}/${method.toLowerCase()}/responses/${status}`
   const answer = document.paths[open]?.[method.toLowerCase()]?.responses[String(status)]
   if (answer === undefined)
-    return ANYWHERE.includes(status) ? check(ERROR) : `${what}: there is no such status${inBody}`
+    return ANYWHERE.includes(status) ? check(errorAt) : `${what}: there is no such status${inBody}`
   const { code } = (body ?? {}) as { code?: ErrorCode }
   if (code !== undefined && OWN.includes(status) && route.refuses?.includes(code) !== true)
     return `${what}: ${code} is not among what it refuses`

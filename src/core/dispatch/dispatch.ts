@@ -3,6 +3,7 @@ import type { Lane } from '../../rules/models.js'
 import type { OpenAttempt } from '../../store/attempts.js'
 import { isStoreFault } from '../../store/faults.js'
 import { textLength, type NewTask, type Place, type ReadyTask } from '../../store/tasks.js'
+import { readParams } from '../../wire/params.js'
 import type { Context } from '../context.js'
 import type { LiveSession, Node } from '../nodes/node.js'
 import type { Attempts } from '../tasks/attempts.js'
@@ -83,6 +84,7 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
       // Where the service posts, nobody else has to: who holds it could be paid for nothing.
       signed_tx: ctx.options.chain === null ? task.signed_tx : null,
       stream: ctx.watches.streams(task.task_id, attempt.attempt),
+      ...(task.params === null ? {} : { params: readParams(task.params) }),
     })
   }
 

@@ -3,6 +3,7 @@ import { choose, failurePauseMs, rejectionPauseMs, scoreNode } from '../../rules
 import { isFailure, nodesToAvoid, type PastAttempt } from '../../store/attempts.js'
 import type { NewTask, ReadyTask } from '../../store/tasks.js'
 import type { Probation } from '../access/probation.js'
+import { understands } from '../../wire/params.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Cover } from '../settlement/cover.js'
@@ -27,10 +28,10 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
   /** When a node that rejected or failed a task may be offered it again, by node; service clock, ms. */
   const retries = new Map<Node, number>()
 
-  /** Whether every node may have every task that is new. */
-  const isOpen = (): boolean => probation.isEmpty() && cover.isOpen()
+  /** Whether every node may have a task that is new. */
+  const isOpen = (task: Pick<ReadyTask, 'needs'>): boolean => task.needs === 0 && probation.isEmpty() && cover.isOpen()
   const isOpenTo = (node: Node, task: ReadyTask | NewTask): boolean =>
-    probation.allows(node, task) && cover.allows(node, task)
+    understands(node.features, task.needs) && probation.allows(node, task) && cover.allows(node, task)
 
   /** Until when a node is not offered a task that it has rejected, service clock, ms. @param own its attempts of the task */
   const rejectedUntil = (own: readonly PastAttempt[]): number => {
@@ -50,7 +51,7 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
   /** Which nodes may get the task: not one that lost or failed it while another serves it, not one that just did, or rejected it. */
   const mayGet = (task: ReadyTask): ((node: Node) => boolean) => {
     const allows = (node: Node): boolean => isOpenTo(node, task)
-    if (task.attempt === 0) return isOpen() ? () => true : allows
+    if (task.attempt === 0) return isOpen(task) ? () => true : allows
     const past = store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined)
     const avoid = nodesToAvoid(past)
     const anotherServes = avoid.size > 0 && registry.anotherServes(task, avoid, ctx.now)
@@ -100,7 +101,7 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
     nodeFor(task: ReadyTask): Node | undefined {
       const lanes = freeLanesOf(task)
       if (lanes.length === 0) return undefined
-      if (task.attempt === 0 && isOpen()) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
+      if (task.attempt === 0 && isOpen(task)) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
       const eligible = mayGet(task)
       // A task with a history may be barred from all that were drawn, and not from all.
       return (
@@ -117,9 +118,12 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
       const lanes = freeLanesOf(task)
       if (lanes.length === 0 || lanes.some((lane) => blocked.has(lane)) || !lanes.every(pending.isEmpty))
         return undefined
-      const drawn = draw(lanes, MAX_COMPARED)
-      const eligible = isOpen() ? drawn : drawn.filter((node) => isOpenTo(node, task))
-      return choose(eligible, scoreNow(), ctx.random)
+      if (isOpen(task)) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
+      const eligible = (node: Node): boolean => isOpenTo(node, task)
+      return (
+        choose(draw(lanes, MAX_COMPARED).filter(eligible), scoreNow(), ctx.random) ??
+        choose(draw(lanes, MAX_COMPARED_AGAIN).filter(eligible), scoreNow(), ctx.random)
+      )
     },
 
     /** About how many tasks can be placed in a lane. */

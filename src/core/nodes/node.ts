@@ -42,6 +42,8 @@ export interface Node extends Readonly<NodeState> {
   readonly lanes: readonly Lane[]
   /** Service clock, ms: the last sign of life. */
   readonly seen: number
+  /** What it said last that it understands, see wire/params. */
+  readonly features: number
   /** Its row has changed and is not written yet. */
   dirty: boolean
   /** Service clock, ms: when its row was written last. */
@@ -91,6 +93,7 @@ export const createNode = (row: NodeRow, seen: number): Node => ({
   models: [],
   lanes: [],
   seen,
+  features: 0,
   dirty: false,
   writtenAt: seen,
   indexedRow: null,

@@ -197,6 +197,14 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       if (node.row.cooled_until_ms !== until) changeRow(node, { cooled_until_ms: until })
     },
 
+    /** What it says that it understands: a fact, which no undone turn takes back. */
+    setFeatures(node: Node, features: number) {
+      if (node.features === features) return
+      const fact: { features: number } = node
+      fact.features = features
+      lanes.mark(node)
+    },
+
     /** An operator's word about a node; durable at once. */
     setDrained(node: Node, drained: boolean) {
       this.save({ ...node.row, drained: drained ? 1 : 0 }, node.seen)

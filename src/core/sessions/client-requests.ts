@@ -42,7 +42,7 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
   const tellEnd = (session: number, task_id: string): void => {
     watches.unwatch(session, task_id)
     const task = store.tasks.result(task_id)
-    if (task !== undefined) ctx.send(session, answerOf(task))
+    if (task !== undefined) ctx.send(session, answerOf(task, store.attempts.completedOf(task_id)?.attempt ?? null))
   }
 
   const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch, allowed: Allowed): void => {
@@ -57,7 +57,7 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
     if (hasEnded(task.status)) return tellEnd(session, task_id)
     const refused = watches.refusal(session, task_id, 0)
     if (refused !== null) return ctx.send(session, { type: 'error', task_id, ...refused })
-    ctx.send(session, answerOf({ ...task, output: null, error: null }))
+    ctx.send(session, answerOf({ ...task, output: null, result_notes: null, error: null }))
     watches.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
   }
 

@@ -4,7 +4,8 @@ import { oneLine } from '../../lib/table.js'
 import type { LiveSession, Node } from '../nodes/node.js'
 import type { Fault } from '../../rules/lifecycle.js'
 import type { CloseReason } from '../../wire/codes.js'
-import type { NodeStatus } from '../../wire/fields.js'
+import { readTaskErrorCode, type NodeStatus } from '../../wire/fields.js'
+import { featureBits } from '../../wire/params.js'
 import type { Hello, NodeMessage, SessionErrorCode } from '../../wire/node.js'
 import type { Enrolment } from '../access/enrolment.js'
 import type { Probation } from '../access/probation.js'
@@ -13,6 +14,7 @@ import type { Context } from '../context.js'
 import { rowOfHello } from './hello-row.js'
 import type { Operation } from '../operations.js'
 import type { Attempts } from '../tasks/attempts.js'
+import { writeNotes } from '../../wire/result-notes.js'
 import type { Results, Verdict } from '../tasks/results.js'
 import type { Admission, Refused } from './admission.js'
 import type { RestartGrace } from './restart-grace.js'
@@ -152,6 +154,7 @@ export function createNodeMessages(
       const row = rowOfHello(hello, standing, probation.slotsFor(key, asked), ctx)
       const isNew = !registry.nodes.has(hello.node_id)
       const node = registry.save(row, ctx.now)
+      registry.setFeatures(node, featureBits(hello.features))
       probation.joined(node, asked)
       vigilance.nodeJoined(node, address ?? null, isNew)
       if (node.session !== null) {
@@ -202,8 +205,7 @@ export function createNodeMessages(
         case 'task.output': {
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
           accepted(session, nodeId, message)
-          if (attempts.findHeld(nodeId, message.task_id, message.attempt) !== undefined)
-            ctx.watches.output(message.task_id, message.attempt, message.seq, message.delta)
+          if (attempts.findHeld(nodeId, message.task_id, message.attempt) !== undefined) ctx.watches.output(message)
           return
         }
         case 'task.accept':
@@ -225,6 +227,7 @@ export function createNodeMessages(
               output: message.output,
               confidence: message.confidence,
               usage: message.usage ?? null,
+              notes: writeNotes(message),
               signature: message.signature ?? null, // the door has verified it
             }),
             message,
@@ -232,7 +235,11 @@ export function createNodeMessages(
         case 'task.fail':
           return settle(
             session,
-            results.fail(nodeId, message.task_id, message.attempt, message.error, message.retryable),
+            results.fail(nodeId, message.task_id, message.attempt, {
+              error: message.error,
+              retryable: message.retryable,
+              code: readTaskErrorCode(message.code),
+            }),
             message,
           )
         case 'session.drain':

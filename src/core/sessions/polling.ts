@@ -180,9 +180,10 @@ export function createPolling(
       return done(null)
     },
 
-    poll({ node_id, running, proof }: Of<'poll'>, allowed: Allowed): Outcome<PolledTask | null> {
+    poll({ node_id, running, features = 0, proof }: Of<'poll'>, allowed: Allowed): Outcome<PolledTask | null> {
       const node = caller(node_id, allowed, proof)
       if ('ok' in node) return node
+      registry.setFeatures(node, features)
       const repeated = proof === undefined ? undefined : replays.get(proof)
       if (repeated !== undefined) {
         const open = repeated === null ? undefined : node.held.get(repeated.task_id)
@@ -206,12 +207,12 @@ export function createPolling(
     },
 
     complete(
-      { node_id: nodeId, task_id: taskId, output, confidence, proof }: Of<'complete'>,
+      { node_id: nodeId, task_id: taskId, output, confidence, notes = null, usage = null, proof }: Of<'complete'>,
       allowed: Allowed,
     ): Outcome<null> {
       const node = caller(nodeId, allowed, proof)
       if ('ok' in node && node.code === 'forbidden') return node
-      const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage: null, signature: null })
+      const verdict = results.complete(nodeId, taskId, null, { output, confidence, usage, notes, signature: null })
       if (verdict.is === 'settled' && verdict.again && store.tasks.result(taskId)?.output !== output) {
         return refuse(
           'conflict',
@@ -221,10 +222,10 @@ export function createPolling(
       return answer(verdict, taskId, nodeId)
     },
 
-    fail({ node_id: nodeId, task_id: taskId, error, retryable, proof }: Of<'fail'>, allowed: Allowed): Outcome<null> {
+    fail({ node_id: nodeId, task_id: taskId, proof, ...failure }: Of<'fail'>, allowed: Allowed): Outcome<null> {
       const node = caller(nodeId, allowed, proof)
       if ('ok' in node && node.code === 'forbidden') return node
-      return answer(results.fail(nodeId, taskId, null, error, retryable), taskId, nodeId)
+      return answer(results.fail(nodeId, taskId, null, failure), taskId, nodeId)
     },
   }
 }

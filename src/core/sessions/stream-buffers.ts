@@ -1,4 +1,5 @@
 import type { UndoLog } from '../../lib/undo-log.js'
+import type { OutputChannel } from '../../wire/node.js'
 import type { Owner, SharedPot } from './shared-pot.js'
 
 /** What a piece takes beside its text, in bytes: a short one costs memory too. */
@@ -12,6 +13,8 @@ export interface StreamBuffer {
   /** The number of the piece that comes next; null when a piece is missing: nothing can be added any more. */
   next: number | null
   text: string
+  /** What the model thought before it answered; `next` counts the pieces of both. */
+  reasoning: string
   /** What it takes in memory, at most. */
   bytes: number
   /** Whose share it is of. */
@@ -51,7 +54,7 @@ export function createStreamBuffers(maxUnits: number, pot: SharedPot, undo: Undo
       change(taskId, undefined)
       for (const owner of owners) {
         if (pot.refusal(owner, BUFFER_BYTES) !== null) continue
-        return change(taskId, { attempt, next: 0, text: '', bytes: BUFFER_BYTES, owner })
+        return change(taskId, { attempt, next: 0, text: '', reasoning: '', bytes: BUFFER_BYTES, owner })
       }
     },
 
@@ -59,17 +62,21 @@ export function createStreamBuffers(maxUnits: number, pot: SharedPot, undo: Undo
      * The piece numbered `seq` of the text that was begun for this attempt.
      * @returns the text when it has become longer; null when it has not: it had the piece, or is not known
      */
-    add(taskId: string, attempt: number, seq: number, delta: string): StreamBuffer | null {
+    add(taskId: string, attempt: number, seq: number, delta: string, channel: OutputChannel): StreamBuffer | null {
       const text = buffers.get(taskId)
       if (text?.attempt !== attempt || text.next === null || seq < text.next) return null
       const { owner } = text
       const bytes = text.bytes + delta.length * 2 + PIECE_BYTES
-      const fits = text.text.length + delta.length <= maxUnits && pot.refusal(owner, bytes - text.bytes) === null
+      const fits =
+        text.text.length + text.reasoning.length + delta.length <= maxUnits &&
+        pot.refusal(owner, bytes - text.bytes) === null
       if (seq > text.next || !fits) {
-        change(taskId, { attempt, next: null, text: '', bytes: BUFFER_BYTES, owner })
+        change(taskId, { attempt, next: null, text: '', reasoning: '', bytes: BUFFER_BYTES, owner })
         return null
       }
-      const longer = { attempt, next: seq + 1, text: text.text + delta, bytes, owner }
+      const longer = { ...text, next: seq + 1, bytes }
+      if (channel === 'text') longer.text += delta
+      else longer.reasoning += delta
       change(taskId, longer)
       return delta === '' ? null : longer
     },

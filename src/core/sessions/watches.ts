@@ -3,7 +3,9 @@ import { SealedTextError } from '../../lib/sealed-text.js'
 import type { TaskResult } from '../../store/tasks.js'
 import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
+import type { OutputChannel } from '../../wire/node.js'
 import type { WatchHooks } from '../context.js'
+import { readNotes } from '../../wire/result-notes.js'
 import { createOwners, createSharedPot, type Owner } from './shared-pot.js'
 import { createStreamBuffers, textFrom } from './stream-buffers.js'
 
@@ -14,6 +16,9 @@ const MAX_ALL_WATCHES = 1_000_000
 /** What the stream buffers of all attempts may take together. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 
+/** Whose share a text is of that nobody reads yet. */
+const NOBODY: Owner = [{ key: 'nobody', times: 1 }]
+
 const UNREADABLE = 'the result of this task cannot be read; the operator of the service finds the cause in the log'
 
 /** What one session wants of one task, and how much of its text it has. */
@@ -22,6 +27,8 @@ interface Watch {
   attempt: number
   /** UTF-16 units. */
   offset: number
+  /** The same of what the model thinks before it answers. */
+  reasoned: number
   /** Whose share it is of: kept here, because that of a session that has ended is known no more. */
   owner: Owner
 }
@@ -98,20 +105,28 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
   const catchUp = (session: number, taskId: string, watch: Watch): void => {
     const text = buffers.get(taskId)
     if (text === undefined || text.next === null) return
-    const piece = textFrom(text.text, watch.attempt === text.attempt ? watch.offset : 0)
-    if (piece !== null) move(session, taskId, watch, text.attempt, piece)
+    const isSame = watch.attempt === text.attempt
+    const thought = textFrom(text.reasoning, isSame ? watch.reasoned : 0)
+    if (thought !== null) move(session, taskId, watch, { attempt: text.attempt, channel: 'reasoning', ...thought })
+    const piece = textFrom(text.text, isSame ? watch.offset : 0)
+    if (piece !== null) move(session, taskId, watch, { attempt: text.attempt, channel: 'text', ...piece })
   }
   const move = (
     session: number,
     taskId: string,
     watch: Watch,
-    attempt: number,
-    piece: { offset: number; delta: string },
+    { attempt, channel, offset, delta }: { attempt: number; channel: OutputChannel; offset: number; delta: string },
   ): void => {
     undo.keep(watch)
+    if (watch.attempt !== attempt) watch.offset = watch.reasoned = 0
     watch.attempt = attempt
-    watch.offset = piece.offset + piece.delta.length
-    send(session, { type: 'task.output', task_id: taskId, attempt, ...piece })
+    const piece = { type: 'task.output', task_id: taskId, attempt, offset, delta } as const
+    if (channel === 'text') {
+      watch.offset = offset + delta.length
+      return send(session, piece)
+    }
+    watch.reasoned = offset + delta.length
+    send(session, { ...piece, channel })
   }
 
   const wantsOutput = (taskId: string): boolean => {
@@ -124,10 +139,10 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
   }
 
   /** What is said of a task at the end of a turn: one that cannot be read must not undo what others have done in it. */
-  const messageFor = (taskId: string): ClientAnswer | null => {
+  const messageFor = (taskId: string, attempt: number | null): ClientAnswer | null => {
     try {
       const found = task(taskId)
-      return found === undefined ? null : answerOf(found)
+      return found === undefined ? null : answerOf(found, attempt)
     } catch (error) {
       if (!(error instanceof SealedTextError)) throw error
       onUnreadable(taskId, error.message)
@@ -147,19 +162,18 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
       buffers.begin(taskId, attempt, readersOf(taskId))
       return true
     },
-    output(taskId, attempt, seq, delta) {
-      if (watched.size === 0 && buffers.size() === 0) return
-      // Nobody wanted it when it was assigned; who came in time for its beginning gets it all the same.
-      if (seq === 0 && buffers.get(taskId)?.attempt !== attempt && wantsOutput(taskId))
-        buffers.begin(taskId, attempt, readersOf(taskId))
-      const text = buffers.add(taskId, attempt, seq, delta)
+    output({ task_id: taskId, attempt, seq, delta, channel }) {
+      // Nobody wanted it when it was assigned; who comes later gets all of it.
+      if (seq === 0 && buffers.get(taskId)?.attempt !== attempt)
+        buffers.begin(taskId, attempt, [...readersOf(taskId), NOBODY])
+      const text = buffers.add(taskId, attempt, seq, delta, channel)
       if (text === null) return
-      const offset = text.text.length - delta.length
+      const offset = (channel === 'text' ? text.text : text.reasoning).length - delta.length
       for (const [session, watch] of watched.get(taskId) ?? []) {
         if (!watch.output) continue
         // Who has all that came before gets the piece as it is: to look into the text would join its pieces every time.
-        if (watch.attempt === attempt && watch.offset === offset)
-          move(session, taskId, watch, attempt, { offset, delta })
+        if (watch.attempt === attempt && (channel === 'text' ? watch.offset : watch.reasoned) === offset)
+          move(session, taskId, watch, { attempt, channel, offset, delta })
         else catchUp(session, taskId, watch)
       }
     },
@@ -201,7 +215,10 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
 
     /** From here on the session is told of the task, from this place in its text on. */
     watch(session: number, taskId: string, output: boolean, from: { attempt: number; offset: number }): void {
-      const watch = { output, ...from, owner: owners.of(session) }
+      const text = buffers.get(taskId)
+      // Who has some of the answer has read what came before it.
+      const reasoned = from.offset > 0 && text?.attempt === from.attempt ? text.reasoning.length : 0
+      const watch = { output, ...from, reasoned, owner: owners.of(session) }
       change(session, taskId, watch)
       if (output) catchUp(session, taskId, watch)
     },
@@ -228,7 +245,7 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
         const message =
           status === 'in_progress' && attempt !== null
             ? statusMessage({ task_id: taskId, status, attempt })
-            : messageFor(taskId)
+            : messageFor(taskId, attempt)
         if (message === null) continue
         for (const session of [...sessions.keys()]) {
           send(session, message)
@@ -250,8 +267,11 @@ const statusMessage = ({
   attempt: number
 }) => ({ type: 'task.status' as const, task_id, status, attempt })
 
-/** What there is to say of a task: its result, or where it stands. */
-export function answerOf(task: TaskResult): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
+/** What there is to say of a task: its result, or where it stands. @param from the attempt that its result is of, where that is known */
+export function answerOf(
+  task: TaskResult,
+  from: number | null = null,
+): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
   const { task_id, status, attempt, error } = task
   if (status === 'pending' || status === 'in_progress') return statusMessage({ task_id, status, attempt })
   const result =
@@ -262,6 +282,15 @@ export function answerOf(task: TaskResult): Extract<ClientAnswer, { type: 'task.
           confidence: task.confidence,
           completed_at: task.completed_at,
           inference_node_id: task.inference_node_id,
+          ...readNotes(task.result_notes),
         }
-  return { type: 'task.result', task_id, status, result, error }
+  return {
+    type: 'task.result',
+    task_id,
+    status,
+    result,
+    error,
+    ...(from === null || result === null ? {} : { attempt: from }),
+    ...(task.error_code === null ? {} : { code: task.error_code }),
+  }
 }

@@ -2,6 +2,7 @@ import { toSeconds } from '../../lib/clock.js'
 import { hasEnded } from '../../rules/lifecycle.js'
 import type { AttemptRow } from '../../store/schema.js'
 import type { TaskHead } from '../../store/tasks.js'
+import type { TaskErrorCode } from '../../wire/fields.js'
 import type { Context } from '../context.js'
 import type { Attempts, NewResult } from './attempts.js'
 import type { Transitions } from './transitions.js'
@@ -23,6 +24,14 @@ export interface ResultParts {
   settle: ((attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string) => void) | null
 }
 
+/** Why a node gives up. */
+export interface Failure {
+  error: string
+  retryable: boolean
+  /** What is wrong with the task itself. */
+  code?: TaskErrorCode | null
+}
+
 export type Results = ReturnType<typeof createResults>
 
 /** What nodes report of attempts that they were given, over whichever transport. */
@@ -33,7 +42,8 @@ export function createResults(ctx: Context, { attempts, transitions, settle }: R
     /** A result. The first valid one wins, also from an attempt that was given up, while the task has none. */
     complete(nodeId: string, taskId: string, number: number | null, result: NewResult): Verdict {
       const limit = options.maxOutputBytes
-      if (result.output.length * 3 > limit && Buffer.byteLength(result.output) > limit)
+      const units = result.output.length + (result.notes?.length ?? 0)
+      if (units * 3 > limit && Buffer.byteLength(result.output) + Buffer.byteLength(result.notes ?? '') > limit)
         return { is: 'too_large', limit }
       const held = attempts.findHeld(nodeId, taskId, number)
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
@@ -58,15 +68,17 @@ export function createResults(ctx: Context, { attempts, transitions, settle }: R
         node_id: nodeId,
         output: result.output,
         confidence: result.confidence,
+        notes: result.notes,
         at: toSeconds(ctx.wall),
       })
+      ctx.watches.changed(taskId, 'completed', row.attempt)
       attempts.complete(attempts.findOpen(row) ?? row, result)
       settle?.(row, result.output)
       return { is: 'settled', status: 'completed', again: false }
     },
 
     /** The node gives up. The same word twice is answered twice and counted once. */
-    fail(nodeId: string, taskId: string, number: number | null, error: string, retryable: boolean): Verdict {
+    fail(nodeId: string, taskId: string, number: number | null, { error, retryable, code }: Failure): Verdict {
       attempts.flush()
       const { task, row } = attempts.find(nodeId, taskId, number)
       if (task === undefined || row === undefined) return { is: 'not_holder', task }
@@ -78,7 +90,7 @@ export function createResults(ctx: Context, { attempts, transitions, settle }: R
       if (retryable) attempts.requeue(attempt, 'failed', 'node', why)
       else {
         attempts.end(attempt, 'failed', 'task', why)
-        transitions.fail(task, why)
+        transitions.fail(task, why, code ?? null)
       }
       return { is: 'settled', status: attempts.mustGet(taskId).status, again: false }
     },

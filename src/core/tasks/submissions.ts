@@ -1,10 +1,12 @@
 import { toSeconds } from '../../lib/clock.js'
 import { createIds } from '../../lib/ids.js'
 import { done, refuse, type Outcome } from '../../lib/result.js'
+import { sameParams } from '../../store/task-reads.js'
 import { textLength, type NewTask, type TaskHead } from '../../store/tasks.js'
 import { modelKey } from '../../rules/models.js'
 import { ownerOf } from '../../rules/ownership.js'
 import { namesProblem } from '../../wire/fields.js'
+import { MAX_PARAMS_BYTES } from '../../wire/params.js'
 import type { Submission } from '../../wire/rest.js'
 import type { OpenAttempt } from '../../store/attempts.js'
 import { forbidden, type Allowed } from '../access/caller.js'
@@ -58,7 +60,7 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
   const sameTexts = (task: NewTask | TaskHead, s: Submission): boolean => {
     if (!('user_input' in task)) return store.tasks.hasTexts(task.task_id, s)
     const { user_input, context } = task.sent ?? task
-    return user_input === s.user_input && context === s.context
+    return user_input === s.user_input && context === s.context && sameParams(task.params, s.params)
   }
 
   const submitOne = (s: Submission, allowed: Allowed): Outcome<Submitted> => {
@@ -91,11 +93,13 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
         `user_address: ${s.user_address} has ${options.maxPendingPerUser} tasks waiting, the most one user may have; wait for some to end`,
       )
     }
+    if (s.params !== null && Buffer.byteLength(s.params) > MAX_PARAMS_BYTES)
+      return refuse('too_large', `params: must take at most ${MAX_PARAMS_BYTES} bytes as JSON`)
     const limit = options.maxMessageBytes - ASSIGN_OVERHEAD_BYTES
     if (assignBytesAbove(s, limit) || (s.is_encrypted && assignBytesAbove({ ...s, ...said }, limit))) {
       return refuse(
         'too_large',
-        `user_input, context and signed_tx together are too large to send to a node: at most ${limit} bytes as JSON`,
+        `user_input, context, signed_tx and params together are too large to send to a node: at most ${limit} bytes as JSON`,
       )
     }
     const unpaid = payments.refusal(s, unwritten.values())
@@ -129,6 +133,9 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
       txid: s.paid?.txid ?? null,
       paid_nonce: s.paid === undefined ? null : s.nonce,
       holds_payment: s.paid === undefined ? null : 1,
+      params: s.params,
+      needs: s.needs,
+      join_key: s.join_key ?? null,
     }
     if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
@@ -191,12 +198,14 @@ const sameSubmission = (task: NewTask | TaskHead, s: Submission): boolean =>
 
 /** What its texts count as of a day, in bytes of UTF-8. */
 const textBytes = (s: Submission): number =>
-  [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(t), 0)
+  [s.user_input, s.context, s.signed_tx ?? '', s.params ?? ''].reduce((n, t) => n + Buffer.byteLength(t), 0)
 
 /** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
 function assignBytesAbove(s: Submission, limit: number): boolean {
   if (textLength(s) * 6 <= limit) return false
+  const params = Buffer.byteLength(s.params ?? '') // JSON already
   return (
-    [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), 0) > limit
+    [s.user_input, s.context, s.signed_tx ?? ''].reduce((n, t) => n + Buffer.byteLength(JSON.stringify(t)), params) >
+    limit
   )
 }

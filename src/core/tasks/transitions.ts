@@ -1,6 +1,7 @@
 import { toSeconds } from '../../lib/clock.js'
 import type { TaskRow } from '../../store/schema.js'
 import type { NewTask, TaskChange, TaskHead } from '../../store/tasks.js'
+import type { TaskErrorCode } from '../../wire/fields.js'
 import type { Context } from '../context.js'
 import type { Pending } from './pending.js'
 
@@ -25,13 +26,14 @@ export function createTransitions(ctx: Context, pending: Pending) {
   return {
     move,
 
-    fail(task: TaskHead, error: string): void {
-      move(task, { to: 'failed', error, at: toSeconds(ctx.wall) })
+    /** @param code what its node said was wrong with the task itself */
+    fail(task: TaskHead, error: string, code: TaskErrorCode | null = null): void {
+      move(task, { to: 'failed', error, code, at: toSeconds(ctx.wall) })
       tell('task.failed', task, error)
     },
 
     timeOut(task: TaskHead, error: string): void {
-      move(task, { to: 'timeout', error, at: toSeconds(ctx.wall) })
+      move(task, { to: 'timeout', error, code: null, at: toSeconds(ctx.wall) })
       tell('task.timeout', task, error)
     },
   }
