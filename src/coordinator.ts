@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createCallbackService } from './callbacks/service.js'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
@@ -16,6 +17,7 @@ import { readCertificate, watchCertificate, type CertificateFiles } from './http
 import { createConnections } from './http/connections.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
+import { taskStatus } from './http/views.js'
 import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
@@ -50,6 +52,8 @@ export interface CoordinatorParts {
   signer?: ServiceConfig['signer'] | undefined
   /** How the chain is looked at, which needs a signer; without it, it is not. */
   chain?: ServiceConfig['chain']
+  /** How the ends of tasks are told to those who ask for it; without it they are not. */
+  callbacks?: ServiceConfig['callbacks']
   log: Logger
   time?: TimeSource
   /** Whether it may be open to others without a token. */
@@ -89,6 +93,7 @@ export function createCoordinator({
   settings,
   signer,
   chain,
+  callbacks,
   log,
   time = systemTime,
   insecure = false,
@@ -100,7 +105,7 @@ export function createCoordinator({
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
   const isNew = !existsSync(settings.database_path)
-  const runner = openRunner({ settings, signer, chain, log, time, onCommitPoint, commitPoints })
+  const runner = openRunner({ settings, signer, chain, callbacks, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
@@ -127,10 +132,15 @@ export function createCoordinator({
     log: logEvents,
     access: access.follow,
     settlementsDue: () => settlement?.wake(),
+    callbacksDue: () => callbackService?.wake(),
     charge: (from, ms) => limits.time.charge(from, ms),
   })
   const settlement =
     payments === null ? null : createSettlementService({ settings: payments, call: scheduler.call, time, log })
+  const callbackService =
+    callbacks === undefined
+      ? null
+      : createCallbackService({ settings: callbacks, call: scheduler.call, view: taskStatus, time, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
@@ -233,7 +243,7 @@ export function createCoordinator({
       await closeServer(1000)
     }
     certificate?.stop()
-    await settlement?.stop(LAST_POST_MS)
+    await Promise.all([settlement?.stop(LAST_POST_MS), callbackService?.stop(LAST_POST_MS)])
     scheduler.end()
     await runner.close()
     log.info({ event: 'service.stopped' }, 'stopped')
@@ -246,7 +256,7 @@ export function createCoordinator({
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
       if (mode.mode === 'on')
-        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain }) })
+        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain, callbacks: callbacks?.allow_private }) })
       const observer = await settlement?.start().catch((error: unknown) => {
         throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
       })
@@ -262,6 +272,7 @@ export function createCoordinator({
       })
       listening = true
       runner.startBackups()
+      callbackService?.start()
       access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
       const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host

@@ -45,6 +45,8 @@ export interface CoreOptions {
   alerts: AlertThresholds
   /** What of the chain the core has to know; null where it is not looked at. */
   chain: ChainOptions | null
+  /** Whether the ends of tasks are told to those who ask for it. */
+  callbacks: boolean
   /** The write-ahead log may grow to so many bytes while another program holds it. */
   maxWalBytes: number
 }
@@ -107,6 +109,8 @@ export interface Context {
   paid: WeakMap<object, boolean>
   /** A settlement is to be looked at by the relay. */
   settlementsDue: boolean
+  /** The same of a callback. */
+  callbacksDue: boolean
   /** How memory was before this turn. */
   undo: UndoLog
   /** Figures that are counted once the turn is durable, so that one that is undone or run again counts nothing. */

@@ -14,8 +14,10 @@ import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { Proof } from '../wire/signed.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
+import type { CallbackState } from '../rules/callbacks.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
+import type { CallbackRequest, CallbackResults, CallbackView, CallbackWork } from './callbacks/reports.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
 import type { NewResult } from './tasks/attempts.js'
@@ -69,6 +71,7 @@ type Asked =
   | { op: 'audit'; query: AuditQuery }
   | { op: 'alerts' }
   | SettlementRequest
+  | CallbackRequest
 
 /**
  * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
@@ -98,13 +101,14 @@ export type Operation =
   /** When tokens were used last, Unix seconds. */
   | { op: 'used'; tokens: readonly { id: string; at: number }[] }
   | SettlementWork
+  | CallbackWork
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
   | { op: 'stop'; reconnect_after: number }
 
 /** What each operation gives back. */
-export interface Results extends SettlementResults {
+export interface Results extends SettlementResults, CallbackResults {
   /** `status`: as it is now; not `pending` only when the task was known. */
   submit: Outcome<Submitted>[]
   register: null
@@ -203,6 +207,8 @@ export interface TurnResult {
   access?: AccessState
   /** Settlements are to be looked at: the relay asks for them. */
   settlementsDue?: true
+  /** The same of callbacks. */
+  callbacksDue?: true
 }
 
 export interface Submitted {
@@ -221,6 +227,8 @@ export interface TaskView {
   task: ShownTask
   /** What becomes of its payment; null when it has no result, or is not paid. */
   settlement: SettlementRow | null
+  /** Where its end is told, and how that stands; null where it is not. */
+  callback: CallbackView | null
   /** The fields that its reader may not see. */
   hidden: readonly string[]
   /** How many attempts have begun. */
@@ -281,6 +289,8 @@ export interface NodeView {
 export interface Stats {
   /** How many payments are in each state; null where the chain is not looked at. */
   settlements: Readonly<Record<SettlementState, number>> | null
+  /** How many callbacks are; null where none are sent. */
+  callbacks: Readonly<Record<CallbackState, number>> | null
   tasks: TaskCounts
   nodes: NodeCounts
   /** Mean seconds of an inference over the last hour, of the newest 1,000; 0 when there is none. */

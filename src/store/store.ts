@@ -3,6 +3,7 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAccess } from './access.js'
 import { createAttemptTable } from './attempts.js'
+import { createCallbackTable } from './callbacks.js'
 import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
@@ -60,6 +61,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     history: createHistory(db, texts),
     settlements: createSettlementTable(db, undo),
     settlementIntake: createSettlementIntake(db),
+    callbacks: createCallbackTable(db, undo, texts),
     resultProofs: createResultProofs(db),
     chainBlocks: createChainBlockTable(db),
     delegations: createDelegationTable(db),

@@ -31,8 +31,8 @@ export const plainTexts: TextStorage = {
   },
 }
 
-/** The texts of a task that are sealed. Its `error` may repeat a node's words. */
-export type TextColumn = 'user_input' | 'context' | 'output' | 'error' | 'params' | 'result_notes'
+/** The texts of a task that are sealed. Its `error` may repeat a node's words; `callback_url` is the `url` of its callback. */
+export type TextColumn = 'user_input' | 'context' | 'output' | 'error' | 'params' | 'result_notes' | 'callback_url'
 
 /** What a text begins with that is sealed, or looks so. */
 export const MARK = 'enc'

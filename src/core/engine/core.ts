@@ -83,6 +83,7 @@ export function createCore({
     events: [],
     paid: new WeakMap(),
     settlementsDue: false,
+    callbacksDue: false,
     undo,
     afterCommit: [],
     savepoint: (change) => transaction.savepoint(change),
@@ -115,6 +116,7 @@ export function createCore({
   const start = (): void => {
     store.tasks.loadCounts()
     store.settlements.loadCounts()
+    store.callbacks.loadCounts()
     credentials.load(ctx.wall)
     if (options.maxPendingPerUser > 0 || ctx.access.isOn()) runOperation.countPendingPerUser()
     for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
@@ -146,6 +148,7 @@ export function createCore({
         return {
           ...(access === null ? {} : { access }),
           ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
+          ...(ctx.callbacksDue ? { callbacksDue: true } : {}),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,
@@ -161,6 +164,7 @@ export function createCore({
         ctx.effects = []
         ctx.events = []
         ctx.settlementsDue = false
+        ctx.callbacksDue = false
         ctx.afterCommit = []
       }
     },
