@@ -256,7 +256,11 @@ export function createCoordinator({
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
       if (mode.mode === 'on')
-        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain, callbacks: callbacks?.allow_private }) })
+        await scheduler.call({
+          op: 'started',
+          mode: 'on',
+          config: fingerprintOf({ ...settings, chain, callbacks: callbacks?.allow_private }),
+        })
       const observer = await settlement?.start().catch((error: unknown) => {
         throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
       })

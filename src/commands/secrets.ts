@@ -12,7 +12,11 @@ const EXAMPLE_KEY = '01'.repeat(32)
  * @returns what an operator should look at, as sentences
  * @throws ConfigError one line that says what to run or to change
  */
-export function checkSecrets(file: string, { signer, callbacks, inference }: ServiceConfig, insecure: boolean): string[] {
+export function checkSecrets(
+  file: string,
+  { signer, callbacks, inference }: ServiceConfig,
+  insecure: boolean,
+): string[] {
   const isExample = signer.stacks_private_key.slice(0, EXAMPLE_KEY.length) === EXAMPLE_KEY
   if (isExample && signer.network === 'mainnet')
     throw new ConfigError(

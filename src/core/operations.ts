@@ -3,7 +3,7 @@ import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { LargeText, NewTask, ShownTask, TaskCounts } from '../store/tasks.js'
+import type { LargeText, NewTask, TaskCounts } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
@@ -17,14 +17,15 @@ import type { SettlementRow } from '../store/settlement-schema.js'
 import type { CallbackState } from '../rules/callbacks.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
-import type { CallbackRequest, CallbackResults, CallbackView, CallbackWork } from './callbacks/reports.js'
+import type { CallbackRequest, CallbackResults, CallbackWork } from './callbacks/reports.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
 import type { NewResult } from './tasks/attempts.js'
+import type { TaskView } from './task-view.js'
 import type { Failure } from './tasks/results.js'
 
 export type { LargeText } from '../store/tasks.js'
-export type { SettlementRow }
+export type { SettlementRow, TaskView }
 
 /** What a node that polls brings. */
 type ReportedResult = Pick<NewResult, 'output' | 'confidence'> & Partial<Pick<NewResult, 'usage' | 'notes'>>
@@ -221,18 +222,6 @@ export interface Submitted {
 export interface PolledTask {
   task: NewTask
   attempt: number
-}
-
-export interface TaskView {
-  task: ShownTask
-  /** What becomes of its payment; null when it has no result, or is not paid. */
-  settlement: SettlementRow | null
-  /** Where its end is told, and how that stands; null where it is not. */
-  callback: CallbackView | null
-  /** The fields that its reader may not see. */
-  hidden: readonly string[]
-  /** How many attempts have begun. */
-  begun: number
 }
 
 export interface TaskDetail extends TaskView {

@@ -40,5 +40,4 @@ export function actorOf({ role, token_id, owners, wallet, node_id }: Principal):
 }
 
 /** Whose secret signs the callbacks of what a principal submits; null: the one of the service. */
-export const signedFor = (of: Principal): string | null =>
-  of.token_id !== null || of.wallet ? actorOf(of) : null
+export const signedFor = (of: Principal): string | null => (of.token_id !== null || of.wallet ? actorOf(of) : null)

@@ -5,7 +5,7 @@ import { callbackStates, canCallBack, type CallbackState } from '../rules/callba
 import { callbackCounts, callbackHosts, callbacks, type CallbackRow } from './callback-schema.js'
 import { createCounters } from './counters.js'
 import { inferenceTasks as tasks } from './schema.js'
-import { bound, excluded, literal, marks, name, names, render, rowOf, type Bound } from './statement.js'
+import { bound, excluded, literal, name, render, rowOf, updates, type Bound } from './statement.js'
 import type { TaskTexts } from './task-texts.js'
 import type { Database } from './sqlite.js'
 
@@ -15,11 +15,9 @@ export type CallbackTable = ReturnType<typeof createCallbackTable>
 export type DueCallback = Pick<CallbackRow, 'task_id' | 'host'> & { webhook_id: string; bytes: number }
 
 /** What changes of one. What is left out stays as it is. */
-export type CallbackChange = Partial<
-  Pick<CallbackRow, 'webhook_id' | 'ended_at' | 'tries' | 'due_ms' | 'last_error'>
->
+export type CallbackChange = Partial<Pick<CallbackRow, 'webhook_id' | 'ended_at' | 'tries' | 'due_ms' | 'last_error'>>
 
-const ended = ['webhook_id', 'ended_at', 'due_ms', 'updated_at', 'task_id'] as const
+const ended = ['webhook_id', 'ended_at', 'due_ms', 'updated_at'] as const
 
 /** The rows of `callbacks`, and the one place that writes their state. */
 export function createCallbackTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts: TaskTexts) {
@@ -31,9 +29,8 @@ export function createCallbackTable(db: Database, undo: Pick<UndoLog, 'keep'>, t
   const get = orm.select().from(callbacks).where(ofTask).prepare()
   const remove = orm.delete(callbacks).where(ofTask).returning({ host, state }).prepare()
   // What every result passes while some callback waits.
-  const end = db.prepare<Bound<CallbackRow, typeof ended>, Pick<CallbackRow, 'host'>>(
-    render(sql`UPDATE ${callbacks}
-      SET ${name(state)} = 'pending', ${name(callbacks.webhook_id)} = ?, ${name(callbacks.ended_at)} = ?, ${name(due_ms)} = ?, ${name(callbacks.updated_at)} = ?
+  const end = db.prepare<[...Bound<CallbackRow, typeof ended>, task_id: string], Pick<CallbackRow, 'host'>>(
+    render(sql`UPDATE ${callbacks} SET ${name(state)} = 'pending', ${updates<CallbackRow>(ended)}
       WHERE ${task_id} = ? AND ${eq(state, 'waiting')} RETURNING ${name(host)}`),
   )
   const update = orm
@@ -98,7 +95,10 @@ export function createCallbackTable(db: Database, undo: Pick<UndoLog, 'keep'>, t
     else saveHost.run({ host: of, due_ms: at })
   }
 
-  const loadCounts = orm.select({ name: callbackCounts.state, n: callbackCounts.callbacks }).from(callbackCounts).prepare()
+  const loadCounts = orm
+    .select({ name: callbackCounts.state, n: callbackCounts.callbacks })
+    .from(callbackCounts)
+    .prepare()
   const saveCount = orm
     .insert(callbackCounts)
     .values(rowOf(callbackCounts))
@@ -113,9 +113,7 @@ export function createCallbackTable(db: Database, undo: Pick<UndoLog, 'keep'>, t
   const page = (of: CallbackState | null, before: string | null, limit: number) =>
     literal(
       columns
-        .where(
-          and(of === null ? undefined : eq(state, of), before === null ? undefined : lt(task_id, before)),
-        )
+        .where(and(of === null ? undefined : eq(state, of), before === null ? undefined : lt(task_id, before)))
         .orderBy(desc(task_id))
         .limit(limit),
     ).all()

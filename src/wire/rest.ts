@@ -44,7 +44,11 @@ const isCallbackUrl = (text: string): boolean => {
   return username === '' && password === '' && hostname !== ''
 }
 /** Where the end of a task is told. */
-const callbackUrl = v.pipe(v.string(CALLBACK_URL), v.maxLength(2048, CALLBACK_URL), v.check(isCallbackUrl, CALLBACK_URL))
+const callbackUrl = v.pipe(
+  v.string(CALLBACK_URL),
+  v.maxLength(2048, CALLBACK_URL),
+  v.check(isCallbackUrl, CALLBACK_URL),
+)
 
 /** The fields of a submission, over REST and in a session. */
 export const submissionEntries = {

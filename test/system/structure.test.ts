@@ -22,12 +22,14 @@ const seenByDoors = [
   'refusals',
   'context',
   'durations',
+  'task-view',
   'access/caller',
   'access/control',
   'access/credentials',
   'settlement/reports',
+  'callbacks/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'
@@ -49,6 +51,7 @@ const allowed: Record<string, string[]> = {
   'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
   'core/settlement': ['chain', 'core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
+  'core/callbacks': ['core/access', 'core', 'store', ...pure],
   'core/dispatch': ['core/access', 'core/settlement', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/sessions': [
     'core/access',
@@ -63,6 +66,7 @@ const allowed: Record<string, string[]> = {
   'core/run': [
     'core/anomalies',
     'core/access',
+    'core/callbacks',
     'core/settlement',
     'core/sessions',
     'core/dispatch',
@@ -85,6 +89,7 @@ const allowed: Record<string, string[]> = {
   ],
   door: ['core', 'chain', ...pure],
   settlement: ['core', 'core/engine', 'chain', ...pure],
+  callbacks: ['core', 'core/engine', ...pure],
   http: ['door', 'chain', 'core', 'core/engine', ...pure],
   ws: ['door', 'chain', 'core', 'core/engine', 'wire', 'lib'],
   'inference-node': pure,
@@ -97,6 +102,7 @@ const allowed: Record<string, string[]> = {
     'start-report.ts',
     'open-runner.ts',
     'settlement',
+    'callbacks',
     'config.ts',
     'chain',
     'door',
@@ -110,7 +116,7 @@ const allowed: Record<string, string[]> = {
     'lib',
   ],
   demo: ['coordinator.ts', 'chain', 'inference-node', 'wire', 'lib'],
-  commands: ['config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
+  commands: ['config.ts', 'callbacks', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
 

@@ -8,7 +8,13 @@ import { auditBy, type Allowed } from '../access/caller.js'
 import { reachesTask } from '../access/control.js'
 import type { Context } from '../context.js'
 import type { SettlementRow } from '../operations.js'
-import { NO_CALLBACKS, type CallbackReport, type CallbackResults, type CallbackView, type DueCallback } from './reports.js'
+import {
+  NO_CALLBACKS,
+  type CallbackReport,
+  type CallbackResults,
+  type CallbackView,
+  type DueCallback,
+} from './reports.js'
 
 /** What is due and not taken is told again after this, ms: mostly it is under way. */
 const TOLD_AGAIN_MS = 1000
@@ -144,7 +150,10 @@ export function createCallbackDesk(ctx: Context, settlementOf: (taskId: string) 
       } catch (error) {
         if (!(error instanceof SealedTextError)) throw error
         ctx.log('error', 'callback.unreadable', { task_id: taskId, error: error.message })
-        return refuse('internal', 'the service cannot read what this callback would tell; its operator finds the cause in the log')
+        return refuse(
+          'internal',
+          'the service cannot read what this callback would tell; its operator finds the cause in the log',
+        )
       }
     },
 

@@ -1,27 +1,9 @@
 import { refuse, type Refusal } from '../../lib/result.js'
 import type { CallbackState } from '../../rules/callbacks.js'
 import type { DueCallback } from '../../store/callbacks.js'
-import type { TaskView } from '../operations.js'
+import type { CallbackView, TaskView } from '../task-view.js'
 
-export type { DueCallback }
-
-/** A callback as it is shown. Times: Unix seconds. */
-export interface CallbackView {
-  task_id: string
-  /** Null where it cannot be read. */
-  url: string | null
-  host: string
-  state: CallbackState
-  /** Null before the task has ended. */
-  webhook_id: string | null
-  ended_at: number | null
-  /** Failed tries. */
-  tries: number
-  /** Null where it is not tried again by itself. */
-  next_try_at: number | null
-  last_error: string | null
-  updated_at: number
-}
+export type { CallbackView, DueCallback }
 
 /** What is sent. */
 export interface CallbackContent {

@@ -52,7 +52,10 @@ export interface CallbackTargets {
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createSubmissions(ctx: Context, { pending, attempts, quotas, vigilance, payments, callbacks }: SubmissionParts) {
+export function createSubmissions(
+  ctx: Context,
+  { pending, attempts, quotas, vigilance, payments, callbacks }: SubmissionParts,
+) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
@@ -82,7 +85,10 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
     const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.head(s.task_id))
     if (known !== undefined) {
       // What another has is not compared: the answer would tell of it.
-      return reachesTask(allowed, known) && sameSubmission(known, s) && sameTexts(known, s) && callbacks.urlOfTask(known.task_id) === s.callback_url
+      return reachesTask(allowed, known) &&
+        sameSubmission(known, s) &&
+        sameTexts(known, s) &&
+        callbacks.urlOfTask(known.task_id) === s.callback_url
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
