@@ -114,7 +114,7 @@ export interface Submission {
   params: string | null
   needs: number
   /** Where its end is told. */
-  callback_url: string | null
+  callback_url?: string | null
   /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out?: readonly ('fee' | 'nonce')[] | undefined
   /** Of a request that a client may repeat: a hash of who asks, and what. */

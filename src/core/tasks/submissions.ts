@@ -88,12 +88,12 @@ export function createSubmissions(
       return reachesTask(allowed, known) &&
         sameSubmission(known, s) &&
         sameTexts(known, s) &&
-        callbacks.urlOfTask(known.task_id) === s.callback_url
+        callbacks.urlOfTask(known.task_id) === (s.callback_url ?? null)
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
     if (s.is_encrypted && s.opened === undefined) return refuse('invalid_request', NOT_OPENED)
-    if (s.callback_url !== null && !options.callbacks) return refuse('invalid_request', NO_CALLBACKS)
+    if (s.callback_url != null && !options.callbacks) return refuse('invalid_request', NO_CALLBACKS)
     const said = s.opened ?? s
     const problem = namesProblem({ task_id: s.task_id, user_address: s.user_address })
     if (problem !== null) return refuse('invalid_request', problem)
@@ -160,7 +160,7 @@ export function createSubmissions(
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
     vigilance.submitted(task.model_key, task.infer_fee, owner)
     unwritten.set(task.task_id, task)
-    if (s.callback_url !== null) callbacks.open(task.task_id, s.callback_url, signedFor(principal))
+    if (s.callback_url != null) callbacks.open(task.task_id, s.callback_url, signedFor(principal))
     pending.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
     return done({ task_id: task.task_id, status: 'pending', warnings: hints(task.model_name, task.model_type) })
