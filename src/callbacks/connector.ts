@@ -17,21 +17,22 @@ export type ResolveName = (hostname: string) => Promise<string[]>
  * Asks the name servers, not the system: that has four threads for this and for files, which a name that is never answered would
  * hold; and its own names (`hosts`) are of this machine and the networks around it.
  */
-export function createNames(): ResolveName {
+export function createNames(): { resolve: ResolveName; close(): void } {
   const resolver = new Resolver({ timeout: NAME_MS, tries: NAME_TRIES })
-  return async (hostname) => {
+  const resolve: ResolveName = async (hostname) => {
     const name = hostname.replace(/\.$/, '')
     // These are this machine, whatever a server says (RFC 6761).
     if (/(?:^|\.)localhost$/i.test(name)) return ['127.0.0.1', '::1']
     const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
     return found.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
   }
+  return { resolve, close: () => resolver.cancel() }
 }
 
 export interface ConnectorParts {
   /** How long it may take to connect, ms. */
   timeout: number
-  resolve?: ResolveName
+  resolve: ResolveName
   isAllowed?: (address: string) => boolean
 }
 
@@ -41,7 +42,7 @@ export interface ConnectorParts {
  */
 export function createPublicConnector({
   timeout,
-  resolve = createNames(),
+  resolve,
   isAllowed = isPublicAddress,
 }: ConnectorParts): buildConnector.connector {
   const lookup: LookupFunction = (hostname, { all }, callback) => {

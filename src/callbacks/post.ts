@@ -3,7 +3,7 @@ import { buildConnector, Client } from 'undici'
 import type { Pieces } from '../lib/json-pieces.js'
 import { codeOf, explainNetworkError } from '../lib/network-error.js'
 import { version } from '../lib/version.js'
-import { AddressError, createPublicConnector, type ConnectorParts } from './connector.js'
+import { AddressError, createNames, createPublicConnector, type ConnectorParts } from './connector.js'
 
 /** How long a receiver has for its answer, ms, from the look-up of its name on. */
 const TRY_MS = 10_000
@@ -18,21 +18,22 @@ export interface PostParts {
   /** Whether it may go to this machine and to private networks. */
   allowPrivate: boolean
   /** How addresses are found and judged where it may not. */
-  judge?: Omit<ConnectorParts, 'timeout'>
+  judge?: Partial<Omit<ConnectorParts, 'timeout'>>
   /** In place of 10 s, ms. */
   timeout?: number
 }
 
-export type Post = ReturnType<typeof createPost>
+export type Post = ReturnType<typeof createPost>['post']
 
 /**
  * Posts JSON to addresses that strangers have named. Each time over a connection of its own, whose address is judged; redirects are
  * not followed, for where they lead nobody has named.
  */
 export function createPost({ allowPrivate, judge, timeout = TRY_MS }: PostParts) {
+  const names = createNames()
   const connect = allowPrivate
     ? buildConnector({ timeout, maxCachedSessions: 0 })
-    : createPublicConnector({ ...judge, timeout })
+    : createPublicConnector({ resolve: names.resolve, ...judge, timeout })
 
   const meaningOf = (status: number): Posted => {
     if (status >= 200 && status < 300) return { is: 'delivered' }
@@ -41,11 +42,7 @@ export function createPost({ allowPrivate, judge, timeout = TRY_MS }: PostParts)
     return { is: 'failed', error: `the receiver has answered ${status}${redirect}` }
   }
 
-  /**
-   * Never rejects.
-   * @param cut ends it; what it comes to then means nothing
-   */
-  return async (
+  const post = async (
     url: string,
     headers: Readonly<Record<string, string>>,
     body: Pieces,
@@ -82,8 +79,7 @@ export function createPost({ allowPrivate, judge, timeout = TRY_MS }: PostParts)
     } catch (error) {
       if (late.signal.aborted)
         return { is: 'failed', error: `the receiver has not answered within ${timeout / 1000} s` }
-      if (error instanceof AddressError || (error instanceof Error && error.cause instanceof AddressError))
-        return { is: 'failed', error: error instanceof AddressError ? error.message : String(error.cause) }
+      if (error instanceof AddressError) return { is: 'failed', error: error.message }
       if (codeOf(error) === 'UND_ERR_HEADERS_OVERFLOW')
         return { is: 'failed', error: 'the receiver has answered with headers that are too large' }
       const peer = { subject: `the receiver ${hostname}`, secure: protocol === 'https:', host }
@@ -93,5 +89,14 @@ export function createPost({ allowPrivate, judge, timeout = TRY_MS }: PostParts)
       cut.removeEventListener('abort', end)
       await client.destroy()
     }
+  }
+  return {
+    /**
+     * Never rejects.
+     * @param cut ends it; what it comes to then means nothing
+     */
+    post,
+    /** Ends the look-ups of names, for which a stop would wait. */
+    close: names.close,
   }
 }

@@ -27,13 +27,21 @@ export type CallbackService = ReturnType<typeof createCallbackService>
 /** Tells the ends of tasks to those who have asked for it: posts, signed, to the address that each has named. */
 export function createCallbackService({ settings, call, view, time, log }: CallbackServiceParts) {
   const { secret, allow_private } = settings
+  const { post, close } = createPost({ allowPrivate: allow_private })
   const deliver = createDelivery({
     call,
-    post: createPost({ allowPrivate: allow_private }),
+    post,
     secret,
     view,
     inSteps: createSharedTurns(undefined, SLICE_MS),
     wall: () => time.wall(),
   })
-  return createCallbackRelay({ call, deliver, log })
+  const relay = createCallbackRelay({ call, deliver, log })
+  return {
+    ...relay,
+    async stop(ms: number): Promise<void> {
+      await relay.stop(ms)
+      close()
+    },
+  }
 }
