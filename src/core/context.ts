@@ -107,6 +107,8 @@ export interface Context {
   events: CoreEvent[]
   /** Whether a transaction pays for the task of an attempt that was given since the start: known without reading. */
   paid: WeakMap<object, boolean>
+  /** Tasks of this run that nobody is called back for, and attempts at them: known without reading, as above. */
+  noCallback: WeakSet<object>
   /** A settlement is to be looked at by the relay. */
   settlementsDue: boolean
   /** The same of a callback. */

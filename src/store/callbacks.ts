@@ -88,6 +88,11 @@ export function createCallbackTable(db: Database, undo: Pick<UndoLog, 'keep'>, t
     .delete(callbackHosts)
     .where(eq(callbackHosts.host, placeholder('host')))
     .prepare()
+  /** One more is due of a host. */
+  const addToHost = db.prepare<[host: string, due_ms: number]>(
+    render(sql`INSERT INTO ${callbackHosts} VALUES (?, ?) ON CONFLICT DO UPDATE
+      SET ${name(callbackHosts.due_ms)} = excluded.due_ms WHERE excluded.due_ms < ${callbackHosts.due_ms}`),
+  )
   /** Something of a host has changed. */
   const seeHost = (of: string): void => {
     const at = firstOfHost.get({ host: of })?.at ?? null
@@ -153,7 +158,7 @@ export function createCallbackTable(db: Database, undo: Pick<UndoLog, 'keep'>, t
       if (found === undefined) return false
       count('waiting', -1)
       count('pending', 1)
-      seeHost(found.host)
+      addToHost.run(found.host, due)
       return true
     },
     /**

@@ -82,6 +82,7 @@ export function createCore({
     effects: [],
     events: [],
     paid: new WeakMap(),
+    noCallback: new WeakSet(),
     settlementsDue: false,
     callbacksDue: false,
     undo,

@@ -150,6 +150,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
   })
   const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
     ctx.paid.set(attempt, task.paid_nonce !== null)
+    if (ctx.noCallback.has(task)) ctx.noCallback.add(attempt)
     probation.assigned(task, node)
     vigilance.assigned(attempt, task)
     registry.assign(attempt)

@@ -49,7 +49,7 @@ export function createResults(ctx: Context, { attempts, transitions, settle, end
       const held = attempts.findHeld(nodeId, taskId, number)
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
         ctx.watches.changed(taskId, 'completed', held.attempt)
-        ended(taskId)
+        if (!ctx.noCallback.has(held)) ended(taskId)
         attempts.complete(held, result)
         settle?.(held, result.output)
         return { is: 'settled', status: 'completed', again: false }
