@@ -1,30 +1,29 @@
 import { existsSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createCallbackService } from './callbacks/service.js'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import { settlementSettings, type ServiceConfig } from './config.js'
+import type { ServiceConfig } from './config.js'
 import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
+import { createWatchers } from './door/watchers.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
-import { taskStatus } from './http/views.js'
 import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
 import { version } from './lib/version.js'
-import { createSettlementService } from './settlement/service.js'
 import { openRunner } from './open-runner.js'
+import { createOutgoing } from './outgoing.js'
 import { fingerprintOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
@@ -78,9 +77,6 @@ const MAX_REST_CONNECTIONS = 10_000
 /** How many connections may wait to be taken; the system may allow fewer. After a restart all nodes dial at once, and one that finds no place waits for seconds. */
 const BACKLOG = 4096
 
-/** How long a stop waits for what is just being posted, ms. */
-const LAST_POST_MS = 2000
-
 /** When sessions may come back after a stop, in seconds. */
 const RECONNECT_AFTER_SECONDS = 5
 
@@ -125,22 +121,19 @@ export function createCoordinator({
     time,
     log,
   })
-  const payments = settlementSettings(chain, signer)
   const scheduler = createScheduler({
     runner,
-    deliver: (effects) => sessions.deliver(effects),
+    deliver(effects) {
+      sessions.deliver(effects)
+      watchers.deliver(effects)
+    },
     log: logEvents,
     access: access.follow,
-    settlementsDue: () => settlement?.wake(),
-    callbacksDue: () => callbackService?.wake(),
+    settlementsDue: () => outgoing.settlementsDue(),
+    callbacksDue: () => outgoing.callbacksDue(),
     charge: (from, ms) => limits.time.charge(from, ms),
   })
-  const settlement =
-    payments === null ? null : createSettlementService({ settings: payments, call: scheduler.call, time, log })
-  const callbackService =
-    callbacks === undefined
-      ? null
-      : createCallbackService({ settings: callbacks, call: scheduler.call, view: taskStatus, time, log })
+  const outgoing = createOutgoing({ signer, chain, callbacks, call: scheduler.call, time, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
@@ -152,11 +145,14 @@ export function createCoordinator({
     log,
   })
   const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
-  const steps = [opener, settlement?.step ?? null].filter((step) => step !== null)
+  const steps = [opener, outgoing.step].filter((step) => step !== null)
   const prepare = steps.length === 0 ? null : inOrder(steps)
+  let lastSession = 0
+  const nextSession = (): number => ++lastSession
   const sessions = createSessionServer({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
+    nextSession,
     send: scheduler.send,
     time,
     log,
@@ -174,10 +170,18 @@ export function createCoordinator({
     publicHosts: settings.public_hosts,
     prepare,
   })
+  const watchers = createWatchers({
+    send: scheduler.send,
+    nextSession,
+    log,
+    isGood: ({ principal: { role, token_id } }) =>
+      token_id === null ? role !== 'open' || !access.who.isOn() : access.tokens.goodUntil(token_id) !== undefined,
+  })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
+    watchers,
     opener,
     chain: chain === undefined || signer === undefined ? null : { network: signer.network },
     receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
@@ -190,7 +194,7 @@ export function createCoordinator({
     wall: () => time.wall(),
     publicHosts: settings.public_hosts,
     warning() {
-      const all = [certificate?.warning(), access.warning(), settlement?.warning()].filter((w) => w != null)
+      const all = [certificate?.warning(), access.warning(), outgoing.warning()].filter((w) => w != null)
       return all.length === 0 ? null : all.join('. ')
     },
   })
@@ -237,13 +241,14 @@ export function createCoordinator({
       if (!scheduler.busy() || time.monotonic() >= deadline || cut?.aborted === true) break
       await sleep(20)
     }
+    watchers.stop()
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)
       await closeServer(1000)
     }
     certificate?.stop()
-    await Promise.all([settlement?.stop(LAST_POST_MS), callbackService?.stop(LAST_POST_MS)])
+    await outgoing.stop()
     scheduler.end()
     await runner.close()
     log.info({ event: 'service.stopped' }, 'stopped')
@@ -256,12 +261,8 @@ export function createCoordinator({
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
       if (mode.mode === 'on')
-        await scheduler.call({
-          op: 'started',
-          mode: 'on',
-          config: fingerprintOf({ ...settings, chain, callbacks: callbacks?.allow_private }),
-        })
-      const observer = await settlement?.start().catch((error: unknown) => {
+        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain, callbacks }) })
+      const observer = await outgoing.start().catch((error: unknown) => {
         throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
       })
       await new Promise<void>((resolve, reject) => {
@@ -276,14 +277,13 @@ export function createCoordinator({
       })
       listening = true
       runner.startBackups()
-      callbackService?.start()
       access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
       const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
       const { fields, text } = whatIsThere(settings.database_path, isNew, found)
       log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
-      return { host: settings.api_host, port, url, observer: observer ?? null }
+      return { host: settings.api_host, port, url, observer }
     },
     stop(cut) {
       stopped ??= shutDown(cut)

@@ -125,7 +125,8 @@ export const operationTraits = {
   },
   clientMessage: {
     ...call,
-    action: ({ message: { type } }) => (type === 'task.watch' ? 'watch' : type === 'task.cancel' ? 'cancel' : null),
+    action: ({ message: { type }, events = false }) =>
+      type === 'task.watch' ? (events ? 'taskEvents' : 'watch') : type === 'task.cancel' ? 'cancel' : null,
     writes: 'depends',
     queue: 'intake',
     weight: () => WATCH_WEIGHT,

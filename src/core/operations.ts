@@ -7,7 +7,7 @@ import type { LargeText, NewTask, TaskCounts } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
-import type { NodeStatus } from '../wire/fields.js'
+import type { NodeStatus, TaskErrorCode } from '../wire/fields.js'
 import type { Receipt } from '../wire/receipt.js'
 import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/client.js'
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
@@ -20,15 +20,24 @@ import type { Caller } from './access/caller.js'
 import type { CallbackRequest, CallbackResults, CallbackWork } from './callbacks/reports.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
-import type { NewResult } from './tasks/attempts.js'
 import type { TaskView } from './task-view.js'
-import type { Failure } from './tasks/results.js'
 
 export type { LargeText } from '../store/tasks.js'
 export type { SettlementRow, TaskView }
 
-/** What a node that polls brings. */
-type ReportedResult = Pick<NewResult, 'output' | 'confidence'> & Partial<Pick<NewResult, 'usage' | 'notes'>>
+/** What a node that polls brings. `notes`: see wire/result-notes. */
+interface ReportedResult {
+  output: string
+  confidence: number
+  usage?: { prompt_tokens: number; completion_tokens: number } | null
+  notes?: string | null
+}
+/** Why it gives up. `code`: what is wrong with the task itself. */
+interface ReportedFailure {
+  error: string
+  retryable: boolean
+  code?: TaskErrorCode | null
+}
 
 /** What somebody asks for at a door. `proof`: it was signed by the node's key; the door has verified it. */
 type Asked =
@@ -39,7 +48,7 @@ type Asked =
   /** `features`: what it understands, see wire/params. */
   | { op: 'poll'; node_id: string; running: string[] | null; features?: number; proof?: Proof }
   | ({ op: 'complete'; task_id: string; node_id: string; proof?: Proof } & ReportedResult)
-  | ({ op: 'fail'; task_id: string; node_id: string; proof?: Proof } & Failure)
+  | ({ op: 'fail'; task_id: string; node_id: string; proof?: Proof } & ReportedFailure)
   | { op: 'task'; task_id: string }
   /** A task with its whole history. */
   | { op: 'taskDetail'; task_id: string }
@@ -57,7 +66,8 @@ type Asked =
   /** Submissions of one frame of a submitter's session; each is answered by an effect that names its `ref`. */
   | { op: 'clientSubmissions'; session: number; list: ClientSubmission[] }
   /** What else a submitter's session asks for; answered by effects. */
-  | { op: 'clientMessage'; session: number; message: ClientRequest }
+  /** `events`: it reads the words of a task as server-sent events. */
+  | { op: 'clientMessage'; session: number; message: ClientRequest; events?: boolean }
   /** Newest first; `before`: the `next` of the page before. */
   | { op: 'tokens'; before: number | null; limit: number }
   | { op: 'tokenCreate'; body: RestTokenBody }

@@ -23,13 +23,14 @@ export const respond = (
   more?: Record<string, string>,
 ): Response => new Response(body, { status, headers: { ...c.env.headers, ...JSON_TYPE, ...more } })
 
-export const ok = (c: RouteContext, data: unknown): Response => okText(c, JSON.stringify(data))
+export const ok = (c: RouteContext, data: unknown, headers?: Record<string, string>): Response =>
+  text(c, envelopeText(JSON.stringify(data)), headers)
 
 /** @param data JSON already */
 export const okText = (c: RouteContext, data: string): Response => text(c, envelopeText(data))
 
 /** A large answer, which is sent at the speed of its reader. */
-export function okPieces(c: RouteContext, { pieces, length }: Pieces): Response {
+export function okPieces(c: RouteContext, { pieces, length }: Pieces, headers: Record<string, string> = {}): Response {
   const refusal = holdBytes(c.env, length)
   if (refusal !== null) return cut(c, refusal)
   const rest = pieces.values()
@@ -43,15 +44,15 @@ export function okPieces(c: RouteContext, { pieces, length }: Pieces): Response 
     },
     { highWaterMark: 0 },
   )
-  return respond(c, body, 200, { 'Content-Length': String(length) })
+  return respond(c, body, 200, { ...headers, 'Content-Length': String(length) })
 }
 
 /** An answer outside of the envelope. @param json text */
-export function text(c: RouteContext, json: string): Response {
+export function text(c: RouteContext, json: string, headers?: Record<string, string>): Response {
   const { limits, keys } = c.env
   limits.time.charge(keys, writeMs(json.length))
   const refusal = holdUnsent(c.env, json)
-  return refusal === null ? respond(c, json) : cut(c, refusal)
+  return refusal === null ? respond(c, json, 200, headers) : cut(c, refusal)
 }
 
 /** An answer that says nothing more. */

@@ -4,6 +4,7 @@ import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { callbackRoutes } from './callback-routes.js'
 import { delegationRoutes } from './delegation-routes.js'
+import { eventRoutes } from './event-routes.js'
 import { nodeRoutes } from './node-routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
@@ -34,6 +35,7 @@ export function createApp(parts: AppParts): App {
   pollingRoutes(routes, common)
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
+  eventRoutes(routes, common)
   receiptRoutes(routes, common)
   settlementRoutes(routes, common)
   callbackRoutes(routes, common)

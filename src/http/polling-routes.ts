@@ -1,5 +1,5 @@
 import { completeText, failText, pollText } from '../chain/signed-calls.js'
-import { writeNotes } from '../core/tasks/result-notes.js'
+import { writeNotes } from '../wire/result-notes.js'
 import { done, type Outcome } from '../lib/result.js'
 import type { PolledTask } from '../core/operations.js'
 import { cutReason, readTaskErrorCode } from '../wire/fields.js'

@@ -29,8 +29,13 @@ export async function read<T>(c: RouteContext, gate: ReadGate, { ask, size, send
 }
 
 /** A view whose texts may be of megabytes. @param size of its texts, about, in UTF-16 units */
-export async function okLarge(c: RouteContext, view: unknown, size: number): Promise<Response> {
+export async function okLarge(
+  c: RouteContext,
+  view: unknown,
+  size: number,
+  headers: Record<string, string> = {},
+): Promise<Response> {
   return size <= LARGE_UNITS
-    ? ok(c, view)
-    : okPieces(c, await c.env.limits.time.inSteps(c.env.keys, envelopeInSteps(view)))
+    ? ok(c, view, headers)
+    : okPieces(c, await c.env.limits.time.inSteps(c.env.keys, envelopeInSteps(view)), headers)
 }

@@ -4,6 +4,7 @@ import type { ReceiptSigner } from '../chain/receipts.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { SignIn } from '../door/sign-in.js'
+import type { Watchers } from '../door/watchers.js'
 import type { Verifications } from '../door/verifications.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
@@ -30,6 +31,7 @@ export interface AppParts extends BodyLimitParts {
   /** Whether who shows no token may submit. */
   anonymousSubmit?: boolean
   who: Who
+  watchers: Watchers
   verify: Verifications
   signIn: SignIn
   /** The names under which the service is reached. */

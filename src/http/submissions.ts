@@ -1,13 +1,19 @@
+import * as v from 'valibot'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Submitted } from '../core/operations.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
+import { id } from '../wire/fields.js'
 import { submitBody, type Submission } from '../wire/rest.js'
+import type { RouteContext } from './answers.js'
 import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { takeRequests } from './allowance.js'
 
 /** What is said of an encrypted submission, beside what is said of each. */
 const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' }
+
+/** The core said nothing of a submission, which is a fault of ours. */
+export const NO_OUTCOME = refuse('internal', 'no outcome')
 
 /** The entries of a batch, each by itself, in steps. */
 export function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcome<Submission>[]> {
@@ -21,10 +27,27 @@ export function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcom
 
 /** What REST says of a submission: its id, whether it was known or not, and what its submitter should know, if anything. */
 export const submitted = (
-  o: Outcome<Submitted> = refuse('internal', 'no outcome'),
-  { is_encrypted }: Pick<Submission, 'is_encrypted'>,
-): Outcome<object> =>
-  o.ok ? done({ task_id: o.value.task_id, ...(is_encrypted ? ENCRYPTED : {}), warnings: o.value.warnings }) : o
+  o: Outcome<Submitted> = NO_OUTCOME,
+  submission: Pick<Submission, 'is_encrypted'>,
+): Outcome<SubmittedView> => (o.ok ? done(submittedView(o.value, submission)) : o)
+
+export const submittedView = (o: Submitted, { is_encrypted }: Pick<Submission, 'is_encrypted'>) => ({
+  task_id: o.task_id,
+  ...(is_encrypted ? ENCRYPTED : {}),
+  warnings: o.warnings,
+})
+export type SubmittedView = ReturnType<typeof submittedView>
+
+/** A submission whose `task_id` is its `Idempotency-Key`, where it says no other: that of each token is its own. */
+export function withIdempotencyKey(submission: Submission, c: RouteContext): Outcome<Submission> {
+  const key = c.req.header('idempotency-key')
+  if (key === undefined || submission.task_id !== null) return done(submission)
+  const { token_id } = c.env.by.principal
+  const taskId = v.safeParse(id, token_id === null ? key : `${token_id}.${key}`)
+  return taskId.success
+    ? done({ ...submission, task_id: taskId.output })
+    : refuse('invalid_request', `Idempotency-Key: ${taskId.issues[0].message}; it becomes the task_id`)
+}
 
 export type Preparation = ReturnType<typeof createPreparation>
 

@@ -1,5 +1,5 @@
-import type { TaskView } from '../core/operations.js'
-import { done, type Outcome } from '../lib/result.js'
+import type { Submitted, TaskView } from '../core/operations.js'
+import type { Outcome } from '../lib/result.js'
 import { redact } from '../rules/ownership.js'
 import { batchBody, listQuery, submitBody, type Submission } from '../wire/rest.js'
 import { signedQueryBody } from '../wire/signed.js'
@@ -12,7 +12,15 @@ import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
-import { parseEntries, submitted } from './submissions.js'
+import {
+  NO_OUTCOME,
+  parseEntries,
+  submitted,
+  submittedView,
+  withIdempotencyKey,
+  type SubmittedView,
+} from './submissions.js'
+import { preferenceApplied, readWait, waitForEnd } from './waiting.js'
 import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
@@ -20,35 +28,76 @@ const LIST_COST = 5
 
 /** Tasks: submitted, looked at, cancelled and retried. */
 export function taskRoutes(
-  { get, post, receive, command }: Routes,
-  { call, ask, gate, limits, signed, preparation }: RouteParts,
+  { get, receive, command }: Routes,
+  { call, ask, gate, limits, signed, preparation, watchers }: RouteParts,
 ): void {
-  const submit = async (submission: Submission, exchange: Exchange): Promise<Outcome<unknown>> => {
+  const store = async (submission: Submission, exchange: Exchange): Promise<Outcome<Submitted>> => {
     const prepared = await preparation.one(submission, exchange)
     if (!prepared.ok) return prepared
     const outcome = await ask(exchange, { op: 'submit', tasks: [prepared.value] })
-    return outcome.ok ? submitted(outcome.value[0], submission) : outcome
+    return outcome.ok ? (outcome.value[0] ?? NO_OUTCOME) : outcome
   }
-  post('/api/v1/tasks/submit', limits.submission, submitBody, submit)
-  post('/api/v1/tasks', limits.submission, submitBody, submit)
+  /** The end of a task, or where it stands when it was waited for long enough. */
+  const answerLater = async (c: RouteContext, taskId: string, seconds: number): Promise<Response> => {
+    const ended = await waitForEnd(c.env, watchers, [taskId], seconds)
+    const headers = preferenceApplied(seconds, ended.has(taskId))
+    return status(c, () => ask(c.env, { op: 'task', task_id: taskId }), taskStatus, headers)
+  }
+  const submit = async (body: Submission, c: RouteContext): Promise<Response> => {
+    const wait = readWait(c)
+    if (!wait.ok) return fail(c, wait)
+    const keyed = withIdempotencyKey(body, c)
+    if (!keyed.ok) return fail(c, keyed)
+    const submission = keyed.value
+    const stored = await store(submission, c.env)
+    if (!stored.ok) return refused(c, stored)
+    return wait.value === null
+      ? ok(c, submittedView(stored.value, submission))
+      : answerLater(c, stored.value.task_id, wait.value)
+  }
+  receive('/api/v1/tasks/submit', limits.submission, submitBody, submit)
+  receive('/api/v1/tasks', limits.submission, submitBody, submit)
 
-  post('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, exchange) => {
+  receive('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, c) => {
+    const exchange = c.env
     const tooFast = takeRequests(exchange, tasks.length - 1)
-    if (tooFast !== null) return tooFast
+    if (tooFast !== null) return fail(c, tooFast)
+    const wait = readWait(c)
+    if (!wait.ok) return fail(c, wait)
     const entries = await exchange.limits.time.inSteps(exchange.keys, parseEntries(tasks))
     const prepared = await preparation.all(entries, exchange)
-    if (!prepared.ok) return prepared
+    if (!prepared.ok) return refused(c, prepared)
     const parsed = prepared.value
-    const good = parsed.flatMap((p) => (p.ok ? [p.value] : []))
-    const outcome = await ask(exchange, { op: 'submit', tasks: good })
-    if (!outcome.ok) return outcome
+    const outcome = await ask(exchange, { op: 'submit', tasks: parsed.flatMap((p) => (p.ok ? [p.value] : [])) })
+    if (!outcome.ok) return refused(c, outcome)
     const stored = outcome.value.values()
-    const results = parsed.map((p) => {
-      const o = p.ok ? submitted(stored.next().value, p.value) : p
-      return o.ok ? o.value : { error: o.message, code: o.code }
-    })
-    return done({ results })
+    const results = parsed.map((p) => (p.ok ? submitted(stored.next().value, p.value) : p))
+    if (wait.value !== null) return batchLater(c, results, wait.value)
+    return ok(c, { results: results.map((o) => (o.ok ? o.value : { error: o.message, code: o.code })) })
   })
+  /** As soon as all have ended, or when they were waited for long enough. */
+  const batchLater = async (
+    c: RouteContext,
+    results: readonly Outcome<SubmittedView>[],
+    seconds: number,
+  ): Promise<Response> => {
+    const taskIds = results.flatMap((o) => (o.ok ? [o.value.task_id] : []))
+    const ended = await waitForEnd(c.env, watchers, taskIds, seconds)
+    const views: unknown[] = []
+    let size = 0
+    for (const o of results) {
+      const found = o.ok ? await ask(c.env, { op: 'task', task_id: o.value.task_id }) : o
+      views.push(
+        found.ok ? redact(taskStatus(found.value), found.value.hidden) : { error: found.message, code: found.code },
+      )
+      if (found.ok) size += textSize(found.value.task)
+    }
+    const headers = preferenceApplied(
+      seconds,
+      taskIds.every((id) => ended.has(id)),
+    )
+    return okLarge(c, { results: views }, size, headers)
+  }
 
   command({
     method: 'POST',
@@ -91,21 +140,26 @@ export function taskRoutes(
     c: RouteContext,
     view: () => Promise<Outcome<TaskView>>,
     show: (found: TaskView) => object = taskStatus,
+    headers: Record<string, string> = {},
   ): Promise<Response> =>
     read(c, gate, {
       ask: view,
       size: ({ task }) => textSize(task),
-      send: (found) => okLarge(c, redact(show(found), found.hidden), textSize(found.task)),
+      send: (found) => okLarge(c, redact(show(found), found.hidden), textSize(found.task), headers),
     })
   get('/api/v1/tasks/:task_id/status', async (c) => {
     const id = pathId(c.req.url, 'task_id')
     if (!id.ok) return fail(c, id)
+    const wait = readWait(c)
+    if (!wait.ok) return fail(c, wait)
     const txid = readTxid(id.value)
     if (txid !== null) {
       const paid = await ask(c.env, { op: 'taskOfTx', txid })
       if (paid.ok) return ok(c, paidTask(paid.value, txid))
     }
-    return status(c, () => ask(c.env, { op: 'task', task_id: id.value }))
+    return wait.value === null
+      ? status(c, () => ask(c.env, { op: 'task', task_id: id.value }))
+      : answerLater(c, id.value, wait.value)
   })
   receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
     const by = await signed.owner(c.env, query)

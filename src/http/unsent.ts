@@ -42,6 +42,12 @@ export function createUnsent(exchange: Exchange) {
       clearTimeout(late)
       late = setTimeout(() => request.socket.destroy(), LEAVE_WITHIN_MS + bytes / BYTES_PER_MS)
     },
+    /** All of it has left. */
+    release(): void {
+      give()
+      held = 0
+      clearTimeout(late)
+    },
   }
 }
 

@@ -10,7 +10,7 @@ import type {
 } from '../core/operations.js'
 import type { CallbackView } from '../core/callbacks/reports.js'
 import type { PaidTask } from '../core/settlement/reports.js'
-import { readNotes } from '../core/tasks/result-notes.js'
+import { readNotes } from '../wire/result-notes.js'
 import { readParams } from '../wire/params.js'
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */

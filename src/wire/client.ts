@@ -121,6 +121,8 @@ export const clientServerMessages = {
     status: v.picklist(['completed', 'submitted', 'failed', 'timeout']),
     result: v.nullable(result),
     error: v.nullable(v.string()),
+    /** The attempt that the result is of. */
+    attempt: v.optional(attempt),
     /** What was wrong with the task, in the words of its node. */
     code: v.optional(taskErrorCode),
   }),

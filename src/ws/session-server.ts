@@ -58,6 +58,8 @@ export interface SessionServerParts extends SessionAccess {
   publicHosts: readonly string[]
   /** A connection is a session's that has proven its key, or has said something valid. */
   onProven?: (socket: Socket) => void
+  /** Another number each time. */
+  nextSession: () => number
   /** What is done with submissions before the core sees them; null: nothing. */
   prepare?: SubmissionStep | null
   /** ms */
@@ -71,7 +73,6 @@ export function createSessionServer(parts: SessionServerParts) {
   const { send, time, maxMessageBytes, maxMessagesPerSecond } = parts
   const now = (): number => time.monotonic()
   const sessions = new Map<number, SocketSession>()
-  let lastId = 0
   let stopping = false
   const guard = createGuard(parts.log)
   const admission = createAdmission({ ...parts, now })
@@ -138,7 +139,7 @@ export function createSessionServer(parts: SessionServerParts) {
     { address = '', keys: from }: Remote,
     open: (own: Own) => SocketSession,
   ): void => {
-    const id = ++lastId
+    const id = parts.nextSession()
     const onHeard = (): void => void unproven.remove(session)
     const onProven = (): void => {
       onHeard()

@@ -156,7 +156,7 @@ function createWorld(dir: string) {
             return void turn({
               op: 'nodeMessage',
               session,
-              message: { type: 'task.output', ...named, seq: 0, delta: 'x' },
+              message: { type: 'task.output', ...named, seq: 0, delta: 'x', channel: 'text' },
             })
           case 'reject':
             return void turn({ op: 'nodeMessage', session, message: { type: 'task.reject', ...named, reason: 'busy' } })

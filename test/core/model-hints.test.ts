@@ -90,6 +90,8 @@ test('however many strange names there are, of nodes and of tasks, a second comp
         signed_tx: null,
         signer_public_key: null,
         is_encrypted: false,
+        params: null,
+        needs: 0,
       })),
     })
     const outcome = outcomeOf(submitted, 'submit')

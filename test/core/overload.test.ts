@@ -118,6 +118,8 @@ test('under more load than is served, submissions are refused at once and everyt
           signed_tx: null,
           signer_public_key: null,
           is_encrypted: false,
+          params: null,
+          needs: 0,
         },
       },
     ],

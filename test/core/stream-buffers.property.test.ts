@@ -70,7 +70,7 @@ test('whatever is lost, said twice, taken back or joined late: no reader gets a 
             const seq = s.seq === 'next' ? next : s.seq
             if (seq > next) whole = false
             if (seq === next && seq < 12) next++
-            watching.output('A', attempt, seq, pieces(attempt)[seq] ?? '')
+            watching.output({ task_id: 'A', attempt, seq, delta: pieces(attempt)[seq] ?? '', channel: 'text' })
           } else if (s.do === 'join') watching.watch(s.session, 'A', true, s)
           else if (s.do === 'rejoin')
             watching.watch(s.session, 'A', true, {
@@ -141,7 +141,7 @@ test('texts never take more than their bound, nor those of one owner more than h
           const seq = texts.get(id)?.next ?? 0
           if (end) texts.end(id)
           else if (texts.get(id) === undefined) texts.begin(id, 1, [ownerOf(task)])
-          else texts.add(id, 1, seq, 'x'.repeat(length))
+          else texts.add(id, 1, seq, 'x'.repeat(length), 'text')
           if (undone) {
             undo.rollback(0)
             expect(pot.total()).toBe(total)
@@ -169,7 +169,7 @@ test('a text is kept for the first of its readers that has room, and who has non
   const modest = [{ key: 'modest', times: 1 }]
   for (let i = 0; pot.refusal(greedy, 512) === null; i++) texts.begin(`g${i}`, 1, [greedy])
   texts.begin('mine', 1, [modest])
-  expect(texts.add('mine', 1, 0, 'x'.repeat(300))?.text.length).toBe(300)
+  expect(texts.add('mine', 1, 0, 'x'.repeat(300), 'text')?.text.length).toBe(300)
   texts.begin('theirs', 1, [greedy])
   expect(texts.get('theirs')).toBeUndefined()
   texts.begin('ours', 1, [greedy, modest])
@@ -204,7 +204,7 @@ test('a long text in many small pieces is relayed without being joined at every 
   const start = performance.now()
   for (let i = 0; i < 100_000; i++) {
     undo.clear()
-    watching.output('A', 1, i, 'twenty characters or ')
+    watching.output({ task_id: 'A', attempt: 1, seq: i, delta: 'twenty characters or ', channel: 'text' })
   }
   expect(units).toBe(2_100_000)
   expect(performance.now() - start).toBeLessThan(5_000)

@@ -97,6 +97,8 @@ test('a task that cannot be written fails its own submission, and no other of th
     signed_tx: null,
     signer_public_key: null,
     is_encrypted: false,
+    params: null,
+    needs: 0,
   }
   // No submission that was parsed looks like this: it stands for a fault of ours.
   const bad = { ...good, user_input: { length: 1 } as unknown as string }
@@ -133,6 +135,8 @@ test('what is taken in goes by its fee when slots are few, and waits behind what
     signed_tx: null,
     signer_public_key: null,
     is_encrypted: false,
+    params: null,
+    needs: 0,
   })
   const first = world.turn(
     { op: 'submit', tasks: [task('poor', 1), task('rich', 9)] },
@@ -248,6 +252,8 @@ test('a result that shares its turn with an operation that fails is counted once
     signed_tx: null,
     signer_public_key: null,
     is_encrypted: false,
+    params: null,
+    needs: 0,
   }
   const { outcomes } = world.turn(
     { op: 'nodeMessage', session: 1, message: { type: 'task.complete', task_id, attempt, output: 'x', confidence: 1 } },

@@ -44,6 +44,7 @@ const routes: Record<string, Walked> = {
   'GET /api/v1/tasks': { action: 'list' },
   'GET /api/v1/tasks/:task_id': { action: 'taskDetail', path: '/api/v1/tasks/none' },
   'GET /api/v1/tasks/:task_id/status': { action: 'task', path: '/api/v1/tasks/none/status' },
+  'GET /api/v1/tasks/:task_id/events': { action: 'taskEvents', path: '/api/v1/tasks/none/events' },
   'GET /api/v1/tasks/:task_id/receipt': { action: 'receipt', path: '/api/v1/tasks/none/receipt' },
   'GET /api/v1/settlements': { action: 'settlements' },
   'GET /api/v1/settlements/:task_id': { action: 'settlements', path: '/api/v1/settlements/none' },

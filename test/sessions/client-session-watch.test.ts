@@ -247,7 +247,11 @@ test('output alone commits nothing beyond the accept it implies', () => {
   if (given === undefined) throw new Error('nothing was assigned')
   const { task_id, attempt } = given
   const say = (seq: number) =>
-    world.turn({ op: 'nodeMessage', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta: 'x' } })
+    world.turn({
+      op: 'nodeMessage',
+      session: 1,
+      message: { type: 'task.output', task_id, attempt, seq, delta: 'x', channel: 'text' },
+    })
   world.turn({
     op: 'clientMessage',
     session: 2,
@@ -283,6 +287,8 @@ test('a session watches a bounded number of tasks, and what is refused is not st
         signed_tx: null,
         signer_public_key: null,
         is_encrypted: false,
+        params: null,
+        needs: 0,
       },
     }))
   const submit = (n: number, from: number, session = 1) =>
@@ -318,7 +324,11 @@ test('a turn that is undone takes back the text and the place of its readers, an
   })
   const piece = (seq: number, delta: string) =>
     world
-      .turn({ op: 'nodeMessage', session: 1, message: { type: 'task.output', task_id, attempt, seq, delta } })
+      .turn({
+        op: 'nodeMessage',
+        session: 1,
+        message: { type: 'task.output', task_id, attempt, seq, delta, channel: 'text' },
+      })
       .effects.filter((e) => e.session === 2)
   world.commitsFail(diskFull)
   expect(piece(0, 'one')).toEqual([]) // its accept could not be stored

@@ -23,12 +23,15 @@ function olderFile(file = join(tempDir(), 'inference.db')): string {
   const db = new Database(file)
   db.exec(`
     DELETE FROM __drizzle_migrations WHERE created_at IN
-      (SELECT created_at FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 2);
+      (SELECT created_at FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 3);
     DROP TABLE settlements; DROP TABLE settlement_intake; DROP TABLE settlement_counts; DROP TABLE settlement_sightings; DROP TABLE chain_blocks;
     DROP TABLE payee_delegations; DROP TABLE result_keys; DROP TABLE result_signatures;
     DROP INDEX tasks_by_payment; DROP INDEX tasks_by_txid; ALTER TABLE inference_tasks DROP COLUMN paid_nonce;
     ALTER TABLE inference_tasks DROP COLUMN holds_payment;
     DROP TABLE tokens; DROP TABLE node_keys; DROP TABLE audit; DROP TABLE quota_days; DROP TABLE data_keys;
+    DROP INDEX tasks_to_join; ALTER TABLE inference_tasks DROP COLUMN params;
+    ALTER TABLE inference_tasks DROP COLUMN needs; ALTER TABLE inference_tasks DROP COLUMN result_notes;
+    ALTER TABLE inference_tasks DROP COLUMN error_code; ALTER TABLE inference_tasks DROP COLUMN join_key;
     DROP INDEX tasks_of_owner; ALTER TABLE inference_tasks DROP COLUMN owner_id;
     ALTER TABLE inference_tasks DROP COLUMN is_encrypted; ALTER TABLE inference_tasks DROP COLUMN text_keys;
     ALTER TABLE inference_tasks DROP COLUMN texts_digest`)

@@ -37,14 +37,19 @@ const task: NewTask = {
   txid: null,
   paid_nonce: null,
   holds_payment: null,
+  params: null,
+  needs: 0,
+  join_key: null,
   owner_id: 'owner',
 }
 const unended = {
   retried_after: 0,
   output: null,
+  result_notes: null,
   confidence: null,
   completed_at: null,
   error: null,
+  error_code: null,
   txid: null,
   is_encrypted: 0,
   text_keys: null,
@@ -130,8 +135,15 @@ test('a row comes back as it was written, column by column', () => {
     },
   ])
   expect(attempts.recentDurations()).toEqual([{ ms: 2, ended_ms: 53 }])
-  expect(tasks.complete(attempt, { output: 'out', confidence: 0.5 }, 20)).toBe(true)
-  const completed = { status: 'completed', output: 'out', confidence: 0.5, completed_at: 20, updated_at: 20 }
+  expect(tasks.complete(attempt, { output: 'out', confidence: 0.5, notes: '{"finish_reason":"stop"}' }, 20)).toBe(true)
+  const completed = {
+    status: 'completed',
+    output: 'out',
+    result_notes: '{"finish_reason":"stop"}',
+    confidence: 0.5,
+    completed_at: 20,
+    updated_at: 20,
+  }
   expect(tasks.get('t-1')).toEqual({ ...task, ...unended, ...begun, ...completed })
 
   nodes.save({ ...node, endpoint: 'before', drained: 0 })
@@ -170,26 +182,27 @@ test('a task that goes back, ends or is opened again has in its row what the cha
   tasks.move({ task_id: 't-1', status: 'in_progress' }, { to: 'pending', queue_rank: 13, at: 11 })
   const waiting = { ...task, ...unended, attempt: 1, queue_rank: 13, updated_at: 11 }
   expect(row()).toEqual(waiting)
-  tasks.move({ task_id: 't-1', status: 'pending' }, { to: 'timeout', error: 'late', at: 12 })
+  tasks.move({ task_id: 't-1', status: 'pending' }, { to: 'timeout', error: 'late', code: null, at: 12 })
   expect(row()).toEqual({ ...waiting, status: 'timeout', error: 'late', updated_at: 12 })
   const again = { after: 1, queued_ms: 15 }
   tasks.move({ task_id: 't-1', status: 'timeout' }, { to: 'pending', queue_rank: 14, at: 16, again })
   const reopened = { ...waiting, retried_after: 1, queued_ms: 15, queue_rank: 14, updated_at: 16 }
   expect(row()).toEqual(reopened)
-  const late = { node_id: 'n-2', output: 'late out', confidence: 0.75, at: 17 }
+  const late = { node_id: 'n-2', output: 'late out', confidence: 0.75, notes: '{}', at: 17 }
   tasks.move({ task_id: 't-1', status: 'pending' }, { to: 'completed', ...late })
   expect(row()).toEqual({
     ...reopened,
     status: 'completed',
     inference_node_id: 'n-2',
     output: 'late out',
+    result_notes: '{}',
     confidence: 0.75,
     completed_at: 17,
     updated_at: 17,
   })
-  expect(() => tasks.move({ task_id: 't-1', status: 'pending' }, { to: 'failed', error: 'x', at: 1 })).toThrow(
-    'no longer pending',
-  )
+  expect(() =>
+    tasks.move({ task_id: 't-1', status: 'pending' }, { to: 'failed', error: 'x', code: null, at: 1 }),
+  ).toThrow('no longer pending')
 })
 
 /** What runs on a connection from now on: the statements with what they were given. */
@@ -276,7 +289,7 @@ test('every statement finds its rows by the index that was made for it', () => {
     [() => attempts.allOpen(), 'SCAN attempts USING INDEX attempts_open'],
     [() => attempts.extendLeases(10), 'SEARCH attempts USING INDEX attempts_open (lease_ms<?)'],
     [() => attempts.recentDurations(), 'SCAN attempts'],
-    [() => tasks.complete({ ...attempt, task_id: 't-2' }, { output: '', confidence: 1 }, 1), byId],
+    [() => tasks.complete({ ...attempt, task_id: 't-2' }, { output: '', confidence: 1, notes: null }, 1), byId],
     [() => tasks.oldestAfter(-1), 'SEARCH inference_tasks USING COVERING INDEX tasks_by_age (queued_ms>?)'],
     [() => tasks.waitingSince(0), 'SEARCH inference_tasks USING INDEX tasks_by_age (queued_ms<?)'],
     [
@@ -294,7 +307,10 @@ test('every statement finds its rows by the index that was made for it', () => {
     ],
     [() => history.reopenings('t-1'), 'SEARCH reopenings USING INDEX reopenings_of_task (task_id=?)'],
     [() => history.removeReopenings('t-1'), 'SEARCH reopenings USING INDEX reopenings_of_task (task_id=?)'],
-    [() => tasks.move({ ...moved, status: 'pending', task_id: 't-1' }, { to: 'failed', error: '', at: 1 }), byId],
+    [
+      () => tasks.move({ ...moved, status: 'pending', task_id: 't-1' }, { to: 'failed', error: '', code: null, at: 1 }),
+      byId,
+    ],
     [() => tasks.remove([{ task_id: 't-1', status: 'failed' }]), byId],
     [() => attempts.remove('t-1'), ofTask],
     [() => nodes.save(node), ''],

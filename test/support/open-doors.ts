@@ -1,10 +1,12 @@
 import { createDoorAccess } from '../../src/door/access.js'
+import { createWatchers } from '../../src/door/watchers.js'
 import { systemTime } from '../../src/lib/clock.js'
 import { silentLog } from '../../src/lib/log.js'
 
 /** What doors have to know of who comes, where everybody may come. Loopback is counted, each address for itself, unless told otherwise. */
-export const openDoors = (countLoopback = true) =>
-  createDoorAccess({
+export const openDoors = (countLoopback = true) => ({
+  watchers: createWatchers({ send: () => undefined, nextSession: () => 1, log: silentLog(), isGood: () => true }),
+  ...createDoorAccess({
     exposure: {
       host: '127.0.0.1',
       publicHosts: [],
@@ -19,4 +21,5 @@ export const openDoors = (countLoopback = true) =>
     network: 'testnet',
     time: systemTime,
     log: silentLog(),
-  })
+  }),
+})

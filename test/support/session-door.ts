@@ -15,7 +15,9 @@ const MIB = 1024 * 1024
 /** The doors of sessions on a real socket, with a core that says what the test does. Loopback is counted, each address for itself. */
 export async function sessionDoor(given: Partial<SessionServerParts> = {}) {
   const said: Operation[] = []
+  let lastSession = 0
   const sessions = createSessionServer({
+    nextSession: () => ++lastSession,
     send(o) {
       // Who a session counts as is told with its begin: nothing that it has said.
       if (o.op !== 'clientConnected') said.push(o)

@@ -98,11 +98,11 @@ const allowed: Record<string, string[]> = {
   'config.ts': ['config-schema.ts', 'config-sections.ts', 'settlement', 'core', 'core/engine', 'rules', 'wire', 'lib'],
   'start-report.ts': ['core', 'lib'],
   'open-runner.ts': ['config.ts', 'chain', 'core/engine', 'lib'],
+  'outgoing.ts': ['config.ts', 'callbacks', 'settlement', 'core/engine', 'http', 'lib'],
   'coordinator.ts': [
     'start-report.ts',
     'open-runner.ts',
-    'settlement',
-    'callbacks',
+    'outgoing.ts',
     'config.ts',
     'chain',
     'door',

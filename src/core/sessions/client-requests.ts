@@ -42,7 +42,7 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
   const tellEnd = (session: number, task_id: string): void => {
     watches.unwatch(session, task_id)
     const task = store.tasks.result(task_id)
-    if (task !== undefined) ctx.send(session, answerOf(task))
+    if (task !== undefined) ctx.send(session, answerOf(task, store.attempts.completedOf(task_id)?.attempt ?? null))
   }
 
   const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch, allowed: Allowed): void => {

@@ -5,7 +5,7 @@ import type { TaskStatus } from '../../rules/lifecycle.js'
 import type { ClientAnswer } from '../../wire/client.js'
 import type { OutputChannel } from '../../wire/node.js'
 import type { WatchHooks } from '../context.js'
-import { readNotes } from '../tasks/result-notes.js'
+import { readNotes } from '../../wire/result-notes.js'
 import { createOwners, createSharedPot, type Owner } from './shared-pot.js'
 import { createStreamBuffers, textFrom } from './stream-buffers.js'
 
@@ -139,10 +139,10 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
   }
 
   /** What is said of a task at the end of a turn: one that cannot be read must not undo what others have done in it. */
-  const messageFor = (taskId: string): ClientAnswer | null => {
+  const messageFor = (taskId: string, attempt: number | null): ClientAnswer | null => {
     try {
       const found = task(taskId)
-      return found === undefined ? null : answerOf(found)
+      return found === undefined ? null : answerOf(found, attempt)
     } catch (error) {
       if (!(error instanceof SealedTextError)) throw error
       onUnreadable(taskId, error.message)
@@ -245,7 +245,7 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
         const message =
           status === 'in_progress' && attempt !== null
             ? statusMessage({ task_id: taskId, status, attempt })
-            : messageFor(taskId)
+            : messageFor(taskId, attempt)
         if (message === null) continue
         for (const session of [...sessions.keys()]) {
           send(session, message)
@@ -267,8 +267,11 @@ const statusMessage = ({
   attempt: number
 }) => ({ type: 'task.status' as const, task_id, status, attempt })
 
-/** What there is to say of a task: its result, or where it stands. */
-export function answerOf(task: TaskResult): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
+/** What there is to say of a task: its result, or where it stands. @param from the attempt that its result is of, where that is known */
+export function answerOf(
+  task: TaskResult,
+  from: number | null = null,
+): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
   const { task_id, status, attempt, error } = task
   if (status === 'pending' || status === 'in_progress') return statusMessage({ task_id, status, attempt })
   const result =
@@ -287,6 +290,7 @@ export function answerOf(task: TaskResult): Extract<ClientAnswer, { type: 'task.
     status,
     result,
     error,
+    ...(from === null || result === null ? {} : { attempt: from }),
     ...(task.error_code === null ? {} : { code: task.error_code }),
   }
 }

@@ -73,6 +73,7 @@ export function createResults(ctx: Context, { attempts, transitions, settle, end
         notes: result.notes,
         at: toSeconds(ctx.wall),
       })
+      ctx.watches.changed(taskId, 'completed', row.attempt)
       attempts.complete(attempts.findOpen(row) ?? row, result)
       settle?.(row, result.output)
       return { is: 'settled', status: 'completed', again: false }

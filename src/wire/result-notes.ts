@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { resultEntries } from '../../wire/fields.js'
+import { resultEntries } from './fields.js'
 
 const notes = v.object(resultEntries)
 /** What a result says beside output and confidence. */
