@@ -138,3 +138,28 @@ export const callbackSettings = v.strictObject({
     'Whether callbacks may go to this machine and to private networks. Whoever submits tasks reaches them then.',
   ),
 })
+
+/** `[openai]`: how the requests of clients of OpenAI's API become tasks, at `/v1`. */
+export const openAiSettings = v.strictObject({
+  user_address: described(
+    v.optional(v.pipe(v.string('must be an address'), v.minLength(1, 'must be an address'), v.maxLength(256))),
+    'Whose tasks they are where no token of a user says it. Default: the address of the signer.',
+  ),
+  infer_fee: integer(
+    0,
+    Number.MAX_SAFE_INTEGER,
+    0,
+    'The infer_fee of such a task, micro-STX; a request may raise it by X-Infer-Fee or metadata.infer_fee.',
+  ),
+  max_infer_time: integer(1, 2 ** 31 - 1, 300, 'Its max_infer_time, seconds.'),
+  max_wait: seconds(
+    1,
+    86_400,
+    600,
+    'How long a request waits for a node to take it; then it is answered 504, and its task is cancelled.',
+  ),
+  queue_unknown_models: yesOrNo(
+    false,
+    'Whether a request for a model that no node serves waits for one; else it is answered 404 at once.',
+  ),
+})

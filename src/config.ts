@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { alertSettings, authSettings, callbackSettings, chainSettings } from './config-sections.js'
+import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
 import {
   DAY_SECONDS,
   fileSchema,
@@ -23,6 +23,7 @@ export interface ServiceConfig {
   chain?: FileSettings['chain']
   /** Absent: the service sends no callbacks. */
   callbacks?: FileSettings['callbacks']
+  openai: FileSettings['openai']
   inference: FileSettings['inference'] & { database_path: string }
 }
 
@@ -55,6 +56,7 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
     signer: config.signer,
     chain: config.chain,
     callbacks: config.callbacks,
+    openai: config.openai,
     inference: Object.freeze({ ...config.inference, ...given, database_path }),
   }
 }
@@ -187,6 +189,19 @@ export function settlementSettings(
 export const chainDefaults = (given: Partial<NonNullable<FileSettings['chain']>>): NonNullable<FileSettings['chain']> =>
   parseSettings(v.strictObject(chainSettings.entries), given, 'settings')
 
+/** `[openai]` as its door works by it. @param signer the address of the service's own key, where it has one */
+export const openAiOptions = (o: FileSettings['openai'], signer: string | undefined) => ({
+  userAddress: o.user_address ?? signer ?? 'anonymous',
+  inferFee: o.infer_fee,
+  maxInferTime: o.max_infer_time,
+  maxWait: ms(o.max_wait),
+  queueUnknownModels: o.queue_unknown_models,
+})
+
+/** The same of `[openai]`. */
+export const openAiDefaults = (given: Partial<FileSettings['openai']> = {}): FileSettings['openai'] =>
+  parseSettings(openAiSettings, given, 'settings')
+
 const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
   reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
 
@@ -198,6 +213,7 @@ export const describeServiceConfig = (): SettingDoc[] => [
     signer: signerSettings,
     chain: chainSettings,
     callbacks: callbackSettings,
+    openai: openAiSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,

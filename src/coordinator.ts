@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import type { ServiceConfig } from './config.js'
+import { openAiDefaults, openAiOptions, type ServiceConfig } from './config.js'
 import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
@@ -13,7 +13,7 @@ import { createDoorAccess } from './door/access.js'
 import { createWatchers } from './door/watchers.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
-import { readCertificate, watchCertificate, type CertificateFiles } from './http/certificate.js'
+import { certificateFiles, readCertificate, watchCertificate } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
@@ -30,7 +30,7 @@ import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
 
 export { StoreError } from './store/open.js'
-export { chainDefaults, inferenceDefaults, loadServiceConfig, type ServiceConfig } from './config.js'
+export { chainDefaults, inferenceDefaults, loadServiceConfig, openAiDefaults, type ServiceConfig } from './config.js'
 
 /** The address is taken, or may not be used. The message says which and what to do. Exit code 1. */
 export class ListenError extends Error {}
@@ -53,6 +53,8 @@ export interface CoordinatorParts {
   chain?: ServiceConfig['chain']
   /** How the ends of tasks are told to those who ask for it; without it they are not. */
   callbacks?: ServiceConfig['callbacks']
+  /** How requests of clients of OpenAI's API become tasks. */
+  openai?: ServiceConfig['openai'] | undefined
   log: Logger
   time?: TimeSource
   /** Whether it may be open to others without a token. */
@@ -90,6 +92,7 @@ export function createCoordinator({
   signer,
   chain,
   callbacks,
+  openai = openAiDefaults(),
   log,
   time = systemTime,
   insecure = false,
@@ -170,18 +173,13 @@ export function createCoordinator({
     publicHosts: settings.public_hosts,
     prepare,
   })
-  const watchers = createWatchers({
-    send: scheduler.send,
-    nextSession,
-    log,
-    isGood: ({ principal: { role, token_id } }) =>
-      token_id === null ? role !== 'open' || !access.who.isOn() : access.tokens.goodUntil(token_id) !== undefined,
-  })
+  const watchers = createWatchers({ ...access, send: scheduler.send, nextSession, log })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
     watchers,
+    openai: openAiOptions(openai, opener?.address),
     opener,
     chain: chain === undefined || signer === undefined ? null : { network: signer.network },
     receipts: signer === undefined ? null : createReceiptSigner(signer.stacks_private_key, signer.network),
@@ -291,7 +289,3 @@ export function createCoordinator({
     },
   }
 }
-
-/** Null where connections are not TLS. */
-const certificateFiles = ({ tls_cert, tls_key }: ServiceConfig['inference']): CertificateFiles | null =>
-  tls_cert === undefined || tls_key === undefined ? null : { cert: tls_cert, key: tls_key }

@@ -37,6 +37,10 @@ export default defineCommand({
       description: 'command: the program and its arguments, with spaces between',
       valueHint: './answer.sh',
     },
+    embeddings: {
+      type: 'boolean',
+      description: 'openai: offer embeddings too, where the model server makes them',
+    },
     'node-id': {
       type: 'string',
       description: 'The name of the node; default: it follows from its key',
@@ -75,6 +79,7 @@ export default defineCommand({
         baseUrl: args['base-url'],
         url: args.url,
         command: args.command,
+        embeddings: args.embeddings,
         nodeId: args['node-id'],
         keyFile: args['key-file'],
         stateDir: args['state-dir'],
@@ -114,6 +119,7 @@ function createNode(config: NodeConfig, log: Logger): InferenceNode {
     drainTimeout: settings.drain_timeout,
     unsettledFolder,
     work: backend.work,
+    features: backend.features,
     check: backend.check,
     onEvent: logEvents(log),
   })

@@ -54,6 +54,7 @@ export default defineCommand({
       signer: config.signer,
       chain: config.chain,
       callbacks: config.callbacks,
+      openai: config.openai,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
     })

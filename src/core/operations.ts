@@ -18,12 +18,13 @@ import type { CallbackState } from '../rules/callbacks.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
 import type { CallbackRequest, CallbackResults, CallbackWork } from './callbacks/reports.js'
+import type { AskOperation, AskResults, Waiting } from './ask-operations.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
 import type { TaskView } from './task-view.js'
 
 export type { LargeText } from '../store/tasks.js'
-export type { SettlementRow, TaskView }
+export type { SettlementRow, TaskView, Waiting }
 
 /** What a node that polls brings. `notes`: see wire/result-notes. */
 interface ReportedResult {
@@ -83,6 +84,7 @@ type Asked =
   | { op: 'alerts' }
   | SettlementRequest
   | CallbackRequest
+  | Extract<AskOperation, { op: 'models' | 'modelServed' }>
 
 /**
  * The one interface between the doors and the core: plain values in, plain values out, many at a time. Every operation
@@ -101,10 +103,6 @@ export type Operation =
   | { op: 'clientConnected'; session: number; from: AddressKeys }
   /** A submitter's session has ended: its watches are gone, nothing else changes. */
   | { op: 'clientDisconnected'; session: number }
-  /** The key that a node was registered with, as it was given; null when there is none. For a door that verifies a signature of it. */
-  | { op: 'nodeKey'; node_id: string }
-  /** The address that a task was submitted for; null when there is no such task. For a door that verifies its signature. */
-  | { op: 'taskUser'; task_id: string }
   /** The service has started. `config`: SHA-256 of its settings. */
   | { op: 'started'; config: string; mode: 'open' | 'on' }
   /** What the doors have refused since they told it last. */
@@ -113,13 +111,14 @@ export type Operation =
   | { op: 'used'; tokens: readonly { id: string; at: number }[] }
   | SettlementWork
   | CallbackWork
+  | Exclude<AskOperation, { op: 'models' | 'modelServed' }>
   /** Looks at the deadlines. */
   | { op: 'tick' }
   /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
   | { op: 'stop'; reconnect_after: number }
 
 /** What each operation gives back. */
-export interface Results extends SettlementResults, CallbackResults {
+export interface Results extends SettlementResults, CallbackResults, AskResults {
   /** `status`: as it is now; not `pending` only when the task was known. */
   submit: Outcome<Submitted>[]
   register: null
@@ -157,8 +156,6 @@ export interface Results extends SettlementResults, CallbackResults {
   rekey: NodeKeyView
   audit: { entries: AuditView[]; next: number | null }
   alerts: { alerts: Alert[] }
-  nodeKey: { public_key: string | null }
-  taskUser: { user_address: string | null }
   started: null
   refused: null
   used: null
@@ -246,20 +243,6 @@ export type ReceiptFacts = Omit<
   Receipt,
   'type' | 'input_hash' | 'context_hash' | 'output_hash' | 'network' | 'service_key' | 'service_address'
 > & { user_input: LargeText; context: LargeText; output: LargeText }
-
-export interface Waiting {
-  reason:
-    | 'no_node_for_model'
-    | 'no_node_online'
-    | 'all_busy'
-    | 'needs_feature'
-    | 'waits_for_another_node'
-    | 'not_covered'
-    | 'next'
-  explanation: string
-  /** Its place in the queue of its model's family, from 1; "1000+" beyond. */
-  position: number | string
-}
 
 /** Nodes by their ids, in the order of UTF-16 units. */
 export interface NodePage {

@@ -145,9 +145,14 @@ export function createOperator(
     return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
   }
 
+  const isCancelled = (taskId: string): boolean => {
+    const task = store.tasks.result(taskId)
+    return task?.status === 'failed' && task.error === CANCELLED
+  }
+
   /** What anybody may stop: it is failed, and a node that works on it is told. False when it has ended otherwise. */
   const cancelTask = (task: TaskHead): boolean => {
-    if (task.status === 'failed' && store.tasks.result(task.task_id)?.error === CANCELLED) return true
+    if (isCancelled(task.task_id)) return true
     if (task.status !== 'pending' && task.status !== 'in_progress') return false
     const attempt = registry.open.get(task.task_id)
     if (attempt !== undefined) {
@@ -181,6 +186,13 @@ export function createOperator(
   }
 
   return {
+    isCancelled,
+    /** Where a task is in its queue; null when it does not wait. */
+    waitingOf(taskId: string): Waiting | null {
+      const task = store.tasks.head(taskId)
+      return task?.status === 'pending' ? waiting(task) : null
+    },
+
     view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
       within(taskId, store.tasks.show(taskId), allowed, (task) => {
         readTexts(allowed, task)

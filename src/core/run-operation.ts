@@ -6,6 +6,7 @@ import { createAccessOrders } from './access/orders.js'
 import { createQuotas } from './access/quotas.js'
 import { createCallbackDesk } from './callbacks/desk.js'
 import { createCallbackOrders } from './callbacks/orders.js'
+import { createAsks } from './asks.js'
 import type { Context } from './context.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
@@ -29,6 +30,7 @@ import { createPolling } from './sessions/polling.js'
 import { createRestartGrace } from './sessions/restart-grace.js'
 import type { Watches } from './sessions/watches.js'
 import { createAftermath } from './tasks/aftermath.js'
+import { createDrainRates } from './tasks/drain-rates.js'
 import { createAttempts } from './tasks/attempts.js'
 import { createPayments } from './tasks/payments.js'
 import { createPending } from './tasks/pending.js'
@@ -56,7 +58,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const aftermath = createAftermath(ctx, { pending, transitions })
   const probation = createProbation(ctx)
   const vigilance = createVigilance(ctx, probation)
-  const attempts = createAttempts(ctx, { pending, transitions, aftermath, probation, vigilance })
+  const drainRates = createDrainRates()
+  const attempts = createAttempts(ctx, { pending, transitions, aftermath, probation, vigilance, drainRates })
   const quotas = createQuotas(ctx)
   const payments = createPayments(ctx)
   const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments, callbacks })
@@ -105,6 +108,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     settlementOf,
     callbackOf: callbacks.ofTask,
   })
+  const asks = createAsks(ctx, { drainRates, waiting: operator.waitingOf, isCancelled: operator.isCancelled })
   const receiptOf = createReceipts(ctx, settlementOf)
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
   const { offers } = dispatch
@@ -144,6 +148,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     if (traitsOf(o).readsRows) flush()
     if (settlementOrders.concerns(o)) return settlementOrders.run(o, allowed)
     if (callbackOrders.concerns(o)) return callbackOrders.run(o, allowed)
+    if (asks.concerns(o)) return asks.run(o)
     switch (o.op) {
       case 'submit':
         return done(submissions.submit(o.tasks, allowed))
@@ -217,10 +222,6 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         return orders.audit(o.query)
       case 'alerts':
         return done({ alerts: vigilance.alerts() })
-      case 'nodeKey':
-        return done({ public_key: registry.nodes.get(o.node_id)?.row.public_key ?? null })
-      case 'taskUser':
-        return done({ user_address: store.tasks.head(o.task_id)?.user_address ?? null })
       case 'started':
         return orders.started(o)
       case 'refused':

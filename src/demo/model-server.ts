@@ -4,7 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 
-const chat = v.object({ model: v.string(), messages: v.array(v.object({ role: v.string(), content: v.string() })) })
+const parts = v.array(v.object({ text: v.optional(v.string(), '') }))
+const message = v.object({ role: v.string(), content: v.nullish(v.union([v.string(), parts]), '') })
+const chat = v.object({ model: v.string(), messages: v.array(message) })
+const textOf = ({ content }: v.InferOutput<typeof message>): string =>
+  typeof content === 'string' ? content : content.map(({ text }) => text).join(' ')
 /** How long the model "thinks" about each word, ms. */
 const WORD_MS = 50
 /** A prompt that holds this is never answered. */
@@ -27,7 +31,8 @@ export async function startModelServer(models: string[]): Promise<ModelServer> {
       const chunks: Buffer[] = []
       for await (const chunk of request) chunks.push(chunk as Buffer)
       const { model, messages } = v.parse(chat, JSON.parse(Buffer.concat(chunks).toString()))
-      const question = messages.at(-1)?.content ?? ''
+      const last = messages.at(-1)
+      const question = last === undefined ? '' : textOf(last)
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       const say = (delta: object, finish_reason: string | null): void =>
         void response.write(

@@ -1,4 +1,5 @@
 import type { Network } from '../chain/address.js'
+import type { Caller } from '../core/access/caller.js'
 import type { AccessState, Operation } from '../core/operations.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
@@ -78,6 +79,10 @@ export function createDoorAccess({ exposure, countLoopback, legacyUnsigned, netw
     mode,
     /** What an operator has to know of that, as a sentence. */
     warning,
+
+    /** Whether a caller of before may still ask: its token may have been revoked, or one be needed now. */
+    isGood: ({ principal: { role, token_id } }: Caller): boolean =>
+      token_id === null ? role !== 'open' || !on : tokens.goodUntil(token_id) !== undefined,
 
     /** The core has told of tokens. Authentication is on from the first one, and never off again. */
     follow(state: AccessState): void {

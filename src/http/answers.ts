@@ -4,8 +4,8 @@ import { refusalHeaders } from '../lib/refusal-headers.js'
 import type { Refusal } from '../lib/result.js'
 import { writeMs } from '../lib/time-shares.js'
 import { errors } from '../wire/codes.js'
-import { envelopeText, errorEnvelope } from '../wire/envelope.js'
-import { JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
+import { envelopeText } from '../wire/envelope.js'
+import { errorBody, JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
 import type { Pieces } from './large-answer.js'
 import { holdBytes, holdUnsent } from './unsent.js'
 
@@ -66,9 +66,9 @@ export function fail(
   refusal: Refusal,
   { data = null, headers }: { data?: unknown; headers?: Record<string, string> } = {},
 ): Response {
-  const { code, message } = refusal
+  const { code } = refusal
   c.env.answered(code)
-  return respond(c, JSON.stringify(errorEnvelope(code, message, data)), errors[code].status, {
+  return respond(c, JSON.stringify(errorBody(c.env.request.url, refusal, data)), errors[code].status, {
     ...refusalHeaders(refusal),
     ...headers,
   })

@@ -6,6 +6,7 @@ import { callbackRoutes } from './callback-routes.js'
 import { delegationRoutes } from './delegation-routes.js'
 import { eventRoutes } from './event-routes.js'
 import { nodeRoutes } from './node-routes.js'
+import { openAiRoutes } from './openai/routes.js'
 import { pollingRoutes } from './polling-routes.js'
 import { createReadGate } from './read-gate.js'
 import { receiptRoutes } from './receipt-routes.js'
@@ -36,6 +37,7 @@ export function createApp(parts: AppParts): App {
   nodeRoutes(routes, common)
   taskRoutes(routes, common)
   eventRoutes(routes, common)
+  openAiRoutes(routes, common)
   receiptRoutes(routes, common)
   settlementRoutes(routes, common)
   callbackRoutes(routes, common)

@@ -124,3 +124,10 @@ function stamp(file: string): string {
     return 'none' // to read it says why
   }
 }
+
+/** The files of the settings; null where connections are not TLS. */
+export const certificateFiles = ({
+  tls_cert,
+  tls_key,
+}: Readonly<Partial<Record<'tls_cert' | 'tls_key', string | undefined>>>): CertificateFiles | null =>
+  tls_cert === undefined || tls_key === undefined ? null : { cert: tls_cert, key: tls_key }

@@ -25,8 +25,8 @@ export interface StreamParts {
   retry?: boolean
   /** What is said while nothing moves; null: nothing. */
   comment?: (() => string) | null
-  /** How often, ms. */
-  commentEvery?: number
+  /** It is about to be cut off: its reader takes too little. */
+  onCut?: () => void
 }
 
 export type EventStream = ReturnType<typeof openEventStream>
@@ -36,7 +36,7 @@ export type EventStream = ReturnType<typeof openEventStream>
  * waits here is counted in the budget of answers, and a reader that takes too little is cut off.
  */
 export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
-  const { headers = {}, retry = false, comment = () => '', commentEvery = COMMENT_EVERY_MS } = parts
+  const { headers = {}, retry = false, comment = () => '', onCut } = parts
   const { request, response, limits, keys } = exchange
   const unsent = createUnsent(exchange)
   let ended = false
@@ -57,9 +57,11 @@ export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
     counted = waits >= COUNTED_FROM_BYTES
     if (counted) unsent.hold(waits)
     else unsent.release()
-    if (waits > MAX_UNSENT_BYTES || (counted && limits.unsent.exceeded(keys) !== null)) request.socket.destroy()
+    if (waits <= MAX_UNSENT_BYTES && !(counted && limits.unsent.exceeded(keys) !== null)) return
+    onCut?.()
+    request.socket.destroy()
   }
-  const quiet = comment === null ? undefined : setInterval(() => write(`: ${comment()}\n\n`), commentEvery).unref()
+  const quiet = comment === null ? undefined : setInterval(() => write(`: ${comment()}\n\n`), COMMENT_EVERY_MS).unref()
   const drained = (): void => {
     if (!counted) return
     counted = false
@@ -81,6 +83,7 @@ export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
         `${event === undefined ? '' : `event: ${event}\n`}${id === undefined ? '' : `id: ${id}\n`}data: ${data}\n\n`,
       )
     },
+    comment: (said: string): void => write(`: ${said.replaceAll(/[\r\n]+/g, ' ')}\n\n`),
     end(): void {
       if (ended) return
       clearInterval(quiet)

@@ -9,6 +9,7 @@ import { refusalHeaders } from '../lib/refusal-headers.js'
 import type { Refusal } from '../lib/result.js'
 import { errors, type ErrorCode } from '../wire/codes.js'
 import { errorEnvelope } from '../wire/envelope.js'
+import { OPENAI_PATH, openAiError } from '../wire/openai.js'
 import type { Limits } from './limits.js'
 
 /** The most requests of one connection that may wait for their answers: who does not wait for them may send so many ahead. */
@@ -181,6 +182,10 @@ class OpenExchange implements Exchange {
 
 export const JSON_TYPE = { 'Content-Type': 'application/json' }
 
+/** An error as the clients of a path read it. */
+export const errorBody = (url: string | undefined, { code, message }: Refusal, data: unknown = null): object =>
+  url?.startsWith(OPENAI_PATH) === true ? openAiError(code, message) : errorEnvelope(code, message, data)
+
 /** Whether a request has a body that is more than node:http should read and drop, so that the connection can go on. */
 const hasLargeBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? '0') > DROPPED_BYTES
@@ -191,10 +196,10 @@ const hasLargeBody = ({ headers }: IncomingMessage): boolean =>
  */
 export function refuseEarly(exchange: Exchange, refusal: Refusal, close = false): void {
   const { request, response } = exchange
-  const { code, message } = refusal
+  const { code } = refusal
   const { status } = errors[code]
   exchange.answered(code)
-  const body = JSON.stringify(errorEnvelope(code, message))
+  const body = JSON.stringify(errorBody(request.url, refusal))
   const unread = !request.complete && hasLargeBody(request)
   const headers: OutgoingHttpHeaders = {
     ...exchange.headers,

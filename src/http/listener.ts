@@ -31,7 +31,7 @@ export interface ListenerParts {
 /** What a request takes beside what is measured and counted by size: to read its headers, and to answer, ms. */
 const REQUEST_MS = 0.1
 /** What takes work on, and so is refused under too much load. */
-const SUBMISSION = /^\/api\/v1\/tasks(?:\/submit|\/batch)?(?:\?|$)/
+const SUBMISSION = /^\/(?:api\/v1\/tasks(?:\/submit|\/batch)?|v1\/(?:chat\/completions|completions|embeddings))(?:\?|$)/
 const IS_OVERLOADED = refuse('unavailable', OVERLOADED)
 const FAILED = refuse('internal', 'the service failed; its operator finds the cause in the log')
 

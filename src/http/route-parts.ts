@@ -14,7 +14,19 @@ import type { Ask } from './routes.js'
 import type { Preparation } from './submissions.js'
 import type { SignedCalls } from './signed-calls.js'
 
+/** How requests of clients of OpenAI's API become tasks. Times in ms, but `maxInferTime`, seconds. */
+export interface OpenAiSettings {
+  /** For whom, where the token does not say it. */
+  userAddress: string
+  /** Micro-STX. */
+  inferFee: number
+  maxInferTime: number
+  maxWait: number
+  queueUnknownModels: boolean
+}
+
 export interface AppParts extends BodyLimitParts {
+  openai: OpenAiSettings
   call: Scheduler['call']
   log: Pick<Logger, 'error'>
   /** What is published about the session protocol. */

@@ -8,13 +8,13 @@ import type { Channel, Results } from './results.js'
 import { runWork } from './run-work.js'
 import { attemptKey, failure, wireReason, type AttemptRef, type NodeTask, type Result, type Work } from './task.js'
 import { after } from './timer.js'
-import { BackendDown, ModelMissing, tellError } from './work-error.js'
+import { BackendDown, FeatureMissing, ModelMissing, tellError } from './work-error.js'
 
 export interface AttemptsParts {
   work: Work
   slots: number
-  /** At most one piece of partial output a task in so many ms. */
-  outputInterval: number
+  /** At most one piece of partial output a task in so many ms, while so many tasks are worked on. */
+  outputInterval(running: number): number
   channel: Channel
   results: Results
   availability: Availability
@@ -110,6 +110,7 @@ export function createAttempts(parts: AttemptsParts) {
   const fail = (entry: Held, error: unknown): void => {
     const told = tellError(error)
     if (error instanceof BackendDown) availability.down(told.message)
+    if (error instanceof FeatureMissing) availability.lookAgain()
     if (error instanceof ModelMissing) {
       availability.withdraw(entry.task.own_model, told.message)
       if (!entry.isAccepted) {
@@ -118,11 +119,11 @@ export function createAttempts(parts: AttemptsParts) {
         return parts.onStopped()
       }
     }
-    finish(entry, failure(entry.task, told.full, told.retryable), told.message)
+    finish(entry, failure(entry.task, told.full, told), told.message)
   }
 
   const run = async (entry: Held): Promise<void> => {
-    const output = createOutput(entry.task, channel, parts.outputInterval)
+    const output = createOutput(entry.task, channel, () => parts.outputInterval(held.size))
     const { task, abort } = entry
     abort.signal.addEventListener('abort', () => output.end(), { once: true })
     try {
@@ -131,9 +132,9 @@ export function createAttempts(parts: AttemptsParts) {
         task,
         signal: abort.signal,
         maxCharacters: channel.maxMessageBytes(),
-        onText(chunk) {
+        onText(chunk, kind) {
           accept(entry)
-          output.push(chunk)
+          output.push(chunk, kind)
         },
       })
       if (!isHeld(entry)) return
@@ -189,13 +190,15 @@ export function createAttempts(parts: AttemptsParts) {
     if (availability.state.status === 'maintenance') return `the node's backend is down: ${availability.state.reason}`
     if (!servesModel(availability.offered, m.model_name, m.model_type))
       return `the node does not serve ${JSON.stringify(m.model_name)}`
+    const lacking = availability.lacking(m.params)
+    if (lacking.length > 0) return `the node does not understand ${lacking.join(' and ')}`
     if (held.size >= slots) return `all ${slots} slots of the node are in use`
     if (results.full) return 'the node holds too many results that are not settled'
     return null
   }
 
   const take = (m: Assignment): void => {
-    const { task_id, attempt, model_name, model_type, user_input, context, max_infer_time, infer_fee } = m
+    const { task_id, attempt, model_name, model_type, user_input, context, max_infer_time, infer_fee, params } = m
     const task: NodeTask = Object.freeze({
       task_id,
       attempt,
@@ -206,6 +209,7 @@ export function createAttempts(parts: AttemptsParts) {
       context,
       max_infer_time,
       infer_fee,
+      params: params ?? undefined,
     })
     const entry: Held = {
       task,

@@ -1,3 +1,4 @@
+import { featureBits, featuresOf, neededFeatures, type Feature } from '../wire/params.js'
 import { longestWait, PROBE, WITHHELD } from './backoff.js'
 import type { DeclaredStatus } from './events.js'
 import type { Offer } from './offer.js'
@@ -10,6 +11,8 @@ export interface NodeState {
   reason: string
   /** What its hello names. In maintenance: what it named before. */
   models: readonly string[]
+  /** What it understands beside plain text. */
+  features: readonly Feature[]
 }
 
 export interface AvailabilityParts {
@@ -17,6 +20,8 @@ export interface AvailabilityParts {
   look(signal: AbortSignal): Offer | Promise<Offer>
   /** What is to be served, as long as nobody has looked. */
   models: readonly string[]
+  /** What is understood where a look says nothing of it. */
+  features: readonly Feature[]
   onChange(now: NodeState, before: NodeState): void
 }
 
@@ -37,17 +42,17 @@ const LOOK_TIMEOUT_MS = 120_000
 /** The start does not wait longer for the first look, ms. */
 const START_TIMEOUT_MS = 15_000
 const nothing = (): void => undefined
-/** Whether two lists name the same models in the same order. */
-export const sameModels = (a: readonly string[], b: readonly string[]): boolean => a.join('\n') === b.join('\n')
+/** Whether two lists have the same names in the same order. */
+export const sameNames = (a: readonly string[], b: readonly string[]): boolean => a.join('\n') === b.join('\n')
 
 /**
  * Whether the backend can work, and what it can serve. It is looked at at the start, when work has found something wrong, and
  * from then on until all is well.
  */
-export function createAvailability({ look, models, onChange }: AvailabilityParts) {
+export function createAvailability({ look, models, features, onChange }: AvailabilityParts) {
   const stopped = new AbortController()
   const withheld = new Map<string, Withheld>()
-  let state: NodeState = { status: 'online', reason: '', models }
+  let state: NodeState = { status: 'online', reason: '', models, features }
   let failures = 0
   let isLooking = false
   let looksAgain = false
@@ -55,7 +60,8 @@ export function createAvailability({ look, models, onChange }: AvailabilityParts
 
   const become = (next: NodeState): void => {
     const { status, reason } = next
-    if (status === state.status && reason === state.reason && sameModels(next.models, state.models)) return
+    const isSame = status === state.status && reason === state.reason
+    if (isSame && sameNames(next.models, state.models) && sameNames(next.features, state.features)) return
     const before = state
     state = next
     onChange(next, before)
@@ -74,7 +80,7 @@ export function createAvailability({ look, models, onChange }: AvailabilityParts
     const problems = new Set(unproven.flatMap((model) => withheld.get(model)?.reason ?? []))
     if (offer.problem !== undefined) problems.add(offer.problem)
     const reason = [...problems].join('; ')
-    if (list.length > 0) return become({ status: 'online', reason, models: list })
+    if (list.length > 0) return become({ status: 'online', reason, models: list, features: offer.features ?? features })
     become({ ...state, status: 'maintenance', reason: reason === '' ? 'the model server has no models' : reason })
   }
   const cannotWork = (error: unknown): void =>
@@ -117,6 +123,10 @@ export function createAvailability({ look, models, onChange }: AvailabilityParts
     get offered() {
       return offered()
     },
+    /** What a task with these parameters needs that is not understood here. */
+    lacking(params: Readonly<Record<string, unknown>> | null | undefined): Feature[] {
+      return params == null ? [] : featuresOf(neededFeatures(params) & ~featureBits(state.features))
+    },
     /** The first look, before the first hello. */
     async start(): Promise<void> {
       let cancel = nothing
@@ -147,6 +157,10 @@ export function createAvailability({ look, models, onChange }: AvailabilityParts
       withheld.set(model, entry)
       if (offered().length === 0) cannotWork(reason)
       lookNow() // what else is missing is told the coordinator in the same hello
+    },
+    /** Work has found something missing that a look can tell. */
+    lookAgain(): void {
+      if (!stopped.signal.aborted) lookNow()
     },
     /** A task of this model has been done. */
     proven(model: string): void {

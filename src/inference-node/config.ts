@@ -7,6 +7,9 @@ import { parseToken } from '../wire/token.js'
 import { coordinatorAddress } from './address.js'
 import { DEFAULT_BASE_URL } from './backends/openai.js'
 
+const toggle = (fallback: boolean, description: string) =>
+  described(v.optional(v.boolean('must be true or false'), fallback), description)
+
 const path = (fallback: string, description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path')), fallback), description)
 
@@ -50,8 +53,8 @@ export const nodeSettings = v.strictObject({
     './data/node',
     'Where results are kept until the coordinator has settled them. One running node has it for itself.',
   ),
-  take_over: described(
-    v.optional(v.boolean('must be true or false'), false),
+  take_over: toggle(
+    false,
     "Whether the node's first session ends the one that another process holds with the same key. Without it the coordinator refuses the newcomer while the other lives.",
   ),
   invite: described(
@@ -71,10 +74,7 @@ export const nodeSettings = v.strictObject({
   performance_score: described(v.optional(share, 1), 'Its own estimate of its speed, 0 to 1.'),
   endpoint: described(v.optional(shortText(0, 2048), ''), 'An address to show; nobody dials it.'),
   node_address: described(v.optional(shortText(0, 256)), 'Its address on the chain.'),
-  sign_results: described(
-    v.optional(v.boolean('must be true or false'), true),
-    'Whether it signs its results with its key: the signature is part of their receipts.',
-  ),
+  sign_results: toggle(true, 'Whether it signs its results with its key: the signature is part of their receipts.'),
   drain_timeout: seconds(
     0,
     86_400,
@@ -109,6 +109,18 @@ export const backendSettings = v.strictObject({
   api_key_env: described(
     v.optional(variable, DEFAULT_KEY_VARIABLE),
     'openai: the environment variable that holds the API key.',
+  ),
+  tools: toggle(
+    true,
+    'openai: whether the models call tools; tasks with tools come only to nodes of which it is said.',
+  ),
+  images: toggle(
+    true,
+    'openai: whether the models see images. The model server fetches those of which a task gives only the address: false where it can reach what strangers must not.',
+  ),
+  embeddings: toggle(
+    false,
+    'openai: whether the model server makes embeddings too, at /embeddings. Offered once it has made one for a model of the node.',
   ),
   stall_timeout: seconds(
     1,
@@ -151,6 +163,7 @@ export interface NodeFlags {
   url?: string | undefined
   /** A program and its arguments with spaces between. */
   command?: string | undefined
+  embeddings?: boolean | undefined
   nodeId?: string | undefined
   keyFile?: string | undefined
   stateDir?: string | undefined
@@ -244,6 +257,7 @@ function readFlags(flags: NodeFlags) {
       url: optional(b.url),
       command: optional(b.command),
       args: optional(b.args),
+      embeddings: optional(b.embeddings),
       models: b.models,
     }),
   })
@@ -266,6 +280,7 @@ function readFlags(flags: NodeFlags) {
         url: flags.url,
         command: program,
         args: program === undefined ? undefined : args,
+        embeddings: flags.embeddings,
         models: Object.fromEntries(pairs.filter(([, name]) => name !== undefined)),
       }),
     },

@@ -1,4 +1,5 @@
 import type { NodeMessage } from '../wire/node.js'
+import type { Feature } from '../wire/params.js'
 import { AGENT } from './agent.js'
 import type { DeclaredStatus } from './events.js'
 import type { Resolved } from './options.js'
@@ -11,7 +12,13 @@ const MAX_STATUS_REASON_LENGTH = 256
 /** What a node says of itself as a session begins. */
 export function helloOf(
   { nodeId, slots, performanceScore, endpoint, nodeAddress, invite }: Resolved,
-  now: { models: readonly string[]; status: DeclaredStatus; running: AttemptRef[]; takeOver: boolean },
+  now: {
+    models: readonly string[]
+    features: readonly Feature[]
+    status: DeclaredStatus
+    running: AttemptRef[]
+    takeOver: boolean
+  },
 ): HelloBody {
   return {
     node_id: nodeId,
@@ -25,7 +32,7 @@ export function helloOf(
     take_over: now.takeOver,
     ...(invite === null ? {} : { invite }),
     agent: AGENT,
-    features: [],
+    features: [...now.features],
   }
 }
 

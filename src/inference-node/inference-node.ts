@@ -1,6 +1,6 @@
 import { ConfigError } from '../lib/config-error.js'
 import { createAttempts, type Attempts } from './attempts.js'
-import { createAvailability, sameModels, type Availability, type NodeState } from './availability.js'
+import { createAvailability, sameNames, type Availability, type NodeState } from './availability.js'
 import { createConnection, type Connection } from './connection.js'
 import { takeMessage } from './coordinator-messages.js'
 import { heartbeatOf, helloOf } from './declarations.js'
@@ -39,8 +39,8 @@ export class InferenceNode {
   #state: 'new' | 'running' | 'draining' | 'ended' = 'new'
   #wasWelcomed = false
   #acceptAfter = ACCEPT_AFTER_MS
-  /** What the last hello has named. */
-  #named: readonly string[] = []
+  /** What the last hello has named: models, and features. */
+  #named: readonly [models: readonly string[], features: readonly string[]] = [[], []]
   #loop: Promise<void> = Promise.resolve()
   #cancelDrain = (): void => undefined
   #cancelClose = (): void => undefined
@@ -76,6 +76,7 @@ export class InferenceNode {
     this.#availability = createAvailability({
       look: resolved.look,
       models: resolved.models,
+      features: resolved.features,
       onChange: (now, before) => this.#onState(now, before),
     })
     this.#results = createResults({
@@ -201,10 +202,11 @@ export class InferenceNode {
   }
 
   #hello() {
-    this.#named = this.models
+    const { models, features } = this.#availability.state
+    this.#named = [models, features]
     const running = [...this.#attempts.list(), ...this.#results.list()]
     const takeOver = this.#options.takeOver && !this.#wasWelcomed
-    return helloOf(this.#options, { models: this.models, status: this.#status(), running, takeOver })
+    return helloOf(this.#options, { models, features, status: this.#status(), running, takeOver })
   }
 
   #heartbeat() {
@@ -237,15 +239,18 @@ export class InferenceNode {
     else if (before.status === 'maintenance') this.#emit({ type: 'status', status, reason: 'the backend is back' })
     if (status === 'online' && reason !== '' && reason !== before.reason)
       this.#emit({ type: 'warning', message: reason })
-    if (!sameModels(models, before.models)) this.#emit({ type: 'models', models })
+    if (!sameNames(models, before.models)) this.#emit({ type: 'models', models })
     if (this.connected && !this.#renewed()) this.#connection.say(this.#heartbeat())
   }
 
-  /** Models are named in a hello, so other ones take a new session. */
+  /** Models and features are named in a hello, so other ones take a new session. */
   #renewed(): boolean {
-    if (this.#state !== 'running' || sameModels(this.models, this.#named)) return false
-    this.#connection.renew('the models have changed')
-    return true
+    if (this.#state !== 'running') return false
+    const { models, features } = this.#availability.state
+    const [namedModels, namedFeatures] = this.#named
+    const what = !sameNames(models, namedModels) ? 'models' : !sameNames(features, namedFeatures) ? 'features' : null
+    if (what !== null) this.#connection.renew(`the ${what} have changed`)
+    return what !== null
   }
 
   #isDone(): boolean {

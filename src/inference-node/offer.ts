@@ -1,9 +1,12 @@
 import * as v from 'valibot'
 import { model } from '../wire/fields.js'
+import type { Feature } from '../wire/params.js'
 
 /** What a backend can serve now. */
 export interface Offer {
   models: readonly string[]
+  /** What it understands beside plain text now. Default: all that the node was made with. */
+  features?: readonly Feature[] | undefined
   /** What is wrong with the rest, as a sentence for people. The node looks again until there is nothing. */
   problem?: string | undefined
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { id, maybe, models, share, shortText, slots } from '../wire/fields.js'
+import { id, list, maybe, models, share, shortText, slots } from '../wire/fields.js'
+import { features, type Feature } from '../wire/params.js'
 import { coordinatorAddress, type Address } from './address.js'
 import type { NodeEvent } from './events.js'
 import { createIdentity, defaultNodeId, loadIdentity, type Identity } from './identity.js'
@@ -14,6 +15,11 @@ export interface InferenceNodeOptions {
   work: Work
   /** The models it serves, at most 64; or what finds them out, at the start and whenever the backend is back. */
   models: readonly string[] | ((signal: AbortSignal) => Promise<readonly string[]>)
+  /**
+   * What its work understands beside plain text: `params` (everything in `task.params`), `tools`, `images`, `embeddings`. Default:
+   * nothing, and it gets no task that needs something. A backend says it as `features`.
+   */
+  features?: readonly Feature[] | undefined
   /** Who the node is. Default: the key in `keyFile`; without one a new key that is kept nowhere. */
   identity?: Identity | undefined
   /** A PEM file, made on first use. */
@@ -47,7 +53,7 @@ export interface InferenceNodeOptions {
   drainTimeout?: number | undefined
   /** A result without an answer is sent again after so many seconds. Default 30. */
   resendAfter?: number | undefined
-  /** Partial output is sent at most every so many ms for a task. Default 50, more with more than 100 slots. */
+  /** Partial output is sent at most every so many ms for a task. Default 4, more while more than 16 tasks run. */
   outputInterval?: number | undefined
   /** For the jitter of waits: from 0 to below 1. */
   random?: (() => number) | undefined
@@ -64,6 +70,7 @@ export interface Resolved {
   work: Work
   /** What is to be served; empty for what is found out. */
   models: readonly string[]
+  features: readonly Feature[]
   slots: number
   performanceScore: number
   endpoint: string
@@ -75,7 +82,8 @@ export interface Resolved {
   connectTimeout: number
   drainTimeout: number
   resendAfter: number
-  outputInterval: number
+  /** ms, while so many tasks run. */
+  outputInterval: (running: number) => number
   random: () => number
   onEvent: (event: NodeEvent) => void
 }
@@ -85,6 +93,10 @@ const duration = v.optional(
 )
 const plain = v.object({
   nodeId: maybe(id),
+  features: v.optional(
+    list(v.picklist(features, `must be ${features.join(', ')} or some of them`), 'must be an array of names'),
+    [],
+  ),
   maxConcurrentTasks: v.optional(slots, 1),
   performanceScore: v.optional(share, 1),
   endpoint: v.optional(shortText(0, 2048), ''),
@@ -95,9 +107,11 @@ const plain = v.object({
   outputInterval: duration,
 })
 
-/** Half a millisecond a slot: a thousand streams then make 2,000 messages a second and not 20,000. */
-const OUTPUT_INTERVAL_MS = 50
-const OUTPUT_INTERVAL_PER_SLOT_MS = 0.5
+/** A reader sees no difference below, and models that say more than 250 pieces a second need fewer messages. */
+const OUTPUT_INTERVAL_MS = 4
+/** However many tasks run, they then make 4,000 messages a second; a coordinator takes 20,000 of a session. */
+const OUTPUT_INTERVAL_PER_TASK_MS = 0.25
+const outputInterval = (running: number): number => Math.max(OUTPUT_INTERVAL_MS, running * OUTPUT_INTERVAL_PER_TASK_MS)
 
 /** @throws ConfigError one line: what is wrong with which option, or with the key file */
 export function resolveOptions(options: InferenceNodeOptions): Resolved {
@@ -108,6 +122,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
   if (!parsed.success)
     throw new ConfigError(`${v.getDotPath(parsed.issues[0]) ?? 'options'}: ${parsed.issues[0].message}`)
   const given = parsed.output
+  const { outputInterval: fixed } = given
   const wanted = typeof options.models === 'function' ? [] : checkModels(options.models)
   const identity =
     options.identity ?? (options.keyFile === undefined ? createIdentity() : loadIdentity(options.keyFile))
@@ -120,6 +135,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     invite: options.invite ?? null,
     work: options.work,
     models: wanted,
+    features: features.filter((feature) => given.features.includes(feature)),
     slots: given.maxConcurrentTasks,
     performanceScore: given.performanceScore,
     endpoint: given.endpoint,
@@ -130,25 +146,24 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     connectTimeout: ms(given.connectTimeout ?? 15),
     drainTimeout: ms(given.drainTimeout ?? 600),
     resendAfter: ms(given.resendAfter ?? 30),
-    outputInterval:
-      given.outputInterval ?? Math.max(OUTPUT_INTERVAL_MS, given.maxConcurrentTasks * OUTPUT_INTERVAL_PER_SLOT_MS),
+    outputInterval: fixed === undefined ? outputInterval : () => fixed,
     random: options.random ?? Math.random,
     onEvent: options.onEvent ?? (() => undefined),
   })
 }
 
 async function lookAt(
-  { check, models: list }: InferenceNodeOptions,
+  { check, models: given }: InferenceNodeOptions,
   wanted: readonly string[],
   signal: AbortSignal,
 ): Promise<Offer> {
   const found = await check?.(signal, wanted)
   if (typeof found === 'object') return { ...found, models: usableModels(found.models) }
-  return { models: typeof list === 'function' ? usableModels(await list(signal)) : wanted }
+  return { models: typeof given === 'function' ? usableModels(await given(signal)) : wanted }
 }
 
-function checkModels(list: readonly string[]): readonly string[] {
-  const parsed = v.safeParse(v.pipe(models, v.minLength(1, 'must name at least one model')), list)
+function checkModels(given: readonly string[]): readonly string[] {
+  const parsed = v.safeParse(v.pipe(models, v.minLength(1, 'must name at least one model')), given)
   if (!parsed.success) throw new ConfigError(`models: ${parsed.issues[0].message}`)
   return Object.freeze(parsed.output)
 }

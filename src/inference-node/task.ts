@@ -1,4 +1,7 @@
+import type * as v from 'valibot'
+import type { finishReason, TaskErrorCode } from '../wire/fields.js'
 import type { NodeMessage } from '../wire/node.js'
+import type { ToolCallPiece } from './tool-calls.js'
 
 /** One attempt of a task, as the work function sees it. */
 export interface NodeTask {
@@ -18,7 +21,17 @@ export interface NodeTask {
   max_infer_time: number
   /** Micro-STX. */
   infer_fee: number
+  /**
+   * How the answer is to be made, in the words of OpenAI's API, as the submitter has written it; with `messages` in it they are the
+   * whole question. Only at nodes with the feature `params`, and only where the task says something.
+   */
+  params?: Readonly<Record<string, unknown>> | undefined
 }
+
+/** Whether vectors are wanted and no text. */
+export const wantsVectors = ({ params }: NodeTask): boolean => params?.['input'] != null
+
+export type FinishReason = v.InferOutput<typeof finishReason>
 
 export interface Usage {
   prompt_tokens: number
@@ -30,10 +43,19 @@ export interface WorkNotes {
   /** 0 to 1; 1 when it is not given. */
   confidence?: number | undefined
   usage?: Usage | undefined
+  /** How it came to its end. */
+  finish_reason?: FinishReason | undefined
+  /** The tools that it calls, in the words of OpenAI's API: at most 128. Those that were streamed come before. */
+  tool_calls?: readonly Readonly<Record<string, unknown>>[] | undefined
+  /** What the model thought before it answered, where that was not streamed. */
+  reasoning?: string | undefined
 }
 
-/** Text that is sent on while it is made. An async generator may return `{confidence, usage}` at its end. */
-export type TextStream = AsyncIterable<string, WorkNotes | undefined | void>
+/** A piece of a stream: text; what the model thinks before it; parts of calls of tools, which are put together. */
+export type Piece = string | { reasoning: string } | { tool_calls: readonly ToolCallPiece[] }
+
+/** An answer that is sent on while it is made. An async generator may return notes, such as `{confidence, usage}`, at its end. */
+export type TextStream = AsyncIterable<Piece, WorkNotes | undefined | void>
 
 /** What a work function answers: a text, a stream of text, or one of them with notes. */
 export type WorkAnswer = string | TextStream | ({ output: string | TextStream } & WorkNotes)
@@ -63,11 +85,16 @@ const MAX_REASON_LENGTH = 4096
 /** A reason that fits the wire: valid Unicode of bounded length. */
 export const wireReason = (text: string): string => text.slice(0, MAX_REASON_LENGTH).toWellFormed()
 
-/** A failed attempt. */
-export const failure = ({ task_id, attempt }: AttemptRef, error: string, retryable = true): Result => ({
+/** A failed attempt. @param code what is wrong with the task itself */
+export const failure = (
+  { task_id, attempt }: AttemptRef,
+  error: string,
+  { retryable = true, code }: { retryable?: boolean; code?: TaskErrorCode | undefined } = {},
+): Result => ({
   type: 'task.fail',
   task_id,
   attempt,
   error: wireReason(error),
   retryable,
+  ...(code === undefined ? {} : { code }),
 })

@@ -2,6 +2,7 @@ import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createUndoLog } from '../lib/undo-log.js'
 import { createAccess } from './access.js'
+import { createAskedTasks } from './asked-tasks.js'
 import { createAttemptTable } from './attempts.js'
 import { createCallbackTable } from './callbacks.js'
 import { createDelegationTable } from './delegations.js'
@@ -63,6 +64,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     settlementIntake: createSettlementIntake(db),
     callbacks: createCallbackTable(db, undo, texts),
     resultProofs: createResultProofs(db),
+    asked: createAskedTasks(db),
     chainBlocks: createChainBlockTable(db),
     delegations: createDelegationTable(db),
     wal: createWal(db),

@@ -60,7 +60,7 @@ export function sessionProtocolDocument(): object {
     asyncapi: '3.0.0',
     info: {
       title: 'Inference sessions',
-      version: '1.4.0',
+      version: '1.5.0',
       description:
         `How inference nodes (subprotocol ${NODE_PROTOCOL}) and submitters of tasks (subprotocol ${CLIENT_PROTOCOL}) hold a session with the coordinator, over WebSocket. One JSON object a text frame, or an array of 1 to 256 of them. ` +
         `Close codes: ${Object.entries(closeCodes)

@@ -32,20 +32,19 @@ describe.runIf(spawnSync('curl', ['--version']).status === 0).each(readmes)('%s'
     await until(async () => (await service.get('/api/v1/stats')).body?.data.online_nodes === 1, 'the node online')
 
     const examples = blocks(page).filter((b) => b.language === 'bash' && b.text.startsWith('curl'))
-    const curl = async (text: string): Promise<unknown> => {
-      const { stdout } = await promisify(execFile)('bash', [
-        '-e',
-        '-c',
-        text.replaceAll('http://127.0.0.1:8080', service.url),
-      ])
-      return JSON.parse(stdout)
-    }
-    const [submit, status] = examples.map((e) => e.text)
-    expect(examples).toHaveLength(2)
+    const print = async (text: string): Promise<string> =>
+      (await promisify(execFile)('bash', ['-e', '-c', text.replaceAll('http://127.0.0.1:8080', service.url)])).stdout
+    const curl = async (text: string): Promise<unknown> => JSON.parse(await print(text))
+    const [submit, status, others] = examples.map((e) => e.text)
+    expect(examples).toHaveLength(3)
     expect(await curl(submit ?? '')).toMatchObject({ success: true, data: { task_id: 'task-001' }, error: null })
     await until(async () => (await service.status('task-001')).status === 'completed', 'the task completed')
     const shown = blocks(page).find((b) => b.language === 'json')
     expect(await curl(status ?? '')).toMatchObject(JSON.parse(shown?.text ?? '') as object)
+    const words = await print(others ?? '')
+    expect(words).toContain('"task_id":"task-002","status":"completed"')
+    expect(words).toMatch(/event: result\nid: 1\.\d+\.end\n/)
+    expect(words.trimEnd().endsWith('data: [DONE]')).toBe(true)
   })
 })
 

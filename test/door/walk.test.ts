@@ -44,6 +44,14 @@ const routes: Record<string, Walked> = {
   'GET /api/v1/tasks': { action: 'list' },
   'GET /api/v1/tasks/:task_id': { action: 'taskDetail', path: '/api/v1/tasks/none' },
   'GET /api/v1/tasks/:task_id/status': { action: 'task', path: '/api/v1/tasks/none/status' },
+  'POST /v1/chat/completions': {
+    action: 'openai',
+    body: { model: 'none', messages: [{ role: 'user', content: 'q' }] },
+  },
+  'POST /v1/completions': { action: 'openai', body: { model: 'none', prompt: 'q' } },
+  'POST /v1/embeddings': { action: 'openai', body: { model: 'none', input: 'q' } },
+  'GET /v1/models': { action: 'models' },
+  'GET /v1/models/:model': { action: 'models', path: '/v1/models/gemma' },
   'GET /api/v1/tasks/:task_id/events': { action: 'taskEvents', path: '/api/v1/tasks/none/events' },
   'GET /api/v1/tasks/:task_id/receipt': { action: 'receipt', path: '/api/v1/tasks/none/receipt' },
   'GET /api/v1/settlements': { action: 'settlements' },
@@ -102,6 +110,13 @@ test('every route of the app is in the table', () => {
   expect(routesOfApp().sort()).toEqual(Object.keys(routes).sort())
 })
 
+/** Clients of OpenAI's API have errors of another form, and two names for this one. */
+const codeOf = (body: { code?: string; error?: unknown } | null): string | undefined => {
+  const { error } = body ?? {}
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : body?.code
+  return code === 'invalid_api_key' ? 'unauthorized' : (code as string | undefined)
+}
+
 const kinds = roles.filter((role) => role !== 'public' && role !== 'admin')
 
 /** A service and a token of every kind. */
@@ -143,7 +158,7 @@ test.each([
       }
       const allowed = may({ role, scopes: [] }, action, policy) !== null
       const expected = allowed ? 'in' : role === 'public' ? '401 unauthorized' : '403 forbidden'
-      const given = [401, 403].includes(answer.status) ? `${answer.status} ${answer.body?.code}` : 'in'
+      const given = [401, 403].includes(answer.status) ? `${answer.status} ${codeOf(answer.body)}` : 'in'
       if (given !== expected) wrong.push([role, route, expected, answer.status, answer.body])
       if (answer.status === 401 && answer.headers.get('www-authenticate') !== 'Bearer')
         wrong.push([role, route, 'header'])

@@ -144,3 +144,18 @@ test('each type of backend is made from its settings', () => {
   )
   expect(shown({ backend: 'command', command: 'model --key secret' })).toBe('command model')
 })
+
+test('what a node says that it understands is what its backend and its operator say', async () => {
+  const featuresOf = async (toml: string, flags: NodeFlags = {}) =>
+    createBackend((await load(`[node]\ncoordinator = "ws://x"\nmodels = ["a"]\n${toml}`, flags)).read(), {}).backend
+      .features
+  expect(await featuresOf('')).toEqual(['params', 'tools', 'images'])
+  expect(await featuresOf('', { embeddings: true })).toEqual(['params', 'tools', 'images', 'embeddings'])
+  expect(await featuresOf('[backend]\ntools = false\nimages = false\nembeddings = true')).toEqual([
+    'params',
+    'embeddings',
+  ])
+  for (const type of ['echo', 'command', 'generate'])
+    expect(await featuresOf(`[backend]\ntype = "${type}"\nurl = "http://x"\ncommand = "x"`)).toBeUndefined()
+  await expect(featuresOf('[backend]\nembeddings = "yes"')).rejects.toThrow('backend.embeddings must be true or false')
+})

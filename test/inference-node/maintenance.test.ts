@@ -137,9 +137,9 @@ function fakeChannel() {
 const ref = { task_id: 't1', attempt: 1 }
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-test('partial output is dropped while the connection does not take more, is away, or would not take so large a piece', async () => {
+test('partial output is gathered while the connection does not take more, and dropped while it is away or would not take so large a piece', async () => {
   const { state, channel, next, sent } = fakeChannel()
-  const output = createOutput(ref, channel, 1)
+  const output = createOutput(ref, channel, () => 1)
   output.push('a')
   expect(await next()).toEqual({ type: 'task.output', ...ref, seq: 0, delta: 'a' })
   const dropped = async (text: string): Promise<void> => {
@@ -148,7 +148,10 @@ test('partial output is dropped while the connection does not take more, is away
   }
   state.buffered = 2 ** 30
   await dropped('b')
+  await dropped('B')
+  expect(sent).toHaveLength(1)
   state.buffered = 0
+  expect(await next()).toEqual({ type: 'task.output', ...ref, seq: 1, delta: 'bB' })
   state.open = false
   await dropped('c')
   state.open = true
@@ -158,7 +161,7 @@ test('partial output is dropped while the connection does not take more, is away
   output.push('f')
   output.end()
   await wait(5)
-  expect(sent).toHaveLength(2)
+  expect(sent).toHaveLength(3)
 })
 
 test('results wait until the connection takes more, and none is lost', async () => {

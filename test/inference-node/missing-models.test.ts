@@ -162,7 +162,7 @@ test('what a node works on survives the new session that other models take', asy
 
 /** An availability over looks that the test decides. */
 function watched(models: string[]) {
-  const states: NodeState[] = []
+  const states: Omit<NodeState, 'features'>[] = []
   const found = { offer: { models } as Offer, looks: 0 }
   const timers = fakeTimers()
   const availability = createAvailability({
@@ -171,7 +171,8 @@ function watched(models: string[]) {
       return Promise.resolve(found.offer)
     },
     models,
-    onChange: (now) => states.push(now),
+    features: [],
+    onChange: ({ status, reason, models }) => states.push({ status, reason, models }),
   })
   return { availability, states, found, timers }
 }

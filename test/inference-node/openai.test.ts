@@ -1,72 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
 import { messagesOf } from '../../src/inference-node/backends/prompt.js'
-import { openai, type OpenAiOptions } from '../../src/inference-node/backends/openai.js'
-import { runWork } from '../../src/inference-node/run-work.js'
-import { BackendDown, ModelMissing, WorkError, type NodeTask } from '../../src/inference-node/index.js'
-import { startHttp } from '../support/http-server.js'
+import { openai } from '../../src/inference-node/backends/openai.js'
+import { BackendDown, ModelMissing, WorkError } from '../../src/inference-node/index.js'
+import { delta, events, json, modelServer, plainTask as task } from '../support/openai-server.js'
 import { deferred } from '../support/wait.js'
-
-const task: NodeTask = {
-  task_id: 't1',
-  attempt: 1,
-  model_name: 'llama-3-8b',
-  model_type: 'llama',
-  own_model: 'llama-3-8b',
-  user_input: 'why?',
-  context: '',
-  max_infer_time: 60,
-  infer_fee: 0,
-}
-
-interface Asked {
-  url: string
-  key: string | undefined
-  body: unknown
-}
-
-/** A model server that answers as the test says. */
-async function modelServer(
-  answer: (response: ServerResponse, asked: Asked, request: IncomingMessage) => void,
-  options: OpenAiOptions = {},
-) {
-  const asked: Asked[] = []
-  const { url, port, stop } = await startHttp((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      const call = {
-        url: request.url ?? '',
-        key: request.headers.authorization,
-        body: body === '' ? null : (JSON.parse(body) as unknown),
-      }
-      asked.push(call)
-      answer(response, call, request)
-    })
-  })
-  const backend = openai({ baseUrl: `${url}/v1/`, ...options })
-  const chunks: string[] = []
-  const run = (given: Partial<NodeTask> = {}, signal = new AbortController().signal) =>
-    runWork({
-      work: backend.work,
-      task: { ...task, ...given },
-      signal,
-      maxCharacters: 1_000_000,
-      onText: (chunk) => chunks.push(chunk),
-    })
-  return { backend, asked, run, chunks, url, port, stop }
-}
-
-const events = (response: ServerResponse, ...data: unknown[]): void => {
-  response.writeHead(200, { 'content-type': 'text/event-stream' })
-  for (const d of data) response.write(`data: ${typeof d === 'string' ? d : JSON.stringify(d)}\n\n`)
-}
-const delta = (content: string, finish_reason: string | null = null) => ({
-  id: 'x',
-  choices: [{ index: 0, delta: { content }, finish_reason }],
-})
-const json = (response: ServerResponse, status: number, body: unknown): void =>
-  void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 
 test('a stream is passed on piece by piece, with the usage at its end', async () => {
   const { run, asked, chunks } = await modelServer(

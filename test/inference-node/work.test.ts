@@ -364,6 +364,7 @@ test('a check that never answers does not keep the node from starting', async ()
   const timers = fakeTimers()
   const availability = createAvailability({
     look: () => new Promise(() => undefined),
+    features: [],
     models: ['a'],
     onChange: () => undefined,
   })

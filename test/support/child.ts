@@ -21,9 +21,18 @@ export interface Child {
   exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
+interface ChildOptions {
+  cwd?: string
+  env?: Record<string, string>
+}
+
 /** Runs the command line; killed when the test has ended. */
-export function cli(args: string[], options: { cwd?: string; env?: Record<string, string> } = {}): Child {
-  const child = spawn(process.execPath, [CLI, ...args], {
+export const cli = (args: string[], options: ChildOptions = {}): Child =>
+  runProgram(process.execPath, [CLI, ...args], options)
+
+/** Runs a program; killed when the test has ended. */
+export function runProgram(program: string, args: string[], options: ChildOptions = {}): Child {
+  const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: options.cwd ?? tempDir(),
     env: { ...process.env, ...options.env },

@@ -1,3 +1,4 @@
+import { openAiDefaults, openAiOptions } from '../../src/config.js'
 import { createDoorAccess } from '../../src/door/access.js'
 import { createWatchers } from '../../src/door/watchers.js'
 import { systemTime } from '../../src/lib/clock.js'
@@ -6,6 +7,7 @@ import { silentLog } from '../../src/lib/log.js'
 /** What doors have to know of who comes, where everybody may come. Loopback is counted, each address for itself, unless told otherwise. */
 export const openDoors = (countLoopback = true) => ({
   watchers: createWatchers({ send: () => undefined, nextSession: () => 1, log: silentLog(), isGood: () => true }),
+  openai: openAiOptions(openAiDefaults(), undefined),
   ...createDoorAccess({
     exposure: {
       host: '127.0.0.1',

@@ -18,6 +18,7 @@ const imports = new Map(
 /** What of the core the doors see and its rooms share, and what runs its rooms; each other folder of the core is a room of its own. */
 const seenByDoors = [
   'operations',
+  'ask-operations',
   'operation-traits',
   'refusals',
   'context',
@@ -29,7 +30,7 @@ const seenByDoors = [
   'settlement/reports',
   'callbacks/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'figures', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'

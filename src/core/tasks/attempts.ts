@@ -9,6 +9,7 @@ import type { Vigilance } from '../access/vigilance.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { Aftermath, AttemptFailure } from './aftermath.js'
+import type { DrainRates } from './drain-rates.js'
 import type { Pending } from './pending.js'
 import { createResultKeys } from './result-keys.js'
 import type { Transitions } from './transitions.js'
@@ -33,6 +34,7 @@ export interface AttemptParts {
   aftermath: Aftermath
   probation: Probation
   vigilance: Vigilance
+  drainRates: DrainRates
 }
 
 export type Attempts = ReturnType<typeof createAttempts>
@@ -41,7 +43,10 @@ export type Attempts = ReturnType<typeof createAttempts>
  * The life of an attempt, all of it: assigned, accepted, and its end. Every function runs inside the turn's transaction; what comes from
  * a node names its attempt, and one that does not count is a named result.
  */
-export function createAttempts(ctx: Context, { pending, transitions, aftermath, probation, vigilance }: AttemptParts) {
+export function createAttempts(
+  ctx: Context,
+  { pending, transitions, aftermath, probation, vigilance, drainRates }: AttemptParts,
+) {
   const { store, registry } = ctx
   const resultKeys = createResultKeys(ctx)
 
@@ -151,6 +156,7 @@ export function createAttempts(ctx: Context, { pending, transitions, aftermath, 
   const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
     ctx.paid.set(attempt, task.paid_nonce !== null)
     if (ctx.noCallback.has(task)) ctx.noCallback.add(attempt)
+    drainRates.note(task.model_key, ctx.now)
     probation.assigned(task, node)
     vigilance.assigned(attempt, task)
     registry.assign(attempt)

@@ -1,3 +1,4 @@
+import type { Feature } from '../../wire/params.js'
 import type { Offer } from '../offer.js'
 import type { Work } from '../task.js'
 
@@ -5,6 +6,8 @@ import type { Work } from '../task.js'
 export interface Backend {
   /** Throws BackendDown when it cannot work at all, ModelMissing without the model, WorkError for what failed with one task. */
   work: Work
+  /** What it understands beside plain text, at most: a check may say that it is less. Default: nothing. */
+  features?: readonly Feature[]
   /**
    * Rejects with BackendDown while it cannot work.
    * @param wanted what the node is to serve; none: all there is

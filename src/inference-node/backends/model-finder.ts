@@ -151,7 +151,7 @@ export function createModelFinder({ server, baseUrl, mapping, notice }: ModelFin
      */
     look,
     /** The server's name of the model that serves a task. */
-    nameFor({ own_model, model_name }: NodeTask): string {
+    nameFor({ own_model, model_name }: Pick<NodeTask, 'own_model' | 'model_name'>): string {
       const name = offered.get(own_model) ?? mapped(mapping, own_model)
       return name ?? (isFamily(own_model) ? model_name : own_model)
     },

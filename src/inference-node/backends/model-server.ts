@@ -2,6 +2,7 @@ import { Agent, request, type Dispatcher } from 'undici'
 import * as v from 'valibot'
 import { explainNetworkError } from '../../lib/network-error.js'
 import { BackendDown, ModelMissing, WorkError } from '../work-error.js'
+import { isAboutParameter, taskFaultOf, type Refusal } from './task-faults.js'
 
 export interface ModelServerParts {
   /** How the server is called in errors: its URL without user, password and query. */
@@ -28,7 +29,12 @@ const MAX_ERROR_BYTES = 64 * 1024
 /** Answers that are about the server and not about the task: not allowed, not there, too busy. */
 const DOWN_STATUSES = new Set([401, 403, 404, 429, 502, 503])
 
-const errorFields = v.object({ message: v.string(), code: v.optional(v.unknown()) })
+const errorFields = v.object({
+  message: v.string(),
+  code: v.optional(v.unknown()),
+  type: v.optional(v.unknown()),
+  param: v.optional(v.unknown()),
+})
 /** With an envelope, as most write it, or without. */
 const errorBody = v.union([v.object({ error: v.union([v.string(), errorFields]) }), errorFields])
 
@@ -101,14 +107,17 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
   const requireSuccess = async (answer: Answer, model?: string): Promise<void> => {
     const { status } = answer
     if (status >= 200 && status < 300) return
-    const { text, code, isStructured } = explain(await readWhole(answer, MAX_ERROR_BYTES))
-    if (model !== undefined && isStructured && isMissingModel(status, code, text))
+    const refusal = readRefusal(status, await readWhole(answer, MAX_ERROR_BYTES))
+    const { text } = refusal
+    if (model !== undefined && isMissingModel(refusal))
       throw new ModelMissing(`the model server at ${shown} has no ${model}`, { detail: text })
     const message = `the model server at ${shown} answers ${status}`
     // A refused key is quoted in what the server says.
     if (DOWN_STATUSES.has(status))
       throw new BackendDown(message, { detail: status === 401 || status === 403 ? '' : text })
-    throw new WorkError(message, { detail: text })
+    const code = taskFaultOf(refusal)
+    if (code !== null) throw new WorkError(message, { code, detail: text })
+    throw new WorkError(message, { retryable: !isAboutParameter(refusal), detail: text })
   }
 
   const readWhole = async (answer: Answer, limit: number): Promise<string> => {
@@ -143,17 +152,18 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** What the server says of an error, in its own words, and its code for it. */
-function explain(body: string): { text: string; code: unknown; isStructured: boolean } {
+/** What an answer that is no success says. @param status what it would have been, where it was said in an answer that had begun */
+export function readRefusal(status: number, body: string): Refusal {
   const parsed = v.safeParse(errorBody, parseJson(body))
   const error = !parsed.success ? body : 'error' in parsed.output ? parsed.output.error : parsed.output
-  const { message, code } = typeof error === 'string' ? { message: error, code: undefined } : error
-  return { text: message.trim().slice(0, 500), code, isStructured: parsed.success }
+  const { message, ...fields } = typeof error === 'string' ? { message: error } : error
+  return { status, text: message.trim().slice(0, 500), isStructured: parsed.success, ...fields }
 }
 
 /** A code says it wherever it is. A sentence counts only with 404: others may quote the prompt. */
-const isMissingModel = (status: number, code: unknown, text: string): boolean =>
-  (code === 'model_not_found' && status >= 400 && status < 500) || (status === 404 && /\bmodels?\b/i.test(text))
+const isMissingModel = ({ status, code, text, isStructured }: Refusal): boolean =>
+  isStructured &&
+  ((code === 'model_not_found' && status >= 400 && status < 500) || (status === 404 && /\bmodels?\b/i.test(text)))
 
 /** A URL for logs and errors. */
 export function shownUrl(url: string): string {

@@ -1,10 +1,12 @@
-import type { NodeTask, TextStream, WorkNotes } from '../task.js'
+import type { Feature } from '../../wire/params.js'
+import { wantsVectors, type NodeTask, type Piece, type TextStream, type WorkAnswer, type WorkNotes } from '../task.js'
 import { BackendDown, ModelMissing, WorkError } from '../work-error.js'
 import type { Backend } from './backend.js'
+import { createEmbeddings } from './embeddings.js'
 import { createModelFinder } from './model-finder.js'
 import { createModelServer, shownUrl, type Answer } from './model-server.js'
-import { readEvents, wholeAnswer } from './openai-answers.js'
-import { messagesOf } from './prompt.js'
+import { readEvents, readWholeAnswer, wholeAnswer } from './openai-answers.js'
+import { paramsOf, questionOf } from './prompt.js'
 
 export interface OpenAiOptions {
   /** Up to and with the version: default Ollama's, `http://127.0.0.1:11434/v1`. Without one `/v1` is tried too. */
@@ -15,6 +17,12 @@ export interface OpenAiOptions {
   mapping?: Readonly<Record<string, string>> | undefined
   /** Seconds without a byte after which the server counts as hanging. Default 120. */
   stallTimeout?: number | undefined
+  /** Whether its models call tools. Default true. */
+  tools?: boolean | undefined
+  /** Whether its models see images. The server fetches those of which only the address is given. Default true. */
+  images?: boolean | undefined
+  /** Whether it is asked for embeddings too, where it shows that it makes them. Default false. */
+  embeddings?: boolean | undefined
   /** Told what is good to know and stops nothing, such as another URL that is used. */
   onNotice?: ((text: string) => void) | undefined
 }
@@ -37,12 +45,19 @@ export function openai(options: OpenAiOptions = {}): Backend {
     mapping,
     notice: options.onNotice ?? (() => undefined),
   })
+  const features: Feature[] = [
+    'params',
+    ...(options.tools === false ? [] : (['tools'] as const)),
+    ...(options.images === false ? [] : (['images'] as const)),
+  ]
+  const embeddings = options.embeddings === true ? createEmbeddings({ server, finder, shown }) : null
   let canIncludeUsage = true
 
   const ask = async (task: NodeTask, model: string, signal: AbortSignal): Promise<Answer> => {
     const body = {
+      ...paramsOf(task),
       model,
-      messages: messagesOf(task),
+      messages: questionOf(task),
       stream: true,
       ...(canIncludeUsage ? { stream_options: { include_usage: true } } : {}),
     }
@@ -64,25 +79,33 @@ export function openai(options: OpenAiOptions = {}): Backend {
     }
   }
 
-  const stream = async function* (task: NodeTask, signal: AbortSignal): AsyncGenerator<string, WorkNotes> {
+  const stream = async function* (task: NodeTask, signal: AbortSignal): AsyncGenerator<Piece, WorkNotes> {
     const model = finder.nameFor(task)
     const answer = await ask(task, model, signal).catch((error: unknown) => {
-      if (error instanceof BackendDown) finder.doubt()
+      if (error instanceof BackendDown) {
+        finder.doubt()
+        embeddings?.doubt()
+      }
       if (error instanceof ModelMissing) finder.doubt(model)
       throw error
     })
-    if (answer.contentType.startsWith('application/json')) {
-      const { choices, usage } = await server.readJson(answer, wholeAnswer)
-      yield choices[0]?.message.content ?? ''
-      return { usage: usage ?? undefined }
-    }
+    if (answer.contentType.startsWith('application/json'))
+      return yield* readWholeAnswer(await server.readJson(answer, wholeAnswer))
     return yield* readEvents(answer, shown)
   }
 
   return {
-    work: (task, signal): TextStream => stream(task, signal),
+    features: embeddings === null ? features : [...features, 'embeddings'],
+    work: (task, signal): TextStream | Promise<WorkAnswer> =>
+      embeddings !== null && wantsVectors(task) ? embeddings.work(task, signal) : stream(task, signal),
     async check(signal, wanted) {
-      if (wanted !== undefined) return finder.look(wanted, signal)
+      if (wanted !== undefined) {
+        const offer = await finder.look(wanted, signal)
+        if (embeddings === null) return offer
+        const problem = await embeddings.look(offer.models, signal)
+        if (problem === null) return { ...offer, features: [...features, 'embeddings'] }
+        return { ...offer, features, problem: offer.problem === undefined ? problem : `${offer.problem}; ${problem}` }
+      }
       await finder.list(signal) // a server without a list is there all the same
     },
     async models(signal) {

@@ -9,6 +9,19 @@ export function promptOf({ context, user_input }: NodeTask): string {
   return context === '' ? user_input : `${context}\n\n${user_input}`
 }
 
+/** The messages of a task whole, as they were given; without any, those that its context and input make. */
+export function questionOf(task: NodeTask): readonly unknown[] {
+  const given = task.params?.['messages']
+  return Array.isArray(given) && given.length > 0 ? given : messagesOf(task)
+}
+
+/** What a node and its model server settle between them: nothing of it is the submitter's. */
+const OWN_PARAMS = ['model', 'messages', 'stream', 'stream_options', 'n']
+
+/** The other parameters of a task, for the body of a call. @param without more that are left out */
+export const paramsOf = ({ params = {} }: NodeTask, without: readonly string[] = []): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(params).filter(([name]) => !OWN_PARAMS.includes(name) && !without.includes(name)))
+
 /** The messages of a chat: a context that is a JSON array of `{role, content}` is the earlier ones, any other the system's. */
 export function messagesOf({ context, user_input }: NodeTask): ChatMessage[] {
   const question: ChatMessage = { role: 'user', content: user_input }

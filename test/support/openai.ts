@@ -1,0 +1,53 @@
+import OpenAI from 'openai'
+import { onTestFinished } from 'vitest'
+import { openAiDefaults } from '../../src/config.js'
+import { systemTime } from '../../src/lib/clock.js'
+import { connectNode, type TestNode } from './node-session.js'
+import { startService, type Service } from './service.js'
+
+/** The official client, with nothing but the address of the service. */
+export const clientOf = (
+  service: Pick<Service, 'url'>,
+  options: Partial<ConstructorParameters<typeof OpenAI>[0]> = {},
+): OpenAI => new OpenAI({ baseURL: `${service.url}/v1`, apiKey: 'none', maxRetries: 0, ...options })
+
+export const startAsked = (
+  openai: Parameters<typeof openAiDefaults>[0] = {},
+  settings: Parameters<typeof startService>[0] = {},
+) => startService(settings, systemTime, { openai: openAiDefaults(openai) })
+
+export const FEATURES = ['params', 'tools', 'images', 'embeddings']
+
+/** A node that answers every task in pieces; what it has been given is kept. */
+export async function answeringNode(
+  service: Service,
+  id: string,
+  answer: (given: Given) => { pieces?: readonly string[]; output?: string } & Record<string, unknown>,
+) {
+  const node = await connectNode(service, id, {
+    supported_models: ['llama-3-8b'],
+    features: FEATURES,
+    max_concurrent_tasks: 8,
+  })
+  const given: Given[] = []
+  let open = true
+  const work = async (): Promise<void> => {
+    while (open) {
+      const assigned: Given = await node.next('task.assign')
+      given.push(assigned)
+      const { task_id, attempt } = assigned
+      node.say({ type: 'task.accept', task_id, attempt })
+      const { pieces = [], output = pieces.join(''), ...more } = answer(assigned)
+      pieces.forEach((delta, seq) => node.say({ type: 'task.output', task_id, attempt, seq, delta }))
+      node.say({ type: 'task.complete', task_id, attempt, output, confidence: 1, ...more })
+    }
+  }
+  const done = work().catch(() => undefined) // its session has ended
+  onTestFinished(async () => {
+    open = false
+    node.socket.terminate()
+    await done
+  })
+  return { node, given }
+}
+type Given = Extract<Awaited<ReturnType<TestNode['next']>>, { type: 'task.assign' }>
