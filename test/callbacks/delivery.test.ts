@@ -11,7 +11,9 @@ import {
   status,
   verified,
 } from '../support/callback-receiver.js'
+import { submission } from '../support/client-session.js'
 import { startService, task } from '../support/service.js'
+import { openSocket } from '../support/test-socket.js'
 import { until } from '../support/wait.js'
 
 const sound = (file: string) => expect(checkDatabase(file).filter((f) => !f.ok)).toEqual([])
@@ -124,6 +126,22 @@ test('an end that could not be told is not told any more once the task is open a
   const second = await receiver.nth(2)
   expect(second.id).not.toBe(id)
   expect(verified(second).type).toBe('task.completed')
+})
+
+test('a session of a submitter names a callback_url as REST does', async () => {
+  const receiver = await startReceiver()
+  const service = await startCalling()
+  const socket = await openSocket<{ type: string; code?: string; task_id?: string }>(
+    `ws://${service.host}/api/v1/tasks/connect`,
+    ['inference-client.v1'],
+  )
+  await socket.next('session.welcome')
+  socket.say(submission({ watch: 'none', callback_url: 'x' }))
+  expect(await socket.next('error')).toMatchObject({ code: 'invalid_message' })
+  socket.say(submission({ watch: 'none', callback_url: receiver.hook }))
+  const { task_id } = await socket.next('task.submitted')
+  await completes(service)
+  expect(verified(await receiver.nth(1))).toMatchObject({ type: 'task.completed', data: { task_id } })
 })
 
 test('callback_url is compared when a task is submitted again, in a batch too', async () => {
