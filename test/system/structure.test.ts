@@ -23,12 +23,14 @@ const seenByDoors = [
   'refusals',
   'context',
   'durations',
+  'task-view',
   'access/caller',
   'access/control',
   'access/credentials',
   'settlement/reports',
+  'callbacks/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'
@@ -50,6 +52,7 @@ const allowed: Record<string, string[]> = {
   'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
   'core/settlement': ['chain', 'core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
+  'core/callbacks': ['core/access', 'core', 'store', ...pure],
   'core/dispatch': ['core/access', 'core/settlement', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/sessions': [
     'core/access',
@@ -64,6 +67,7 @@ const allowed: Record<string, string[]> = {
   'core/run': [
     'core/anomalies',
     'core/access',
+    'core/callbacks',
     'core/settlement',
     'core/sessions',
     'core/dispatch',
@@ -86,6 +90,7 @@ const allowed: Record<string, string[]> = {
   ],
   door: ['core', 'chain', ...pure],
   settlement: ['core', 'core/engine', 'chain', ...pure],
+  callbacks: ['core', 'core/engine', ...pure],
   http: ['door', 'chain', 'core', 'core/engine', ...pure],
   ws: ['door', 'chain', 'core', 'core/engine', 'wire', 'lib'],
   'inference-node': pure,
@@ -94,10 +99,11 @@ const allowed: Record<string, string[]> = {
   'config.ts': ['config-schema.ts', 'config-sections.ts', 'settlement', 'core', 'core/engine', 'rules', 'wire', 'lib'],
   'start-report.ts': ['core', 'lib'],
   'open-runner.ts': ['config.ts', 'chain', 'core/engine', 'lib'],
+  'outgoing.ts': ['config.ts', 'callbacks', 'settlement', 'core/engine', 'http', 'lib'],
   'coordinator.ts': [
     'start-report.ts',
     'open-runner.ts',
-    'settlement',
+    'outgoing.ts',
     'config.ts',
     'chain',
     'door',
@@ -111,7 +117,7 @@ const allowed: Record<string, string[]> = {
     'lib',
   ],
   demo: ['coordinator.ts', 'chain', 'inference-node', 'wire', 'lib'],
-  commands: ['config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
+  commands: ['config.ts', 'callbacks', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
   'cli.ts': ['commands', 'lib'],
 }
 
