@@ -7,6 +7,7 @@ export default defineConfig({
     './src/store/access-schema.ts',
     './src/store/settlement-schema.ts',
     './src/store/receipt-schema.ts',
+    './src/store/callback-schema.ts',
   ],
   out: './drizzle',
 })

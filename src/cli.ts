@@ -62,13 +62,17 @@ async function run(argv: string[]): Promise<void> {
     throw new ConfigError(
       `unknown command ${JSON.stringify(name)}; use one of ${Object.keys(commands).join(', ')}, or --help`,
     )
-  const command = await load()
+  return runBelow(name, await load(), main, argv.slice(1))
+}
+
+/** Goes down to the command that the words name, and runs it. */
+async function runBelow(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
   const subCommands = command.subCommands as Record<string, CommandDef> | undefined
-  if (subCommands === undefined) return runOne(name, command, main, argv.slice(1))
-  const sub = argv[1] ?? ''
+  if (subCommands === undefined) return runOne(name, command, parent, argv)
+  const [sub = ''] = argv
   if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined)
-    return runOne(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(2))
-  if (asksHelp) return print(await renderUsage(command, main))
+    return runBelow(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(1))
+  if (asksForHelp(argv)) return print(await renderUsage(command, parent))
   throw new ConfigError(
     `${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${Object.keys(
       subCommands,

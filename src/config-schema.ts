@@ -1,7 +1,7 @@
 import { createECDH } from 'node:crypto'
 import * as v from 'valibot'
 import { days, integer, networks, path } from './lib/setting-fields.js'
-import { alertSettings, authSettings, chainSettings, openAiSettings } from './config-sections.js'
+import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
 import { described, seconds } from './lib/settings.js'
 import { MAX_INFER_TIME_SECONDS } from './wire/fields.js'
 
@@ -261,6 +261,7 @@ export const inferenceSections = {
 export const fileSchema = v.strictObject({
   signer: v.strictObject(signerSettings.entries, 'must be a section [signer]'),
   chain: v.optional(v.strictObject(chainSettings.entries, 'must be a section [chain]')),
+  callbacks: v.optional(v.strictObject(callbackSettings.entries, 'must be a section [callbacks]')),
   openai: v.optional(v.strictObject(openAiSettings.entries, 'must be a section [openai]'), {}),
   inference: v.optional(
     v.pipe(

@@ -120,6 +120,25 @@ export const chainSettings = v.strictObject({
   warn_after: seconds(1, 30 * DAY_SECONDS, 600, 'GET /health warns when a payment has waited longer to be posted.'),
 })
 
+const SECRET = 'must be "whsec_" and 24 to 64 random bytes in base64, such as: echo "whsec_$(openssl rand -base64 32)"'
+const isSecret = (text: string): boolean => {
+  const base64 = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1] ?? ''
+  const bytes = Buffer.from(base64, 'base64')
+  return bytes.toString('base64') === base64 && bytes.length >= 24 && bytes.length <= 64
+}
+
+/** `[callbacks]`: without it a task that names a callback_url is refused. */
+export const callbackSettings = v.strictObject({
+  secret: described(
+    v.pipe(v.string(SECRET), v.check(isSecret, SECRET)),
+    'What callbacks are signed with, as Standard Webhooks have it: "whsec_" and base64. Those of a token or a wallet are signed with a secret made of it (stacks-signer tasks callbacks secret). Never logged.',
+  ),
+  allow_private: yesOrNo(
+    false,
+    'Whether callbacks may go to this machine and to private networks. Whoever submits tasks reaches them then.',
+  ),
+})
+
 /** `[openai]`: how the requests of clients of OpenAI's API become tasks, at `/v1`. */
 export const openAiSettings = v.strictObject({
   user_address: described(

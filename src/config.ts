@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { alertSettings, authSettings, chainSettings, openAiSettings } from './config-sections.js'
+import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
 import {
   DAY_SECONDS,
   fileSchema,
@@ -21,6 +21,8 @@ export interface ServiceConfig {
   signer: FileSettings['signer']
   /** Absent: the service does not look at the chain. */
   chain?: FileSettings['chain']
+  /** Absent: the service sends no callbacks. */
+  callbacks?: FileSettings['callbacks']
   openai: FileSettings['openai']
   inference: FileSettings['inference'] & { database_path: string }
 }
@@ -53,6 +55,7 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
   return {
     signer: config.signer,
     chain: config.chain,
+    callbacks: config.callbacks,
     openai: config.openai,
     inference: Object.freeze({ ...config.inference, ...given, database_path }),
   }
@@ -72,9 +75,14 @@ const toNumber = (text: string): number | string => (/^\d+$/.test(text) ? Number
 const ms = (s: number): number => Math.round(s * 1000)
 
 /** The part of the settings that the core works by, in its units. */
-export function coreOptions(i: ServiceConfig['inference'], chain: ChainOptions | null = null): CoreOptions {
+export function coreOptions(
+  i: ServiceConfig['inference'],
+  chain: ChainOptions | null = null,
+  callbacks = false,
+): CoreOptions {
   return {
     chain,
+    callbacks,
     heartbeatInterval: ms(i.heartbeat_interval),
     acceptTimeout: ms(i.accept_timeout),
     reconnectGrace: ms(i.reconnect_grace),
@@ -204,6 +212,7 @@ export const describeServiceConfig = (): SettingDoc[] => [
   ...describeSettings({
     signer: signerSettings,
     chain: chainSettings,
+    callbacks: callbackSettings,
     openai: openAiSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import { openAiDefaults, openAiOptions, settlementSettings, type ServiceConfig } from './config.js'
+import { openAiDefaults, openAiOptions, type ServiceConfig } from './config.js'
 import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
@@ -22,8 +22,8 @@ import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
 import { version } from './lib/version.js'
-import { createSettlementService } from './settlement/service.js'
 import { openRunner } from './open-runner.js'
+import { createOutgoing } from './outgoing.js'
 import { fingerprintOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
@@ -51,6 +51,8 @@ export interface CoordinatorParts {
   signer?: ServiceConfig['signer'] | undefined
   /** How the chain is looked at, which needs a signer; without it, it is not. */
   chain?: ServiceConfig['chain']
+  /** How the ends of tasks are told to those who ask for it; without it they are not. */
+  callbacks?: ServiceConfig['callbacks']
   /** How requests of clients of OpenAI's API become tasks. */
   openai?: ServiceConfig['openai'] | undefined
   log: Logger
@@ -77,9 +79,6 @@ const MAX_REST_CONNECTIONS = 10_000
 /** How many connections may wait to be taken; the system may allow fewer. After a restart all nodes dial at once, and one that finds no place waits for seconds. */
 const BACKLOG = 4096
 
-/** How long a stop waits for what is just being posted, ms. */
-const LAST_POST_MS = 2000
-
 /** When sessions may come back after a stop, in seconds. */
 const RECONNECT_AFTER_SECONDS = 5
 
@@ -92,6 +91,7 @@ export function createCoordinator({
   settings,
   signer,
   chain,
+  callbacks,
   openai = openAiDefaults(),
   log,
   time = systemTime,
@@ -104,7 +104,7 @@ export function createCoordinator({
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
   const isNew = !existsSync(settings.database_path)
-  const runner = openRunner({ settings, signer, chain, log, time, onCommitPoint, commitPoints })
+  const runner = openRunner({ settings, signer, chain, callbacks, log, time, onCommitPoint, commitPoints })
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }
@@ -124,7 +124,6 @@ export function createCoordinator({
     time,
     log,
   })
-  const payments = settlementSettings(chain, signer)
   const scheduler = createScheduler({
     runner,
     deliver(effects) {
@@ -133,11 +132,11 @@ export function createCoordinator({
     },
     log: logEvents,
     access: access.follow,
-    settlementsDue: () => settlement?.wake(),
+    settlementsDue: () => outgoing.settlementsDue(),
+    callbacksDue: () => outgoing.callbacksDue(),
     charge: (from, ms) => limits.time.charge(from, ms),
   })
-  const settlement =
-    payments === null ? null : createSettlementService({ settings: payments, call: scheduler.call, time, log })
+  const outgoing = createOutgoing({ signer, chain, callbacks, call: scheduler.call, time, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
@@ -149,7 +148,7 @@ export function createCoordinator({
     log,
   })
   const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
-  const steps = [opener, settlement?.step ?? null].filter((step) => step !== null)
+  const steps = [opener, outgoing.step].filter((step) => step !== null)
   const prepare = steps.length === 0 ? null : inOrder(steps)
   let lastSession = 0
   const nextSession = (): number => ++lastSession
@@ -193,7 +192,7 @@ export function createCoordinator({
     wall: () => time.wall(),
     publicHosts: settings.public_hosts,
     warning() {
-      const all = [certificate?.warning(), access.warning(), settlement?.warning()].filter((w) => w != null)
+      const all = [certificate?.warning(), access.warning(), outgoing.warning()].filter((w) => w != null)
       return all.length === 0 ? null : all.join('. ')
     },
   })
@@ -247,7 +246,7 @@ export function createCoordinator({
       await closeServer(1000)
     }
     certificate?.stop()
-    await settlement?.stop(LAST_POST_MS)
+    await outgoing.stop()
     scheduler.end()
     await runner.close()
     log.info({ event: 'service.stopped' }, 'stopped')
@@ -260,8 +259,8 @@ export function createCoordinator({
       const mode = access.mode() // the core has told of tokens by now
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
       if (mode.mode === 'on')
-        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain }) })
-      const observer = await settlement?.start().catch((error: unknown) => {
+        await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain, callbacks }) })
+      const observer = await outgoing.start().catch((error: unknown) => {
         throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
       })
       await new Promise<void>((resolve, reject) => {
@@ -282,7 +281,7 @@ export function createCoordinator({
       const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
       const { fields, text } = whatIsThere(settings.database_path, isNew, found)
       log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
-      return { host: settings.api_host, port, url, observer: observer ?? null }
+      return { host: settings.api_host, port, url, observer }
     },
     stop(cut) {
       stopped ??= shutDown(cut)

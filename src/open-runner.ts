@@ -10,6 +10,7 @@ export interface RunnerParts {
   settings: ServiceConfig['inference']
   signer?: ServiceConfig['signer'] | undefined
   chain?: ServiceConfig['chain']
+  callbacks?: ServiceConfig['callbacks']
   log: Logger
   time?: TimeSource
   onCommitPoint?: ((point: CommitPoint) => void) | undefined
@@ -21,6 +22,7 @@ export function openRunner({
   settings,
   signer,
   chain,
+  callbacks,
   log,
   time = systemTime,
   onCommitPoint,
@@ -29,7 +31,7 @@ export function openRunner({
   const core: CoreSettings = {
     database_path: settings.database_path,
     families: familiesOf(settings),
-    options: coreOptions(settings, chainOptions(chain, signer)),
+    options: coreOptions(settings, chainOptions(chain, signer), callbacks !== undefined),
     backups:
       settings.backup_dir === undefined
         ? null

@@ -17,6 +17,11 @@ export function whatIsThere(database: string, isNew: boolean, found: Outcome<Sta
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
 
-/** What the audit keeps of the settings of a start: SHA-256, hex. They hold no secret. */
-export const fingerprintOf = (settings: object): string =>
-  createHash('sha256').update(JSON.stringify(settings)).digest('hex')
+/** What the audit keeps of the settings of a start: SHA-256, hex, of all that is no secret. */
+export const fingerprintOf = <S extends { callbacks?: { allow_private: boolean } | undefined }>({
+  callbacks,
+  ...settings
+}: S): string =>
+  createHash('sha256')
+    .update(JSON.stringify({ ...settings, callbacks: callbacks?.allow_private }))
+    .digest('hex')

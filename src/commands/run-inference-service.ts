@@ -53,6 +53,7 @@ export default defineCommand({
       log,
       signer: config.signer,
       chain: config.chain,
+      callbacks: config.callbacks,
       openai: config.openai,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,

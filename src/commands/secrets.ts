@@ -12,7 +12,11 @@ const EXAMPLE_KEY = '01'.repeat(32)
  * @returns what an operator should look at, as sentences
  * @throws ConfigError one line that says what to run or to change
  */
-export function checkSecrets(file: string, { signer, inference }: ServiceConfig, insecure: boolean): string[] {
+export function checkSecrets(
+  file: string,
+  { signer, callbacks, inference }: ServiceConfig,
+  insecure: boolean,
+): string[] {
   const isExample = signer.stacks_private_key.slice(0, EXAMPLE_KEY.length) === EXAMPLE_KEY
   if (isExample && signer.network === 'mainnet')
     throw new ConfigError(
@@ -20,6 +24,7 @@ export function checkSecrets(file: string, { signer, inference }: ServiceConfig,
     )
   const secrets = [
     ...(isExample ? [] : [{ file, what: "the signer's key" }]),
+    ...(callbacks === undefined ? [] : [{ file, what: 'the secret of callbacks' }]),
     ...(inference.tls_key === undefined ? [] : [{ file: inference.tls_key, what: 'the key of the certificate' }]),
     ...(inference.data_key_file === undefined ? [] : [{ file: inference.data_key_file, what: 'the data keys' }]),
   ]

@@ -21,7 +21,20 @@ const statsSchema = v.looseObject({
   maintenance_nodes: n,
   average_inference_time: n,
   uptime_seconds: n,
+  callbacks: v.optional(v.looseObject({ waiting: n, pending: n, delivered: n, dead: n })),
 })
+
+/** Where callbacks are sent, how many stand how. */
+const callbackFacts = (of: v.InferOutput<typeof statsSchema>['callbacks']): [string, number][] =>
+  of === undefined
+    ? []
+    : [
+        ['callbacks', of.waiting + of.pending + of.delivered + of.dead],
+        ['  waiting', of.waiting],
+        ['  pending', of.pending],
+        ['  delivered', of.delivered],
+        ['  dead', of.dead],
+      ]
 
 export default defineCommand({
   meta: { name: 'stats', description: 'Count the tasks and the nodes of a running service' },
@@ -43,6 +56,7 @@ export default defineCommand({
       ['  busy', s.busy_nodes],
       ['  offline', s.offline_nodes],
       ['  maintenance', s.maintenance_nodes],
+      ...callbackFacts(s.callbacks),
       ['mean time', s.average_inference_time === 0 ? null : `${inSeconds(s.average_inference_time)} in the last hour`],
       ['up for', durationOf(s.uptime_seconds)],
     ])

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { oneLine } from '../lib/table.js'
 import { printJson } from './print.js'
 import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
+import callbacks from './tasks/callbacks.js'
 import list from './tasks/list.js'
 import show from './tasks/show.js'
 import submit from './tasks/submit.js'
@@ -30,5 +31,6 @@ export default defineCommand({
     cancel: order('cancel', 'Cancel a task that waits or is worked on', 'cancelled'),
     retry: order('retry', 'Open a task again that has failed or timed out', 'queued again'),
     submit,
+    callbacks,
   },
 })

@@ -1,5 +1,9 @@
 /** What a field says, wherever it stands, by its name: in the document of the contract beside its schema. */
 export const fieldNotes: Readonly<Record<string, string>> = {
+  callback_url: 'Where the end of the task is told: an http or https URL without user and password',
+  next_try_at: 'When it is tried again, Unix seconds; null where it is not',
+  webhook_id: 'The `webhook-id` of its message, the same in all tries; null before the task has ended',
+  tries: 'How many have failed',
   task_id: 'The id of a task, as its submitter chose it; one that is left out is made up',
   node_id: 'The name of a node',
   inference_node_id: 'The node that has done it',

@@ -1,6 +1,7 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import type * as v from 'valibot'
 import { auditView, newTokenView, nodeKeyView, tokenView } from '../wire/access.js'
+import { callbackView } from '../wire/callbacks.js'
 import { jsonObject } from '../wire/fields.js'
 import { openAiFailure } from '../wire/openai-answers.js'
 import { submissionWarning, submitBody } from '../wire/rest.js'
@@ -44,6 +45,7 @@ const named: Readonly<Record<string, v.GenericSchema>> = {
   TaskDetail: taskDetailView,
   PaidTask: paidTaskView,
   PolledTask: polledTaskView,
+  Callback: callbackView,
   Settlement: settlementView,
   Node: nodeView,
   NodeKey: nodeKeyView,

@@ -3,7 +3,7 @@ import { delegationRoutes, nodeRoutes, pollingRoutes } from './node-routes.js'
 import { openAiRoutes } from './openai-routes.js'
 import type { RouteTable } from './route.js'
 import { serviceRoutes } from './service-routes.js'
-import { settlementRoutes, taskRoutes } from './task-routes.js'
+import { callbackRoutes, settlementRoutes, taskRoutes } from './task-routes.js'
 
 /** Every route of the service, by subject. A route that is not in it cannot be served. */
 export const contract = {
@@ -11,6 +11,7 @@ export const contract = {
   OpenAI: openAiRoutes,
   Polling: pollingRoutes,
   Nodes: nodeRoutes,
+  Callbacks: callbackRoutes,
   Settlements: settlementRoutes,
   Delegations: delegationRoutes,
   Access: accessRoutes,
@@ -25,6 +26,7 @@ export const subjects: Readonly<Record<keyof typeof contract, string>> = {
     'For clients of OpenAI’s API, with its bodies, its answers and its errors; a request is a task like every other',
   Polling: 'What nodes do that hold no session: they register, poll, complete and fail',
   Nodes: 'Looked at and led by operators',
+  Callbacks: 'Where the ends of tasks are told; only where the service sends callbacks',
   Settlements: 'What becomes of payments; only where the service looks at the chain',
   Delegations: 'Where nodes are paid that are not paid at the address of their key',
   Access: 'Tokens, the audit, and what is out of the ordinary',

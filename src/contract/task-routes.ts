@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { callbacksPage, callbacksQuery, callbackView } from '../wire/callbacks.js'
 import { CLIENT_PATH } from '../wire/client.js'
 import { signedReceipt } from '../wire/receipt.js'
 import { batchBody, listQuery, submitBody, waitQuery } from '../wire/rest.js'
@@ -132,6 +133,28 @@ export const taskRoutes = {
     description: 'What is said in it has an [AsyncAPI document](/api/v1/asyncapi.json) of its own.',
     answers: { 101: null },
     refuses: ['upgrade_required'],
+  },
+} as const satisfies RouteTable
+
+/** Where the ends of tasks are told. */
+export const callbackRoutes = {
+  listCallbacks: {
+    method: 'GET',
+    path: '/api/v1/callbacks',
+    action: 'callbacks',
+    summary: 'List callbacks by task_id, the last first',
+    query: callbacksQuery,
+    answers: { 200: callbacksPage },
+    refuses: ['not_found'],
+  },
+  retryCallback: {
+    method: 'POST',
+    path: '/api/v1/tasks/:task_id/callback/retry',
+    action: 'callbackRetry',
+    summary: 'Send a callback again now',
+    description: 'Also one that is `dead`; its tries are counted anew.',
+    answers: { 200: callbackView },
+    refuses: ['not_found', 'task_not_found', 'conflict'],
   },
 } as const satisfies RouteTable
 

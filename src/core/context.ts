@@ -45,6 +45,8 @@ export interface CoreOptions {
   alerts: AlertThresholds
   /** What of the chain the core has to know; null where it is not looked at. */
   chain: ChainOptions | null
+  /** Whether the ends of tasks are told to those who ask for it. */
+  callbacks: boolean
   /** The write-ahead log may grow to so many bytes while another program holds it. */
   maxWalBytes: number
 }
@@ -105,8 +107,12 @@ export interface Context {
   events: CoreEvent[]
   /** Whether a transaction pays for the task of an attempt that was given since the start: known without reading. */
   paid: WeakMap<object, boolean>
+  /** Tasks of this run that nobody is called back for, and attempts at them: known without reading, as above. */
+  noCallback: WeakSet<object>
   /** A settlement is to be looked at by the relay. */
   settlementsDue: boolean
+  /** The same of a callback. */
+  callbacksDue: boolean
   /** How memory was before this turn. */
   undo: UndoLog
   /** Figures that are counted once the turn is durable, so that one that is undone or run again counts nothing. */

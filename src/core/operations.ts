@@ -3,7 +3,7 @@ import type { Outcome } from '../lib/result.js'
 import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { LargeText, NewTask, ShownTask, TaskCounts } from '../store/tasks.js'
+import type { LargeText, NewTask, TaskCounts } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
@@ -14,14 +14,17 @@ import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { Proof } from '../wire/signed.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
+import type { CallbackState } from '../rules/callbacks.js'
 import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
+import type { CallbackRequest, CallbackResults, CallbackWork } from './callbacks/reports.js'
 import type { AskOperation, AskResults, Waiting } from './ask-operations.js'
 import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
+import type { TaskView } from './task-view.js'
 
 export type { LargeText } from '../store/tasks.js'
-export type { SettlementRow, Waiting }
+export type { SettlementRow, TaskView, Waiting }
 
 /** What a node that polls brings. `notes`: see wire/result-notes. */
 interface ReportedResult {
@@ -80,6 +83,7 @@ type Asked =
   | { op: 'audit'; query: AuditQuery }
   | { op: 'alerts' }
   | SettlementRequest
+  | CallbackRequest
   | Extract<AskOperation, { op: 'models' | 'modelServed' }>
 
 /**
@@ -106,6 +110,7 @@ export type Operation =
   /** When tokens were used last, Unix seconds. */
   | { op: 'used'; tokens: readonly { id: string; at: number }[] }
   | SettlementWork
+  | CallbackWork
   | Exclude<AskOperation, { op: 'models' | 'modelServed' }>
   /** Looks at the deadlines. */
   | { op: 'tick' }
@@ -113,7 +118,7 @@ export type Operation =
   | { op: 'stop'; reconnect_after: number }
 
 /** What each operation gives back. */
-export interface Results extends SettlementResults, AskResults {
+export interface Results extends SettlementResults, CallbackResults, AskResults {
   /** `status`: as it is now; not `pending` only when the task was known. */
   submit: Outcome<Submitted>[]
   register: null
@@ -210,6 +215,8 @@ export interface TurnResult {
   access?: AccessState
   /** Settlements are to be looked at: the relay asks for them. */
   settlementsDue?: true
+  /** The same of callbacks. */
+  callbacksDue?: true
 }
 
 export interface Submitted {
@@ -222,16 +229,6 @@ export interface Submitted {
 export interface PolledTask {
   task: NewTask
   attempt: number
-}
-
-export interface TaskView {
-  task: ShownTask
-  /** What becomes of its payment; null when it has no result, or is not paid. */
-  settlement: SettlementRow | null
-  /** The fields that its reader may not see. */
-  hidden: readonly string[]
-  /** How many attempts have begun. */
-  begun: number
 }
 
 export interface TaskDetail extends TaskView {
@@ -274,6 +271,8 @@ export interface NodeView {
 export interface Stats {
   /** How many payments are in each state; null where the chain is not looked at. */
   settlements: Readonly<Record<SettlementState, number>> | null
+  /** How many callbacks are; null where none are sent. */
+  callbacks: Readonly<Record<CallbackState, number>> | null
   tasks: TaskCounts
   nodes: NodeCounts
   /** Mean seconds of an inference over the last hour, of the newest 1,000; 0 when there is none. */

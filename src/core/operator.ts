@@ -17,6 +17,7 @@ import { reachesNode, reachesTask } from './access/control.js'
 import type { Vigilance } from './access/vigilance.js'
 import type { Context } from './context.js'
 import type { Cover } from './settlement/cover.js'
+import type { CallbackView } from './callbacks/reports.js'
 import type { Admission } from './sessions/admission.js'
 import type { Attempts } from './tasks/attempts.js'
 import type { Payments } from './tasks/payments.js'
@@ -37,12 +38,14 @@ export interface OperatorParts {
   cover: Cover
   /** What becomes of the payment of a task. */
   settlementOf(taskId: string): SettlementRow | null
+  /** Where its end is told. */
+  callbackOf(taskId: string): CallbackView | null
 }
 
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
 export function createOperator(
   ctx: Context,
-  { pending, transitions, attempts, admission, vigilance, payments, cover, settlementOf }: OperatorParts,
+  { pending, transitions, attempts, admission, vigilance, payments, cover, settlementOf, callbackOf }: OperatorParts,
 ) {
   const { store, registry } = ctx
 
@@ -196,6 +199,7 @@ export function createOperator(
         return done({
           task,
           settlement: settlementOf(taskId),
+          callback: callbackOf(taskId),
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
           begun: store.attempts.begun(taskId),
         })
@@ -208,6 +212,7 @@ export function createOperator(
         return done({
           task,
           settlement: settlementOf(taskId),
+          callback: callbackOf(taskId),
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
           attempts,
           begun: attempts.filter((a) => a.accepted_ms !== null).length,

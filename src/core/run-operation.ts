@@ -1,17 +1,19 @@
-import { toSeconds } from '../lib/clock.js'
 import { done, never, type Outcome } from '../lib/result.js'
 import { createEnrolment } from './access/enrolment.js'
 import { createProbation } from './access/probation.js'
 import { createVigilance } from './access/vigilance.js'
 import { createAccessOrders } from './access/orders.js'
 import { createQuotas } from './access/quotas.js'
+import { createCallbackDesk } from './callbacks/desk.js'
+import { createCallbackOrders } from './callbacks/orders.js'
 import { createAsks } from './asks.js'
 import type { Context } from './context.js'
 import { createDeadlines } from './deadlines.js'
 import { createDispatch } from './dispatch/dispatch.js'
 import { createEligibility } from './dispatch/eligibility.js'
 import { refusalEffects, traitsOf } from './operation-traits.js'
-import type { Operation, Results, Stats } from './operations.js'
+import { createFigures } from './figures.js'
+import type { Operation, Results } from './operations.js'
 import { createNodePages } from './node-pages.js'
 import { createOperator } from './operator.js'
 import { signedTxFor } from './settlement/handout.js'
@@ -49,9 +51,10 @@ export type RunOperation = ReturnType<typeof createRunOperation>
 /** What each operation does, inside the transaction of its turn. */
 export function createRunOperation(ctx: Context, { health, watches }: RunOperationParts) {
   const { store, registry } = ctx
-  const startedAt = ctx.time.monotonic()
   const pending = createPending(ctx)
-  const transitions = createTransitions(ctx, pending)
+  const callbacks = createCallbackDesk(ctx, (taskId) => settlementOf(taskId))
+  const callbackOrders = createCallbackOrders(callbacks)
+  const transitions = createTransitions(ctx, pending, callbacks)
   const aftermath = createAftermath(ctx, { pending, transitions })
   const probation = createProbation(ctx)
   const vigilance = createVigilance(ctx, probation)
@@ -59,7 +62,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const attempts = createAttempts(ctx, { pending, transitions, aftermath, probation, vigilance, drainRates })
   const quotas = createQuotas(ctx)
   const payments = createPayments(ctx)
-  const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments })
+  const submissions = createSubmissions(ctx, { pending, attempts, quotas, vigilance, payments, callbacks })
   const { chain } = ctx.options
   const delegations = chain === null ? null : createDelegations(ctx)
   const payees = chain === null || delegations === null ? null : createPayees(chain.network, delegations.of)
@@ -68,7 +71,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const settlementOf = (taskId: string) => desk?.ofTask(taskId) ?? store.settlements.get(taskId) ?? null
   const nodePages = createNodePages(ctx, { probation, cover })
   const settlementOrders = createSettlementOrders({ desk, delegations, cover })
-  const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null })
+  const results = createResults(ctx, { attempts, transitions, settle: desk?.settle ?? null, ended: callbacks.ended })
   const eligibility = createEligibility(ctx, { pending, probation, cover })
   const dispatch = createDispatch(ctx, { submissions, attempts, eligibility })
   const admission = createAdmission(ctx, { attempts, payees })
@@ -103,6 +106,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     payments,
     cover,
     settlementOf,
+    callbackOf: callbacks.ofTask,
   })
   const asks = createAsks(ctx, { drainRates, waiting: operator.waitingOf, isCancelled: operator.isCancelled })
   const receiptOf = createReceipts(ctx, settlementOf)
@@ -112,19 +116,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const retention = createRetention(ctx)
   const resealing = createResealing(ctx)
 
-  const stats = (): Stats => ({
-    tasks: { ...store.tasks.counts },
-    settlements: desk?.counts() ?? null,
-    nodes: registry.counts(ctx.now),
-    average_inference_time: ctx.durations.mean(ctx.now) / 1000,
-    uptime_seconds: toSeconds(ctx.time.monotonic() - startedAt),
-  })
-
-  const withWarning = (found: Outcome<Results['health']>): Outcome<Results['health']> => {
-    if (!found.ok) return found
-    const all = [found.value.warning, vigilance.warning(), desk?.warning() ?? null].filter((w) => w !== null)
-    return done({ warning: all.length === 0 ? null : all.join('. ') })
-  }
+  const figures = createFigures(ctx, { health, vigilance, desk, callbacks })
 
   const stop = (reconnectAfter: number): void => {
     ctx.stopping = true
@@ -155,6 +147,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     }
     if (traitsOf(o).readsRows) flush()
     if (settlementOrders.concerns(o)) return settlementOrders.run(o, allowed)
+    if (callbackOrders.concerns(o)) return callbackOrders.run(o, allowed)
     if (asks.concerns(o)) return asks.run(o)
     switch (o.op) {
       case 'submit':
@@ -188,9 +181,9 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
       case 'nodes':
         return done(nodePages.page(o.after, o.limit, allowed))
       case 'stats':
-        return done(stats())
+        return done(figures.stats())
       case 'health':
-        return withWarning(health())
+        return figures.health()
       case 'nodeHello':
         nodeMessages.hello(o)
         return done(null)
@@ -245,6 +238,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
         deadlines.tick()
         admission.tick()
         desk?.tick()
+        callbacks.tick()
         retention.tick()
         resealing.tick()
         return done(null)

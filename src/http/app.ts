@@ -2,6 +2,7 @@ import { refuse } from '../lib/result.js'
 import { accessRoutes } from './access-routes.js'
 import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
+import { callbackRoutes } from './callback-routes.js'
 import { delegationRoutes } from './delegation-routes.js'
 import { documentRoutes } from './document-routes.js'
 import { eventRoutes } from './event-routes.js'
@@ -40,6 +41,7 @@ export function createApp(parts: AppParts): App {
   openAiRoutes(routes, common)
   receiptRoutes(routes, common)
   settlementRoutes(routes, common)
+  callbackRoutes(routes, common)
   delegationRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)

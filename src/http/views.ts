@@ -8,7 +8,9 @@ import type {
   TaskDetail,
   TaskView,
 } from '../core/operations.js'
+import type { CallbackView } from '../core/callbacks/reports.js'
 import type { PaidTask } from '../core/settlement/reports.js'
+import type { CallbackLineView, TaskCallbackView } from '../wire/callbacks.js'
 import { readParams } from '../wire/params.js'
 import { readNotes } from '../wire/result-notes.js'
 import type { NodeListEntry, StatsView } from '../wire/service-answers.js'
@@ -63,6 +65,29 @@ export const settlementView = (row: SettlementRow): SettlementView => ({
   updated_at: row.updated_at,
 })
 
+/** Where the end of a task is told, as its submitter sees it. */
+const taskCallback = ({ url, state, tries, next_try_at, last_error }: CallbackView): TaskCallbackView => ({
+  url,
+  state,
+  tries,
+  next_try_at,
+  last_error,
+})
+
+/** A callback among others. @param hidden where it goes is not shown */
+export const callbackEntry = ({ url, ...one }: CallbackView, hidden: boolean): CallbackLineView => ({
+  task_id: one.task_id,
+  state: one.state,
+  host: one.host,
+  url: hidden ? null : url,
+  webhook_id: one.webhook_id,
+  ended_at: one.ended_at,
+  tries: one.tries,
+  next_try_at: one.next_try_at,
+  last_error: one.last_error,
+  updated_at: one.updated_at,
+})
+
 /** A task as a miner asks for it, that holds its transaction: the node is who the transaction pays. */
 export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, txid: string): PaidTaskView => ({
   txid,
@@ -88,7 +113,7 @@ export const polledTask = ({ task, attempt }: PolledTask): PolledTaskView => ({
 })
 
 /** A task as its submitter sees it. */
-export const taskStatus = ({ task, begun, settlement }: TaskView): Unsent<TaskStatusView> => ({
+export const taskStatus = ({ task, begun, settlement, callback }: TaskView): Unsent<TaskStatusView> => ({
   task_id: task.task_id,
   status: task.status,
   user_address: task.user_address,
@@ -108,6 +133,7 @@ export const taskStatus = ({ task, begun, settlement }: TaskView): Unsent<TaskSt
   ...(task.error_code === null ? {} : { code: task.error_code }),
   txid: task.txid,
   ...(settlement === null ? {} : { settlement: settlementView(settlement) }),
+  ...(callback === null ? {} : { callback: taskCallback(callback) }),
   result:
     task.output === null
       ? null
@@ -198,7 +224,14 @@ export const nodeEntry = ({
   success_rate: row.successes + row.failures === 0 ? null : row.successes / (row.successes + row.failures),
 })
 
-export const statsView = ({ tasks, nodes, settlements, average_inference_time, uptime_seconds }: Stats): StatsView => ({
+export const statsView = ({
+  tasks,
+  nodes,
+  settlements,
+  callbacks,
+  average_inference_time,
+  uptime_seconds,
+}: Stats): StatsView => ({
   total_tasks: Object.values(tasks).reduce((a, b) => a + b, 0),
   pending_tasks: tasks.pending,
   processing_tasks: tasks.in_progress,
@@ -208,6 +241,7 @@ export const statsView = ({ tasks, nodes, settlements, average_inference_time, u
   timeout_tasks: tasks.timeout,
   ...nodes,
   ...(settlements === null ? {} : { settlements }),
+  ...(callbacks === null ? {} : { callbacks }),
   average_inference_time,
   uptime_seconds,
 })

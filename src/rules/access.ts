@@ -27,6 +27,8 @@ export const actions = [
   'settlements',
   'taskOfTx',
   'settlementRetry',
+  'callbacks',
+  'callbackRetry',
   'delegations.add',
   'delegations.list',
   'delegations.revoke',
@@ -111,6 +113,8 @@ export const accessTable: Readonly<Record<Action, Readonly<Row>>> = {
   /** A miner that holds its transaction asks how it stands. Nothing of it is shown that the chain does not tell. */
   taskOfTx: everybody,
   settlementRetry: operators,
+  callbacks: { operator: 'scoped', admin: 'all' },
+  callbackRetry: { user: 'own', operator: 'scoped', admin: 'all' },
   /** Who has the signature of the owner of an address: it says all that has to be known. */
   'delegations.add': everybody,
   'delegations.list': operators,

@@ -29,7 +29,7 @@ export function ownerOf({ role, owners }: Principal, user_address: string): stri
   return role === 'admin' || owners.includes(user_address) ? user_address : undefined
 }
 
-/** Of a task and its attempts: what was asked and answered, also in a node's words, which may repeat it. */
+/** Of a task and its attempts: what was asked and answered, also in a node's words, which may repeat it; and where that is told. */
 export const textFields = [
   'user_input',
   'context',
@@ -39,6 +39,7 @@ export const textFields = [
   'reasoning',
   'error',
   'signed_tx',
+  'callback',
 ] as const
 /** Of a task: who submitted it, and what leads to him on the chain. */
 export const submitterFields = ['user_address', 'nonce', 'txid', 'signer_public_key'] as const

@@ -38,3 +38,6 @@ export function actorOf({ role, token_id, owners, wallet, node_id }: Principal):
   if (wallet) return `wallet:${owners[0] ?? ''}`
   return node_id === null ? role : `node:${node_id}`
 }
+
+/** Whose secret signs the callbacks of what a principal submits; null: the one of the service. */
+export const signedFor = (of: Principal): string | null => (of.token_id !== null || of.wallet ? actorOf(of) : null)

@@ -37,6 +37,7 @@ export interface AuditDetails {
   'task.texts_read': { owner_id: string | null }
   /** Subject: the task's id. `was`: the state that it was in. */
   'settlement.retried': { was: string }
+  'callback.retried': { was: string }
   /** Where a node is paid. Subject: the node's key. `was`: where it was before. */
   'payee.delegated': { address: string; was: string | null }
   'payee.revoked': { address: string }

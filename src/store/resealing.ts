@@ -1,6 +1,7 @@
 import { and, count, eq, gt, lte, max, ne, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { SealedTextError } from '../lib/sealed-text.js'
+import { callbacks } from './callback-schema.js'
 import { attempts, dataKeys, inferenceTasks as tasks, reopenings, type TaskRow } from './schema.js'
 import { bound, literal, rowOf } from './statement.js'
 import type { TaskTexts, TextColumn } from './task-texts.js'
@@ -99,6 +100,17 @@ export function createResealing(db: Database, texts: TaskTexts) {
     .where(eq(seq, placeholder('seq')))
     .prepare()
 
+  const target = orm
+    .select({ url: callbacks.url })
+    .from(callbacks)
+    .where(eq(callbacks.task_id, placeholder('task_id')))
+    .prepare()
+  const saveTarget = orm
+    .update(callbacks)
+    .set({ url: bound('url') })
+    .where(eq(callbacks.task_id, placeholder('task_id')))
+    .prepare()
+
   /** @returns what could not be opened of a task; the rest of it is sealed under the key of now */
   const resealOne = (row: Texts): Unreadable[] => {
     const unreadable: Unreadable[] = []
@@ -129,6 +141,11 @@ export function createResealing(db: Database, texts: TaskTexts) {
     for (const { seq: place, error: stored } of ends.all({ task_id: id })) {
       if (stored === null || !texts.isOutdated(stored)) continue
       saveEnd.run({ seq: place, error: anew(stored, () => texts.seal('error', id, texts.open('error', id, stored))) })
+    }
+    const stored = target.get({ task_id: id })?.url
+    if (stored !== undefined && texts.isOutdated(stored)) {
+      const column = 'callback_url'
+      saveTarget.run({ task_id: id, url: anew(stored, () => texts.seal(column, id, texts.open(column, id, stored))) })
     }
     return unreadable
   }

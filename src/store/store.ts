@@ -4,6 +4,7 @@ import { createUndoLog } from '../lib/undo-log.js'
 import { createAccess } from './access.js'
 import { createAskedTasks } from './asked-tasks.js'
 import { createAttemptTable } from './attempts.js'
+import { createCallbackTable } from './callbacks.js'
 import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
@@ -61,6 +62,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     history: createHistory(db, texts),
     settlements: createSettlementTable(db, undo),
     settlementIntake: createSettlementIntake(db),
+    callbacks: createCallbackTable(db, undo, texts),
     resultProofs: createResultProofs(db),
     asked: createAskedTasks(db),
     chainBlocks: createChainBlockTable(db),

@@ -33,6 +33,8 @@ export const plainTexts: TextStorage = {
 
 /** The texts of a task that are sealed. Its `error` may repeat a node's words. */
 export type TextColumn = 'user_input' | 'context' | 'output' | 'error' | 'params' | 'result_notes'
+/** The same, with what is stored of it elsewhere: the `url` of its callback. */
+type SealedColumn = TextColumn | 'callback_url'
 
 /** What a text begins with that is sealed, or looks so. */
 export const MARK = 'enc'
@@ -45,7 +47,7 @@ export type TaskTexts = ReturnType<typeof createTaskTexts>
  */
 export function createTaskTexts({ sealer, encrypted }: TextStorage) {
   const sealing = sealer.kid !== null
-  const ofTask = (column: TextColumn, task_id: string) => ({ table: 'inference_tasks', column, task_id })
+  const ofTask = (column: SealedColumn, task_id: string) => ({ table: 'inference_tasks', column, task_id })
   const ofAttempt = (task_id: string, attempt: number) => ({
     table: 'attempts',
     column: `error of attempt ${attempt}`,
@@ -53,9 +55,9 @@ export function createTaskTexts({ sealer, encrypted }: TextStorage) {
   })
   /** An empty text is none: that there is nothing is seen by its size anyway. */
   const needsSeal = (text: string): boolean => (sealing && text !== '') || text.startsWith(MARK)
-  const seal = (column: TextColumn, task_id: string, text: string): string =>
+  const seal = (column: SealedColumn, task_id: string, text: string): string =>
     needsSeal(text) ? sealer.seal(ofTask(column, task_id), text) : text
-  const open = (column: TextColumn, task_id: string, stored: string): string =>
+  const open = (column: SealedColumn, task_id: string, stored: string): string =>
     stored.startsWith(MARK) ? sealer.open(ofTask(column, task_id), stored) : stored
   /** Both as they came. */
   const sent = ({ task_id, user_input, context }: Prompt & { task_id: string }): Prompt => ({

@@ -153,10 +153,17 @@ export type TaskErrorCode = v.InferOutput<typeof taskErrorCode>
 export const readTaskErrorCode = (code: string | null | undefined): TaskErrorCode | null =>
   v.is(taskErrorCode, code) ? code : null
 
-/** What a node understands beside plain text: names, of which those that are not known say nothing. */
+/** Of so many features of a node the others are passed over, and longer names too. */
+const MAX_FEATURES = 32
+const MAX_FEATURE_LENGTH = 64
+/** What a node understands beside plain text: names. What is none, or not known, says nothing: other versions may have more to say. */
 export const featureNames = v.pipe(
-  list(shortText(1, 64), 'must be an array of names'),
-  v.maxLength(32, 'must hold at most 32 names'),
+  v.array(v.unknown(), 'must be an array of names'),
+  v.transform((names) =>
+    names
+      .slice(0, MAX_FEATURES)
+      .filter((name): name is string => typeof name === 'string' && name.length <= MAX_FEATURE_LENGTH),
+  ),
 )
 
 /** The number of an attempt, from 1. */

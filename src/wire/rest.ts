@@ -36,6 +36,20 @@ export type RegisterBody = v.InferOutput<typeof registerBody>
 /** `POST /api/v1/nodes/heartbeat`. */
 export const heartbeatBody = body({ node_id: id, status: nodeStatus })
 
+const CALLBACK_URL = 'must be an http or https URL of at most 2048 characters, without user, password and spaces'
+const isCallbackUrl = (text: string): boolean => {
+  // What is not seen in it would be left out of it, or forge what it is shown in.
+  if (!/^https?:\/\//i.test(text) || /[\s\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text) || !URL.canParse(text)) return false
+  const { username, password, hostname } = new URL(text)
+  return username === '' && password === '' && hostname !== ''
+}
+/** Where the end of a task is told. */
+const callbackUrl = v.pipe(
+  v.string(CALLBACK_URL),
+  v.maxLength(2048, CALLBACK_URL),
+  v.check(isCallbackUrl, CALLBACK_URL),
+)
+
 /** The fields of a submission, over REST and in a session. */
 export const submissionEntries = {
   task_id: maybe(id),
@@ -52,6 +66,7 @@ export const submissionEntries = {
   is_encrypted: maybe(v.boolean('must be a boolean')),
   signer_public_key: maybe(shortText(0, 1024)),
   params: maybe(jsonObject),
+  callback_url: maybe(callbackUrl),
 }
 const submission = body(submissionEntries)
 type SubmissionFields = v.InferOutput<typeof submission>
@@ -79,6 +94,7 @@ export const fillSubmission = (s: SubmissionFields): Submission => ({
   signer_public_key: s.signer_public_key ?? null,
   is_encrypted: s.is_encrypted ?? false,
   ...fillParams(s.params),
+  callback_url: s.callback_url ?? null,
   left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
 export interface Submission {
@@ -97,6 +113,8 @@ export interface Submission {
   /** How its answer is to be made, as JSON; and what a node has to understand for that, see wire/params. */
   params: string | null
   needs: number
+  /** Where its end is told. */
+  callback_url?: string | null
   /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out?: readonly ('fee' | 'nonce')[] | undefined
   /** Of a request that a client may repeat: a hash of who asks, and what. */

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { callbackState } from './callbacks.js'
 import { nodeStatus } from './fields.js'
 import { settlementState } from './settlement.js'
 
@@ -58,6 +59,8 @@ export const statsView = v.object({
   maintenance_nodes: integer,
   /** How many payments are in each state. */
   settlements: v.optional(v.object(v.entriesFromList(settlementState.options, integer))),
+  /** How many callbacks are. */
+  callbacks: v.optional(v.object(v.entriesFromList(callbackState.options, integer))),
   average_inference_time: v.number(),
   uptime_seconds: v.number(),
 })

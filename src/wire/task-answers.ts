@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { taskCallbackView } from './callbacks.js'
 import { jsonObject, list, resultEntries, taskErrorCode } from './fields.js'
 import { submissionWarning } from './rest.js'
 import { settlementState } from './settlement.js'
@@ -92,6 +93,7 @@ const statusEntries = {
   code: v.optional(taskErrorCode),
   txid: maybeText,
   settlement: v.optional(settlementView),
+  callback: v.optional(v.nullable(taskCallbackView)),
   result: v.nullable(
     v.object({
       output: maybeText,

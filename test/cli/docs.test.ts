@@ -74,15 +74,18 @@ test('every route of docs/rest.md is there, with its method', async () => {
 })
 
 /** What `--help` says of a command: the flags, and the commands below it. Of all together by the command line, of one in this process, which is quick. */
-async function helpOf([name, sub]: readonly string[]): Promise<string> {
+async function helpOf([name, ...below]: readonly string[]): Promise<string> {
   if (name === undefined) {
     const child = cli(['--help'])
     expect(await child.exit).toEqual({ code: 0, signal: null })
     return stripVTControlCharacters(child.out.join('\n'))
   }
   const { default: command } = (await import(`../../src/commands/${name}.ts`)) as { default: CommandDef }
-  const subCommands = (command.subCommands ?? {}) as Record<string, CommandDef>
-  return stripVTControlCharacters(await renderUsage((sub === undefined ? command : subCommands[sub]) ?? {}))
+  const named = below.reduce<CommandDef>(
+    (above, sub) => (above.subCommands as Record<string, CommandDef> | undefined)?.[sub] ?? {},
+    command,
+  )
+  return stripVTControlCharacters(await renderUsage(named))
 }
 /** The commands of which something is said in a list `COMMANDS` of a help, by name. */
 const commandsIn = (help: string): string[] =>
@@ -93,10 +96,13 @@ test('the pages name only commands and flags that are there, and docs/operations
   const top = commandsIn(await helpOf([]))
   expect(top).toContain('run-inference-service')
   const groups = ['tasks', 'nodes', 'tokens', 'audit', 'keys', 'receipt', 'delegations', 'settlements']
-  const below = await Promise.all(
-    groups.map(async (group) => commandsIn(await helpOf([group])).map((sub) => [group, sub])),
-  )
-  const all = [...top.filter((name) => !groups.includes(name)).map((name) => [name]), ...below.flat()]
+  /** The commands at the end of these words. */
+  const below = async (words: string[]): Promise<string[][]> => {
+    const subs = commandsIn(await helpOf(words))
+    return subs.length === 0 ? [words] : (await Promise.all(subs.map((sub) => below([...words, sub])))).flat()
+  }
+  const inGroups = await Promise.all(groups.map((group) => below([group])))
+  const all = [...top.filter((name) => !groups.includes(name)).map((name) => [name]), ...inGroups.flat()]
   const help = new Map(
     await Promise.all(all.map(async (words) => [words.join(' '), flagsIn(await helpOf(words))] as const)),
   )
@@ -104,9 +110,9 @@ test('the pages name only commands and flags that are there, and docs/operations
   const named = new Map<string, Set<string>>()
   for (const page of pages) {
     for (const [, call = ''] of read(page).matchAll(/npx stacks-signer ([^`#\n]*)/g)) {
-      const [first = '', second = ''] = call.trim().split(' ')
-      if (first.startsWith('--')) continue
-      const command = groups.includes(first) ? `${first} ${second}` : first
+      const words = call.trim().split(' ')
+      if (words[0]?.startsWith('--') === true) continue
+      const command = [3, 2, 1].map((n) => words.slice(0, n).join(' ')).find((name) => help.has(name)) ?? call
       expect([page, [...help.keys()]]).toEqual([page, expect.arrayContaining([command])])
       for (const flag of flagsIn(call))
         expect([page, command, help.get(command)]).toContainEqual(expect.arrayContaining([flag]))

@@ -59,6 +59,11 @@ const routes: Record<string, Walked> = {
   'GET /api/v1/settlements': { action: 'settlements' },
   'GET /api/v1/settlements/:task_id': { action: 'settlements', path: '/api/v1/settlements/none' },
   'POST /api/v1/settlements/:task_id/retry': { action: 'settlementRetry', path: '/api/v1/settlements/none/retry' },
+  'GET /api/v1/callbacks': { action: 'callbacks' },
+  'POST /api/v1/tasks/:task_id/callback/retry': {
+    action: 'callbackRetry',
+    path: '/api/v1/tasks/none/callback/retry',
+  },
   'POST /api/v1/delegations': {
     action: 'delegations.add',
     body: { node_key: 'x', address: 'x', public_key: 'x', signature: 'x' },

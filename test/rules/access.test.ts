@@ -66,6 +66,8 @@ test('who may do what is this table, and nothing else', () => {
     settlements         -          -        -         -        -        x            x
     taskOfTx            x          x        x         x        x        x            x
     settlementRetry     -          -        -         -        -        x            x
+    callbacks           -          -        -         -        -        scope texts  x
+    callbackRetry       -          -        -         own      -        scope texts  x
     delegations.add     x          x        x         x        x        x            x
     delegations.list    -          -        -         -        -        x            x
     delegations.revoke  -          -        -         -        -        x            x

@@ -49,6 +49,7 @@ test('a session begins with a welcome; a submission is answered once it is store
     task_id: 'A',
     status: 'completed',
     error: null,
+    attempt: 1,
     result: { output: 'Paris', confidence: 0.9, completed_at: expect.any(Number), inference_node_id: 'n' },
   })
   await client.settle()

@@ -17,7 +17,11 @@ import { calm } from './service.js'
 import { tempDir } from './temp-dir.js'
 
 /** The core on a real file, turn by turn, with a clock that the test moves. */
-export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}, chain: ChainOptions | null = null) {
+export function coreHarness(
+  settings: Partial<ServiceConfig['inference']> = {},
+  chain: ChainOptions | null = null,
+  callbacks = false,
+) {
   const database_path = join(tempDir(), 'inference.db')
   const opened = openDatabase(database_path)
   onTestFinished(() => opened.close())
@@ -41,13 +45,15 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}, 
       },
     },
     models: createModelTable(),
-    options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path }), chain),
+    options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path }), chain, callbacks),
     time,
     random: () => 0.5,
   })
   const turn = (...operations: Operation[]): TurnResult => core.turn(operations)
   return {
     db: opened.db,
+    file: database_path,
+    time,
     turn,
     submit: (n: number, more: Record<string, unknown> = {}) =>
       turn({
@@ -103,7 +109,7 @@ export function coreHarness(settings: Partial<ServiceConfig['inference']> = {}, 
       createCore({
         store: createStore(opened.db),
         models: createModelTable(),
-        options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path }), chain),
+        options: coreOptions(inferenceDefaults({ ...calm, ...settings, database_path }), chain, callbacks),
         time,
       }),
     /** The machine was suspended: the service's own time has stood still. */

@@ -23,12 +23,14 @@ const seenByDoors = [
   'refusals',
   'context',
   'durations',
+  'task-view',
   'access/caller',
   'access/control',
   'access/credentials',
   'settlement/reports',
+  'callbacks/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'
@@ -51,6 +53,7 @@ const allowed: Record<string, string[]> = {
   'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
   'core/settlement': ['chain', 'core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
+  'core/callbacks': ['core/access', 'core', 'store', ...pure],
   'core/dispatch': ['core/access', 'core/settlement', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/sessions': [
     'core/access',
@@ -65,6 +68,7 @@ const allowed: Record<string, string[]> = {
   'core/run': [
     'core/anomalies',
     'core/access',
+    'core/callbacks',
     'core/settlement',
     'core/sessions',
     'core/dispatch',
@@ -87,6 +91,7 @@ const allowed: Record<string, string[]> = {
   ],
   door: ['core', 'chain', ...pure],
   settlement: ['core', 'core/engine', 'chain', ...pure],
+  callbacks: ['core', 'core/engine', ...pure],
   http: ['contract', 'door', 'chain', 'core', 'core/engine', ...pure],
   ws: ['door', 'chain', 'core', 'core/engine', 'wire', 'lib'],
   'inference-node': pure,
@@ -95,10 +100,11 @@ const allowed: Record<string, string[]> = {
   'config.ts': ['config-schema.ts', 'config-sections.ts', 'settlement', 'core', 'core/engine', 'rules', 'wire', 'lib'],
   'start-report.ts': ['core', 'lib'],
   'open-runner.ts': ['config.ts', 'chain', 'core/engine', 'lib'],
+  'outgoing.ts': ['config.ts', 'callbacks', 'settlement', 'core/engine', 'http', 'lib'],
   'coordinator.ts': [
     'start-report.ts',
     'open-runner.ts',
-    'settlement',
+    'outgoing.ts',
     'config.ts',
     'chain',
     'door',
@@ -112,7 +118,18 @@ const allowed: Record<string, string[]> = {
     'lib',
   ],
   demo: ['coordinator.ts', 'chain', 'inference-node', 'wire', 'lib'],
-  commands: ['contract', 'config.ts', 'chain', 'coordinator.ts', 'store', 'inference-node', 'demo', 'wire', 'lib'],
+  commands: [
+    'contract',
+    'config.ts',
+    'callbacks',
+    'chain',
+    'coordinator.ts',
+    'store',
+    'inference-node',
+    'demo',
+    'wire',
+    'lib',
+  ],
   'cli.ts': ['commands', 'lib'],
 }
 

@@ -41,6 +41,15 @@ const detailSchema = v.looseObject({
       reopened_at: v.number(),
     }),
   ),
+  callback: v.nullish(
+    v.looseObject({
+      url: maybeText,
+      state: v.string(),
+      tries: v.number(),
+      next_try_at: maybeNumber,
+      last_error: maybeText,
+    }),
+  ),
   waiting: v.nullable(v.looseObject({ explanation: v.string(), position: v.union([v.number(), v.string()]) })),
 })
 type Detail = v.InferOutput<typeof detailSchema>
@@ -61,6 +70,15 @@ const endColumns = [{ title: 'after #' }, { title: 'status' }, { title: 'ended' 
 const errorsOf = (of: readonly { attempt: number; error: string | null }[]): string[] =>
   of.flatMap(({ attempt, error }) => (error === null ? [] : harmless(`error of #${attempt}: ${error}`).split('\n')))
 
+/** How the callback of a task stands, in a line. */
+function callbackOf({ callback }: Detail): string | null {
+  if (callback == null) return null
+  const { url, state, tries, next_try_at, last_error } = callback
+  const next = next_try_at === null ? '' : `, next try ${timeOf(next_try_at)}`
+  const failed = tries === 0 ? '' : `, ${tries} failed ${tries === 1 ? 'try' : 'tries'}: ${last_error}`
+  return `${state}${next}${failed}; ${url}`
+}
+
 function print(task: Detail, wide: boolean): void {
   printFacts([
     ['task', task.task_id],
@@ -73,6 +91,7 @@ function print(task: Detail, wide: boolean): void {
     ['created', timeOf(task.created_at)],
     ['updated', timeOf(task.updated_at)],
     ['txid', task.txid],
+    ['callback', callbackOf(task)],
     ['waits', task.waiting === null ? null : `${task.waiting.explanation}; position ${task.waiting.position}`],
   ])
   printLines(['', 'prompt', ...harmless(task.user_input).split('\n')])

@@ -54,6 +54,11 @@ export default defineCommand({
       description: 'The task_id; the same one again creates nothing new. Default: the service makes one up',
       valueHint: 'ID',
     },
+    'callback-url': {
+      type: 'string',
+      description: 'Where the service tells that the task has ended',
+      valueHint: 'URL',
+    },
     encrypt: { type: 'boolean', description: 'Encrypt prompt and context for the service' },
     ...serviceArgs,
   },
@@ -69,6 +74,7 @@ export default defineCommand({
       infer_fee: args['infer-fee'],
       max_infer_time: /^\d+$/.test(seconds) ? Number(seconds) : seconds,
       model_name: args.model,
+      callback_url: args['callback-url'],
     }
     parseFlags(submitBody, body, FLAGS)
     const created = await client.post(

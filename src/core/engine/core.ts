@@ -82,7 +82,9 @@ export function createCore({
     effects: [],
     events: [],
     paid: new WeakMap(),
+    noCallback: new WeakSet(),
     settlementsDue: false,
+    callbacksDue: false,
     undo,
     afterCommit: [],
     savepoint: (change) => transaction.savepoint(change),
@@ -115,6 +117,7 @@ export function createCore({
   const start = (): void => {
     store.tasks.loadCounts()
     store.settlements.loadCounts()
+    store.callbacks.loadCounts()
     credentials.load(ctx.wall)
     if (options.maxPendingPerUser > 0 || ctx.access.isOn()) runOperation.countPendingPerUser()
     for (const { ms, ended_ms } of store.attempts.recentDurations().reverse()) ctx.durations.add(ms, ended_ms)
@@ -146,6 +149,7 @@ export function createCore({
         return {
           ...(access === null ? {} : { access }),
           ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
+          ...(ctx.callbacksDue ? { callbacksDue: true } : {}),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,
@@ -161,6 +165,7 @@ export function createCore({
         ctx.effects = []
         ctx.events = []
         ctx.settlementsDue = false
+        ctx.callbacksDue = false
         ctx.afterCommit = []
       }
     },

@@ -49,6 +49,8 @@ export interface SchedulerParts {
   access?(state: AccessState): void
   /** Told that settlements are due. */
   settlementsDue?(): void
+  /** Told that callbacks are due. */
+  callbacksDue?(): void
   /** Told what an operation is going to take, ms. */
   charge?(from: AddressKeys, ms: number): void
   /** ms, monotonic; for how long something has waited. */
@@ -69,6 +71,7 @@ export function createScheduler({
   log,
   access,
   settlementsDue,
+  callbacksDue,
   charge,
   now = () => performance.now(),
 }: SchedulerParts): Scheduler {
@@ -174,6 +177,7 @@ export function createScheduler({
         log(result.events)
         if (result.access !== undefined) access?.(result.access)
         if (result.settlementsDue === true) settlementsDue?.()
+        if (result.callbacksDue === true) callbacksDue?.()
         batch.forEach((b, i) => {
           const outcome = result.outcomes[i]
           if (outcome !== undefined) b.settle?.(outcome)

@@ -69,6 +69,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     if (broken !== null) store.saveClock(ctx.now, toSeconds(ctx.wall))
     store.tasks.saveCounts()
     store.settlements.saveCounts()
+    store.callbacks.saveCounts()
     const began = time.monotonic()
     store.commit()
     commitMs += time.monotonic() - began

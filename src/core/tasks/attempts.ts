@@ -155,6 +155,7 @@ export function createAttempts(
   })
   const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
     ctx.paid.set(attempt, task.paid_nonce !== null)
+    if (ctx.noCallback.has(task)) ctx.noCallback.add(attempt)
     drainRates.note(task.model_key, ctx.now)
     probation.assigned(task, node)
     vigilance.assigned(attempt, task)

@@ -5,7 +5,7 @@ import type { TaskHead } from '../../store/tasks.js'
 import type { TaskErrorCode } from '../../wire/fields.js'
 import type { Context } from '../context.js'
 import type { Attempts, NewResult } from './attempts.js'
-import type { Transitions } from './transitions.js'
+import type { EndHooks, Transitions } from './transitions.js'
 
 /** What came of something a node said about an attempt. */
 export type Verdict =
@@ -22,6 +22,7 @@ export interface ResultParts {
   transitions: Transitions
   /** Told of every result, in its commit; null where the chain is not looked at. */
   settle: ((attempt: Pick<AttemptRow, 'task_id' | 'node_id'>, output: string) => void) | null
+  ended: EndHooks['ended']
 }
 
 /** Why a node gives up. */
@@ -35,7 +36,7 @@ export interface Failure {
 export type Results = ReturnType<typeof createResults>
 
 /** What nodes report of attempts that they were given, over whichever transport. */
-export function createResults(ctx: Context, { attempts, transitions, settle }: ResultParts) {
+export function createResults(ctx: Context, { attempts, transitions, settle, ended }: ResultParts) {
   const { store, registry, options } = ctx
 
   return {
@@ -48,6 +49,7 @@ export function createResults(ctx: Context, { attempts, transitions, settle }: R
       const held = attempts.findHeld(nodeId, taskId, number)
       if (held !== undefined && store.tasks.complete(held, result, toSeconds(ctx.wall))) {
         ctx.watches.changed(taskId, 'completed', held.attempt)
+        if (!ctx.noCallback.has(held)) ended(taskId)
         attempts.complete(held, result)
         settle?.(held, result.output)
         return { is: 'settled', status: 'completed', again: false }

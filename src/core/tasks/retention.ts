@@ -17,7 +17,7 @@ const MAX_PAUSE_MS = 60_000
 const WALK_EVERY_MS = 3_600_000
 
 /**
- * Deletes tasks that ended longer ago than `options.retention`, with their attempts and reopenings, in short time slices,
+ * Deletes tasks that ended longer ago than `options.retention`, with all that is stored of them, in short time slices,
  * and has their room given back. It walks from the oldest row on and pauses where the rows become too young; nothing is
  * ever scanned or sorted. A task that waits or runs is passed over.
  *
@@ -61,6 +61,7 @@ export function createRetention(ctx: Context) {
       store.history.removeReopenings(task_id)
       store.resultProofs.removeSignature(task_id)
       store.settlements.remove(task_id)
+      store.callbacks.remove(task_id)
     }
     store.tasks.remove(ended)
     walk.deleted += ended.length

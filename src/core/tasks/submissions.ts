@@ -5,6 +5,7 @@ import { sameParams } from '../../store/task-reads.js'
 import { textLength, type NewTask, type TaskHead } from '../../store/tasks.js'
 import { modelKey } from '../../rules/models.js'
 import { ownerOf } from '../../rules/ownership.js'
+import { signedFor } from '../../rules/principal.js'
 import { namesProblem } from '../../wire/fields.js'
 import { MAX_PARAMS_BYTES } from '../../wire/params.js'
 import type { Submission } from '../../wire/rest.js'
@@ -24,6 +25,9 @@ import type { Pending } from './pending.js'
 /** Room that everything but the texts takes in a `task.assign` message, in bytes. */
 const ASSIGN_OVERHEAD_BYTES = 2048
 
+const NO_CALLBACKS =
+  'callback_url: this service sends no callbacks, for its configuration has no [callbacks] secret; leave it out, and ask for the status'
+
 const NOT_OPENED = 'is_encrypted: this service has no key that texts could be encrypted for; send plain text'
 
 export type Submissions = ReturnType<typeof createSubmissions>
@@ -34,13 +38,24 @@ export interface SubmissionParts {
   quotas: Quotas
   vigilance: Vigilance
   payments: Payments
+  callbacks: CallbackTargets
+}
+
+/** Where the ends of tasks are told. */
+export interface CallbackTargets {
+  open(taskId: string, url: string, signedFor: string | null): void
+  /** Null where it is not told. */
+  urlOfTask(taskId: string): string | null
 }
 
 /**
  * Takes submissions. What a turn has taken is written at its end: as in progress where a node is free for it just then,
  * which saves writing it as pending and reading it again, else as pending. Whatever reads tasks before has it written first.
  */
-export function createSubmissions(ctx: Context, { pending, attempts, quotas, vigilance, payments }: SubmissionParts) {
+export function createSubmissions(
+  ctx: Context,
+  { pending, attempts, quotas, vigilance, payments, callbacks }: SubmissionParts,
+) {
   const { store, options } = ctx
   /** Taken in this turn and not written yet, by task id, in order. */
   const unwritten = new Map<string, NewTask>()
@@ -70,11 +85,15 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
     const known = s.task_id === null ? undefined : (unwritten.get(s.task_id) ?? store.tasks.head(s.task_id))
     if (known !== undefined) {
       // What another has is not compared: the answer would tell of it.
-      return reachesTask(allowed, known) && sameSubmission(known, s) && sameTexts(known, s)
+      return reachesTask(allowed, known) &&
+        sameSubmission(known, s) &&
+        sameTexts(known, s) &&
+        callbacks.urlOfTask(known.task_id) === (s.callback_url ?? null)
         ? done({ task_id: known.task_id, status: known.status })
         : refuse('conflict', `task_id: ${known.task_id} is taken by a task with other content; use a new task_id`)
     }
     if (s.is_encrypted && s.opened === undefined) return refuse('invalid_request', NOT_OPENED)
+    if (s.callback_url != null && !options.callbacks) return refuse('invalid_request', NO_CALLBACKS)
     const said = s.opened ?? s
     const problem = namesProblem({ task_id: s.task_id, user_address: s.user_address })
     if (problem !== null) return refuse('invalid_request', problem)
@@ -141,6 +160,8 @@ export function createSubmissions(ctx: Context, { pending, attempts, quotas, vig
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
     vigilance.submitted(task.model_key, task.infer_fee, owner)
     unwritten.set(task.task_id, task)
+    if (s.callback_url == null) ctx.noCallback.add(task)
+    else callbacks.open(task.task_id, s.callback_url, signedFor(principal))
     pending.countFor(task.user_address, 1)
     ctx.log('debug', 'task.submitted', { task_id: task.task_id, model: task.model_name, infer_fee: task.infer_fee })
     return done({ task_id: task.task_id, status: 'pending', warnings: hints(task.model_name, task.model_type) })

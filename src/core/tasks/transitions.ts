@@ -1,4 +1,5 @@
 import { toSeconds } from '../../lib/clock.js'
+import { hasEnded } from '../../rules/lifecycle.js'
 import type { TaskRow } from '../../store/schema.js'
 import type { NewTask, TaskChange, TaskHead } from '../../store/tasks.js'
 import type { TaskErrorCode } from '../../wire/fields.js'
@@ -7,13 +8,23 @@ import type { Pending } from './pending.js'
 
 export type Transitions = ReturnType<typeof createTransitions>
 
-/** Where the status of a stored task changes: the row, who watches it, and what its user has waiting. */
-export function createTransitions(ctx: Context, pending: Pending) {
+/** Told of ends that are to be told to others, in their commit. */
+export interface EndHooks {
+  /** A task has reached its end. */
+  ended(taskId: string): void
+  /** One that had is open again. */
+  reopened(taskId: string): void
+}
+
+/** Where the status of a stored task changes: the row, who watches it, who is told of its end, and what its user has waiting. */
+export function createTransitions(ctx: Context, pending: Pending, ends: EndHooks) {
   const { store } = ctx
 
   const move = (task: Pick<TaskRow, 'task_id' | 'status'> | NewTask, change: TaskChange): void => {
     store.tasks.move(task, change)
     ctx.watches.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
+    if (!hasEnded(task.status) && hasEnded(change.to)) ends.ended(task.task_id)
+    else if (change.to === 'pending' && hasEnded(task.status)) ends.reopened(task.task_id)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
     const user = 'user_address' in task ? task.user_address : store.tasks.head(task.task_id)?.user_address
     if (user !== undefined) pending.countFor(user, change.to === 'pending' ? 1 : -1)

@@ -2,6 +2,7 @@ import { eq, inArray, isNull, notInArray, sql, type SQL } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/sqlite-core'
 import { existsSync } from 'node:fs'
 import { attemptEndNames, taskStatuses } from '../../rules/lifecycle.js'
+import { callbackCounts, callbackHosts, callbacks } from '../callback-schema.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
 import { attempts, dataKeys, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
 import { settlementCounts, settlements } from '../settlement-schema.js'
@@ -92,6 +93,38 @@ const rulesOfPayments: Record<string, SQL> = {
     WHERE coalesce(n, 0) <> coalesce(there, 0)`,
 }
 
+const c = alias(callbacks, 'c')
+const h = alias(callbackHosts, 'h')
+const theCallbacks = sql`${callbacks} AS ${c}`
+const aCallback = sql`'callback of task ' || ${c.task_id}`
+const firstOfHost = sql`(SELECT min(${c.due_ms}) FROM ${theCallbacks} WHERE ${c.host} = ${h.host})`
+
+/** The same of callbacks, in a file that has them. */
+const rulesOfCallbacks: Record<string, SQL> = {
+  'every callback belongs to a task': sql`
+    SELECT ${aCallback} || ': there is no such task' AS says
+    FROM ${theCallbacks} WHERE ${c.task_id} NOT IN (SELECT ${t.task_id} FROM ${tasks})`,
+  'a callback waits for the end of its task, and no longer': sql`
+    SELECT ${aCallback} || ' is ' || ${c.state} || ' and its task is ' || ${t.status} AS says
+    FROM ${theCallbacks} JOIN ${tasks} ON ${eq(t.task_id, c.task_id)}
+    WHERE (${eq(c.state, 'waiting')}) <> (${inArray(t.status, ['pending', 'in_progress'])})`,
+  'a callback that is to be sent has a time for it, any other none': sql`
+    SELECT ${aCallback} || ' is ' || ${c.state} || ' and due at ' || coalesce(${c.due_ms}, 'no time') AS says
+    FROM ${theCallbacks} WHERE (${eq(c.state, 'pending')}) <> (${c.due_ms} IS NOT NULL)`,
+  'every host is due with its first callback': sql`
+    SELECT 'host ' || ${h.host} || ' is due at ' || ${h.due_ms} || ', its first callback at ' || coalesce(${firstOfHost}, 'no time') AS says
+    FROM ${callbackHosts} AS ${h} WHERE ${h.due_ms} IS NOT ${firstOfHost}
+    UNION ALL SELECT ${aCallback} || ' is due, and its host ' || ${c.host} || ' is not' AS says
+    FROM ${theCallbacks} WHERE ${c.due_ms} IS NOT NULL AND ${c.host} NOT IN (SELECT ${h.host} FROM ${callbackHosts} AS ${h})`,
+  'the counters of callbacks equal a recount': sql`
+    WITH recount AS (SELECT ${c.state} AS of, count(*) AS there FROM ${theCallbacks} GROUP BY ${c.state}),
+      counted AS (SELECT ${callbackCounts.state} AS of, ${callbackCounts.callbacks} AS n FROM ${callbackCounts}),
+      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
+    SELECT of || ' is counted ' || coalesce(n, 0) || ' and there are ' || coalesce(there, 0) AS says
+    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
+    WHERE coalesce(n, 0) <> coalesce(there, 0)`,
+}
+
 /** A key without a row is needed no more: what is stored is sealed under those that have one. */
 const keysAreThere = (kids: readonly string[]): SQL => sql`
   SELECT 'texts are encrypted under the data key ' || ${dataKeys.kid} || ', which is not in the key file; put that key back' AS says
@@ -115,7 +148,11 @@ export function checkDatabase(file: string, kids: readonly string[] | null = nul
     }
     refuseNewer(db, file)
     const intact = integrity(db)
-    const always = hasTable(db, 'settlements') ? { ...rules, ...rulesOfPayments } : rules
+    const always = {
+      ...rules,
+      ...(hasTable(db, 'settlements') ? rulesOfPayments : {}),
+      ...(hasTable(db, 'callbacks') ? rulesOfCallbacks : {}),
+    }
     const all =
       kids === null || !hasTable(db, 'data_keys')
         ? always
