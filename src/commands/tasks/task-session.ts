@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws'
-import { pause } from '../../inference-node/timer.js'
+import { pause } from '../../lib/timer.js'
 import { planReconnect, SHORT_SESSION_MS } from '../../inference-node/reconnect.js'
 import type { SessionEnd } from '../../inference-node/session.js'
 import { shownAddress } from '../../lib/connection-error.js'
