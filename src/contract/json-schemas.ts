@@ -2,9 +2,9 @@ import { toJsonSchema } from '@valibot/to-json-schema'
 import type * as v from 'valibot'
 import { auditView, newTokenView, nodeKeyView, tokenView } from '../wire/access.js'
 import { callbackView } from '../wire/callbacks.js'
-import { jsonObject } from '../wire/fields.js'
+import { jsonObject, submissionWarning } from '../wire/fields.js'
 import { openAiFailure } from '../wire/openai-answers.js'
-import { submissionWarning, submitBody } from '../wire/rest.js'
+import { submitBody } from '../wire/rest.js'
 import { delegationView, nodeView, statsView } from '../wire/service-answers.js'
 import {
   paidTaskView,

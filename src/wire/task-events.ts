@@ -1,4 +1,4 @@
-import type { ClientAnswer } from './client.js'
+import type { ClientAnswer } from './client-answers.js'
 import type { OutputChannel } from './node.js'
 
 type Result = Extract<ClientAnswer, { type: 'task.result' }>

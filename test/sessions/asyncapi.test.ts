@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { sessionProtocolDocument } from '../../src/wire/asyncapi.js'
-import { clientMessages, clientServerMessages } from '../../src/wire/client.js'
+import { clientServerMessages } from '../../src/wire/client-answers.js'
+import { clientMessages } from '../../src/wire/client.js'
 import { nodeMessages, serverMessages } from '../../src/wire/node.js'
 import { startService } from '../support/service.js'
 

@@ -4,13 +4,8 @@ import { planReconnect, SHORT_SESSION_MS } from '../../inference-node/reconnect.
 import type { SessionEnd } from '../../inference-node/session.js'
 import { shownAddress } from '../../lib/connection-error.js'
 import { explainNetworkError } from '../../lib/network-error.js'
-import {
-  CLIENT_PATH,
-  CLIENT_PROTOCOL,
-  parseClientServerMessage,
-  type ClientAnswer,
-  type TaskWatch,
-} from '../../wire/client.js'
+import { CLIENT_PATH, CLIENT_PROTOCOL, parseClientServerMessage, type ClientAnswer } from '../../wire/client-answers.js'
+import type { TaskWatch } from '../../wire/client.js'
 import { splitFrame } from '../../wire/node.js'
 
 export interface TaskSessionParts {
