@@ -44,9 +44,14 @@ export const wasClosed = (taskId: string | null): InferenceError =>
 
 /** What was thrown, as an error of ours. */
 export const asError = (error: unknown, taskId: string | null): InferenceError =>
-  error instanceof InferenceError
+  error instanceof InferenceError && (error.task_id !== null || taskId === null)
     ? error
-    : new InferenceError('failed', error instanceof Error ? error.message : String(error), taskId, { cause: error })
+    : new InferenceError(
+        error instanceof InferenceError ? error.code : 'failed',
+        error instanceof Error ? error.message : String(error),
+        taskId,
+        { cause: error },
+      )
 
 /** Why a task has no result; null when it has one. */
 export function failureOf({ task_id, status, error, code, result }: TaskResult): InferenceError | null {

@@ -214,7 +214,7 @@ export function createLine({ url, token, patience, submit, isThere, onBlocked }:
       if ('code' in plan) return failAll(plan.code, plan.message)
       if (!end.ready) {
         blocked = (await isThere()) ? blocked + 1 : 0
-        if (blocked >= BLOCKED_TRIES) return giveAway()
+        if (blocked >= (end.swallowed ? 1 : BLOCKED_TRIES)) return giveAway()
         if (blocked > 0) lastThere = performance.now()
       }
       if (performance.now() - lastThere > patience)

@@ -26,6 +26,8 @@ export interface SessionEnd {
   reason: string
   /** Whether things could be asked in it. */
   ready: boolean
+  /** Nothing came back at all: something in between swallows what it does not know. */
+  swallowed: boolean
   /** For how long, ms. */
   lasted: number
   /** When to come again, as the service has said, seconds; null: it has not. */
@@ -60,6 +62,7 @@ export function openSession(parts: SessionParts): Session {
   let reconnectAfter: number | null = null
   let heardAt = performance.now()
   let isAsked = false
+  let swallowed = false
   let outgoing: string[] = []
   let resolve = (_end: SessionEnd): void => undefined
   const ended = new Promise<SessionEnd>((done) => (resolve = done))
@@ -70,12 +73,14 @@ export function openSession(parts: SessionParts): Session {
     clearInterval(watchdog)
     socket?.close()
     const lasted = readyAt === null ? 0 : performance.now() - readyAt
-    resolve({ code, reason, ready: readyAt !== null, lasted, reconnectAfter })
+    resolve({ code, reason, ready: readyAt !== null, swallowed, lasted, reconnectAfter })
   }
   const watchdog = setInterval(() => {
     const quiet = performance.now() - heardAt
-    if (readyAt === null && quiet > CONNECT_TIMEOUT_MS) finish(LOST_CODE, 'the service opens no session')
-    else if (isAsked && quiet > QUIET_MS + ANSWER_MS) finish(LOST_CODE, 'the service has been silent for too long')
+    if (readyAt === null && quiet > CONNECT_TIMEOUT_MS) {
+      swallowed = true
+      finish(LOST_CODE, 'the service opens no session')
+    } else if (isAsked && quiet > QUIET_MS + ANSWER_MS) finish(LOST_CODE, 'the service has been silent for too long')
     else if (readyAt !== null && !isAsked && quiet > QUIET_MS) isAsked = parts.onQuiet()
   }, 1000)
 
