@@ -6,7 +6,7 @@ const PREFLIGHT_SECONDS = 600
 
 const PREFLIGHT_HEADERS = {
   'Access-Control-Allow-Methods': 'GET, HEAD, POST, DELETE',
-  'Access-Control-Allow-Headers': 'content-type, authorization',
+  'Access-Control-Allow-Headers': 'content-type, authorization, last-event-id, prefer, idempotency-key',
   'Access-Control-Max-Age': PREFLIGHT_SECONDS,
 }
 

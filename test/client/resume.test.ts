@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { accepted, asked, atWork, clientOf, readAll, rejection, speaker } from '../support/client.js'
+import { accepted, asked, atWork, clientOf, readAll, rejection } from '../support/client.js'
 import { startFront } from '../support/front.js'
 import { connectNode } from '../support/node-session.js'
 import { startService } from '../support/service.js'
@@ -31,7 +31,8 @@ describe.each(ways)('by %s', (way) => {
     const reading = (async () => {
       for await (const piece of stream) read += piece
     })()
-    let { node, assigned } = await atWork(service, 'n')
+    const { node: first, assigned } = await atWork(service, 'n')
+    let node = first
     const say = (seq: number, delta: string): void =>
       node.say({ type: 'task.output', task_id: 'a', attempt: assigned.attempt, seq, delta })
     const words = Array.from({ length: 60 }, (_, i) => `wörd-${i}-😀 `)

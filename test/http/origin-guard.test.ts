@@ -96,7 +96,7 @@ test('a listed origin gets preflights and may read every answer, its refusals to
   expect(preflight.headers).toMatchObject({
     'access-control-allow-origin': DASHBOARD,
     'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
-    'access-control-allow-headers': 'content-type, authorization',
+    'access-control-allow-headers': 'content-type, authorization, last-event-id, prefer, idempotency-key',
     vary: 'Origin',
   })
   for (const [path, status] of [
