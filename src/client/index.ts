@@ -40,11 +40,11 @@ export class InferenceClient {
   }
 
   /**
-   * What happens to a task until its end, whoever has submitted it: the last event is its `result`, also of one that failed. A
-   * signal ends the watch, and leaves the task alone.
+   * What happens to a task until its end, by its id, whoever has submitted it; or to one that is submitted when the reading begins.
+   * The last event is its `result`, also of one that failed. An abort cancels what was submitted here, and leaves others alone.
    */
-  watch(taskId: string, options: CallOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
-    return this.#client.watch(taskId, options)
+  watch(task: string | Submission, options: CallOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
+    return this.#client.watch(task, options)
   }
 
   get(taskId: string): Promise<TaskDetail> {

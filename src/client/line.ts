@@ -136,7 +136,13 @@ export function createLine({ url, token, patience, submit, isThere, onBlocked }:
       unanswered.delete(ref)
       if (ask !== undefined) {
         if (answer.type === 'error') refuse(ask, answer.code, answer.message)
-        else onStored(ask, answer, false)
+        else {
+          onStored(ask, answer, false)
+          // Of a task that is new nothing more is said until something happens.
+          const { task_id, status } = answer
+          if (status === 'pending' && asks.has(ask) && !ask.isGivenUp)
+            ask.onEvent({ event: 'status', task_id, status, attempt: 0 })
+        }
       }
       const [next] = held
       if (next === undefined || maxInFlight === null) return

@@ -154,14 +154,16 @@ export function createTasks(door: Door) {
       }
     },
 
-    /** The events of a task until its end. Who stops reading, or aborts, leaves the task alone. */
-    async *watch(taskId: string, { signal }: CallOptions): AsyncGenerator<TaskEvent, void, undefined> {
+    /** The events of a task until its end. Who stops reading leaves it alone, and so does an abort if it was there before. */
+    async *watch(task: string | Submission, { signal }: CallOptions): AsyncGenerator<TaskEvent, void, undefined> {
       const queue = createQueue<TaskEvent>()
       const onEvent = (event: TaskEvent): void => {
         queue.put(event)
         if (event.event === 'result') queue.end()
       }
-      const leave = open({ taskId, submission: null, watch: 'output', signal, onEvent, onError: queue.fail })
+      const submission = typeof task === 'string' ? null : task
+      const taskId = typeof task === 'string' ? task : (task.task_id ?? newTaskId())
+      const leave = open({ taskId, submission, watch: 'output', signal, onEvent, onError: queue.fail })
       yield* queue.read(leave)
     },
   }

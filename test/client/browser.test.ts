@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { makeTokenIn, OWNER } from '../support/access.js'
 import { noBrowser, openPage } from '../support/browser.js'
@@ -7,6 +8,7 @@ import { startFront } from '../support/front.js'
 import { startHttp } from '../support/http-server.js'
 import { connectNode } from '../support/node-session.js'
 import { startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
 import { until } from '../support/wait.js'
 
 /** A page of another origin that the service lets in, and has the client of this address as `client`. */
@@ -16,12 +18,13 @@ async function scene(way: 'session' | 'rest', guarded = false) {
     if (request.url === '/client.js') response.setHeader('Content-Type', 'text/javascript').end(code)
     else response.setHeader('Content-Type', 'text/html').end('<body></body>')
   })
-  const service = await startService({ cors_origins: [`http://localhost:${port}`] })
+  const database_path = join(tempDir(), 'inference.db')
+  const token = guarded ? makeTokenIn(database_path, 'user') : undefined
+  const service = await startService({ database_path, cors_origins: [`http://localhost:${port}`] })
   const front = await startFront(service)
   if (way === 'rest') front.webSockets('refused')
   const page = await openPage()
   await page.goto(`http://localhost:${port}/`)
-  const token = guarded ? makeTokenIn(service.file, 'user') : undefined
   const options = JSON.stringify({ url: front.url, token })
   await page.evaluate(
     `import('/client.js').then(({ InferenceClient }) => { globalThis.client = new InferenceClient(${options}) })`,
