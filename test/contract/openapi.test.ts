@@ -98,6 +98,7 @@ test('no two routes have the same method and path, and a table names a route onc
 
 test('an answer that is not as the document has it is found', () => {
   const headers = new Headers({ 'content-type': 'application/json' })
+  const also = (more: Record<string, string>): Headers => new Headers({ ...Object.fromEntries(headers), ...more })
   const ok = (data: unknown) => ({ status: 200, headers, body: { success: true, data, error: null } })
   const refusal = (status: number, code: string) => ({
     status,
@@ -109,7 +110,16 @@ test('an answer that is not as the document has it is found', () => {
     ['GET', '/health', ok(health), null],
     ['GET', '/health?x=1', ok({ ...health, more: 1 }), /GET \/health: 200: \/data must NOT have additional.*"more"/],
     ['GET', '/health', ok({ status: 'healthy' }), /timestamp/],
-    ['GET', '/health', { ...ok(health), headers: new Headers() }, /not JSON/],
+    ['GET', '/health', { ...ok(health), headers: new Headers() }, /200 is of no content type/],
+    ['GET', '/health', { ...ok(health), headers: new Headers({ 'content-type': 'text/html' }) }, /200 is text\/html/],
+    ['GET', '/health', { ...ok(health), headers: also({ 'x-task-id': 'a' }) }, /not say the header x-task-id/],
+    ['GET', '/health', { ...ok(health), headers: also({ 'x-ignored-query': 'a' }) }, /header x-ignored-query/],
+    [
+      'GET',
+      '/api/v1/tasks/a?b=1',
+      { ...refusal(404, 'task_not_found'), headers: also({ 'x-ignored-query': 'b' }) },
+      null,
+    ],
     ['GET', '/health', { ...ok(health), status: 201 }, /no such status/],
     ['GET', '/nowhere', ok(health), /no such route/],
     ['GET', '/nowhere', refusal(404, 'not_found'), null],
