@@ -9,7 +9,7 @@ import type { createRoutes } from '../../src/http/routes.js'
 import { done } from '../../src/lib/result.js'
 import { submitBody } from '../../src/wire/rest.js'
 import { command } from '../support/command.js'
-import { differenceOf } from '../support/contract.js'
+import { differenceOf, expectDocumentedBody, expectDocumentedEvent, expectSchema } from '../support/contract.js'
 import { startHttp } from '../support/http-server.js'
 import { serviceAt, startService, task } from '../support/service.js'
 
@@ -63,6 +63,15 @@ test('what a route takes is in the document as its schema has it', () => {
   expect(paths['/api/v1/tasks/{task_id}']?.['get']?.parameters).toEqual([
     expect.objectContaining({ name: 'task_id', in: 'path', required: true }),
   ])
+})
+
+test('who is told of an end of a task is shown what he gets', () => {
+  for (const path of ['/api/v1/tasks', '/api/v1/tasks/submit'])
+    expect(published.paths[path]?.['post']?.callbacks).toEqual({
+      taskEnded: { $ref: '#/components/callbacks/TaskEnded' },
+    })
+  const message = published.components.schemas['CallbackMessage']
+  expect(message?.properties?.['data']).toEqual({ $ref: '#/components/schemas/TaskStatus' })
 })
 
 test('a route needs a token unless the table of rights lets everybody in', () => {
@@ -147,6 +156,24 @@ test('a test that gets such an answer fails', async () => {
   await expect(serviceAt(url).get('/health')).rejects.toThrow(/GET \/health: 200: \/data must NOT.*"more"/)
   body = answer({ status: 'healthy', timestamp: 1 })
   await expect(serviceAt(url).get('/health')).resolves.toMatchObject({ status: 200 })
+})
+
+test('so is an event, a body that was taken, and a callback', () => {
+  const events = '/api/v1/tasks/a/events'
+  const status = { event: 'status', id: undefined, data: { task_id: 'a', status: 'pending', attempt: 0 } }
+  expect(() => expectDocumentedEvent('GET', events, status)).not.toThrow()
+  expect(() => expectDocumentedEvent('GET', events, { ...status, event: 'news' })).toThrow(/does not have this event/)
+  expect(() => expectDocumentedEvent('GET', events, { ...status, id: '1.2' })).toThrow(/"id"/)
+  expect(() => expectDocumentedEvent('GET', events, { ...status, data: { task_id: 'a' } })).toThrow(/status/)
+  expect(() => expectDocumentedEvent('POST', '/v1/chat/completions', { data: '[DONE]' })).not.toThrow()
+  expect(() => expectDocumentedEvent('POST', '/v1/chat/completions', { data: 'DONE' })).toThrow(/this event/)
+
+  const taken = (body: object) => () => expectDocumentedBody('POST', '/api/v1/tasks?wait=1', JSON.stringify(body))
+  expect(taken({ ...task(), unknown: 1 })).not.toThrow()
+  expect(taken(task({ infer_fee: '2500', params: { temperature: 0 }, callback_url: null }))).not.toThrow()
+  expect(taken(task({ infer_fee: true }))).toThrow(/infer_fee/)
+
+  expect(() => expectSchema('CallbackMessage', { type: 'task.started' })).toThrow(/CallbackMessage: .*\/type must/)
 })
 
 /** Never called: what is in it must not compile, and the types are checked with the tests. */

@@ -19,6 +19,8 @@ function closed(schema: unknown): unknown {
   return isObject && !isOpen ? { ...inner, additionalProperties: false } : inner
 }
 
+/** As the service writes times that are text. */
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const ID = 'openapi'
 interface Answered {
   $ref?: string
@@ -29,14 +31,17 @@ const document = closed(restDocument()) as {
   paths: Record<string, Record<string, { responses: Record<string, Answered> }>>
   components: { responses: Record<string, Answered> }
 }
-const ajv = new Ajv2020({ strict: false, allErrors: true })
+const ajv = new Ajv2020({ strict: false, allErrors: true, formats: { 'date-time': ISO_TIME } })
 ajv.addSchema(document, ID)
+/** As it is published: what is sent may have fields that nobody reads. */
+const PUBLISHED = 'published'
+ajv.addSchema(restDocument(), PUBLISHED)
 const compiled = new Map<string, ValidateFunction>()
-const validatorOf = (pointer: string): ValidateFunction => {
-  const known = compiled.get(pointer)
+const validatorOf = (pointer: string, id = ID): ValidateFunction => {
+  const known = compiled.get(id + pointer)
   if (known !== undefined) return known
-  const made = ajv.compile({ $ref: `${ID}#${pointer}` })
-  compiled.set(pointer, made)
+  const made = ajv.compile({ $ref: `${id}#${pointer}` })
+  compiled.set(id + pointer, made)
   return made
 }
 
@@ -135,6 +140,19 @@ export function differenceOf(method: string, url: string, { status, headers, bod
   const media = (headers.get('content-type') ?? '').replace(/;.*/, '')
   if (!(media in answer.content)) return `${what} is ${media === '' ? 'of no content type' : media}`
   return media === 'application/json' ? check(`${at}/content/${escapePointer(media)}/schema`) : null
+}
+
+/** @throws where a body that was taken is not what the document says is taken. @param body JSON */
+export function expectDocumentedBody(method: string, url: string, body: string | Uint8Array): void {
+  const found = routeOf(method, url)
+  if (found?.route.body === undefined) return
+  const at = `/paths/${escapePointer(found.open)}/${method.toLowerCase()}/requestBody/content`
+  const validate = validatorOf(`${at}/${escapePointer('application/json')}/schema`, PUBLISHED)
+  const given = JSON.parse(typeof body === 'string' ? body : new TextDecoder().decode(body)) as unknown
+  if (!validate(given))
+    throw new Error(
+      `docs/openapi.json does not have this body, which was taken: ${method} ${found.open}: ${(validate.errors ?? []).map(shown).join('; ')}`,
+    )
 }
 
 /** The same of a response, of which a stream is left as it is. */
