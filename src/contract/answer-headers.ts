@@ -2,6 +2,10 @@
 export const answerHeaders = {
   'X-Request-Id': { description: 'Names the request in the log of the service' },
   'Retry-After': { description: 'When to ask again, seconds', pattern: '^\\d+$' },
+  RateLimit: {
+    description: 'Where it is the rate of requests: its name, what remains of it, and `t` seconds until there is more',
+  },
+  'RateLimit-Policy': { description: 'The same rate: its name, its quota, and its window in seconds' },
   'X-Ignored-Query': {
     description:
       'Under `/api/v1/tasks`: names of parameters in the query that the route does not know, percent-encoded, at most 10',

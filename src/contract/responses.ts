@@ -55,9 +55,13 @@ const inCode = (codes: readonly string[]): string => codes.map((code) => `\`${co
 /** Headers of an answer, by reference. */
 const headersOf = (names: readonly AnswerHeader[]): Json =>
   Object.fromEntries(['X-Request-Id' as const, ...names].map((name) => [name, ref('headers', headerComponent(name))]))
+const headersOfCode = (code: ErrorCode): readonly AnswerHeader[] => [
+  ...(errors[code].retry ? (['Retry-After'] as const) : []),
+  ...(code === 'rate_limited' ? (['RateLimit', 'RateLimit-Policy'] as const) : []),
+]
 /** Those of an error. */
 const errorHeaders = (codes: readonly ErrorCode[], more: readonly AnswerHeader[] = []): Json => ({
-  ...headersOf([...(codes.some((code) => errors[code].retry) ? (['Retry-After'] as const) : []), ...more]),
+  ...headersOf([...codes.flatMap((code) => headersOfCode(code)), ...more]),
   ...(codes.includes('unauthorized') ? { 'WWW-Authenticate': { schema: { const: 'Bearer' } } } : {}),
 })
 

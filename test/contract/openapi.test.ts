@@ -98,6 +98,17 @@ test('a route that speaks as another service does has its errors in that form', 
   expect(parameters).toEqual([{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }])
 })
 
+test('docs/rest.md has every route, and no other', () => {
+  const inTable = /^\| `(?:GET|POST|DELETE) .*? \| /gm
+  const named = [...read('rest.md').matchAll(inTable)].flatMap(([cell]) =>
+    [...cell.matchAll(/`((?:GET|POST|DELETE) [^`?]+)/g)].map(([, route = '']) => route.replaceAll(/\{\w+\}/g, '{}')),
+  )
+  const served = Object.values(contract)
+    .flatMap((table) => Object.values<Route>(table))
+    .map(({ method, path }) => `${method} ${openPath(path).replaceAll(/\{\w+\}/g, '{}')}`)
+  expect([...new Set(named)].sort()).toEqual(served.sort())
+})
+
 test('no two routes have the same method and path, and a table names a route once', () => {
   const routes = Object.values(contract).flatMap((table) => Object.entries<Route>(table))
   const places = routes.map(([, { method, path }]) => `${method} ${openPath(path)}`)
