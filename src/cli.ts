@@ -25,6 +25,7 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   receipt: () => import('./commands/receipt.js').then((m) => m.default as CommandDef),
   keys: () => import('./commands/keys.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
+  openapi: () => import('./commands/openapi.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }
 

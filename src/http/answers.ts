@@ -29,7 +29,7 @@ export const ok = (c: RouteContext, data: unknown, headers?: Record<string, stri
 /** @param data JSON already */
 export const okText = (c: RouteContext, data: string): Response => text(c, envelopeText(data))
 
-/** A large answer, which is sent at the speed of its reader. */
+/** A large answer, which is sent at the speed of its reader. @param headers beside those of every answer, or instead of them */
 export function okPieces(c: RouteContext, { pieces, length }: Pieces, headers: Record<string, string> = {}): Response {
   const refusal = holdBytes(c.env, length)
   if (refusal !== null) return cut(c, refusal)
@@ -56,8 +56,8 @@ export function text(c: RouteContext, json: string, headers?: Record<string, str
 }
 
 /** An answer that says nothing more. */
-export function noContent(c: RouteContext): Response {
-  return new Response(null, { status: 204, headers: c.env.headers })
+export function noContent(c: RouteContext, status: 204 | 304 = 204, more?: Record<string, string>): Response {
+  return new Response(null, { status, headers: { ...c.env.headers, ...more } })
 }
 
 /** A refusal as HTTP. @param data only where an error still says something */

@@ -4,6 +4,7 @@ import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { callbackRoutes } from './callback-routes.js'
 import { delegationRoutes } from './delegation-routes.js'
+import { documentRoutes } from './document-routes.js'
 import { eventRoutes } from './event-routes.js'
 import { nodeRoutes } from './node-routes.js'
 import { openAiRoutes } from './openai/routes.js'
@@ -45,6 +46,7 @@ export function createApp(parts: AppParts): App {
   accessRoutes(routes, common)
   signInRoutes(routes, common)
   serviceRoutes(routes, common)
+  documentRoutes(routes, common)
   routes.end()
   app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; docs/rest.md lists every route`)))
   app.onError((error, c) => {

@@ -1,4 +1,5 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { taskRoutes } from '../contract/task-routes.js'
 import { refuse } from '../lib/result.js'
 import { createTaskEvents, type TaskEvent, type TextPlace } from '../wire/task-events.js'
 import { errors, type ErrorCode } from '../wire/codes.js'
@@ -35,7 +36,7 @@ function idOf(event: TaskEvent, { attempt, offset }: TextPlace): string | undefi
 
 /** The words of a task as they come, as server-sent events. */
 export function eventRoutes({ get }: Routes, { watchers }: RouteParts): void {
-  get('/api/v1/tasks/:task_id/events', (c) => {
+  get(taskRoutes.followTask, (c) => {
     const id = pathId(c.req.url, 'task_id')
     if (!id.ok) return fail(c, id)
     return follow(c, watchers, id.value)

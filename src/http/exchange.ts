@@ -42,6 +42,8 @@ export interface Exchange {
   readonly isOneTooMany: boolean
   /** Now it is known who asks. */
   identify(by: Caller, isStranger: boolean): void
+  /** Every answer to it has this header from now on. */
+  addHeader(name: string, value: string): void
   /** Counts how it is answered. */
   answered(code: ErrorCode): void
   /** Calls back when the answer has left, or can no more. */
@@ -110,7 +112,7 @@ class OpenExchange implements Exchange {
   readonly response: ServerResponse
   readonly limits: Limits
   readonly id = randomUUID()
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Record<string, string>
   readonly isOneTooMany: boolean
   readonly remote: Remote
   by: Caller
@@ -146,6 +148,10 @@ class OpenExchange implements Exchange {
   identify(by: Caller, isStranger: boolean): void {
     this.by = by
     this.isStranger = isStranger
+  }
+
+  addHeader(name: string, value: string): void {
+    this.headers[name] = value
   }
 
   answered(code: ErrorCode): void {

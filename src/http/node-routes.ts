@@ -1,11 +1,9 @@
+import { nodeRoutes as routes } from '../contract/node-routes.js'
+import { taskRoutes } from '../contract/task-routes.js'
 import { refuse } from '../lib/result.js'
-import { CLIENT_PATH } from '../wire/client.js'
-import { NODE_PATH } from '../wire/node.js'
-import { nodesQuery } from '../wire/rest.js'
 import { takeRequests } from './allowance.js'
 import { cut, fail, okText, refused } from './answers.js'
 import type { RouteParts } from './route-parts.js'
-import { parse } from './body.js'
 import { createNodeList } from './node-list.js'
 import { said, type Routes } from './routes.js'
 
@@ -18,12 +16,9 @@ const DEFAULT_PAGE = 50
 export function nodeRoutes({ get, command }: Routes, { ask, gate }: RouteParts): void {
   const nodeList = createNodeList(ask, gate)
 
-  get('/api/v1/nodes', async (c) => {
+  get(routes.listNodes, async (c, { cursor, limit }) => {
     const tooFast = takeRequests(c.env, LIST_COST - 1)
     if (tooFast !== null) return cut(c, tooFast)
-    const query = parse(nodesQuery, c.req.query())
-    if (!query.ok) return fail(c, query)
-    const { cursor, limit } = query.value
     if (cursor == null && limit == null) {
       const all = await nodeList.all(c)
       return all.ok ? all.value : refused(c, all)
@@ -32,11 +27,11 @@ export function nodeRoutes({ get, command }: Routes, { ask, gate }: RouteParts):
     return page.ok ? okText(c, page.value) : refused(c, page)
   })
 
-  for (const [path, whose] of [
-    [NODE_PATH, 'node'],
-    [CLIENT_PATH, 'submitter'],
+  for (const [route, whose] of [
+    [routes.openNodeSession, 'node'],
+    [taskRoutes.openTaskSession, 'submitter'],
   ] as const) {
-    get(path, (c) => {
+    get(route, (c) => {
       const refusal = refuse(
         'upgrade_required',
         `this is the WebSocket endpoint of ${whose} sessions; connect with a WebSocket client`,
@@ -45,24 +40,11 @@ export function nodeRoutes({ get, command }: Routes, { ask, gate }: RouteParts):
     })
   }
 
-  command({
-    method: 'POST',
-    path: '/api/v1/nodes/:node_id/drain',
-    name: 'node_id',
-    run: (node_id, exchange) => said(ask(exchange, { op: 'drain', node_id, drained: true }), 'Node drains'),
-  })
-  command({
-    method: 'POST',
-    path: '/api/v1/nodes/:node_id/resume',
-    name: 'node_id',
-    run: (node_id, exchange) => said(ask(exchange, { op: 'drain', node_id, drained: false }), 'Node resumed'),
-  })
-  command({
-    method: 'DELETE',
-    // A parameter must not take the place of a route that has a name.
-    path: '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}',
-    name: 'node_id',
-    place: -1,
-    run: (node_id, exchange) => said(ask(exchange, { op: 'forget', node_id }), 'Node forgotten'),
-  })
+  command(routes.drainNode, (node_id, exchange) =>
+    said(ask(exchange, { op: 'drain', node_id, drained: true }), 'Node drains'),
+  )
+  command(routes.resumeNode, (node_id, exchange) =>
+    said(ask(exchange, { op: 'drain', node_id, drained: false }), 'Node resumed'),
+  )
+  command(routes.forgetNode, (node_id, exchange) => said(ask(exchange, { op: 'forget', node_id }), 'Node forgotten'))
 }

@@ -1,11 +1,10 @@
+import { pollingRoutes as routes } from '../contract/node-routes.js'
 import { completeText, failText, pollText } from '../chain/signed-calls.js'
 import { writeNotes } from '../wire/result-notes.js'
-import { done, type Outcome } from '../lib/result.js'
+import { done } from '../lib/result.js'
 import type { PolledTask } from '../core/operations.js'
 import { cutReason, readTaskErrorCode } from '../wire/fields.js'
 import { featureBits } from '../wire/params.js'
-import { completeBody, failBody, heartbeatBody, registerBody } from '../wire/rest.js'
-import { signedPollBody } from '../wire/signed.js'
 import { fail, noContent, refused, type RouteContext } from './answers.js'
 import type { RouteParts } from './route-parts.js'
 import { pathId, runningIds } from './paths.js'
@@ -18,18 +17,18 @@ export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed
   const polled = (c: RouteContext, { value }: { value: PolledTask | null }): Response | Promise<Response> =>
     value === null ? noContent(c) : okLarge(c, polledTask(value), textSize(value.task))
 
-  post('/api/v1/nodes/register', limits.other, registerBody, (node, exchange) =>
+  post(routes.registerNode, limits.other, (node, exchange) =>
     said(
       call({ op: 'register', node, from: exchange.keys, ...signed.named(exchange, node.node_id) }),
       'Node registered successfully',
     ),
   )
-  post('/api/v1/nodes/heartbeat', limits.other, heartbeatBody, (b, exchange) =>
+  post(routes.sendHeartbeat, limits.other, (b, exchange) =>
     said(call({ op: 'heartbeat', ...b, ...signed.named(exchange, b.node_id) }), 'Heartbeat received'),
   )
 
   // A poll takes a lease.
-  getOnly('/api/v1/nodes/:node_id/tasks', async (c) => {
+  getOnly(routes.pollTask, async (c) => {
     const nodeId = pathId(c.req.url, 'node_id')
     if (!nodeId.ok) return fail(c, nodeId)
     const running = runningIds(c.req.url)
@@ -40,7 +39,7 @@ export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed
     const outcome = await call({ ...asked, ...signed.named(c.env, node_id) })
     return outcome.ok ? polled(c, outcome) : refused(c, outcome)
   })
-  receive('/api/v1/nodes/tasks', limits.other, signedPollBody, async (b, c) => {
+  receive(routes.pollTaskSigned, limits.other, async (b, c) => {
     const caller = await signed.signer(c.env, b, pollText(b))
     // Also that a registered key is none, which is not our fault.
     if (!caller.ok) return fail(c, caller)
@@ -55,7 +54,7 @@ export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed
   })
 
   /** A result, by who may say it. */
-  post('/api/v1/tasks/complete', limits.output, completeBody, async (b, exchange) => {
+  post(routes.completeTask, limits.output, async (b, exchange) => {
     const { inference_node_id: node_id, task_id, output, confidence, usage = null } = b
     const caller = await signed.caller(exchange, { node_id, ...b }, (timestamp) =>
       completeText({ node_id, task_id, timestamp, output }),
@@ -64,7 +63,7 @@ export function pollingRoutes({ post, receive, getOnly }: Routes, { call, signed
     const result = { output, confidence, usage, notes: writeNotes(b) }
     return said(call({ op: 'complete', node_id, task_id, ...result, ...caller.value }), 'Task completed')
   })
-  post('/api/v1/tasks/fail', limits.other, failBody, async (b, exchange): Promise<Outcome<unknown>> => {
+  post(routes.failTask, limits.other, async (b, exchange) => {
     const { inference_node_id: node_id, task_id, error, retryable } = b
     const caller = await signed.caller(exchange, { node_id, ...b }, (timestamp) =>
       failText({ node_id, task_id, timestamp, error, retryable }),

@@ -1,3 +1,4 @@
+import { taskRoutes as routes } from '../contract/task-routes.js'
 import { refuse } from '../lib/result.js'
 import { fail, ok } from './answers.js'
 import { pathId } from './paths.js'
@@ -12,7 +13,7 @@ const NO_SIGNER = refuse(
 
 /** What the service vouches for of a result, signed. */
 export function receiptRoutes({ get }: Routes, { ask, gate, receipts = null }: RouteParts): void {
-  get('/api/v1/tasks/:task_id/receipt', async (c) => {
+  get(routes.getReceipt, async (c) => {
     const id = pathId(c.req.url, 'task_id')
     if (!id.ok) return fail(c, id)
     return read(c, gate, {

@@ -1,13 +1,18 @@
 import { Hono, type Handler } from 'hono'
 import type * as v from 'valibot'
+import type { BodyOf, DataOf, QueryOf, Route } from '../contract/route.js'
+import { isTaskRoute, openPath } from '../contract/routes.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { Operation, Results } from '../core/operations.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { cut, fail, ok, refused, type RouteContext } from './answers.js'
 import { parse, parseBody } from './body.js'
 import type { Exchange } from './exchange.js'
+import { createIgnoredQuery } from './ignored-query.js'
 import { pathId } from './paths.js'
 import { receiveBody } from './receive.js'
+
+type MaybePromise<T> = T | Promise<T>
 
 /** The routes as hono has them: what they are given is an exchange. */
 export type App = Hono<{ Bindings: Exchange }>
@@ -20,15 +25,11 @@ export const createAsk =
   <O extends Operation>({ by, keys }: Exchange, operation: O) =>
     call<O>({ ...operation, by }, keys)
 
-/** A command: a route without a body that changes something named in its path. */
-export interface Command {
-  method: 'POST' | 'DELETE'
-  path: string
-  /** What its path names, and where in it, from the end. */
-  name: string
-  place?: number
-  run(subject: string, exchange: Exchange): Promise<Outcome<unknown>>
-}
+/** A route by its method. */
+type Get = Route & { readonly method: 'GET' }
+type Post = Route & { readonly method: 'POST'; readonly body: v.GenericSchema }
+/** One without a body that changes something named in its path. */
+type Command = Route & { readonly method: 'POST' | 'DELETE'; readonly body?: undefined }
 
 export type Routes = ReturnType<typeof createRoutes>
 
@@ -36,66 +37,77 @@ export type Routes = ReturnType<typeof createRoutes>
 export function createRoutes() {
   const app: App = new Hono()
   const methods = new Map<string, string[]>()
-  const allow = (path: string, more: string[]): void => {
-    methods.set(path, [...(methods.get(path) ?? []), ...more])
+  /** Serves a route of the contract, and no other. */
+  const serve = ({ method, path, query }: Route, more: string[], handler: RouteHandler): void => {
+    methods.set(path, [...(methods.get(path) ?? []), method, ...more])
+    if (!isTaskRoute(path)) return void app.on(method, path, handler)
+    const tellIgnored = createIgnoredQuery(query)
+    app.on(method, path, (c, next) => {
+      tellIgnored(c.env)
+      return handler(c, next) as MaybePromise<Response>
+    })
   }
+  const queryOf = <R extends Route>({ query }: R, c: RouteContext): Outcome<QueryOf<R>> =>
+    (query === undefined ? done(undefined) : parse(query, c.req.query())) as Outcome<QueryOf<R>>
   const answer = (c: RouteContext, outcome: Outcome<unknown>): Response =>
     outcome.ok ? ok(c, outcome.value) : refused(c, outcome)
 
-  /** A route with a body that answers in its own way. */
-  const receive = <S extends v.GenericSchema>(
-    path: string,
+  /** A route with a body that answers in its own way. @param most bytes of its body */
+  const receive = <R extends Post>(
+    route: R,
     most: number,
-    schema: S,
-    handle: (body: v.InferOutput<S>, c: RouteContext) => Promise<Response>,
-  ): void => {
-    allow(path, ['POST'])
-    app.post(path, async (c) => {
+    handle: (body: BodyOf<R>, c: RouteContext, query: QueryOf<R>) => Promise<Response>,
+  ): void =>
+    serve(route, [], async (c) => {
       const pieces = await receiveBody(c.env, most)
       if (!pieces.ok) return cut(c, pieces)
+      const query = queryOf(route, c)
+      if (!query.ok) return fail(c, query)
       const json = await parseBody(c.env, pieces.value)
-      const body = json.ok ? parse(schema, json.value) : json
-      return body.ok ? handle(body.value, c) : refused(c, body)
+      const body = json.ok ? parse(route.body, json.value) : json
+      return body.ok ? handle(body.value as BodyOf<R>, c, query.value) : refused(c, body)
     })
-  }
 
   return {
     app,
     answer,
     receive,
-    get(path: string, handler: RouteHandler): void {
-      allow(path, ['GET', 'HEAD'])
-      app.get(path, handler)
+    get<R extends Get>(route: R, handle: (c: RouteContext, query: QueryOf<R>) => MaybePromise<Response>): void {
+      serve(route, ['HEAD'], (c) => {
+        const query = queryOf(route, c)
+        return query.ok ? handle(c, query.value) : fail(c, query)
+      })
     },
-    /** A route that changes something by being read: to ask for its headers only is not to read it. */
-    getOnly(path: string, handler: (c: RouteContext) => Promise<Response>): void {
-      allow(path, ['GET'])
-      app.get(path, (c, next) => (c.req.method === 'HEAD' ? next() : handler(c)))
+    /** A route that changes something by being read: to ask for its headers only is not to read it. It parses its own query. */
+    getOnly(route: Get, handle: (c: RouteContext) => Promise<Response>): void {
+      serve(route, [], (c, next) => (c.req.method === 'HEAD' ? next() : handle(c)))
     },
     /** A route with a body: what it answers is the core's word, or its own. */
-    post<S extends v.GenericSchema>(
-      path: string,
+    post<R extends Post>(
+      route: R,
       most: number,
-      schema: S,
-      handle: (body: v.InferOutput<S>, exchange: Exchange) => Promise<Outcome<unknown>>,
+      handle: (body: BodyOf<R>, exchange: Exchange, query: QueryOf<R>) => Promise<Outcome<DataOf<R>>>,
     ): void {
-      receive(path, most, schema, async (body, c) => answer(c, await handle(body, c.env)))
+      receive(route, most, async (body, c, query) => answer(c, await handle(body, c.env, query)))
     },
     /** A route with a body about what is named in its path, as in `/api/v1/nodes/:node_id/ban`. */
-    postAbout<S extends v.GenericSchema>(
-      path: string,
+    postAbout<R extends Post>(
+      route: R,
       most: number,
-      schema: S,
-      handle: (subject: string, body: v.InferOutput<S>, exchange: Exchange) => Promise<Outcome<unknown>>,
+      handle: (subject: string, body: BodyOf<R>, exchange: Exchange) => Promise<Outcome<DataOf<R>>>,
     ): void {
-      receive(path, most, schema, async (body, c) => {
-        const subject = pathId(c.req.url, 'id')
+      const { name, place } = subjectOf(route)
+      receive(route, most, async (body, c) => {
+        const subject = pathId(c.req.url, name, place)
         return answer(c, subject.ok ? await handle(subject.value, body, c.env) : subject)
       })
     },
-    command({ method, path, name, place = -2, run }: Command): void {
-      allow(path, [method])
-      app.on(method, path, async (c) => {
+    command<R extends Command>(
+      route: R,
+      run: (subject: string, exchange: Exchange) => Promise<Outcome<DataOf<R>>>,
+    ): void {
+      const { name, place } = subjectOf(route)
+      serve(route, [], async (c) => {
         const subject = pathId(c.req.url, name, place)
         return answer(c, subject.ok ? await run(subject.value, c.env) : subject)
       })
@@ -115,8 +127,15 @@ export function createRoutes() {
   }
 }
 
+/** What the path of a route names, and where in it, from the end. */
+function subjectOf({ path }: Route): { name: string; place: number } {
+  const segments = openPath(path).split('/')
+  const at = segments.findIndex((s) => s.startsWith('{'))
+  return { name: segments[at]?.slice(1, -1) ?? '', place: at - segments.length }
+}
+
 /** What is said of an outcome that has nothing to show. */
-export const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<unknown>> => {
+export const said = async (outcome: Promise<Outcome<unknown>>, text: string): Promise<Outcome<string>> => {
   const o = await outcome
   return o.ok ? done(text) : o
 }

@@ -1,6 +1,8 @@
+import { serviceRoutes as routes } from '../contract/service-routes.js'
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse } from '../lib/result.js'
-import { fail, ok, refused, text } from './answers.js'
+import { fail, ok, refused } from './answers.js'
+import type { HealthView } from '../wire/service-answers.js'
 import type { RouteParts } from './route-parts.js'
 import type { Exchange } from './exchange.js'
 import type { Routes } from './routes.js'
@@ -10,18 +12,15 @@ import { statsView } from './views.js'
 const TOLD: ReadonlySet<string> = new Set(['open', 'viewer', 'operator', 'admin'])
 const isTold = ({ by }: Exchange): boolean => TOLD.has(by.principal.role)
 
-/** The service itself: counters, health and documents. */
-export function serviceRoutes(
-  { get, answer }: Routes,
-  { ask, asyncapi, wall, opener, warning = () => null }: RouteParts,
-): void {
-  get('/api/v1/stats', async (c) => {
+/** The service itself: counters, its key and its health. */
+export function serviceRoutes({ get, answer }: Routes, { ask, wall, opener, warning = () => null }: RouteParts): void {
+  get(routes.getStats, async (c) => {
     const stats = await ask(c.env, { op: 'stats' })
     return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
   })
 
   /** What clients encrypt for. */
-  get('/api/v1/encryption/public-key', (c) =>
+  get(routes.getEncryptionKey, (c) =>
     answer(
       c,
       opener == null
@@ -30,12 +29,9 @@ export function serviceRoutes(
     ),
   )
 
-  const published = JSON.stringify(asyncapi)
-  get('/api/v1/asyncapi.json', (c) => text(c, published))
-
-  get('/health', async (c) => {
+  get(routes.getHealth, async (c) => {
     const health = await ask(c.env, { op: 'health' })
-    const view = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
+    const view: HealthView = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
     if (!health.ok) return fail(c, health, { data: view })
     const warnings = isTold(c.env) ? [health.value.warning, warning()].filter((w) => w !== null) : []
     return ok(c, warnings.length === 0 ? view : { ...view, warning: warnings.join('. ') })

@@ -1,4 +1,4 @@
-import { challengeBody, walletBody } from '../wire/rest.js'
+import { signInRoutes as routes } from '../contract/access-routes.js'
 import type { RouteParts } from './route-parts.js'
 import type { Exchange } from './exchange.js'
 import type { Routes } from './routes.js'
@@ -11,12 +11,12 @@ export function signInRoutes(
   { post }: Routes,
   { signIn, verify, who, publicHosts, limits: { other } }: RouteParts,
 ): void {
-  post('/api/v1/auth/challenge', other, challengeBody, ({ address }, exchange) => {
+  post(routes.askChallenge, other, ({ address }, exchange) => {
     // Without a name of its own it is that under which the program has found it, which the guard has let pass.
     const domain = publicHosts[0] ?? exchange.remote.host ?? 'this service'
     return Promise.resolve(signIn.challenge(address, domain, askerOf(exchange)))
   })
-  post('/api/v1/auth/token', other, walletBody, async (given, exchange) => {
+  post(routes.answerChallenge, other, async (given, exchange) => {
     const outcome = await verify(exchange.keys, () => signIn.answer(given, askerOf(exchange)))
     return !outcome.ok && outcome.code === 'unauthorized' ? who.failed(exchange.remote, outcome) : outcome
   })

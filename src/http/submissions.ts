@@ -4,6 +4,7 @@ import type { Submitted } from '../core/operations.js'
 import { done, refuse, type Outcome } from '../lib/result.js'
 import { id } from '../wire/fields.js'
 import { submitBody, type Submission } from '../wire/rest.js'
+import type { SubmittedView } from '../wire/task-answers.js'
 import type { RouteContext } from './answers.js'
 import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
@@ -11,7 +12,7 @@ import { takeRequests } from './allowance.js'
 import { textSize } from './views.js'
 
 /** What is said of an encrypted submission, beside what is said of each. */
-const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' }
+const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' } as const
 
 /** The core said nothing of a submission, which is a fault of ours. */
 export const NO_OUTCOME = refuse('internal', 'no outcome')
@@ -53,12 +54,11 @@ export const submitted = (
   submission: Pick<Submission, 'is_encrypted'>,
 ): Outcome<SubmittedView> => (o.ok ? done(submittedView(o.value, submission)) : o)
 
-export const submittedView = (o: Submitted, { is_encrypted }: Pick<Submission, 'is_encrypted'>) => ({
+export const submittedView = (o: Submitted, { is_encrypted }: Pick<Submission, 'is_encrypted'>): SubmittedView => ({
   task_id: o.task_id,
   ...(is_encrypted ? ENCRYPTED : {}),
   warnings: o.warnings,
 })
-export type SubmittedView = ReturnType<typeof submittedView>
 
 /** A submission whose `task_id` is its `Idempotency-Key`, where it says no other: that of each token is its own. */
 export function withIdempotencyKey(submission: Submission, c: RouteContext): Outcome<Submission> {

@@ -1,27 +1,19 @@
+import { taskRoutes as routes } from '../contract/task-routes.js'
 import type { Submitted, TaskView } from '../core/operations.js'
 import { done, type Outcome } from '../lib/result.js'
 import { redact } from '../rules/ownership.js'
-import { batchBody, listQuery, submitBody, type Submission } from '../wire/rest.js'
-import { signedQueryBody } from '../wire/signed.js'
+import type { Submission, WaitQuery } from '../wire/rest.js'
+import type { SubmittedView } from '../wire/task-answers.js'
 import { takeRequests } from './allowance.js'
 import { cut, fail, ok, okText, refused, type RouteContext } from './answers.js'
 import type { RouteParts } from './route-parts.js'
-import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
-import {
-  NO_OUTCOME,
-  parseEntries,
-  partsOf,
-  submitted,
-  submittedView,
-  withIdempotencyKey,
-  type SubmittedView,
-} from './submissions.js'
-import { preferenceApplied, readWait, waitForEnd } from './waiting.js'
+import { NO_OUTCOME, parseEntries, partsOf, submitted, submittedView, withIdempotencyKey } from './submissions.js'
+import { preferenceApplied, secondsToWait, waitForEnd } from './waiting.js'
 import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
@@ -57,27 +49,25 @@ export function taskRoutes(
     const headers = preferenceApplied(seconds, ended.has(taskId))
     return status(c, () => ask(c.env, { op: 'task', task_id: taskId }), taskStatus, headers)
   }
-  const submit = async (body: Submission, c: RouteContext): Promise<Response> => {
-    const wait = readWait(c)
-    if (!wait.ok) return fail(c, wait)
+  const submit = async (body: Submission, c: RouteContext, { wait }: WaitQuery): Promise<Response> => {
     const keyed = withIdempotencyKey(body, c)
     if (!keyed.ok) return fail(c, keyed)
     const submission = keyed.value
     const stored = await store(submission, c.env)
     if (!stored.ok) return refused(c, stored)
-    return wait.value === null
+    const seconds = secondsToWait(c, wait)
+    return seconds === null
       ? ok(c, submittedView(stored.value, submission))
-      : answerLater(c, stored.value.task_id, wait.value)
+      : answerLater(c, stored.value.task_id, seconds)
   }
-  receive('/api/v1/tasks/submit', limits.submission, submitBody, submit)
-  receive('/api/v1/tasks', limits.submission, submitBody, submit)
+  receive(routes.submitTask, limits.submission, submit)
+  receive(routes.createTask, limits.submission, submit)
 
-  receive('/api/v1/tasks/batch', limits.batch, batchBody, async ({ tasks }, c) => {
+  receive(routes.submitBatch, limits.batch, async ({ tasks }, c, { wait }) => {
     const exchange = c.env
     const tooFast = takeRequests(exchange, tasks.length - 1)
     if (tooFast !== null) return fail(c, tooFast)
-    const wait = readWait(c)
-    if (!wait.ok) return fail(c, wait)
+    const seconds = secondsToWait(c, wait)
     const entries = await exchange.limits.time.inSteps(exchange.keys, parseEntries(tasks))
     const prepared = await preparation.all(entries, exchange)
     if (!prepared.ok) return refused(c, prepared)
@@ -89,7 +79,7 @@ export function taskRoutes(
     if (!outcome.ok) return refused(c, outcome)
     const stored = outcome.value.values()
     const results = parsed.map((p) => (p.ok ? submitted(stored.next().value, p.value) : p))
-    if (wait.value !== null) return batchLater(c, results, wait.value)
+    if (seconds !== null) return batchLater(c, results, seconds)
     return ok(c, { results: results.map((o) => (o.ok ? o.value : { error: o.message, code: o.code })) })
   })
   /** As soon as all have ended, or when they were waited for long enough. */
@@ -116,25 +106,13 @@ export function taskRoutes(
     return okLarge(c, { results: views }, size, headers)
   }
 
-  command({
-    method: 'POST',
-    path: '/api/v1/tasks/:task_id/cancel',
-    name: 'task_id',
-    run: (task_id, exchange) => said(ask(exchange, { op: 'cancel', task_id }), 'Task cancelled'),
-  })
-  command({
-    method: 'POST',
-    path: '/api/v1/tasks/:task_id/retry',
-    name: 'task_id',
-    run: (task_id, exchange) => said(ask(exchange, { op: 'retry', task_id }), 'Task queued again'),
-  })
+  command(routes.cancelTask, (task_id, exchange) => said(ask(exchange, { op: 'cancel', task_id }), 'Task cancelled'))
+  command(routes.retryTask, (task_id, exchange) => said(ask(exchange, { op: 'retry', task_id }), 'Task queued again'))
 
-  get('/api/v1/tasks', async (c) => {
+  get(routes.listTasks, async (c, query) => {
     const tooFast = takeRequests(c.env, LIST_COST - 1)
     if (tooFast !== null) return cut(c, tooFast)
-    const query = parse(listQuery, c.req.query())
-    if (!query.ok) return fail(c, query)
-    const { status = null, model = null, user = null, node = null, cursor = null, limit } = query.value
+    const { status = null, model = null, user = null, node = null, cursor = null, limit } = query
     return read(c, gate, {
       ask: () => ask(c.env, { op: 'list', filter: { status, model, user, node }, before: cursor, limit }),
       size: (page) => page.tasks.length,
@@ -142,7 +120,7 @@ export function taskRoutes(
     })
   })
 
-  get('/api/v1/tasks/:task_id{(?!(?:submit|batch|complete|fail|connect)$)[^/]+}', async (c) => {
+  get(routes.getTask, async (c) => {
     const id = pathId(c.req.url, 'task_id', -1)
     if (!id.ok) return fail(c, id)
     return read(c, gate, {
@@ -164,21 +142,20 @@ export function taskRoutes(
       size: ({ task }) => textSize(task),
       send: (found) => okLarge(c, redact(show(found), found.hidden), textSize(found.task), headers),
     })
-  get('/api/v1/tasks/:task_id/status', async (c) => {
+  get(routes.getTaskStatus, async (c, { wait }) => {
     const id = pathId(c.req.url, 'task_id')
     if (!id.ok) return fail(c, id)
-    const wait = readWait(c)
-    if (!wait.ok) return fail(c, wait)
+    const seconds = secondsToWait(c, wait)
     const txid = readTxid(id.value)
     if (txid !== null) {
       const paid = await ask(c.env, { op: 'taskOfTx', txid })
       if (paid.ok) return ok(c, paidTask(paid.value, txid))
     }
-    return wait.value === null
+    return seconds === null
       ? status(c, () => ask(c.env, { op: 'task', task_id: id.value }))
-      : answerLater(c, id.value, wait.value)
+      : answerLater(c, id.value, seconds)
   })
-  receive('/api/v1/tasks/status', limits.other, signedQueryBody, async (query, c) => {
+  receive(routes.askTaskStatus, limits.other, async (query, c) => {
     const by = await signed.owner(c.env, query)
     return by.ok
       ? status(c, () => call({ op: 'task', task_id: query.task_id, by: by.value }, c.env.keys), signedStatus)

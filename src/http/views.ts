@@ -10,8 +10,26 @@ import type {
 } from '../core/operations.js'
 import type { CallbackView } from '../core/callbacks/reports.js'
 import type { PaidTask } from '../core/settlement/reports.js'
-import { readNotes } from '../wire/result-notes.js'
+import type { CallbackLineView, TaskCallbackView } from '../wire/callbacks.js'
 import { readParams } from '../wire/params.js'
+import { readNotes } from '../wire/result-notes.js'
+import type { NodeListEntry, StatsView } from '../wire/service-answers.js'
+import type {
+  PaidTaskView,
+  PolledTaskView,
+  SettlementView,
+  TaskDetailView,
+  TaskStatusView,
+} from '../wire/task-answers.js'
+
+/** A view before it is sent: its texts may be UTF-8 still. Fields that its reader may not see are taken out of it later. */
+type Unsent<T> = string extends T
+  ? T | LargeText
+  : T extends readonly (infer Item)[]
+    ? Unsent<Item>[]
+    : T extends object
+      ? { [Name in keyof T]: Unsent<T[Name]> }
+      : T
 
 /** About how long the answer about a task is, in UTF-16 units or bytes: its texts may be of megabytes, the rest is short. */
 export const textSize = (task: {
@@ -28,7 +46,7 @@ export const textSize = (task: {
   )
 
 /** What becomes of the payment of a task. */
-export const settlementView = (row: SettlementRow) => ({
+export const settlementView = (row: SettlementRow): SettlementView => ({
   task_id: row.task_id,
   txid: row.txid,
   state: row.state,
@@ -48,7 +66,7 @@ export const settlementView = (row: SettlementRow) => ({
 })
 
 /** Where the end of a task is told, as its submitter sees it. */
-const taskCallback = ({ url, state, tries, next_try_at, last_error }: CallbackView) => ({
+const taskCallback = ({ url, state, tries, next_try_at, last_error }: CallbackView): TaskCallbackView => ({
   url,
   state,
   tries,
@@ -57,7 +75,7 @@ const taskCallback = ({ url, state, tries, next_try_at, last_error }: CallbackVi
 })
 
 /** A callback among others. @param hidden where it goes is not shown */
-export const callbackEntry = ({ url, ...one }: CallbackView, hidden: boolean) => ({
+export const callbackEntry = ({ url, ...one }: CallbackView, hidden: boolean): CallbackLineView => ({
   task_id: one.task_id,
   state: one.state,
   host: one.host,
@@ -71,7 +89,7 @@ export const callbackEntry = ({ url, ...one }: CallbackView, hidden: boolean) =>
 })
 
 /** A task as a miner asks for it, that holds its transaction: the node is who the transaction pays. */
-export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, txid: string) => ({
+export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, txid: string): PaidTaskView => ({
   txid,
   status,
   created_at,
@@ -79,7 +97,7 @@ export const paidTask = ({ status, created_at, output_hash, payee }: PaidTask, t
 })
 
 /** A task as a polling node gets it. */
-export const polledTask = ({ task, attempt }: PolledTask) => ({
+export const polledTask = ({ task, attempt }: PolledTask): PolledTaskView => ({
   task_id: task.task_id,
   user_input: task.user_input,
   context: task.context,
@@ -95,7 +113,7 @@ export const polledTask = ({ task, attempt }: PolledTask) => ({
 })
 
 /** A task as its submitter sees it. */
-export const taskStatus = ({ task, begun, settlement, callback }: TaskView) => ({
+export const taskStatus = ({ task, begun, settlement, callback }: TaskView): Unsent<TaskStatusView> => ({
   task_id: task.task_id,
   status: task.status,
   user_address: task.user_address,
@@ -129,17 +147,18 @@ export const taskStatus = ({ task, begun, settlement, callback }: TaskView) => (
 })
 
 /** The same for clients that sign: they wait for `completed`, know no `submitted`, and have a txid with 0x. */
-export const signedStatus = (view: TaskView) => {
+export const signedStatus = (view: TaskView): Unsent<TaskStatusView> => {
   const status = taskStatus(view)
+  const { txid } = view.task
   return {
     ...status,
     status: status.status === 'submitted' ? 'completed' : status.status,
-    txid: status.txid === null ? null : `0x${status.txid.replace(/^0x/, '')}`,
+    txid: txid === null ? null : `0x${txid.replace(/^0x/, '')}`,
   }
 }
 
 /** A task with its history: what its submitter sees, and every attempt. */
-export const taskDetail = (d: TaskDetail) => {
+export const taskDetail = (d: TaskDetail): Unsent<TaskDetailView> => {
   const { attempts: _, ...status } = taskStatus(d)
   return {
     ...status,
@@ -181,7 +200,7 @@ export const nodeEntry = ({
   probation,
   cooled_until,
   cover,
-}: NodeView) => ({
+}: NodeView): NodeListEntry => ({
   node_id: row.node_id,
   endpoint: row.endpoint,
   public_key: row.public_key,
@@ -205,7 +224,14 @@ export const nodeEntry = ({
   success_rate: row.successes + row.failures === 0 ? null : row.successes / (row.successes + row.failures),
 })
 
-export const statsView = ({ tasks, nodes, settlements, callbacks, average_inference_time, uptime_seconds }: Stats) => ({
+export const statsView = ({
+  tasks,
+  nodes,
+  settlements,
+  callbacks,
+  average_inference_time,
+  uptime_seconds,
+}: Stats): StatsView => ({
   total_tasks: Object.values(tasks).reduce((a, b) => a + b, 0),
   pending_tasks: tasks.pending,
   processing_tasks: tasks.in_progress,

@@ -1,22 +1,17 @@
 import type { Watchers } from '../door/watchers.js'
-import { done, refuse, type Outcome } from '../lib/result.js'
+import { MAX_WAIT_SECONDS } from '../wire/rest.js'
 import type { RouteContext } from './answers.js'
 import { keepOpen } from './event-stream.js'
 import type { Exchange } from './exchange.js'
 
-/** The longest that an answer may be waited for, seconds. */
-const MAX_WAIT_SECONDS = 600
-const WAIT = `wait: must be a whole number of seconds from 0 to ${MAX_WAIT_SECONDS}`
-
-/** How long a caller wants to wait for the end of what he asks for, seconds: `?wait=N`, else `Prefer: wait=N`; null: he does not wait. */
-export function readWait(c: RouteContext): Outcome<number | null> {
-  const asked = c.req.query('wait')
-  if (asked !== undefined) {
-    const seconds = /^\d{1,3}$/.test(asked) ? Number(asked) : NaN
-    return seconds <= MAX_WAIT_SECONDS ? done(seconds) : refuse('invalid_request', WAIT)
-  }
+/**
+ * How long a caller wants to wait for the end of what he asks for, seconds: `?wait=N`, else `Prefer: wait=N`; null: he does not wait.
+ * @param asked what the query says
+ */
+export function secondsToWait(c: RouteContext, asked: number | null | undefined): number | null {
+  if (asked != null) return asked
   const preferred = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?/i.exec(c.req.header('prefer') ?? '')?.[1]
-  return done(preferred === undefined ? null : Math.min(Number(preferred), MAX_WAIT_SECONDS))
+  return preferred === undefined ? null : Math.min(Number(preferred), MAX_WAIT_SECONDS)
 }
 
 /**

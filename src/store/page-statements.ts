@@ -1,28 +1,15 @@
 import { and, eq, isNull, or, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/sqlite-core'
+import type * as v from 'valibot'
 import type { TaskStatus } from '../rules/lifecycle.js'
+import { taskLine } from '../wire/task-answers.js'
 import { attempts, indexes, inferenceTasks, type TaskRow } from './schema.js'
 import { render } from './statement.js'
 import type { Database, Statement } from './sqlite.js'
 
-const columns = [
-  'task_id',
-  'status',
-  'user_address',
-  'model_name',
-  'model_type',
-  'infer_fee',
-  'max_infer_time',
-  'attempt',
-  'inference_node_id',
-  'created_at',
-  'updated_at',
-  'completed_at',
-  'error',
-] as const satisfies readonly (keyof TaskRow)[]
-
 /** A line of the list of tasks: everything but the texts. */
-export type TaskLine = Pick<TaskRow, (typeof columns)[number]>
+export type TaskLine = v.InferOutput<typeof taskLine>
+const columns = Object.keys(taskLine.entries) as (keyof TaskLine & keyof TaskRow)[]
 
 export interface TaskFilter {
   status: TaskStatus | null

@@ -220,6 +220,9 @@ export const nodeKeyView = v.looseObject({
   reason: v.nullable(v.string()),
   replaced_by: v.nullable(v.string()),
   first_seen: v.number(),
+  /** What ends its probation. Services of earlier versions do not say it. */
+  good_results: v.optional(v.number()),
+  good_since: v.optional(time),
   changed_at: v.number(),
   changed_by: v.string(),
 })

@@ -187,6 +187,15 @@ export const listQuery = v.object({
   limit: v.optional(pageSize, '50'),
 })
 
+/** The longest that an answer may be waited for, seconds. */
+export const MAX_WAIT_SECONDS = 600
+const WAIT = `must be a whole number of seconds from 0 to ${MAX_WAIT_SECONDS}`
+/** The query of what may be waited for: `wait` in seconds. */
+export const waitQuery = v.object({
+  wait: maybe(v.pipe(v.string(), v.regex(/^\d{1,3}$/, WAIT), v.transform(Number), v.maxValue(MAX_WAIT_SECONDS, WAIT))),
+})
+export type WaitQuery = v.InferOutput<typeof waitQuery>
+
 /** The query of `GET /api/v1/nodes`. `cursor` is what the page before gave as `next_cursor`. Without both: all of them. */
 export const nodesQuery = v.object({ cursor: maybe(id), limit: maybe(pageSize) })
 

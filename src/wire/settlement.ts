@@ -3,7 +3,7 @@ import { id, maybe } from './fields.js'
 import { pageSize } from './rest.js'
 
 /** The states of a settlement, as rules/settlement.ts has them. */
-const settlementState = v.picklist(
+export const settlementState = v.picklist(
   ['ready', 'posted', 'mined', 'confirmed', 'lost', 'mined_unverified', 'hijacked', 'rejected', 'replaced', 'aborted'],
   'must be one of ready, posted, mined, confirmed, lost, mined_unverified, hijacked, rejected, replaced, aborted',
 )

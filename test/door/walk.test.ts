@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import type { Route } from '../../src/contract/route.js'
+import { contract } from '../../src/contract/routes.js'
 import { createApp } from '../../src/http/app.js'
 import { may, type Action } from '../../src/rules/access.js'
 import { roles, type Role } from '../../src/rules/roles.js'
@@ -83,6 +85,9 @@ const routes: Record<string, Walked> = {
   'POST /api/v1/auth/token': { action: 'signIn', body: {} },
   'GET /api/v1/stats': { action: 'stats' },
   'GET /api/v1/asyncapi.json': { action: 'documents' },
+  'GET /openapi.json': { action: 'documents' },
+  'GET /docs': { action: 'documents' },
+  'GET /docs/:file': { action: 'documents', path: '/docs/start.js' },
   'GET /api/v1/encryption/public-key': { action: 'encryptionKey' },
   'GET /health': { action: 'health' },
 }
@@ -108,6 +113,17 @@ function routesOfApp(): string[] {
 
 test('every route of the app is in the table', () => {
   expect(routesOfApp().sort()).toEqual(Object.keys(routes).sort())
+})
+
+test('the contract has every route of the app, no other, and each as what it is in the table', () => {
+  const registered = Object.values(contract).flatMap((table) => Object.values<Route>(table))
+  const actions = registered.map(({ method, path, action }) => [`${method} ${path.replace(/\{.*\}$/, '')}`, action])
+  expect(actions).toHaveLength(Object.keys(routes).length)
+  expect(Object.fromEntries(actions)).toEqual(
+    Object.fromEntries(
+      Object.entries(routes).map(([route, { action }]) => [route, action === 'signed' ? 'signature' : action]),
+    ),
+  )
 })
 
 /** Clients of OpenAI's API have errors of another form, and two names for this one. */

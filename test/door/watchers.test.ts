@@ -55,8 +55,7 @@ test('each of many watchers is told all of a text in order, and then its end, ov
       onStop: () => undefined,
     })
   })
-  const toAll = (message: ClientAnswer): void =>
-    watchers.deliver(texts.map((_, i) => ({ session: i + 1, message })))
+  const toAll = (message: ClientAnswer): void => watchers.deliver(texts.map((_, i) => ({ session: i + 1, message })))
   const pieces = fc.sample(fc.string({ minLength: 1, maxLength: 5 }), { numRuns: 50, seed: 5 })
   let offset = 0
   for (const delta of pieces) {

@@ -9,6 +9,7 @@ import {
 } from '../../src/coordinator.js'
 import { systemTime, type TimeSource } from '../../src/lib/clock.js'
 import { silentLog } from '../../src/lib/log.js'
+import { expectDocumented, expectDocumentedBody } from './contract.js'
 import { tempDir } from './temp-dir.js'
 import { until } from './wait.js'
 import { Database } from '../../src/store/sqlite.js'
@@ -16,7 +17,7 @@ import { Database } from '../../src/store/sqlite.js'
 export interface Answer {
   status: number
   headers: Headers
-  /** The whole envelope; null when there was no body. */
+  /** The whole envelope; null when there was no body, or a page. */
   body: { success: boolean; data: any; error: string | null; code?: string } | null // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
 }
 
@@ -83,16 +84,22 @@ export async function startService(
   }
 }
 
+/** Whether an answer is for people, and so not JSON. */
+const isPage = ({ headers }: Response): boolean => headers.get('content-type')?.startsWith('text/') === true
+
 /** The client side of a service, also one in another process. */
 export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | 'observer' | 'stop'> {
   const send: Service['send'] = async (method, path, body = null, headers = {}) => {
     const response = await fetch(url + path, { method, body, headers })
     const text = await response.text()
-    return {
+    const answer: Answer = {
       status: response.status,
       headers: response.headers,
-      body: text === '' ? null : (JSON.parse(text) as Answer['body']),
+      body: text === '' || isPage(response) ? null : (JSON.parse(text) as Answer['body']),
     }
+    if (method !== 'HEAD') expectDocumented(method, path, answer)
+    if (response.ok && body !== null && body.length > 0) expectDocumentedBody(method, path, body)
+    return answer
   }
   const get: Service['get'] = (path) => send('GET', path)
   const post: Service['post'] = (path, body, headers) =>

@@ -1,8 +1,9 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { openAiRoutes as routes } from '../../contract/openai-routes.js'
 import { createIds } from '../../lib/ids.js'
 import type { OpenAiSettings } from '../route-parts.js'
 import type { Refusal } from '../../lib/result.js'
-import { chatBody, completionBody, embeddingBody, type ChatBody } from '../../wire/openai.js'
+import type { ChatBody } from '../../wire/openai.js'
 import type { Submission } from '../../wire/rest.js'
 import { fail, respond, text, type RouteContext } from '../answers.js'
 import type { RouteParts } from '../route-parts.js'
@@ -142,13 +143,13 @@ export function openAiRoutes(
     })
   }
 
-  receive('/v1/chat/completions', limits.submission, chatBody, (body, c) =>
+  receive(routes.createChatCompletion, limits.submission, (body, c) =>
     answer(c, body, { prompt: chatPrompt(body), whole: chatForm.whole, form: chatForm }),
   )
-  receive('/v1/completions', limits.submission, completionBody, (body, c) =>
+  receive(routes.createCompletion, limits.submission, (body, c) =>
     answer(c, body, { prompt: completionPrompt(body), whole: completionForm.whole, form: completionForm }),
   )
-  receive('/v1/embeddings', limits.submission, embeddingBody, (body, c) => {
+  receive(routes.createEmbedding, limits.submission, (body, c) => {
     const whole = (asked: Asked, result: Answer) => embeddings(asked, result, body.encoding_format ?? 'float')
     return answer(c, body, { prompt: embeddingPrompt(body), whole, form: null })
   })
@@ -159,13 +160,12 @@ export function openAiRoutes(
     created,
     owned_by: 'nodes',
   })
-  get('/v1/models', async (c) => {
+  get(routes.listModels, async (c) => {
     const found = await ask(c.env, { op: 'models' })
     if (!found.ok) return fail(c, found)
     return text(c, JSON.stringify({ object: 'list', data: found.value.models.map(modelView) }))
   })
-  // A name may hold slashes.
-  get('/v1/models/:model{.+}', async (c) => {
+  get(routes.getModel, async (c) => {
     const found = await ask(c.env, { op: 'models' })
     if (!found.ok) return fail(c, found)
     const name = c.req.param('model') ?? ''
