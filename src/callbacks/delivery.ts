@@ -2,6 +2,7 @@ import type { CallbackContent, CallbackReport, DueCallback } from '../core/callb
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { TaskView } from '../core/operations.js'
 import { jsonInSteps } from '../lib/json-pieces.js'
+import type { CallbackMessage } from '../wire/task-answers.js'
 import type { Post } from './post.js'
 import { secretFor, signInSteps } from './signing.js'
 
@@ -18,7 +19,7 @@ export interface DeliveryParts {
 }
 
 /** How each end is called. */
-const types: Partial<Record<TaskView['task']['status'], string>> = {
+const types: Partial<Record<TaskView['task']['status'], CallbackMessage['type']>> = {
   completed: 'task.completed',
   submitted: 'task.completed',
   failed: 'task.failed',

@@ -3,10 +3,12 @@ import type * as v from 'valibot'
 import { auditView, newTokenView, nodeKeyView, tokenView } from '../wire/access.js'
 import { callbackView } from '../wire/callbacks.js'
 import { jsonObject, submissionWarning } from '../wire/fields.js'
-import { openAiFailure } from '../wire/openai-answers.js'
+import { chatChunk, completionChunk, openAiFailure } from '../wire/openai-answers.js'
 import { submitBody } from '../wire/rest.js'
 import { delegationView, nodeView, statsView } from '../wire/service-answers.js'
+import { taskEvent } from '../wire/task-event-data.js'
 import {
+  callbackMessage,
   paidTaskView,
   polledTaskView,
   refusedEntry,
@@ -28,6 +30,8 @@ export interface JsonSchema {
   const?: unknown
   anyOf?: JsonSchema[]
   items?: JsonSchema
+  /** What is in a text, once it is parsed. */
+  contentSchema?: JsonSchema
   properties?: Record<string, JsonSchema>
   required?: string[]
 }
@@ -54,6 +58,10 @@ const named: Readonly<Record<string, v.GenericSchema>> = {
   NewToken: newTokenView,
   AuditEntry: auditView,
   Stats: statsView,
+  CallbackMessage: callbackMessage,
+  TaskEvent: taskEvent,
+  ChatChunk: chatChunk,
+  CompletionChunk: completionChunk,
   OpenAiError: openAiFailure,
 }
 

@@ -1,20 +1,24 @@
 import { chatBody, completionBody, embeddingBody } from '../wire/openai.js'
 import {
   chatCompletion,
+  chatEvent,
   completion,
+  completionEvent,
   embeddingList,
   modelList,
   modelView,
   openAiFailure,
 } from '../wire/openai-answers.js'
-import { bare, type RouteTable } from './route.js'
+import { bare, EVENT_STREAM, type RouteTable } from './route.js'
 
 const json = 'application/json'
 const failure = bare(json, openAiFailure)
 const headers = {
   'X-Infer-Fee': 'Raises the fee to so many micro-STX, as `metadata.infer_fee` does',
   'X-Keep-Task': '`true`: who hangs up does not cancel the task',
+  'X-Stainless-Retry-Count': 'From 1: the same request once more, which joins the task of the first',
 }
+const says = ['X-Task-Id', 'X-Should-Retry', 'Retry-After-Ms'] as const
 /** What becomes of a task later than that it was stored. */
 const later = { 404: failure, 502: failure, 504: failure }
 const STREAM = 'With `stream` the answer comes as server-sent events, `data: [DONE]` the last.'
@@ -29,7 +33,8 @@ export const openAiRoutes = {
     description: STREAM,
     headers,
     body: chatBody,
-    answers: { 200: bare([json, 'text/event-stream'], chatCompletion), ...later },
+    answers: { 200: bare([json, EVENT_STREAM], chatCompletion, chatEvent), ...later },
+    says,
     failure: openAiFailure,
     refuses: ['conflict'],
   },
@@ -41,7 +46,8 @@ export const openAiRoutes = {
     description: STREAM,
     headers,
     body: completionBody,
-    answers: { 200: bare([json, 'text/event-stream'], completion), ...later },
+    answers: { 200: bare([json, EVENT_STREAM], completion, completionEvent), ...later },
+    says,
     failure: openAiFailure,
     refuses: ['conflict'],
   },
@@ -53,6 +59,7 @@ export const openAiRoutes = {
     headers,
     body: embeddingBody,
     answers: { 200: bare(json, embeddingList), ...later },
+    says,
     failure: openAiFailure,
     refuses: ['conflict'],
   },

@@ -28,16 +28,18 @@ export const PAGE_STYLE =
 const nameOf = (ref: string): string => ref.split('/').at(-1) ?? ''
 
 /** What a schema takes, in a few words; of an object its fields follow in a list. */
-function kindOf({ $ref, type, enum: values, const: constant, anyOf, items }: JsonSchema): string {
+function kindOf({ $ref, type, enum: values, const: constant, anyOf, items, contentSchema }: JsonSchema): string {
   if ($ref !== undefined) return `<a href="#${text(nameOf($ref))}">${text(nameOf($ref))}</a>`
   if (constant !== undefined) return `<code>${text(JSON.stringify(constant))}</code>`
   if (values !== undefined) return values.map((value) => `<code>${text(String(value))}</code>`).join(' | ')
   if (anyOf !== undefined) return anyOf.map(kindOf).join(' or ')
+  if (contentSchema !== undefined) return `text: ${kindOf(contentSchema)}`
   return items === undefined ? text(type ?? 'anything') : `array of ${kindOf(items)}`
 }
 function fieldsOf(schema: JsonSchema): string {
-  const { properties, required = [], anyOf = [], items } = schema
-  if (properties === undefined) return [...anyOf, ...(items === undefined ? [] : [items])].map(fieldsOf).join('')
+  const { properties, required = [], anyOf = [], items, contentSchema } = schema
+  const inner = [items, contentSchema].filter((one) => one !== undefined)
+  if (properties === undefined) return [...anyOf, ...inner].map(fieldsOf).join('')
   const fields = Object.entries(properties).map(([name, field]) => {
     const need = required.includes(name) ? '' : ', may be missing'
     const { description } = field
@@ -69,6 +71,7 @@ function operation(method: string, path: string, o: Operation, { components }: R
     roles.length === 0 ? '' : `<p>Who may ask: ${roles.join(', ')}</p>`,
     parameters.length === 0 ? '' : `<p>Parameters</p><ul>${parameters.join('')}</ul>`,
     o.requestBody === undefined ? '' : `<p>Body: ${contentOf(o.requestBody.content)}</p>`,
+    o.callbacks === undefined ? '' : '<p>Its end is posted as a <a href="#CallbackMessage">CallbackMessage</a></p>',
     `<details><summary>Answers</summary><ul>${answers.join('')}</ul></details>`,
   ].join('')
 }

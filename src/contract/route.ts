@@ -1,6 +1,7 @@
 import type * as v from 'valibot'
 import type { Action } from '../rules/access.js'
 import type { ErrorCode } from '../wire/codes.js'
+import type { AnswerHeader } from './answer-headers.js'
 
 /** A query: every parameter is text, at most once. */
 export type Query = v.GenericSchema & { readonly entries: v.ObjectEntries }
@@ -11,13 +12,19 @@ export interface Bare {
   readonly media: readonly string[]
   /** Where it is JSON. */
   readonly schema?: v.GenericSchema | undefined
+  /** Where it is server-sent events: each, with its data parsed. */
+  readonly event?: v.GenericSchema | undefined
 }
 /** @param media its media types, such as `text/html` */
-export const bare = (media: string | readonly string[], schema?: v.GenericSchema): Bare => ({
+export const bare = (media: string | readonly string[], schema?: v.GenericSchema, event?: v.GenericSchema): Bare => ({
   kind: 'bare',
   media: typeof media === 'string' ? [media] : media,
   schema,
+  event,
 })
+/** What comes as server-sent events. */
+export const eventStream = (event: v.GenericSchema): Bare => bare(EVENT_STREAM, undefined, event)
+export const EVENT_STREAM = 'text/event-stream'
 
 /** One route of the REST contract: the one place where it is said what it takes, what it answers, and who may ask. */
 export interface Route {
@@ -40,6 +47,10 @@ export interface Route {
    * What it answers, by status. A schema is that of `data` in the envelope, of an error too; null: there is no body.
    */
   readonly answers: Readonly<Record<number, v.GenericSchema | Bare | null>>
+  /** What it says in the headers of its answers, beside what every answer says. */
+  readonly says?: readonly AnswerHeader[]
+  /** Whether the `callback_url` of its body is told of an end. */
+  readonly callsBack?: true
   /** What its errors are as a whole, where they are not in the envelope: of a route that speaks as another service does. */
   readonly failure?: v.GenericSchema
   /** Refusals of its own, beside those that every route has. */

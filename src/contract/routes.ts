@@ -37,7 +37,5 @@ export const subjects: Readonly<Record<keyof typeof contract, string>> = {
 /** The path of a route as OpenAPI has it: `/api/v1/tasks/{task_id}`. */
 export const openPath = (path: string): string => path.replace(/:(\w+)(?:\{.*\})?/g, '{$1}')
 
-/** The header that names what a request has in its query and its route does not know. */
-export const IGNORED_QUERY = 'X-Ignored-Query'
 /** Whether a route has it: those about tasks. */
 export const isTaskRoute = (path: string): boolean => /^\/api\/v1\/tasks(?:\/|$)/.test(path)

@@ -65,6 +65,7 @@ export const serviceRoutes = {
     action: 'documents',
     summary: 'Get a file of that page',
     answers: { 200: bare(['text/css', 'text/javascript']), 304: null },
+    says: ['ETag'],
     refuses: ['not_found'],
   },
 } as const satisfies RouteTable

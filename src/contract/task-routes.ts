@@ -6,6 +6,7 @@ import { batchBody, listQuery, submitBody, waitQuery } from '../wire/rest.js'
 import { saidView } from '../wire/service-answers.js'
 import { settlementsQuery } from '../wire/settlement.js'
 import { signedQueryBody } from '../wire/signed.js'
+import { taskEvent } from '../wire/task-event-data.js'
 import {
   batchView,
   paidTaskView,
@@ -16,9 +17,10 @@ import {
   tasksPage,
   taskStatusView,
 } from '../wire/task-answers.js'
-import { bare, type Route, type RouteTable } from './route.js'
+import { eventStream, type Route, type RouteTable } from './route.js'
 
 const waitHeaders = { Prefer: '`wait=N`: as the parameter `wait`, where that is not there' }
+const waitSays = ['Preference-Applied'] as const
 const idempotencyHeaders = { 'Idempotency-Key': 'Becomes the `task_id` where the body has none' }
 
 const submitTask = {
@@ -32,6 +34,8 @@ const submitTask = {
   headers: { ...waitHeaders, ...idempotencyHeaders },
   body: submitBody,
   answers: { 200: submissionView },
+  says: waitSays,
+  callsBack: true,
   refuses: ['conflict'],
 } as const satisfies Route
 
@@ -49,6 +53,7 @@ export const taskRoutes = {
     headers: waitHeaders,
     body: batchBody,
     answers: { 200: batchView },
+    says: waitSays,
   },
   listTasks: {
     method: 'GET',
@@ -78,6 +83,7 @@ export const taskRoutes = {
     query: waitQuery,
     headers: waitHeaders,
     answers: { 200: v.union([taskStatusView, paidTaskView]) },
+    says: waitSays,
     refuses: ['task_not_found'],
   },
   followTask: {
@@ -88,7 +94,7 @@ export const taskRoutes = {
     description:
       'Events `status`, `output`, `restart`, and `result` at the end, each with JSON. 204 where the reader had the result.',
     headers: { 'Last-Event-ID': 'The id of the last event that the reader has' },
-    answers: { 200: bare('text/event-stream'), 204: null },
+    answers: { 200: eventStream(taskEvent), 204: null },
     refuses: ['task_not_found'],
   },
   askTaskStatus: {

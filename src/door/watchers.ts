@@ -19,6 +19,9 @@ export interface WatchersParts {
 /** How often it is looked whether everybody may still watch, ms. */
 const CHECK_EVERY_MS = 1000
 
+/** What is told to watchers in one turn of the event loop, ms: a piece of text for a thousand of them takes longer. */
+const TELL_MS = 4
+
 /** Who watches, and what is done with what is said. */
 export interface WatcherParts {
   by: Caller
@@ -32,6 +35,22 @@ export interface WatcherParts {
 export type Watchers = ReturnType<typeof createWatchers>
 export type Watcher = ReturnType<Watchers['open']>
 
+interface Watching extends WatcherParts {
+  /** What it has not been told yet, in order. */
+  untold: ClientAnswer[]
+}
+
+/** Two pieces of one text as one, where the second goes on with the first; else null. */
+export function joinPieces(before: ClientAnswer | undefined, next: ClientAnswer): ClientAnswer | null {
+  if (before?.type !== 'task.output' || next.type !== 'task.output') return null
+  const goesOn =
+    before.task_id === next.task_id &&
+    before.attempt === next.attempt &&
+    before.channel === next.channel &&
+    before.offset + before.delta.length === next.offset
+  return goesOn ? { ...before, delta: before.delta + next.delta } : null
+}
+
 /** What a watcher calls its one submission. */
 const REF = 'submission'
 
@@ -40,8 +59,34 @@ const REF = 'submission'
  * them from others, so that there is one way to watch.
  */
 export function createWatchers({ send, nextSession, log, isGood }: WatchersParts) {
-  const open = new Map<number, WatcherParts>()
+  const open = new Map<number, Watching>()
+  /** Those that are to be told something, in order. */
+  const line = new Set<number>()
+  let isTelling = false
   let isStopping = false
+
+  const tell = (session: number): void => {
+    const watcher = open.get(session)
+    if (watcher === undefined) return
+    const { untold } = watcher
+    watcher.untold = []
+    try {
+      for (const message of untold) if (open.has(session)) watcher.on(message)
+    } catch (error) {
+      log.error({ err: error, session }, 'a watcher has failed; the others go on')
+    }
+  }
+  /** Who waits in the line while many are told gets the pieces that have come meanwhile as one, so that the line stays short. */
+  const tellLine = (): void => {
+    const began = performance.now()
+    for (const session of line) {
+      line.delete(session)
+      tell(session)
+      if (performance.now() - began >= TELL_MS) break
+    }
+    isTelling = line.size > 0
+    if (isTelling) setImmediate(tellLine)
+  }
   const checks = setInterval(() => {
     for (const watcher of [...open.values()]) if (!isGood(watcher.by)) watcher.onStop()
   }, CHECK_EVERY_MS).unref()
@@ -50,7 +95,7 @@ export function createWatchers({ send, nextSession, log, isGood }: WatchersParts
     open(parts: WatcherParts) {
       const { by, keys } = parts
       const session = nextSession()
-      open.set(session, parts)
+      open.set(session, { ...parts, untold: [] })
       if (keys.length > 0) send({ op: 'clientConnected', session, from: keys })
       if (isStopping) setImmediate(() => open.has(session) && parts.onStop())
       return {
@@ -79,12 +124,13 @@ export function createWatchers({ send, nextSession, log, isGood }: WatchersParts
       for (const effect of effects) {
         const watcher = 'message' in effect ? open.get(effect.session) : undefined
         if (watcher === undefined || !('message' in effect)) continue
-        try {
-          watcher.on(effect.message as ClientAnswer) // it is no node's session
-        } catch (error) {
-          log.error({ err: error, session: effect.session }, 'a watcher has failed; the others go on')
-        }
+        const message = effect.message as ClientAnswer // it is no node's session
+        const joined = isTelling ? joinPieces(watcher.untold.at(-1), message) : null
+        if (joined === null) watcher.untold.push(message)
+        else watcher.untold[watcher.untold.length - 1] = joined
+        line.add(effect.session)
       }
+      if (!isTelling) tellLine()
     },
 
     size: (): number => open.size,
@@ -93,6 +139,8 @@ export function createWatchers({ send, nextSession, log, isGood }: WatchersParts
     stop(): void {
       isStopping = true
       clearInterval(checks)
+      for (const session of line) tell(session)
+      line.clear()
       for (const watcher of [...open.values()]) watcher.onStop()
     },
   }

@@ -1,3 +1,4 @@
+import { answerHeaders } from '../contract/answer-headers.js'
 import { refuseEarly, type Exchange } from './exchange.js'
 import type { OriginGuard } from './origin-guard.js'
 
@@ -6,9 +7,12 @@ const PREFLIGHT_SECONDS = 600
 
 const PREFLIGHT_HEADERS = {
   'Access-Control-Allow-Methods': 'GET, HEAD, POST, DELETE',
-  'Access-Control-Allow-Headers': 'content-type, authorization, last-event-id, prefer, idempotency-key',
+  // The first has to be named; the rest are those of routes, and what clients of OpenAI's API say of themselves.
+  'Access-Control-Allow-Headers': 'authorization, *',
   'Access-Control-Max-Age': PREFLIGHT_SECONDS,
 }
+
+const EXPOSED = Object.keys(answerHeaders).join(', ')
 
 /**
  * Answers what the guard refuses, and preflights of listed origins; pages of those may read every other answer too. Before
@@ -26,7 +30,7 @@ export function answersOrigin(guard: OriginGuard, exchange: Exchange): boolean {
   }
   if (!guard.isListed(origin)) return false
   response.setHeader('Access-Control-Allow-Origin', origin)
-  response.setHeader('Access-Control-Expose-Headers', 'X-Request-Id, Retry-After, X-Ignored-Query')
+  response.setHeader('Access-Control-Expose-Headers', EXPOSED)
   if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) return false
   response.writeHead(204, { ...PREFLIGHT_HEADERS, 'X-Request-Id': exchange.id }).end()
   return true

@@ -30,10 +30,13 @@ SwaggerUIBundle({ url: 'openapi.json', dom_id: '#page', validatorUrl: null, deep
 
 const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes)
 
-/** Where swagger-ui-dist is; null where it is not installed: nothing needs it. */
-export function findSwagger(): string | null {
+/**
+ * Where swagger-ui-dist is; null where it is not installed: nothing needs it.
+ * @param from who would need it: the URL of a module
+ */
+export function findSwagger(from: string = import.meta.url): string | null {
   try {
-    return dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+    return dirname(createRequire(from).resolve('swagger-ui-dist/package.json'))
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND') return null
     throw error

@@ -51,7 +51,10 @@ export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
 
   const write = (text: string): void => {
     if (ended || response.destroyed) return
+    // Written now, in one piece: Node would do it when everybody has been told, which holds the event loop for all of them.
+    request.socket.cork()
     response.write(text)
+    request.socket.uncork()
     const waits = response.writableLength
     if (waits < COUNTED_FROM_BYTES && !counted) return
     counted = waits >= COUNTED_FROM_BYTES

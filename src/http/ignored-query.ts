@@ -1,5 +1,5 @@
+import { IGNORED_QUERY } from '../contract/answer-headers.js'
 import type { Query } from '../contract/route.js'
-import { IGNORED_QUERY } from '../contract/routes.js'
 import type { Exchange } from './exchange.js'
 
 /** The most names that are shown, and how much of each, in characters as they are encoded. */

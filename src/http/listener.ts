@@ -1,16 +1,15 @@
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { randomUUID } from 'node:crypto'
-import type { RequestListener, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { OVERLOADED } from '../core/engine/overload.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
 import { refuse } from '../lib/result.js'
 import { errors } from '../wire/codes.js'
-import { errorEnvelope } from '../wire/envelope.js'
 import { takeRequests } from './allowance.js'
 import type { App } from './app.js'
 import { answersOrigin } from './cors.js'
-import { JSON_TYPE, refuseEarly, type Exchange, type Exchanges } from './exchange.js'
+import { errorBody, JSON_TYPE, refuseEarly, type Exchange, type Exchanges } from './exchange.js'
 import { withoutFault } from './faults.js'
 import { TOO_MANY_UNANSWERED } from './limits.js'
 import type { OriginGuard } from './origin-guard.js'
@@ -45,19 +44,21 @@ export function createListener({
   log,
   overloaded,
 }: ListenerParts): RequestListener {
-  const errorHandler = (error: unknown): Response => {
+  const answerError = (exchange: Exchange, error: unknown): Response => {
     // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
     const wrong = error instanceof RequestError
-    if (!wrong) log.error({ err: error }, 'request failed')
-    const { code, message } = wrong ? refuse('invalid_request', `the request cannot be read: ${error.message}`) : FAILED
-    return new Response(JSON.stringify(errorEnvelope(code, message)), {
-      status: errors[code].status,
-      headers: { ...headers, ...JSON_TYPE, 'X-Request-Id': randomUUID() },
+    if (!wrong) log.error({ err: error, request_id: exchange.id }, 'request failed')
+    const refusal = wrong ? refuse('invalid_request', `the request cannot be read: ${error.message}`) : FAILED
+    return new Response(JSON.stringify(errorBody(exchange.request.url, refusal)), {
+      status: errors[refusal.code].status,
+      headers: { ...exchange.headers, ...JSON_TYPE },
     })
   }
   const run = (exchange: Exchange): void => {
     // A listener for each request costs nothing, and knows its exchange.
-    const route = getRequestListener((request) => app.fetch(request, exchange), { errorHandler })
+    const route = getRequestListener((request) => app.fetch(request, exchange), {
+      errorHandler: (error) => answerError(exchange, error),
+    })
     route(exchange.request, exchange.response).catch((error: unknown) => {
       log.error({ err: error, request_id: exchange.id }, 'request failed')
       exchange.request.socket.destroy()
@@ -83,7 +84,7 @@ export function createListener({
     // Answers to reads may be large: none is made while another waits for the reader.
     exchange.whenFirst(() => run(exchange))
   }
-  const guarded = withoutFault(log, admit, ({ response }) => answerFault(response, headers))
+  const guarded = withoutFault(log, admit, ({ request, response }) => answerFault(request, response, headers))
   const begin: RequestListener = (request, response) => {
     const exchange = exchanges.open(request, response)
     if (exchange === null) return
@@ -94,12 +95,16 @@ export function createListener({
       guarded(exchange)
     })
   }
-  return withoutFault(log, begin, (_, response) => answerFault(response, headers))
+  return withoutFault(log, begin, (request, response) => answerFault(request, response, headers))
 }
 
-function answerFault(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
+function answerFault(
+  { url }: IncomingMessage,
+  response: ServerResponse,
+  headers: Readonly<Record<string, string>>,
+): void {
   if (response.headersSent) return void response.destroy()
-  const body = JSON.stringify(errorEnvelope(FAILED.code, FAILED.message))
+  const body = JSON.stringify(errorBody(url, FAILED))
   response
     .writeHead(errors[FAILED.code].status, {
       ...headers,

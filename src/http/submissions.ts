@@ -9,6 +9,7 @@ import type { RouteContext } from './answers.js'
 import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
 import { takeRequests } from './allowance.js'
+import { textSize } from './views.js'
 
 /** What is said of an encrypted submission, beside what is said of each. */
 const ENCRYPTED = { encrypted: true, message: 'Inference task submitted with end-to-end encryption' } as const
@@ -24,6 +25,27 @@ export function* parseEntries(tasks: readonly unknown[]): Generator<void, Outcom
     yield
   }
   return parsed
+}
+
+/** What one turn stores of a batch: so much takes about 20 ms, its commit with it, and others have their turns between the parts. */
+const PART_ENTRIES = 400
+const PART_UNITS = 2 ** 20
+
+/** A batch in parts of a turn each, in its order; of an empty one the only part is empty. */
+export function* partsOf(submissions: readonly Submission[]): Generator<Submission[]> {
+  let part: Submission[] = []
+  let units = 0
+  for (const submission of submissions) {
+    const size = textSize({ ...submission, result_notes: null })
+    if (part.length === PART_ENTRIES || (part.length > 0 && units + size > PART_UNITS)) {
+      yield part
+      part = []
+      units = 0
+    }
+    part.push(submission)
+    units += size
+  }
+  yield part
 }
 
 /** What REST says of a submission: its id, whether it was known or not, and what its submitter should know, if anything. */

@@ -1,6 +1,6 @@
 import { taskRoutes as routes } from '../contract/task-routes.js'
 import type { Submitted, TaskView } from '../core/operations.js'
-import type { Outcome } from '../lib/result.js'
+import { done, type Outcome } from '../lib/result.js'
 import { redact } from '../rules/ownership.js'
 import type { Submission, WaitQuery } from '../wire/rest.js'
 import type { SubmittedView } from '../wire/task-answers.js'
@@ -12,7 +12,7 @@ import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
-import { NO_OUTCOME, parseEntries, submitted, submittedView, withIdempotencyKey } from './submissions.js'
+import { NO_OUTCOME, parseEntries, partsOf, submitted, submittedView, withIdempotencyKey } from './submissions.js'
 import { preferenceApplied, secondsToWait, waitForEnd } from './waiting.js'
 import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
 
@@ -29,6 +29,19 @@ export function taskRoutes(
     if (!prepared.ok) return prepared
     const outcome = await ask(exchange, { op: 'submit', tasks: [prepared.value] })
     return outcome.ok ? (outcome.value[0] ?? NO_OUTCOME) : outcome
+  }
+  /** All of a batch. What is refused after a part of it was stored is said of each that it concerns: the part is acknowledged. */
+  const storeAll = async (
+    submissions: readonly Submission[],
+    exchange: Exchange,
+  ): Promise<Outcome<readonly Outcome<Submitted>[]>> => {
+    const outcomes: Outcome<Submitted>[] = []
+    for (const tasks of partsOf(submissions)) {
+      const outcome = await ask(exchange, { op: 'submit', tasks })
+      if (!outcome.ok && outcomes.length === 0) return outcome
+      outcomes.push(...(outcome.ok ? outcome.value : tasks.map(() => outcome)))
+    }
+    return done(outcomes)
   }
   /** The end of a task, or where it stands when it was waited for long enough. */
   const answerLater = async (c: RouteContext, taskId: string, seconds: number): Promise<Response> => {
@@ -59,7 +72,10 @@ export function taskRoutes(
     const prepared = await preparation.all(entries, exchange)
     if (!prepared.ok) return refused(c, prepared)
     const parsed = prepared.value
-    const outcome = await ask(exchange, { op: 'submit', tasks: parsed.flatMap((p) => (p.ok ? [p.value] : [])) })
+    const outcome = await storeAll(
+      parsed.flatMap((p) => (p.ok ? [p.value] : [])),
+      exchange,
+    )
     if (!outcome.ok) return refused(c, outcome)
     const stored = outcome.value.values()
     const results = parsed.map((p) => (p.ok ? submitted(stored.next().value, p.value) : p))

@@ -110,6 +110,14 @@ export const taskStatusView = v.object({
   attempts: integer,
 })
 export type TaskStatusView = v.InferOutput<typeof taskStatusView>
+/** What is posted to the `callback_url` of a task that has ended. */
+export const callbackMessage = v.object({
+  type: v.picklist(['task.completed', 'task.failed', 'task.timeout']),
+  /** When it ended. */
+  timestamp: v.pipe(v.string(), v.isoTimestamp()),
+  data: taskStatusView,
+})
+export type CallbackMessage = v.InferOutput<typeof callbackMessage>
 /** A submission that was waited for is answered with how its task stands. */
 export const submissionView = v.union([submittedView, taskStatusView])
 export const batchView = v.object({ results: v.array(v.union([submittedView, taskStatusView, refusedEntry])) })

@@ -1,16 +1,9 @@
 import type { ClientAnswer } from './client-answers.js'
-import type { OutputChannel } from './node.js'
+import type { TaskEvent } from './task-event-data.js'
+
+export type { TaskEvent }
 
 type Result = Extract<ClientAnswer, { type: 'task.result' }>
-
-/** What happens to a task, as its submitter is told over any transport. */
-export type TaskEvent =
-  | { event: 'status'; task_id: string; status: 'pending' | 'in_progress'; attempt: number }
-  /** A piece of its text; `offset` in UTF-16 units, of each channel by itself. */
-  | { event: 'output'; task_id: string; attempt: number; channel: OutputChannel; offset: number; delta: string }
-  /** What was told of the text before is no longer of the answer: it begins anew. */
-  | { event: 'restart'; task_id: string; attempt: number }
-  | ({ event: 'result' } & Omit<Result, 'type'>)
 
 /** How much of the text is kept to compare. */
 const TAIL_UNITS = 64

@@ -9,7 +9,7 @@ import type { createRoutes } from '../../src/http/routes.js'
 import { done } from '../../src/lib/result.js'
 import { submitBody } from '../../src/wire/rest.js'
 import { command } from '../support/command.js'
-import { differenceOf } from '../support/contract.js'
+import { differenceOf, expectDocumentedBody, expectDocumentedEvent, expectSchema } from '../support/contract.js'
 import { startHttp } from '../support/http-server.js'
 import { serviceAt, startService, task } from '../support/service.js'
 
@@ -65,6 +65,15 @@ test('what a route takes is in the document as its schema has it', () => {
   ])
 })
 
+test('who is told of an end of a task is shown what he gets', () => {
+  for (const path of ['/api/v1/tasks', '/api/v1/tasks/submit'])
+    expect(published.paths[path]?.['post']?.callbacks).toEqual({
+      taskEnded: { $ref: '#/components/callbacks/TaskEnded' },
+    })
+  const message = published.components.schemas['CallbackMessage']
+  expect(message?.properties?.['data']).toEqual({ $ref: '#/components/schemas/TaskStatus' })
+})
+
 test('a route needs a token unless the table of rights lets everybody in', () => {
   const security = (path: string, method: string): unknown =>
     (published.paths[path]?.[method] as { security?: unknown } | undefined)?.security
@@ -89,6 +98,17 @@ test('a route that speaks as another service does has its errors in that form', 
   expect(parameters).toEqual([{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }])
 })
 
+test('docs/rest.md has every route, and no other', () => {
+  const inTable = /^\| `(?:GET|POST|DELETE) .*? \| /gm
+  const named = [...read('rest.md').matchAll(inTable)].flatMap(([cell]) =>
+    [...cell.matchAll(/`((?:GET|POST|DELETE) [^`?]+)/g)].map(([, route = '']) => route.replaceAll(/\{\w+\}/g, '{}')),
+  )
+  const served = Object.values(contract)
+    .flatMap((table) => Object.values<Route>(table))
+    .map(({ method, path }) => `${method} ${openPath(path).replaceAll(/\{\w+\}/g, '{}')}`)
+  expect([...new Set(named)].sort()).toEqual(served.sort())
+})
+
 test('no two routes have the same method and path, and a table names a route once', () => {
   const routes = Object.values(contract).flatMap((table) => Object.entries<Route>(table))
   const places = routes.map(([, { method, path }]) => `${method} ${openPath(path)}`)
@@ -98,6 +118,7 @@ test('no two routes have the same method and path, and a table names a route onc
 
 test('an answer that is not as the document has it is found', () => {
   const headers = new Headers({ 'content-type': 'application/json' })
+  const also = (more: Record<string, string>): Headers => new Headers({ ...Object.fromEntries(headers), ...more })
   const ok = (data: unknown) => ({ status: 200, headers, body: { success: true, data, error: null } })
   const refusal = (status: number, code: string) => ({
     status,
@@ -109,7 +130,16 @@ test('an answer that is not as the document has it is found', () => {
     ['GET', '/health', ok(health), null],
     ['GET', '/health?x=1', ok({ ...health, more: 1 }), /GET \/health: 200: \/data must NOT have additional.*"more"/],
     ['GET', '/health', ok({ status: 'healthy' }), /timestamp/],
-    ['GET', '/health', { ...ok(health), headers: new Headers() }, /not JSON/],
+    ['GET', '/health', { ...ok(health), headers: new Headers() }, /200 is of no content type/],
+    ['GET', '/health', { ...ok(health), headers: new Headers({ 'content-type': 'text/html' }) }, /200 is text\/html/],
+    ['GET', '/health', { ...ok(health), headers: also({ 'x-task-id': 'a' }) }, /not say the header x-task-id/],
+    ['GET', '/health', { ...ok(health), headers: also({ 'x-ignored-query': 'a' }) }, /header x-ignored-query/],
+    [
+      'GET',
+      '/api/v1/tasks/a?b=1',
+      { ...refusal(404, 'task_not_found'), headers: also({ 'x-ignored-query': 'b' }) },
+      null,
+    ],
     ['GET', '/health', { ...ok(health), status: 201 }, /no such status/],
     ['GET', '/nowhere', ok(health), /no such route/],
     ['GET', '/nowhere', refusal(404, 'not_found'), null],
@@ -137,6 +167,24 @@ test('a test that gets such an answer fails', async () => {
   await expect(serviceAt(url).get('/health')).rejects.toThrow(/GET \/health: 200: \/data must NOT.*"more"/)
   body = answer({ status: 'healthy', timestamp: 1 })
   await expect(serviceAt(url).get('/health')).resolves.toMatchObject({ status: 200 })
+})
+
+test('so is an event, a body that was taken, and a callback', () => {
+  const events = '/api/v1/tasks/a/events'
+  const status = { event: 'status', id: undefined, data: { task_id: 'a', status: 'pending', attempt: 0 } }
+  expect(() => expectDocumentedEvent('GET', events, status)).not.toThrow()
+  expect(() => expectDocumentedEvent('GET', events, { ...status, event: 'news' })).toThrow(/does not have this event/)
+  expect(() => expectDocumentedEvent('GET', events, { ...status, id: '1.2' })).toThrow(/"id"/)
+  expect(() => expectDocumentedEvent('GET', events, { ...status, data: { task_id: 'a' } })).toThrow(/status/)
+  expect(() => expectDocumentedEvent('POST', '/v1/chat/completions', { data: '[DONE]' })).not.toThrow()
+  expect(() => expectDocumentedEvent('POST', '/v1/chat/completions', { data: 'DONE' })).toThrow(/this event/)
+
+  const taken = (body: object) => () => expectDocumentedBody('POST', '/api/v1/tasks?wait=1', JSON.stringify(body))
+  expect(taken({ ...task(), unknown: 1 })).not.toThrow()
+  expect(taken(task({ infer_fee: '2500', params: { temperature: 0 }, callback_url: null }))).not.toThrow()
+  expect(taken(task({ infer_fee: true }))).toThrow(/infer_fee/)
+
+  expect(() => expectSchema('CallbackMessage', { type: 'task.started' })).toThrow(/CallbackMessage: .*\/type must/)
 })
 
 /** Never called: what is in it must not compile, and the types are checked with the tests. */

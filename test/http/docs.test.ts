@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { restDocument } from '../../src/contract/openapi.js'
 import { PAGE_STYLE, plainPage } from '../../src/contract/page.js'
 import { findSwagger, readDocs } from '../../src/http/docs.js'
 import { noBrowser, openPage } from '../support/browser.js'
+import { startHttp } from '../support/http-server.js'
 import { startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
 
 test('the page at /docs loads its files from the service, and may do nothing else', async () => {
   const service = await startService()
@@ -86,25 +90,64 @@ test('what a document says is text on that page', () => {
 
 test('the page is found only where it is installed', () => {
   expect(findSwagger()).toMatch(/swagger-ui-dist$/)
+  expect(findSwagger(pathToFileURL(join(tempDir(), 'module.js')).href)).toBeNull()
 })
+
+/** A page of a browser, the hosts that it asks, and what it complains of. */
+async function watchedPage() {
+  const page = await openPage()
+  const hosts = new Set<string>()
+  const complaints: string[] = []
+  page.on('request', (request) => hosts.add(new URL(request.url()).host || new URL(request.url()).protocol))
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  return { page, hosts, complaints }
+}
+const operations = Object.values(restDocument().paths).flatMap((methods) => Object.keys(methods))
 
 test.runIf(noBrowser === null)(
   'a browser shows every route, asks no other host and finds nothing forbidden',
   async () => {
     const service = await startService()
-    const page = await openPage()
-    const asked = new Set<string>()
-    const complaints: string[] = []
-    page.on('request', (request) => asked.add(new URL(request.url()).host || new URL(request.url()).protocol))
-    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
-    page.on('pageerror', (error) => complaints.push(String(error)))
+    const { page, hosts, complaints } = await watchedPage()
     await page.goto(`${service.url}/docs`)
     await page.waitForSelector('.opblock')
-    const operations = Object.values(restDocument().paths).flatMap((methods) => Object.keys(methods))
     expect(await page.locator('.opblock').count()).toBe(operations.length)
     await page.locator('#operations-Service-getHealth').click()
     await page.waitForSelector('#operations-Service-getHealth .responses-table')
+    await page.locator('#operations-Tasks-submitTask').click()
+    await page.waitForSelector('#operations-Tasks-submitTask .responses-table')
     expect(complaints).toEqual([])
-    expect([...asked].filter((host) => host !== service.host && host !== 'data:')).toEqual([])
+    expect([...hosts].filter((host) => host !== service.host && host !== 'data:')).toEqual([])
   },
 )
+
+test.runIf(noBrowser === null)('a browser tries a route out from that page', async () => {
+  const service = await startService()
+  const { page, complaints } = await watchedPage()
+  await page.goto(`${service.url}/docs`)
+  const health = page.locator('#operations-Service-getHealth')
+  await health.click()
+  await health.locator('.try-out__btn').click()
+  await health.locator('.execute').click()
+  const answer = health.locator('.live-responses-table .response-col_status')
+  await answer.filter({ hasText: '200' }).waitFor()
+  expect(complaints).toEqual([])
+})
+
+test.runIf(noBrowser === null)('a browser shows the page without scripts in its colours, and asks nobody', async () => {
+  const { html, policy } = (await readDocs(restDocument, null)).page
+  const { url, port } = await startHttp((_, response) =>
+    response
+      .writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': policy })
+      .end(html),
+  )
+  const { page, hosts, complaints } = await watchedPage()
+  await page.goto(`${url}/docs`)
+  expect(await page.locator('h3 .method').count()).toBe(operations.length)
+  expect(await page.evaluate('getComputedStyle(document.body).color')).toBe('rgb(34, 34, 34)')
+  await page.locator('a[href="#CallbackMessage"]').first().click()
+  expect(await page.evaluate('location.hash')).toBe('#CallbackMessage')
+  expect(complaints).toEqual([])
+  expect([...hosts].filter((host) => host !== 'data:')).toEqual([`127.0.0.1:${port}`])
+})

@@ -67,6 +67,17 @@ test.each<[string, Partial<ServerParts>]>([
   await next.shows(/ (200|500) /)
 })
 
+test('under /v1 that answer has the form of the errors of OpenAI’s API', async () => {
+  const guard = { judge: fault, isListed: (_: unknown): _ is string => false, varies: false }
+  const { service } = await faulty({ guard })
+  const connection = await openRaw(service)
+  connection.send(requestText(service, 'GET', '/v1/models'))
+  const text = await connection.shows('"type":"server_error"')
+  await connection.closed
+  expect(statusesIn(text)).toEqual([500])
+  expect(text).toMatch(/\{"error":\{"message":"the service failed[^}]*\}\}$/)
+})
+
 test('a fault in an upgrade ends that connection and no more', async () => {
   const { service, lines } = await faulty({ upgrade: fault })
   const connection = await openRaw(service)

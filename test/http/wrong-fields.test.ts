@@ -48,7 +48,7 @@ test('of very many wrong fields ten are named, and the others counted', () => {
   const fitted = fit(submitBody, everythingWrong)
   const parts = fitted.ok ? [] : fitted.problem.split('; ')
   expect(parts).toHaveLength(11)
-  expect(parts.at(-1)).toBe('and 4 more fields are wrong')
+  expect(parts.at(-1)).toBe('and 5 more fields are wrong')
 })
 
 test('an entry of a batch is told all of its wrong fields, and the others are stored', async () => {

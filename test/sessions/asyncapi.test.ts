@@ -1,3 +1,4 @@
+import { Ajv } from 'ajv'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { sessionProtocolDocument } from '../../src/wire/asyncapi.js'
@@ -33,6 +34,20 @@ test('the document names every message, and every reference in it leads somewher
         published,
       )
     expect(target, reference).toBeDefined()
+  }
+})
+
+test('the schema of every message is one', () => {
+  const { channels } = published as {
+    channels: Record<string, { messages: Record<string, { name: string; payload: object }> }>
+  }
+  const ajv = new Ajv({ strictSchema: true, strictTypes: false, allErrors: true })
+  for (const { messages } of Object.values(channels)) {
+    for (const { name, payload } of Object.values(messages)) {
+      const validate = ajv.compile(payload)
+      expect([name, validate({ type: `not ${name}` })]).toEqual([name, false])
+      expect(validate.errors).toContainEqual(expect.objectContaining({ instancePath: '/type', keyword: 'const' }))
+    }
   }
 })
 

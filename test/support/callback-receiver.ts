@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { Webhook } from 'standardwebhooks'
+import { expectSchema } from './contract.js'
 import { startHttp } from './http-server.js'
 import { startService, type Service } from './service.js'
 import { until } from './wait.js'
@@ -63,7 +64,9 @@ export const status =
 /** The body of one, once the package of Standard Webhooks has verified its signature. */
 export function verified({ text, headers }: Received, secret = SECRET): Body {
   const said = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
-  return new Webhook(secret).verify(text, said) as Body
+  const body = new Webhook(secret).verify(text, said)
+  expectSchema('CallbackMessage', body)
+  return body as Body
 }
 
 /** A service that sends callbacks, also to this machine. */

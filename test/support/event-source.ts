@@ -1,5 +1,6 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { onTestFinished } from 'vitest'
+import { expectDocumentedEvent, expectDocumentedStart } from './contract.js'
 import type { Service } from './service.js'
 
 /** The events of one answer, as they come. */
@@ -12,16 +13,26 @@ export async function openEvents(
   const cut = new AbortController()
   onTestFinished(() => cut.abort())
   const answer = await fetch(`${service.url}${path}`, { ...init, headers, signal: cut.signal })
+  await expectDocumentedStart(init.method ?? 'GET', path, answer)
   const events: EventSourceMessage[] = []
   const comments: string[] = []
   const waiting: (() => void)[] = []
   let isOver = false
   let read = 0
+  /** The first event that is not as the document has it. */
+  let wrong: Error | null = null
   const wake = (): void => {
     for (const w of waiting.splice(0)) w()
   }
   const parser = createParser({
-    onEvent: (event) => void events.push(event),
+    onEvent(event) {
+      events.push(event)
+      try {
+        expectDocumentedEvent(init.method ?? 'GET', path, { ...event, data: dataOf(event) })
+      } catch (error) {
+        wrong ??= error as Error
+      }
+    },
     onComment: (text) => void comments.push(text),
   })
   const reader = async (): Promise<void> => {
@@ -38,7 +49,9 @@ export async function openEvents(
       wake()
     }
   }
-  const over = reader()
+  const over = reader().then(() => {
+    if (wrong !== null) throw wrong
+  })
   return {
     status: answer.status,
     headers: answer.headers,
@@ -55,7 +68,7 @@ export async function openEvents(
       return {
         event: event?.event ?? 'message',
         id: event?.id,
-        data: event?.data === '[DONE]' ? '[DONE]' : JSON.parse(event?.data ?? 'null'),
+        data: dataOf(event),
       }
     },
     /** Resolves when the service has ended it. */
@@ -63,3 +76,6 @@ export async function openEvents(
     cut: () => cut.abort(),
   }
 }
+
+const dataOf = (event?: Pick<EventSourceMessage, 'data'>): unknown =>
+  event?.data === '[DONE]' ? '[DONE]' : JSON.parse(event?.data ?? 'null')

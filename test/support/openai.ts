@@ -1,15 +1,42 @@
+import { createParser } from 'eventsource-parser'
 import OpenAI from 'openai'
 import { onTestFinished } from 'vitest'
 import { openAiDefaults } from '../../src/config.js'
 import { systemTime } from '../../src/lib/clock.js'
+import { expectDocumentedEvent, expectDocumentedStart } from './contract.js'
 import { connectNode, type TestNode } from './node-session.js'
 import { startService, type Service } from './service.js'
+
+/** As fetch, but what is not as the document has it fails, in a stream at its event. */
+const checkedFetch: typeof fetch = async (input, init) => {
+  const response = await fetch(input, init)
+  const [method, path] = [init?.method ?? 'GET', new URL(input instanceof Request ? input.url : input).pathname]
+  await expectDocumentedStart(method.toUpperCase(), path, response)
+  if (response.headers.get('content-type')?.startsWith('text/event-stream') !== true) return response
+  const decoder = new TextDecoder()
+  const parser = createParser({
+    onEvent: ({ event, id, data }) =>
+      expectDocumentedEvent(method.toUpperCase(), path, {
+        event,
+        id,
+        data: data === '[DONE]' ? data : (JSON.parse(data) as unknown),
+      }),
+  })
+  const checked = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      parser.feed(decoder.decode(chunk, { stream: true }))
+      controller.enqueue(chunk)
+    },
+  })
+  return new Response(response.body?.pipeThrough(checked) ?? null, response)
+}
 
 /** The official client, with nothing but the address of the service. */
 export const clientOf = (
   service: Pick<Service, 'url'>,
   options: Partial<ConstructorParameters<typeof OpenAI>[0]> = {},
-): OpenAI => new OpenAI({ baseURL: `${service.url}/v1`, apiKey: 'none', maxRetries: 0, ...options })
+): OpenAI =>
+  new OpenAI({ baseURL: `${service.url}/v1`, apiKey: 'none', maxRetries: 0, fetch: checkedFetch, ...options })
 
 export const startAsked = (
   openai: Parameters<typeof openAiDefaults>[0] = {},

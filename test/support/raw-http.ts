@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { expect, onTestFinished } from 'vitest'
+import { expectDocumented } from './contract.js'
 import type { Answer, Service } from './service.js'
 
 export const JSON_TYPE = { 'content-type': 'application/json' }
@@ -36,8 +37,19 @@ export async function exchange(
   )
   for (const chunk of chunks) r.write(chunk)
   r.end()
-  return answered
+  const answer = await answered
+  if (method !== 'HEAD')
+    expectDocumented(method, path, {
+      status: answer.status,
+      headers: headersOf(answer.headers),
+      body: answer.text === '' ? null : JSON.parse(answer.text),
+    })
+  return answer
 }
+const headersOf = (fields: NodeJS.Dict<string | string[]>): Headers =>
+  new Headers(
+    Object.entries(fields).flatMap(([name, value]) => [value ?? []].flat().map((one): [string, string] => [name, one])),
+  )
 
 /** Bytes on a socket, and everything that comes back until the service closes it. */
 export async function rawExchange(service: Pick<Service, 'host'>, bytes: string): Promise<string> {

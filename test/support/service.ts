@@ -9,7 +9,7 @@ import {
 } from '../../src/coordinator.js'
 import { systemTime, type TimeSource } from '../../src/lib/clock.js'
 import { silentLog } from '../../src/lib/log.js'
-import { expectDocumented } from './contract.js'
+import { expectDocumented, expectDocumentedBody } from './contract.js'
 import { tempDir } from './temp-dir.js'
 import { until } from './wait.js'
 import { Database } from '../../src/store/sqlite.js'
@@ -98,6 +98,7 @@ export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | '
       body: text === '' || isPage(response) ? null : (JSON.parse(text) as Answer['body']),
     }
     if (method !== 'HEAD') expectDocumented(method, path, answer)
+    if (response.ok && body !== null && body.length > 0) expectDocumentedBody(method, path, body)
     return answer
   }
   const get: Service['get'] = (path) => send('GET', path)

@@ -10,8 +10,9 @@ const MAX_EMPTY_LANES = 10_000
 const MAX_RECENT_TASKS = 4096
 /** The texts of them, in UTF-16 units. */
 const MAX_RECENT_LENGTH = 8 * 1024 * 1024
-/** And no longer than this, ms. */
+/** And no longer than this, ms; looked at so often, for what was deleted from the front of a Map is walked over by each look. */
 const KEPT_FOR_MS = 10_000
+const SWEEP_EVERY_MS = 1000
 
 export type Pending = ReturnType<typeof createPending>
 
@@ -24,6 +25,16 @@ export function createPending(ctx: Context) {
   /** Tasks that wait for their first attempt, as they were written; the oldest first. What is in them never changes. */
   const recent = new Map<string, { task: NewTask; length: number }>()
   let recentLength = 0
+  let nextSweep = 0
+  /** Those that wait longest are the next: they stay, but for some that nobody serves. */
+  const sweep = (): void => {
+    if (ctx.now < nextSweep) return
+    nextSweep = ctx.now + SWEEP_EVERY_MS
+    for (const [taskId, { task }] of recent) {
+      if (ctx.now - task.queued_ms < KEPT_FOR_MS) break
+      drop(taskId)
+    }
+  }
   const drop = (taskId: string): NewTask | undefined => {
     const kept = recent.get(taskId)
     if (kept === undefined) return undefined
@@ -44,11 +55,7 @@ export function createPending(ctx: Context) {
     keep(task: NewTask) {
       drop(task.task_id)
       const length = textLength(task)
-      // Those that wait longest are the next: they stay, but for some that nobody serves.
-      for (const [taskId, { task: oldest }] of recent) {
-        if (ctx.now - oldest.queued_ms < KEPT_FOR_MS) break
-        drop(taskId)
-      }
+      sweep()
       if (recent.size >= MAX_RECENT_TASKS || recentLength + length > MAX_RECENT_LENGTH) return
       recent.set(task.task_id, { task, length })
       recentLength += length

@@ -11,17 +11,21 @@ export class Refused extends Error {
 }
 
 /**
- * A client of the REST API over connections that are kept alive.
+ * A client of the REST API over connections that are kept alive, with a `token` or none.
  * `call` gives { status, headers, text }; `submit`, `batch`, `get` and `post` give what is in `data` and throw `Refused`.
  */
-export function createRest(url, { connections = 100 } = {}) {
+export function createRest(url, { connections = 100, token } = {}) {
   const { hostname, port } = new URL(url)
   const agent = new Agent({ keepAlive: true, maxSockets: connections, maxFreeSockets: connections, noDelay: true })
   const call = (method, path, body) =>
     new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body)
-      const headers =
-        text === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }
+      const headers = {
+        ...(text === undefined
+          ? {}
+          : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
+        ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+      }
       const r = request({ agent, hostname, port, method, path, headers, timeout: 60_000 }, (response) => {
         const parts = []
         response.on('data', (part) => parts.push(part))

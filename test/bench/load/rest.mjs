@@ -8,16 +8,20 @@ import { numberOf, OUTPUT, submissionOf } from '../lib/tasks.mjs'
 let stopped = false
 
 serveCalls({
-  /** `n` submissions over node:http, `connections` in flight. */
-  async submits({ url, run, n, connections }) {
-    const rest = createRest(url, { connections })
+  /** `n` submissions over node:http, `connections` requests in flight, each of `size` submissions; of one it is no batch. */
+  async submits({ url, run, n, connections, token, size = 1, user }) {
+    const rest = createRest(url, { connections, token })
+    const made = (i) => ({ ...submissionOf(run, i), ...(user === undefined ? {} : { user_address: user }) })
     const acks = []
     let next = 0
     const started = now()
     const flow = async () => {
       while (next < n) {
         const sent = now()
-        await rest.submit(submissionOf(run, next++))
+        const first = next
+        next += size
+        if (size === 1) await rest.submit(made(first))
+        else await rest.batch(Array.from({ length: size }, (_, i) => made(first + i)))
         acks.push(now() - sent)
       }
     }
