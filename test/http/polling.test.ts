@@ -117,6 +117,23 @@ test('however often somebody polls within a second, that counts as once', async 
   })
 })
 
+test('a restart within that second does not make it count twice', async () => {
+  const time = fakeTime()
+  const first = await startService({}, time)
+  await first.register('node-1')
+  const id = await first.submit()
+  await first.poll('node-1')
+  await time.pass(first, 1)
+  await first.poll('node-1')
+  const handouts = (file: string) =>
+    inspect(file, (db) => db.prepare('SELECT handouts FROM attempts WHERE task_id = ?').pluck().get(id))
+  expect(handouts(first.file)).toBe(2)
+  await first.stop()
+  const second = await startService({ database_path: first.file }, time)
+  expect(await second.poll('node-1')).toMatchObject({ task_id: id, attempt: 1 })
+  expect(handouts(second.file)).toBe(2)
+})
+
 test('a task that was skipped by the only node that serves it is given to it again after a pause, as another attempt', async () => {
   const time = fakeTime()
   const service = await startService({}, time)

@@ -54,6 +54,8 @@ export function createPolling(
 ) {
   const { store, registry } = ctx
   const replays = createReplays(ctx)
+  /** When a hand-out was counted last before the start is not known: the next one counts HANDOUT_MS after it. */
+  const startedAt = ctx.now
   /** When a hand-out of an attempt was counted last, service clock, ms. Only ever lets it be handed out once more: never undone. */
   const countedAt = new WeakMap<Readonly<OpenAttempt>, number>()
 
@@ -85,7 +87,8 @@ export function createPolling(
 
   /** Hands an attempt out once more; null when that was too often and it counts as failed. */
   const handOutAgain = (attempt: Readonly<OpenAttempt>, node: Node): PolledTask | null => {
-    if (ctx.now - (countedAt.get(attempt) ?? attempt.assigned_ms) < HANDOUT_MS) return view(attempt, node)
+    const counted = countedAt.get(attempt) ?? Math.max(attempt.assigned_ms, startedAt)
+    if (ctx.now - counted < HANDOUT_MS) return view(attempt, node)
     if (attempt.handouts >= MAX_HANDOUTS) {
       attempts.requeue(attempt, 'failed', 'node', `handed out ${MAX_HANDOUTS} times without a result`)
       return null
