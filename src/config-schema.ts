@@ -1,7 +1,14 @@
 import { createECDH } from 'node:crypto'
 import * as v from 'valibot'
 import { days, integer, networks, path } from './lib/setting-fields.js'
-import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
+import {
+  alertSettings,
+  authSettings,
+  callbackSettings,
+  chainSettings,
+  dashboardSettings,
+  openAiSettings,
+} from './config-sections.js'
 import { described, seconds } from './lib/settings.js'
 import { MAX_INFER_TIME_SECONDS } from './wire/fields.js'
 
@@ -263,6 +270,7 @@ export const fileSchema = v.strictObject({
   chain: v.optional(v.strictObject(chainSettings.entries, 'must be a section [chain]')),
   callbacks: v.optional(v.strictObject(callbackSettings.entries, 'must be a section [callbacks]')),
   openai: v.optional(v.strictObject(openAiSettings.entries, 'must be a section [openai]'), {}),
+  dashboard: v.optional(v.strictObject(dashboardSettings.entries, 'must be a section [dashboard]'), {}),
   inference: v.optional(
     v.pipe(
       v.strictObject({ ...inferenceSettings.entries, ...inferenceSections }),

@@ -163,3 +163,8 @@ export const openAiSettings = v.strictObject({
     'Whether a request for a model that no node serves waits for one; else it is answered 404 at once.',
   ),
 })
+
+/** `[dashboard]` */
+export const dashboardSettings = v.strictObject({
+  enabled: yesOrNo(true, 'Whether the page for those who watch is served, at /dashboard/.'),
+})

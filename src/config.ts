@@ -1,6 +1,13 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
+import {
+  alertSettings,
+  authSettings,
+  callbackSettings,
+  chainSettings,
+  dashboardSettings,
+  openAiSettings,
+} from './config-sections.js'
 import {
   DAY_SECONDS,
   fileSchema,
@@ -24,6 +31,7 @@ export interface ServiceConfig {
   /** Absent: the service sends no callbacks. */
   callbacks?: FileSettings['callbacks']
   openai: FileSettings['openai']
+  dashboard: FileSettings['dashboard']
   inference: FileSettings['inference'] & { database_path: string }
 }
 
@@ -57,6 +65,7 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
     chain: config.chain,
     callbacks: config.callbacks,
     openai: config.openai,
+    dashboard: config.dashboard,
     inference: Object.freeze({ ...config.inference, ...given, database_path }),
   }
 }
@@ -214,6 +223,7 @@ export const describeServiceConfig = (): SettingDoc[] => [
     chain: chainSettings,
     callbacks: callbackSettings,
     openai: openAiSettings,
+    dashboard: dashboardSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,

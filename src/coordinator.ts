@@ -15,6 +15,7 @@ import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { certificateFiles, readCertificate, watchCertificate } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
+import { readDashboard } from './http/dashboard.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
@@ -55,6 +56,8 @@ export interface CoordinatorParts {
   callbacks?: ServiceConfig['callbacks']
   /** How requests of clients of OpenAI's API become tasks. */
   openai?: ServiceConfig['openai'] | undefined
+  /** Whether there is a page for those who watch. */
+  dashboard?: ServiceConfig['dashboard']
   log: Logger
   time?: TimeSource
   /** Whether it may be open to others without a token. */
@@ -93,6 +96,7 @@ export function createCoordinator({
   chain,
   callbacks,
   openai = openAiDefaults(),
+  dashboard = { enabled: true },
   log,
   time = systemTime,
   insecure = false,
@@ -189,6 +193,7 @@ export function createCoordinator({
     maxOutputBytes: settings.max_output_bytes,
     log,
     asyncapi: sessionProtocolDocument(),
+    dashboard: dashboard.enabled ? readDashboard() : null,
     wall: () => time.wall(),
     publicHosts: settings.public_hosts,
     warning() {

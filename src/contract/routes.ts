@@ -1,4 +1,5 @@
 import { accessRoutes, signInRoutes } from './access-routes.js'
+import { dashboardRoutes } from './dashboard-routes.js'
 import { delegationRoutes, nodeRoutes, pollingRoutes } from './node-routes.js'
 import { openAiRoutes } from './openai-routes.js'
 import type { RouteTable } from './route.js'
@@ -17,6 +18,7 @@ export const contract = {
   Access: accessRoutes,
   'Sign-in': signInRoutes,
   Service: serviceRoutes,
+  Dashboard: dashboardRoutes,
 } as const satisfies Readonly<Record<string, RouteTable>>
 
 /** What the routes of a subject are about. */
@@ -32,6 +34,7 @@ export const subjects: Readonly<Record<keyof typeof contract, string>> = {
   Access: 'Tokens, the audit, and what is out of the ordinary',
   'Sign-in': 'How a wallet gets a token',
   Service: 'Counters, health and documents',
+  Dashboard: 'The page for those who watch the service; what it shows it asks of the other routes',
 }
 
 /** The path of a route as OpenAPI has it: `/api/v1/tasks/{task_id}`. */

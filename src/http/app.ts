@@ -3,6 +3,7 @@ import { accessRoutes } from './access-routes.js'
 import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { callbackRoutes } from './callback-routes.js'
+import { dashboardRoutes } from './dashboard-routes.js'
 import { delegationRoutes } from './delegation-routes.js'
 import { documentRoutes } from './document-routes.js'
 import { eventRoutes } from './event-routes.js'
@@ -47,6 +48,7 @@ export function createApp(parts: AppParts): App {
   signInRoutes(routes, common)
   serviceRoutes(routes, common)
   documentRoutes(routes, common)
+  dashboardRoutes(routes, common)
   routes.end()
   app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; docs/rest.md lists every route`)))
   app.onError((error, c) => {

@@ -9,6 +9,7 @@ import type { Verifications } from '../door/verifications.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
 import type { BodyLimitParts, BodyLimits } from './body-limits.js'
+import type { Dashboard } from './dashboard.js'
 import type { ReadGate } from './read-gate.js'
 import type { Ask } from './routes.js'
 import type { Preparation } from './submissions.js'
@@ -48,6 +49,8 @@ export interface AppParts extends BodyLimitParts {
   signIn: SignIn
   /** The names under which the service is reached. */
   publicHosts: readonly string[]
+  /** The page for those who watch; null or absent where it is switched off. */
+  dashboard?: Dashboard | null
   /** What an operator should look at, beside what the core says, as a sentence. */
   warning?: () => string | null
 }
