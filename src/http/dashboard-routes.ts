@@ -49,7 +49,11 @@ export function dashboardRoutes({ get }: Routes, { dashboard = null }: RoutePart
   })
 }
 
-function sendFile(c: RouteContext, { bytes, gzip, type, tag }: DashboardFile, caching: Record<string, string>): Response {
+function sendFile(
+  c: RouteContext,
+  { bytes, gzip, type, tag }: DashboardFile,
+  caching: Record<string, string>,
+): Response {
   const accepts = c.req.header('accept-encoding')?.split(',') ?? []
   const zipped = gzip !== null && accepts.some((coding) => /^\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*$).*)?$/i.test(coding))
   const headers = { ...caching, ETag: `"${tag}${zipped ? '-gzip' : ''}"`, Vary: 'Accept-Encoding, Origin' }

@@ -1,2 +1,11 @@
 import { render } from 'preact'
-render(<p>hello</p>, document.getElementById('app') ?? document.body)
+import { App } from './app.js'
+import { applySettings, language } from './data/settings.js'
+import './style.css'
+import { speak } from './words/index.js'
+
+applySettings()
+const root = document.getElementById('app')
+if (root === null) throw new Error('index.html has no #app')
+await speak(language.value)
+render(<App />, root)
