@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { defineConfig, type Plugin } from 'vite'
@@ -6,12 +8,12 @@ import { defineConfig, type Plugin } from 'vite'
 const compressed: Plugin = {
   name: 'compressed',
   apply: 'build',
-  enforce: 'post',
-  generateBundle(_, bundle) {
-    for (const [fileName, file] of Object.entries(bundle)) {
-      const bytes = Buffer.from(file.type === 'chunk' ? file.code : file.source)
+  // What is on disk is what is compressed: other plugins still change a bundle before it is written.
+  writeBundle({ dir = '' }, bundle) {
+    for (const fileName of Object.keys(bundle)) {
+      const bytes = readFileSync(join(dir, fileName))
       const gzip = gzipSync(bytes, { level: 9 })
-      if (gzip.length < bytes.length * 0.9) this.emitFile({ type: 'asset', fileName: `${fileName}.gz`, source: gzip })
+      if (gzip.length < bytes.length * 0.9) writeFileSync(join(dir, `${fileName}.gz`), gzip)
     }
   },
 }

@@ -25,6 +25,8 @@ export interface ChartProps {
   stacked?: boolean
   /** How a value is written. */
   show: (value: number | null) => string
+  /** There is nothing between its whole numbers. */
+  whole?: boolean
   /** When the service has started, Unix ms. */
   marks?: readonly number[]
 }
@@ -39,8 +41,14 @@ function colourOf(name: string, box: HTMLElement): string {
   probe.remove()
   return color
 }
-/** The same with less of it. */
-const faint = (colour: string): string => colour.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.25)')
+const partsOf = (colour: string): number[] => (colour.match(/[\d.]+/g) ?? []).slice(0, 3).map(Number)
+/** A little of a colour on the ground: not to be seen through, for areas lie one over the other. */
+function faint(colour: string, ground: string): string {
+  const below = partsOf(ground)
+  return `rgb(${partsOf(colour)
+    .map((n, i) => Math.round(n * 0.35 + (below[i] ?? n) * 0.65))
+    .join(', ')})`
+}
 const FONT = '11px system-ui, sans-serif'
 
 /** The values of stacked lines, from the top one down: what is drawn first lies behind. */
@@ -54,8 +62,10 @@ function stack(lines: readonly Line[]): (number | null)[][] {
 }
 
 function draw(box: HTMLElement, props: ChartProps, onHover: (at: number | null) => void): uPlot {
-  const { lines, stacked = false, show, marks = [] } = props
-  const [ink, grid, markColour] = [colourOf('--quiet', box), colourOf('--line', box), colourOf('--timeout', box)]
+  const { lines, stacked = false, whole = false, show, marks = [] } = props
+  const [ink, grid, ground, markColour] = (['--quiet', '--line', '--panel', '--timeout'] as const).map((name) =>
+    colourOf(name, box),
+  ) as [string, string, string, string]
   const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: FONT }
   const drawn = stacked ? [...lines].reverse() : lines
   return new uPlot(
@@ -71,7 +81,12 @@ function draw(box: HTMLElement, props: ChartProps, onHover: (at: number | null) 
           space: 70,
           values: (_, ticks) => ticks.map((s) => time(s * 1000).replace(/:\d\d$/, '')),
         },
-        { ...axis, size: 62, space: 32, values: (_, ticks) => ticks.map((v) => show(v)) },
+        {
+          ...axis,
+          size: 62,
+          space: 32,
+          values: (_, ticks) => ticks.map((v) => (whole && !Number.isInteger(v) ? '' : show(v))),
+        },
       ],
       series: [
         {},
@@ -83,7 +98,7 @@ function draw(box: HTMLElement, props: ChartProps, onHover: (at: number | null) 
             width: 1.5,
             points: { show: false },
             ...(dash === undefined ? {} : { dash }),
-            ...(stacked ? { fill: faint(stroke) } : {}),
+            ...(stacked ? { fill: faint(stroke, ground) } : {}),
           }
         }),
       ],
@@ -174,7 +189,7 @@ export function Chart(props: ChartProps) {
         {lines.map(({ label, colour, values }) => (
           <li key={label}>
             <i style={{ background: `var(${colour})` }} aria-hidden="true" />
-            <span>{label}</span> <b>{show(values[shown] ?? null)}</b>
+            {label} <b>{show(values[shown] ?? null)}</b>
           </li>
         ))}
       </ul>

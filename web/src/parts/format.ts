@@ -25,7 +25,12 @@ export const rate = (n: number | null | undefined): string =>
 
 /** A share from 0 to 1. */
 export const percent = (share: number | null | undefined): string =>
-  share == null ? NONE : format('percent', { style: 'percent', maximumFractionDigits: 0 }).format(share)
+  share == null
+    ? NONE
+    : format(share < 0.1 ? 'small percent' : 'percent', {
+        style: 'percent',
+        maximumFractionDigits: share < 0.1 ? 1 : 0,
+      }).format(share)
 
 export function bytes(n: number): string {
   const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const
@@ -40,18 +45,18 @@ const UNITS = [
   ['minute', 60],
 ] as const
 
-/** A duration, by its largest unit; above a minute with the next one: `4 min 10 sec`. */
+/** A duration, by its largest unit; above a minute with the next one: `4m 10s`. */
 export function duration(seconds: number | null | undefined): string {
   if (seconds == null) return NONE
   if (seconds < 1) {
-    const ms = { style: 'unit', unit: 'millisecond', unitDisplay: 'short', maximumFractionDigits: 0 } as const
+    const ms = { style: 'unit', unit: 'millisecond', unitDisplay: 'narrow', maximumFractionDigits: 0 } as const
     return format('ms', ms).format(Math.max(0, Math.round(seconds * 1000)))
   }
   const unit = (name: string, n: number, digits = 0): string =>
     format(`${name} ${digits}`, {
       style: 'unit',
       unit: name,
-      unitDisplay: 'short',
+      unitDisplay: 'narrow',
       maximumFractionDigits: digits,
     }).format(n)
   if (seconds < 59.95) return unit('second', seconds, seconds < 10 ? 1 : 0)

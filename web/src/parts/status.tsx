@@ -55,9 +55,11 @@ export function NodeStatusMark({
   const t = words.value
   const { icon, tone } = ofNode[status]
   return (
-    <span class="mark">
-      <Icon name={icon} tone={tone} />
-      {t.nodeStatus[status]}
+    <span class="marks">
+      <span class="mark">
+        <Icon name={icon} tone={tone} />
+        {t.nodeStatus[status]}
+      </span>
       {drained && (
         <span class="mark">
           <Icon name="pause" tone="pending" />
@@ -85,10 +87,12 @@ export function EndMark({ end, fault }: { end: AttemptEnd | null; fault: Attempt
     )
   const { icon, tone } = ofEnd[end]
   return (
-    <span class="mark">
-      <Icon name={icon} tone={tone} />
-      {t.ends[end]}
-      {fault !== null && <span class="quiet"> {t.faultOf(t.faults[fault])}</span>}
+    <span class="marks">
+      <span class="mark">
+        <Icon name={icon} tone={tone} />
+        {t.ends[end]}
+      </span>
+      {fault !== null && <span class="quiet">{t.faultOf(t.faults[fault])}</span>}
     </span>
   )
 }

@@ -82,31 +82,34 @@ export function ModelTable({ models }: { models: readonly ModelView[] }) {
     </SortHead>
   )
   return (
-    <Scroll label={t.models.title}>
-      <table>
-        <thead>
-          <tr>
-            {head('model', t.models.model, false)}
-            {head('waiting', t.models.waiting)}
-            {head('oldest', t.models.oldest)}
-            {head('running', t.models.running)}
-            {head('nodes', t.models.nodes)}
-            {head('free', t.models.free)}
-            {head('rate', t.models.rate)}
-            {head('wait', t.models.wait)}
-            {head('first', t.models.firstWord)}
-            {head('run', t.models.run)}
-            {head('tokens', t.models.tokens)}
-            {head('failed', t.models.failed)}
-            {head('eta', t.models.eta)}
-          </tr>
-        </thead>
-        <tbody>
-          {sorted(models, valueOf, order.descending).map((m) => (
-            <Row m={m} key={m.model} />
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
+    <>
+      <Scroll label={t.models.title}>
+        <table class="dense">
+          <thead>
+            <tr>
+              {head('model', t.models.model, false)}
+              {head('waiting', t.models.waiting)}
+              {head('oldest', t.models.oldest)}
+              {head('running', t.models.running)}
+              {head('nodes', t.models.nodes)}
+              {head('free', t.models.free)}
+              {head('rate', t.models.rate)}
+              {head('wait', t.models.wait)}
+              {head('first', t.models.firstWord)}
+              {head('run', t.models.run)}
+              {head('tokens', t.models.tokens)}
+              {head('failed', t.models.failed)}
+              {head('eta', t.models.eta)}
+            </tr>
+          </thead>
+          <tbody>
+            {sorted(models, valueOf, order.descending).map((m) => (
+              <Row m={m} key={m.model} />
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      <p class="quiet">{t.models.note}</p>
+    </>
   )
 }

@@ -200,7 +200,7 @@ function Attempts({ node }: { node: NodeDetailView }) {
               <td>
                 <EndMark end={a.end} fault={a.fault} />
               </td>
-              <td>{a.error}</td>
+              <td class="error">{a.error}</td>
             </tr>
           ))}
         </tbody>

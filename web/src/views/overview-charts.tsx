@@ -41,7 +41,7 @@ export function OverviewCharts({ series, startedMs }: { series: SeriesView; star
   return (
     <div class="charts">
       <Chart title={t.chart.ended} lines={lines.ended} show={(v) => rate(v)} {...common} />
-      <Chart title={t.chart.queue} lines={lines.queue} show={(v) => number(v)} stacked {...common} />
+      <Chart title={t.chart.queue} lines={lines.queue} show={(v) => number(v)} stacked whole {...common} />
       <Chart title={t.chart.wait} lines={lines.wait} show={(v) => duration(v)} {...common} />
       <Chart title={t.chart.firstWord} lines={lines.firstWord} show={(v) => duration(v)} {...common} />
     </div>

@@ -10,6 +10,7 @@ import { duration, fullTime, number } from '../parts/format.js'
 import { EndMark } from '../parts/status.js'
 import { Empty, Panel, Trouble } from '../parts/notes.js'
 import { paths, withQuery } from '../parts/paths.js'
+import { sorted } from '../parts/sort.js'
 import { words } from '../words/index.js'
 import { ModelTable } from './model-table.js'
 import { OverviewCharts } from './overview-charts.js'
@@ -22,6 +23,8 @@ const MODELS_MS = 5000
 const TOLD_MS = 10_000
 
 type Totals = FeedTick['totals']
+/** How a model stands now. */
+type Standing = FeedTick['models'][number]
 /** What a tick says, from an overview: before the first tick, and where there are none. */
 const totalsOf = (o: Overview): Totals => ({
   waiting: o.totals.pending_tasks,
@@ -76,7 +79,24 @@ function Told({ text }: { text: string }) {
   )
 }
 
-function Figures({ totals, completed }: { totals: Totals; completed: number | null }) {
+/** Of which model the oldest waiting task is, and what keeps it. */
+function whyOldest(models: readonly Standing[]): string | undefined {
+  const t = words.value
+  const [oldest] = sorted(models, (m) => m.oldest_waiting_seconds, true)
+  if (oldest === undefined || oldest.oldest_waiting_seconds === null) return undefined
+  const { model, nodes, free_slots } = oldest
+  return nodes === 0 ? t.overview.noNode(model) : free_slots === 0 ? t.overview.allBusy(model) : model
+}
+
+function Figures({
+  totals,
+  completed,
+  models,
+}: {
+  totals: Totals
+  completed: number | null
+  models: readonly Standing[]
+}) {
   const t = words.value
   const there = totals.online_nodes + totals.busy_nodes
   const failedShare = completed === null ? 0 : totals.failed_1h / Math.max(1, totals.failed_1h + completed)
@@ -99,7 +119,7 @@ function Figures({ totals, completed }: { totals: Totals; completed: number | nu
           label={t.overview.oldest}
           value={duration(totals.oldest_waiting_seconds)}
           href={withQuery(paths.tasks, { status: 'pending' })}
-          note={(totals.oldest_waiting_seconds ?? 0) > 300 && totals.free_slots > 0 ? t.overview.stuck : undefined}
+          note={whyOldest(models)}
           isBad={(totals.oldest_waiting_seconds ?? 0) > 300}
         />
         <Figure
@@ -191,7 +211,7 @@ export function OverviewView() {
       {totals === null ? (
         <Trouble failure={overview.failure} />
       ) : (
-        <Figures totals={totals} completed={data?.completed_1h ?? null} />
+        <Figures totals={totals} completed={data?.completed_1h ?? null} models={newest?.models ?? models.data ?? []} />
       )}
       {isUnused && (
         <Empty title={t.overview.unused} command={START_NODE}>
@@ -203,7 +223,7 @@ export function OverviewView() {
           <ModelTable models={withTick(models.data, newest)} />
         </Panel>
       )}
-      {data !== null && (
+      {data !== null && !isUnused && (
         <Panel
           title={model === null ? t.overview.charts : t.overview.chartsOf(model)}
           beside={
@@ -225,7 +245,7 @@ export function OverviewView() {
           <p class="quiet">{t.overview.since(fullTime(data.started_ms))}</p>
         </Panel>
       )}
-      {data !== null && (
+      {data !== null && !isUnused && (
         <Panel title={t.overview.failures(t.overview.windows[window])}>
           <Failures failures={data.failures} />
         </Panel>

@@ -110,8 +110,14 @@ function Row({ task, users }: { task: TaskLine; users: boolean }) {
       <td class="figure">{time(task.created_at * 1000)}</td>
       <td class="figure">{hasEnded ? duration(took) : ''}</td>
       <td class="figure">{stx(task.infer_fee)}</td>
-      {users && <td class="cut">{task.user_address}</td>}
-      <td class="cut">{task.error}</td>
+      {users && (
+        <td class="cut user" title={task.user_address ?? undefined}>
+          {task.user_address}
+        </td>
+      )}
+      <td class="cut error" title={task.error ?? undefined}>
+        {task.error}
+      </td>
     </tr>
   )
 }

@@ -148,7 +148,7 @@ export function Waterfall({ task, now }: { task: TaskDetailView; now: number }) 
                     ? NONE
                     : `${number(attempt.usage.prompt_tokens)} / ${number(attempt.usage.completion_tokens)}`}
                 </td>
-                <td>{attempt.error}</td>
+                <td class="error">{attempt.error}</td>
               </tr>
             )
           })}
