@@ -61,10 +61,11 @@ export async function startService(
   settings: Partial<ServiceConfig['inference']> = {},
   time: TimeSource = systemTime,
   parts: Partial<Omit<CoordinatorParts, 'settings' | 'time'>> = {},
+  api_port = 0,
 ): Promise<Service> {
   const database_path = settings.database_path ?? join(tempDir(), 'inference.db')
   const coordinator = createCoordinator({
-    settings: inferenceDefaults({ ...calm, ...settings, database_path, api_port: 0 }),
+    settings: inferenceDefaults({ ...calm, ...settings, database_path, api_port }),
     log: silentLog(),
     // Tests of public names and proxies need no token.
     insecure: true,

@@ -155,13 +155,27 @@ test('no file imports itself by a detour', () => {
   expect(circles).toEqual([])
 })
 
+test('the dashboard takes from the service nothing but types of what is said on the wire', () => {
+  const web = fileURLToPath(new URL('../../web', import.meta.url))
+  const sources = readdirSync(web, { recursive: true, encoding: 'utf8' }).filter((f) => /\.tsx?$/.test(f))
+  const taken = sources.flatMap((file) =>
+    [...readFileSync(join(web, file), 'utf8').matchAll(/^import ([^']*?)'((?:\.\.\/)+src\/[^']+)'/gm)].map(
+      ([, what = '', from = '']) => ({ file, what, from: relative(web, resolve(web, dirname(file), from)) }),
+    ),
+  )
+  expect(taken.length).toBeGreaterThan(10)
+  expect(taken.filter(({ what, from }) => !what.startsWith('type ') || !from.startsWith('../src/wire/'))).toEqual([])
+})
+
 test.each([
   { folder: 'src', most: 300 },
+  { folder: 'web', most: 300 },
   { folder: 'test', most: 400 },
 ])('no file of $folder/ is longer than $most lines', ({ folder, most }) => {
   const top = fileURLToPath(new URL(`../../${folder}`, import.meta.url))
   const long = readdirSync(top, { recursive: true, encoding: 'utf8' })
-    .filter((f) => /\.(ts|mjs)$/.test(f) && !f.includes('node_modules'))
+    // The words of a language are one object, and no code.
+    .filter((f) => /\.(tsx?|mjs|css)$/.test(f) && !f.includes('node_modules') && !f.startsWith('src/words/'))
     .map((file) => ({ file, lines: readFileSync(join(top, file), 'utf8').trimEnd().split('\n').length }))
     .filter(({ lines }) => lines > most)
   expect(long).toEqual([])

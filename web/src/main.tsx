@@ -1,7 +1,9 @@
 import { render } from 'preact'
 import { App } from './app.js'
 import { applySettings, language } from './data/settings.js'
-import './style.css'
+import './style/page.css'
+import './style/parts.css'
+import './style/views.css'
 import { speak } from './words/index.js'
 
 applySettings()

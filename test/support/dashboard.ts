@@ -1,0 +1,63 @@
+import type { Page } from 'playwright-core'
+import { openPage } from './browser.js'
+import type { Service } from './service.js'
+
+export interface DashboardOptions {
+  language?: 'en' | 'zh'
+  theme?: 'light' | 'dark'
+  /** Shown before the page is opened, as if it was typed before. */
+  token?: string
+}
+
+export interface OpenDashboard {
+  page: Page
+  /** Hosts that the page has asked, the service's own left out. They are not reached. */
+  foreign: string[]
+  /** What the browser complains of: errors of scripts, and what the policy of the page forbids. */
+  complaints: string[]
+  open(view: string): Promise<void>
+  /** The text of the first element that fits, without space around it. */
+  text(selector: string): Promise<string>
+}
+
+/** The dashboard of a service in a browser that reaches no other host. */
+export async function openDashboard(
+  service: Pick<Service, 'url'>,
+  { language = 'en', theme = 'light', token }: DashboardOptions = {},
+): Promise<OpenDashboard> {
+  const page = await openPage()
+  const foreign: string[] = []
+  const complaints: string[] = []
+  const { host } = new URL(service.url)
+  await page.route(
+    (url) => url.host !== host,
+    (route) => {
+      foreign.push(route.request().url())
+      return route.abort()
+    },
+  )
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('console', (message) => {
+    // A refusal and a service that is away are told of by the browser too; what of them the page makes is looked at.
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+      complaints.push(message.text())
+  })
+  const kept = JSON.stringify({ language, theme, token })
+  await page.addInitScript(`{
+    const { language, theme, token } = ${kept}
+    if (localStorage.getItem('language') === null) localStorage.setItem('language', language)
+    if (localStorage.getItem('theme') === null) localStorage.setItem('theme', theme)
+    if (token !== undefined && sessionStorage.getItem('begun') === null) sessionStorage.setItem('token', token)
+    sessionStorage.setItem('begun', '1')
+  }`)
+  return {
+    page,
+    foreign,
+    complaints,
+    open: async (view) => void (await page.goto(`${service.url}/dashboard${view}`)),
+    text: async (selector) => (await page.locator(selector).first().innerText()).trim(),
+  }
+}
+
+/** The views of the page that need no id. */
+export const views = ['/', '/tasks', '/nodes', '/fleet', '/feed', '/health'] as const
