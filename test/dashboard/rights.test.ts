@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { may, type AccessPolicy } from '../../src/rules/access.js'
 import { makeToken } from '../../src/wire/token.js'
 import { kindOfRole } from '../../src/wire/access.js'
-import { rights, roleOfToken, type Right, type Role } from '../../web/src/data/rights.js'
+import { rights, roleOfToken, type Right, type Role } from '../../web/src/state/rights.js'
 
 const policy: AccessPolicy = { anonymousSubmit: false, publicStats: false }
 /** What the page asks for, all of it: an admin's. */

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { readMetrics } from '../../web/src/data/metrics.js'
+import { readMetrics } from '../../web/src/state/metrics.js'
 import { withQuery } from '../../web/src/parts/paths.js'
 import { shellWord } from '../../web/src/parts/shell.js'
 

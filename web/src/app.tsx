@@ -1,10 +1,10 @@
 import { useCallback, useEffect, useErrorBoundary, useState } from 'preact/hooks'
 import lazy from 'preact-iso/lazy'
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router'
-import { findAccess, isAsked, role } from './data/access.js'
-import { reached } from './data/api.js'
-import { readFeed } from './data/feed.js'
-import { kiosk } from './data/settings.js'
+import { findAccess, isAsked, role } from './state/access.js'
+import { reached } from './state/api.js'
+import { readFeed } from './state/feed.js'
+import { kiosk } from './state/settings.js'
 import { Dialog } from './parts/dialog.js'
 import { Down, Header, openViews } from './parts/header.js'
 import { chords, useKeys } from './parts/keys.js'
@@ -41,6 +41,7 @@ function Nowhere() {
   const t = words.value
   return (
     <main id="main">
+      <h1>{t.brand}</h1>
       <Empty title={t.nowhere.title}>
         <a href={paths.overview}>{t.nowhere.back}</a>
       </Empty>
@@ -59,6 +60,7 @@ function First() {
   if (first === 'overview') return <OverviewView />
   return (
     <main id="main">
+      <h1>{t.brand}</h1>
       {first === undefined && (
         <Empty
           title={t.nowhere.role}
@@ -141,6 +143,7 @@ function Page() {
       <Down />
       {error !== undefined ? (
         <main id="main">
+          <h1>{t.brand}</h1>
           <Empty title={t.broken}>
             {error instanceof Error ? error.message : ''}{' '}
             <button type="button" onClick={forget}>

@@ -1,6 +1,6 @@
 import { render } from 'preact'
 import { App } from './app.js'
-import { applySettings, language } from './data/settings.js'
+import { applySettings, language } from './state/settings.js'
 import './style/page.css'
 import './style/parts.css'
 import './style/views.css'

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { useSignalEffect } from '@preact/signals'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import { isDark, language } from '../data/settings.js'
+import { isDark, language } from '../state/settings.js'
 import { words } from '../words/index.js'
 import { time } from './format.js'
 

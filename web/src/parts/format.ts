@@ -1,4 +1,4 @@
-import { language } from '../data/settings.js'
+import { language } from '../state/settings.js'
 
 // How figures and times are written, in the language of the page.
 

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import type { Failure } from '../data/api.js'
+import type { Failure } from '../state/api.js'
 import { words } from '../words/index.js'
 import { Icon } from './icons.js'
 

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
-import { refusedToken, setToken, token } from '../data/api.js'
+import { refusedToken, setToken, token } from '../state/api.js'
 import { words } from '../words/index.js'
-import { roleOfToken } from '../data/rights.js'
+import { roleOfToken } from '../state/rights.js'
 
 /** Asks for a token. It stays in this tab, and goes to nobody but the service. */
 export function SignIn() {

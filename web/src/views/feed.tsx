@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso/router'
 import type { FeedNode, FeedTask } from '../../../src/wire/watch-events.js'
-import { connection, listen, tick } from '../data/feed.js'
+import { connection, listen, tick } from '../state/feed.js'
 import { duration, number, time } from '../parts/format.js'
 import { Empty, Scroll } from '../parts/notes.js'
 import { paths, withQuery, type Query } from '../parts/paths.js'

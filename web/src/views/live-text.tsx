@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { TaskEvent } from '../../../src/wire/task-events.js'
-import { readEvents, sleep } from '../data/event-stream.js'
+import { readEvents, sleep } from '../state/event-stream.js'
 import { api } from '../parts/paths.js'
 import { words } from '../words/index.js'
 

@@ -1,6 +1,6 @@
 import { useLocation } from 'preact-iso/router'
 import type { ModelView } from '../../../src/wire/watch-answers.js'
-import { can } from '../data/access.js'
+import { can } from '../state/access.js'
 import { duration, number, percent, rate } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Scroll } from '../parts/notes.js'

@@ -1,6 +1,6 @@
 import type { InferOutput } from 'valibot'
 import type { waitingView } from '../../../src/wire/task-answers.js'
-import { language } from '../data/settings.js'
+import { language } from '../state/settings.js'
 import { number } from '../parts/format.js'
 import { Panel, Scroll } from '../parts/notes.js'
 import { paths } from '../parts/paths.js'

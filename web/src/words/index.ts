@@ -1,5 +1,5 @@
 import { computed, signal } from '@preact/signals'
-import { choose, language, type Language } from '../data/settings.js'
+import { choose, language, type Language } from '../state/settings.js'
 import type { en } from './en.js'
 
 /** The same keys, and functions of the same arguments. */
