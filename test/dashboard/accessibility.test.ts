@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { describe, expect, test } from 'vitest'
-import { noBrowser } from '../support/browser.js'
-import { openDashboard, views } from '../support/dashboard.js'
+import { expect, test } from 'vitest'
+import { inBrowser, openDashboard, views } from '../support/dashboard.js'
 import { beginTask, connectNode, fail, nextSettled } from '../support/node-session.js'
 import { startService } from '../support/service.js'
 
@@ -26,7 +25,7 @@ async function lively() {
   return service
 }
 
-describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' : `: skipped, ${noBrowser}`}`, () => {
+inBrowser(() => {
   test.each([
     { theme: 'light', language: 'en' },
     { theme: 'dark', language: 'zh' },
@@ -43,9 +42,7 @@ describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' 
         await service.submit({ model_name: 'nobody-has-it' })
         await page.locator('tbody tr').first().waitFor()
       } else
-        await page.waitForFunction(
-          `document.querySelector('main table, main .empty, main .facts, main .squares') !== null`,
-        )
+        await page.locator('main table, main .empty, main .facts, main .squares').first().waitFor({ state: 'attached' })
       for (const summary of await page.locator('main summary').all()) await summary.click()
       await page.evaluate(axe)
       const { violations, passes } = await page.evaluate<{ violations: Violation[]; passes: unknown[] }>(
@@ -84,9 +81,7 @@ describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' 
     for (const view of [...views, '/tasks/broken', '/nodes/gpu-1']) {
       await open(view)
       await page.locator('main h1').waitFor()
-      await page.waitForFunction(
-        `document.querySelector('main table, main .empty, main .facts, main .squares') !== null`,
-      )
+      await page.locator('main table, main .empty, main .facts, main .squares').first().waitFor({ state: 'attached' })
       expect([view, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([view, 360])
     }
     await page.setViewportSize({ width: 2560, height: 1440 })

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { noBrowser } from '../support/browser.js'
-import { openDashboard } from '../support/dashboard.js'
+import { expect, test } from 'vitest'
+import { inBrowser, openDashboard } from '../support/dashboard.js'
 import { connectNode, nextAssign, nextSettled } from '../support/node-session.js'
 import { startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -9,7 +8,7 @@ import { tempDir } from '../support/temp-dir.js'
 /** How soon the page shows what the service has done, ms. */
 const SOON_MS = 1000
 
-describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' : `: skipped, ${noBrowser}`}`, () => {
+inBrowser(() => {
   test('a task moves on the page within a second after it moves in the service', async () => {
     const service = await startService()
     const node = await connectNode(service, 'gpu-1', { supported_models: ['llama-3-8b'] })
@@ -55,7 +54,10 @@ describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' 
     const database_path = join(tempDir(), 'inference.db')
     const service = await startService({ database_path })
     const { page, open, complaints } = await openDashboard(service)
+    // The other views are loaded by themselves, soon after the first.
+    const loaded = page.waitForResponse((response) => response.url().includes('/assets/health-'))
     await open('/')
+    await (await loaded).finished()
     const waiting = page.locator('.figures.first .value').first()
     await waiting.filter({ hasText: /^0$/ }).waitFor()
     await page.locator('.live', { hasText: 'live' }).waitFor()

@@ -1,13 +1,12 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { makeTokenIn, startGuarded } from '../support/access.js'
-import { noBrowser } from '../support/browser.js'
-import { openDashboard, views } from '../support/dashboard.js'
+import { inBrowser, openDashboard, views } from '../support/dashboard.js'
 import { beginTask, connectNode, fail, nextSettled } from '../support/node-session.js'
 import { startService } from '../support/service.js'
 
 const EVIL = `<img src=x onerror="window.pwned = 1"><script>window.pwned = 2</script>`
 
-describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' : `: skipped, ${noBrowser}`}`, () => {
+inBrowser(() => {
   test('what strangers write is text in every view, and no other host is asked for anything', async () => {
     const service = await startService({ max_attempts: 1 })
     const name = `<img src=x onerror=alert(1)>`

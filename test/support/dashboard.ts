@@ -1,6 +1,19 @@
-import type { Page } from 'playwright-core'
-import { openPage } from './browser.js'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, describe, onTestFinished } from 'vitest'
+import { launchBrowser, noBrowser } from './browser.js'
 import type { Service } from './service.js'
+import { until } from './wait.js'
+
+/** One browser for the tests of a file: each has a context of its own in it, which knows nothing of the others. */
+let browser: Promise<Browser> | undefined
+
+/** Tests that need a real browser. */
+export function inBrowser(tests: () => void): void {
+  describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' : `: skipped, ${noBrowser}`}`, () => {
+    afterAll(async () => (await browser)?.close())
+    tests()
+  })
+}
 
 export interface DashboardOptions {
   language?: 'en' | 'zh'
@@ -16,6 +29,8 @@ export interface OpenDashboard {
   /** What the browser complains of: errors of scripts, and what the policy of the page forbids. */
   complaints: string[]
   open(view: string): Promise<void>
+  /** Waits until so many elements fit. */
+  count(selector: string, wanted: number): Promise<unknown>
   /** The text of the first element that fits, without space around it. */
   text(selector: string): Promise<string>
 }
@@ -25,7 +40,10 @@ export async function openDashboard(
   service: Pick<Service, 'url'>,
   { language = 'en', theme = 'light', token }: DashboardOptions = {},
 ): Promise<OpenDashboard> {
-  const page = await openPage()
+  browser ??= launchBrowser()
+  const context = await (await browser).newContext()
+  onTestFinished(() => context.close())
+  const page = await context.newPage()
   const foreign: string[] = []
   const complaints: string[] = []
   const { host } = new URL(service.url)
@@ -55,6 +73,8 @@ export async function openDashboard(
     foreign,
     complaints,
     open: async (view) => void (await page.goto(`${service.url}/dashboard${view}`)),
+    count: (selector, wanted) =>
+      until(async () => (await page.locator(selector).count()) === wanted, `${wanted} of ${selector}`),
     text: async (selector) => (await page.locator(selector).first().innerText()).trim(),
   }
 }

@@ -32,7 +32,7 @@ const FleetView = lazy(later.fleet)
 const FeedView = lazy(later.feed)
 const HealthView = lazy(later.health)
 /** So long after the page has begun to look, ms: a view has to be there when the service no longer is. */
-const LATER_MS = 2000
+const LATER_MS = 300
 
 /** How often a service that is not there is looked for, before it has answered for the first time, ms. */
 const LOOK_MS = 1500

@@ -1,4 +1,5 @@
 import { language } from '../state/settings.js'
+import { words } from '../words/index.js'
 
 // How figures and times are written, in the language of the page.
 
@@ -92,3 +93,6 @@ export const fullTime = (ms: number): string => timeFormat('day', { ...DAY, ...C
 const STX = 1_000_000
 /** Micro-STX. */
 export const stx = (micro: number): string => `${format('stx', { maximumFractionDigits: 6 }).format(micro / STX)} STX`
+
+/** What a model is called: all that have no row of their own are one. */
+export const modelName = (model: string): string => (model === 'other' ? words.value.models.other : model)

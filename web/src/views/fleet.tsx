@@ -2,7 +2,7 @@ import type { NodeListEntry } from '../../../src/wire/service-answers.js'
 import type { ModelView } from '../../../src/wire/watch-answers.js'
 import { useAnswer } from '../state/answer.js'
 import { tick } from '../state/feed.js'
-import { number } from '../parts/format.js'
+import { modelName, number } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Empty, Trouble } from '../parts/notes.js'
 import { paths, withQuery } from '../parts/paths.js'
@@ -102,7 +102,11 @@ export function FleetView() {
         shown.map((m) => (
           <section class="fleet" key={m.model} aria-label={m.model}>
             <h2>
-              <a href={withQuery(paths.nodes, { model: m.model })}>{m.model}</a>
+              {m.model === 'other' ? (
+                modelName(m.model)
+              ) : (
+                <a href={withQuery(paths.nodes, { model: m.model })}>{m.model}</a>
+              )}
             </h2>
             <p class="quiet">
               {t.fleet.counts(number(m.nodes), number(m.waiting))}

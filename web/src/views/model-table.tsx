@@ -1,7 +1,7 @@
 import { useLocation } from 'preact-iso/router'
 import type { ModelView } from '../../../src/wire/watch-answers.js'
 import { can } from '../state/access.js'
-import { duration, number, percent, rate } from '../parts/format.js'
+import { duration, modelName, number, percent, rate } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Scroll } from '../parts/notes.js'
 import { paths, withQuery } from '../parts/paths.js'
@@ -41,7 +41,11 @@ function Row({ m }: { m: ModelView }) {
   return (
     <tr>
       <th scope="row">
-        {can('overview') ? <a href={withQuery(paths.overview, { model: m.model })}>{m.model}</a> : m.model}
+        {can('overview') ? (
+          <a href={withQuery(paths.overview, { model: m.model })}>{modelName(m.model)}</a>
+        ) : (
+          modelName(m.model)
+        )}
         {m.waiting > 0 && m.nodes === 0 && (
           <span class="mark">
             <Icon name="warn" tone="failed" />

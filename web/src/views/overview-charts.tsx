@@ -1,7 +1,7 @@
 import { useMemo } from 'preact/hooks'
 import type { SeriesView } from '../../../src/wire/watch-answers.js'
 import { Chart } from '../parts/chart.js'
-import { duration, number, rate } from '../parts/format.js'
+import { duration, modelName, number, rate } from '../parts/format.js'
 import { words } from '../words/index.js'
 
 /** Colours of queues, by their place: apart for who sees few colours. */
@@ -32,7 +32,7 @@ export function OverviewCharts({ series, startedMs }: { series: SeriesView; star
         { label: t.chart.p95, colour: '--failed', values: series.first_word_p95, dash: [6, 3] },
       ],
       queue: series.waiting.map(({ model, counts }, i) => ({
-        label: model,
+        label: modelName(model),
         colour: QUEUE_COLOURS[i % QUEUE_COLOURS.length] ?? '--q1',
         values: counts,
       })),

@@ -6,7 +6,7 @@ import type { FeedTick } from '../../../src/wire/watch-events.js'
 import { can } from '../state/access.js'
 import { useAnswer } from '../state/answer.js'
 import { tick } from '../state/feed.js'
-import { duration, fullTime, number } from '../parts/format.js'
+import { duration, fullTime, modelName, number } from '../parts/format.js'
 import { EndMark } from '../parts/status.js'
 import { Empty, Panel, Trouble } from '../parts/notes.js'
 import { paths, withQuery } from '../parts/paths.js'
@@ -85,7 +85,8 @@ function whyOldest(models: readonly Standing[]): string | undefined {
   const [oldest] = sorted(models, (m) => m.oldest_waiting_seconds, true)
   if (oldest === undefined || oldest.oldest_waiting_seconds === null) return undefined
   const { model, nodes, free_slots } = oldest
-  return nodes === 0 ? t.overview.noNode(model) : free_slots === 0 ? t.overview.allBusy(model) : model
+  const name = modelName(model)
+  return nodes === 0 ? t.overview.noNode(name) : free_slots === 0 ? t.overview.allBusy(name) : name
 }
 
 function Figures({
@@ -225,7 +226,7 @@ export function OverviewView() {
       )}
       {data !== null && !isUnused && (
         <Panel
-          title={model === null ? t.overview.charts : t.overview.chartsOf(model)}
+          title={model === null ? t.overview.charts : t.overview.chartsOf(modelName(model))}
           beside={
             <div class="choices" role="group" aria-label={t.overview.window}>
               {windows.map((w) => (

@@ -36,9 +36,12 @@ export const filterQuery = ({ status, model, user, node }: Filter): Query => ({ 
 export const isSince = ({ since }: Filter, { created_at }: TaskLine): boolean =>
   since === null || created_at >= Date.now() / 1000 - since
 
-/** Whether a task that the feed tells of is new among those that are filtered for. Of users it tells nothing. */
-const fits = ({ status, model, node }: Filter, event: FeedTask): boolean =>
-  (status === null ? event.status === 'pending' && event.attempt === 0 : status === event.status) &&
+/**
+ * Whether a task that the feed tells of belongs on top of a page of the filter. Of users the feed tells nothing.
+ * @param cameAt when the page came, Unix ms
+ */
+const isNew = ({ status, model, node }: Filter, event: FeedTask, cameAt: number): boolean =>
+  (status === null ? Date.now() - event.ms > cameAt && event.attempt < 2 : status === event.status) &&
   (model === null || model === event.model) &&
   (node === null || node === event.node)
 
@@ -50,6 +53,7 @@ function useNews(page: TasksPage | null, filter: Filter) {
     setChanged(new Map())
     setFresh({ ids: new Set(), more: false })
     if (page === null || !can('events')) return
+    const cameAt = Date.now()
     const known = new Set(page.tasks.map((task) => task.task_id))
     // What comes in a burst is shown at once, a few times a second: rows are not drawn for every event.
     let pending = new Map<string, FeedTask>()
@@ -72,7 +76,7 @@ function useNews(page: TasksPage | null, filter: Filter) {
       if (event.event !== 'task') return
       if ((event.data.skipped ?? 0) > 0) more = true
       if (known.has(event.data.id)) pending.set(event.data.id, event.data)
-      else if (fits(filter, event.data)) ids.add(event.data.id)
+      else if (isNew(filter, event.data, cameAt)) ids.add(event.data.id)
       timer ??= setTimeout(show, SHOW_MS)
     })
     return () => {

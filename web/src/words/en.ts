@@ -123,6 +123,7 @@ export const en = {
     failed: 'Failed 1 h',
     eta: 'New task in',
     noNode: 'no node',
+    other: 'other models',
     note: 'Times: the middle and the slow end (p50 / p95) of the last 15 minutes.',
   },
   chart: {

@@ -118,6 +118,7 @@ export const zh: Words = {
     failed: '1 小时失败',
     eta: '新任务预计',
     noNode: '没有节点',
+    other: '其他模型',
     note: '时间为最近 15 分钟的中位数和较慢值（p50 / p95）。',
   },
   chart: {
