@@ -61,14 +61,17 @@ function useLines(fits: (line: Line) => boolean, paused: boolean): { seen: Seen;
 function TaskLine({ at, data }: { at: number; data: FeedTask }) {
   return (
     <tr>
-      <td class="figure">{time(at)}</td>
+      <td>{time(at)}</td>
       <td>
         <a href={paths.task(data.id)}>{data.id}</a>
       </td>
       <td>
         <TaskStatusMark status={data.status} />
       </td>
-      <td>{data.end !== null && <EndMark end={data.end} fault={data.fault} />}</td>
+      <td>
+        {/* Of one that was completed the status says it. */}
+        {data.end !== null && data.end !== 'completed' && <EndMark end={data.end} fault={data.fault} />}
+      </td>
       <td class="cut">{data.model}</td>
       <td class="cut">{data.node !== null && <a href={paths.node(data.node)}>{data.node}</a>}</td>
       <td class="figure">{data.attempt === 0 ? '' : number(data.attempt)}</td>
@@ -81,7 +84,7 @@ function NodeLine({ at, data }: { at: number; data: FeedNode }) {
   const t = words.value
   return (
     <tr>
-      <td class="figure">{time(at)}</td>
+      <td>{time(at)}</td>
       <td />
       <td colSpan={3}>
         {data.status === null ? t.feed.forgotten : <NodeStatusMark status={data.status} />}
@@ -165,9 +168,7 @@ export function FeedView() {
           <table>
             <thead>
               <tr>
-                <th scope="col" class="figure">
-                  {t.chart.time}
-                </th>
+                <th scope="col">{t.chart.time}</th>
                 <th scope="col">{t.tasks.id}</th>
                 <th scope="col">{t.tasks.status}</th>
                 <th scope="col">{t.task.end}</th>

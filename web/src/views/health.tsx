@@ -25,10 +25,13 @@ function useMetrics(): Metrics | null {
     const look = async (): Promise<void> => {
       if (document.hidden) return
       const answer = await askText('/metrics')
-      if (!gone) setMetrics(answer.ok ? readMetrics(answer.data) : null)
+      if (gone) return
+      setMetrics(answer.ok ? readMetrics(answer.data) : null)
+      // Where they are switched off, or listened for elsewhere, they are not asked for again.
+      if (!answer.ok && answer.status !== 0 && answer.status < 429) clearInterval(timer)
     }
-    void look()
     const timer = setInterval(() => void look(), HEALTH_MS)
+    void look()
     return () => {
       gone = true
       clearInterval(timer)
