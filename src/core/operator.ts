@@ -8,7 +8,7 @@ import { POSITION_LIMIT, type QueuedTask } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import { nodesToAvoid } from '../store/attempts.js'
 import type { AuditEntry } from '../store/audit-entries.js'
-import { hasEnded } from '../rules/lifecycle.js'
+import { CANCELLED, hasEnded } from '../rules/lifecycle.js'
 import { hiddenFields, redact, type Owned } from '../rules/ownership.js'
 import { modelKey, UNKNOWN } from '../rules/models.js'
 import { featuresOf, understands } from '../wire/params.js'
@@ -24,9 +24,6 @@ import type { Payments } from './tasks/payments.js'
 import type { Pending } from './tasks/pending.js'
 import type { Transitions } from './tasks/transitions.js'
 import type { Operation, TaskDetail, TaskView, Waiting } from './operations.js'
-
-/** The `error` of a task that was cancelled. */
-const CANCELLED = 'cancelled'
 
 export interface OperatorParts {
   pending: Pending

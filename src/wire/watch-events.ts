@@ -31,7 +31,7 @@ export const feedQuery = v.object({
 })
 
 export const feedEventData = {
-  /** A task has another status, or a node has accepted it. */
+  /** A task has another status. */
   task: v.object({
     id: v.string(),
     /** As its submitter wrote it. */
