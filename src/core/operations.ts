@@ -12,16 +12,17 @@ import type { ClientAnswer, ClientRequest, ClientSubmission } from '../wire/clie
 import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { Proof } from '../wire/signed.js'
 import type { RegisterBody, Submission, SubmissionWarning } from '../wire/rest.js'
+import type { WhyNot } from '../wire/task-answers.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
 import type { Caller } from './access/caller.js'
 import type { CallbackRequest, CallbackResults, CallbackWork } from './callbacks/reports.js'
 import type { AskOperation, AskResults, Waiting } from './ask-operations.js'
 import type { SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
-import type { FeedItem } from './rates/feed.js'
 import type { NodePage, NodeView, Stats } from './node-view.js'
 import type { TaskView } from './task-view.js'
 import type { WatchRequest, WatchResults, WatchWork } from './watching/reports.js'
+import type { FeedItem } from '../wire/watch-events.js'
 
 export type { LargeText } from '../store/tasks.js'
 export type { NodePage, NodeView, SettlementRow, Stats, TaskView, Waiting }
@@ -238,8 +239,10 @@ export interface PolledTask {
 export interface TaskDetail extends TaskView {
   attempts: AttemptRow[]
   reopenings: ReopeningRow[]
-  /** Why it is not worked on; null unless it is pending. */
-  waiting: Waiting | null
+  /** Why it is not worked on, and by each node that could; null unless it is pending. */
+  waiting: (Waiting & { nodes: { node_id: string; why: WhyNot }[] }) | null
+  /** From the service clock to the wall clock, as it is now, ms. */
+  toWall: number
 }
 
 /** What is known of a task's result, before its texts are hashed: as they were submitted, or their UTF-8. */

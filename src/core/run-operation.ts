@@ -106,6 +106,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     vigilance,
     payments,
     cover,
+    probation,
     settlementOf,
     callbackOf: callbacks.ofTask,
   })

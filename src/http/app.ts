@@ -19,6 +19,7 @@ import { signInRoutes } from './sign-in-routes.js'
 import { createSignedCalls } from './signed-calls.js'
 import { createPreparation } from './submissions.js'
 import { taskRoutes } from './task-routes.js'
+import { watchRoutes } from './watch-routes.js'
 
 export type { App }
 
@@ -45,6 +46,7 @@ export function createApp(parts: AppParts): App {
   delegationRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)
+  watchRoutes(routes, common)
   serviceRoutes(routes, common)
   documentRoutes(routes, common)
   routes.end()

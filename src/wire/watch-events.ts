@@ -109,6 +109,9 @@ export type FeedEvent = {
   [Name in keyof FeedEventData]: { event: Name; data: FeedEventData[Name] }
 }[keyof FeedEventData]
 
+/** What happens; the rest is for who has missed it. */
+export type FeedItem = Exclude<FeedEvent, { event: 'reset' }>
+
 /** The run of the service, and a number that grows in it. */
 const place = v.pipe(v.string(), v.regex(/^[0-9a-f]{12}-\d{1,15}$/))
 const event = <const N extends keyof typeof feedEventData>(name: N) =>

@@ -32,7 +32,9 @@ const seenByDoors = [
   'callbacks/reports',
   'watching/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines', 'waits'].map(
+  (f) => `core/${f}.ts`,
+)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'

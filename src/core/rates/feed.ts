@@ -1,8 +1,4 @@
-import type { FeedNode, FeedTask, FeedTick } from '../../wire/watch-events.js'
-
-/** What happened, for the live feed. Never holds a prompt, an output or a key. */
-export type FeedItem =
-  { event: 'task'; data: FeedTask } | { event: 'node'; data: FeedNode } | { event: 'tick'; data: FeedTick }
+import type { FeedItem } from '../../wire/watch-events.js'
 
 export type Feed = ReturnType<typeof createFeed>
 

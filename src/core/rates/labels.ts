@@ -60,6 +60,8 @@ export function createLabels(served: ServedModels) {
     onOwn: (follow: (key: string, tally: Tally) => void): void => void moved.push(follow),
     /** Every tally, each once; that of all the rest is the last. */
     all: (): Tally[] => [...new Set([...own.values(), ...families.values(), other])],
+    /** Whether it is of one name. */
+    isOwn: (tally: Tally): boolean => own.get(modelKey(tally.label)) === tally,
     /** By what it is called. */
     find(label: string): Tally | undefined {
       const key = modelKey(label)

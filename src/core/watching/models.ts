@@ -94,9 +94,9 @@ export function createModels(ctx: Context, slotCounts: SlotCounts) {
       failed_1h: countOf(hour, 'failed') + countOf(hour, 'timeout'),
     }
   }
-  /** `other` is shown where it has something to show. */
-  const isShown = ({ model, nodes, waiting, running }: ModelLine, tally: Tally): boolean =>
-    model !== rates.labels.other.label || nodes + waiting + running + countOf(tally.all, 'submitted') > 0
+  /** Those that are not of one name are shown where they have something to show. */
+  const isShown = ({ nodes, waiting, running, rate_1m }: ModelLine, tally: Tally): boolean =>
+    rates.labels.isOwn(tally) || nodes + waiting + running + rate_1m > 0
   const busiest = (a: ModelLine, b: ModelLine): number =>
     b.waiting + b.running - (a.waiting + a.running) || b.rate_1m - a.rate_1m || (a.model < b.model ? -1 : 1)
 

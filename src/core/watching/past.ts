@@ -1,3 +1,4 @@
+import { wallOf } from '../../lib/clock.js'
 import type { PastRow } from '../../store/past-attempts.js'
 import type { Context } from '../context.js'
 
@@ -26,12 +27,10 @@ export function createPast(ctx: Context) {
   let agesKnown = false
   let next = 0
 
-  /** Unix ms of a moment of an attempt: by the calendar, for the service clock stood still while the service was down. */
-  const wallOf = (ms: number, { ended_at, ended_ms, assigned_at, assigned_ms }: PastRow): number => {
-    const near = ms + toWall
-    const [at, of] = ended_at !== null && ended_ms !== null ? [ended_at, ended_ms] : [assigned_at, assigned_ms]
-    const shift = Math.floor((of + toWall) / 1000) === at ? 0 : at * 1000 - (of + toWall)
-    return Math.floor(near + shift)
+  const wallOfRow = (ms: number, { ended_at, ended_ms, assigned_at, assigned_ms }: PastRow): number => {
+    const known =
+      ended_at !== null && ended_ms !== null ? { ms: ended_ms, at: ended_at } : { ms: assigned_ms, at: assigned_at }
+    return wallOf(ms, known, toWall)
   }
 
   /** What ends after the start is counted as it ends. */
@@ -44,7 +43,7 @@ export function createPast(ctx: Context) {
     const { ended_ms, accepted_ms, end, fault } = row
     if (row.attempt === 1) for (const t of both) t.count('submitted', row.created_at * 1000)
     if (accepted_ms !== null && accepted_ms <= startedAt) {
-      const at = wallOf(accepted_ms, row)
+      const at = wallOfRow(accepted_ms, row)
       for (const t of both) {
         t.count('started', at)
         if (row.attempt === 1 && row.retried_after === 0) t.observe('wait', accepted_ms - row.queued_ms, at)
@@ -52,7 +51,7 @@ export function createPast(ctx: Context) {
       }
     }
     if (!isOver(row) || ended_ms === null || end === null) return
-    const at = wallOf(ended_ms, row)
+    const at = wallOfRow(ended_ms, row)
     rates.pastEnd(end, fault, at)
     if (end === 'completed')
       for (const t of both) {
@@ -84,10 +83,10 @@ export function createPast(ctx: Context) {
                   task_id: row.task_id,
                   attempt: row.attempt,
                   model_name: row.model_name,
-                  assigned_ms: wallOf(row.assigned_ms, row),
-                  accepted_ms: row.accepted_ms === null ? null : wallOf(row.accepted_ms, row),
-                  first_word_ms: row.first_word_ms === null ? null : wallOf(row.first_word_ms, row),
-                  ended_ms: wallOf(row.ended_ms, row),
+                  assigned_ms: wallOfRow(row.assigned_ms, row),
+                  accepted_ms: row.accepted_ms === null ? null : wallOfRow(row.accepted_ms, row),
+                  first_word_ms: row.first_word_ms === null ? null : wallOfRow(row.first_word_ms, row),
+                  ended_ms: wallOfRow(row.ended_ms, row),
                   end: row.end,
                   fault: row.fault,
                   completion_tokens: row.completion_tokens,
