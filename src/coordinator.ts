@@ -10,6 +10,7 @@ import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
+import { createFeedHub } from './door/feed-hub.js'
 import { createWatchers } from './door/watchers.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
@@ -138,6 +139,7 @@ export function createCoordinator({
     access: access.follow,
     settlementsDue: () => outgoing.settlementsDue(),
     callbacksDue: () => outgoing.callbacksDue(),
+    feed: (items) => feed.deliver(items),
     charge: (from, ms) => limits.time.charge(from, ms),
   })
   const outgoing = createOutgoing({ signer, chain, callbacks, call: scheduler.call, time, log })
@@ -178,11 +180,13 @@ export function createCoordinator({
     prepare,
   })
   const watchers = createWatchers({ ...access, send: scheduler.send, nextSession, log })
+  const feed = createFeedHub({ ...access, send: scheduler.send })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
     call: scheduler.call,
     watchers,
+    feed,
     openai: openAiOptions(openai, opener?.address),
     opener,
     chain: chain === undefined || signer === undefined ? null : { network: signer.network },
@@ -245,6 +249,7 @@ export function createCoordinator({
       await sleep(20)
     }
     watchers.stop()
+    feed.stop()
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)

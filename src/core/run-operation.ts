@@ -40,6 +40,7 @@ import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
 import { createSubmissions } from './tasks/submissions.js'
 import { createTransitions } from './tasks/transitions.js'
+import { createWatchOrders } from './watching/orders.js'
 
 export interface RunOperationParts {
   health(): Outcome<Results['health']>
@@ -105,6 +106,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     vigilance,
     payments,
     cover,
+    probation,
     settlementOf,
     callbackOf: callbacks.ofTask,
   })
@@ -117,6 +119,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const resealing = createResealing(ctx)
 
   const figures = createFigures(ctx, { health, vigilance, desk, callbacks })
+  const watchOrders = createWatchOrders(ctx, { nodes: nodePages, stats: figures.stats, writable: () => health().ok })
 
   const stop = (reconnectAfter: number): void => {
     ctx.stopping = true
@@ -149,6 +152,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     if (settlementOrders.concerns(o)) return settlementOrders.run(o, allowed)
     if (callbackOrders.concerns(o)) return callbackOrders.run(o, allowed)
     if (asks.concerns(o)) return asks.run(o)
+    if (watchOrders.concerns(o)) return watchOrders.run(o, allowed)
     switch (o.op) {
       case 'submit':
         return done(submissions.submit(o.tasks, allowed))
@@ -277,6 +281,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     writesNothing,
     flush,
     countPendingPerUser: pending.countPerUser,
+    loadFigures: watchOrders.load,
+    afterTurn: watchOrders.afterTurn,
     /** The end of a turn: dispatches what became possible and writes what was put off. */
     finish() {
       dispatch.run()

@@ -20,6 +20,7 @@ import { signInRoutes } from './sign-in-routes.js'
 import { createSignedCalls } from './signed-calls.js'
 import { createPreparation } from './submissions.js'
 import { taskRoutes } from './task-routes.js'
+import { watchRoutes } from './watch-routes.js'
 
 export type { App }
 
@@ -46,6 +47,7 @@ export function createApp(parts: AppParts): App {
   delegationRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)
+  watchRoutes(routes, common)
   serviceRoutes(routes, common)
   documentRoutes(routes, common)
   dashboardRoutes(routes, common)

@@ -3,6 +3,7 @@ import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
 import type { ReceiptSigner } from '../chain/receipts.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
+import type { FeedHub } from '../door/feed-hub.js'
 import type { SignIn } from '../door/sign-in.js'
 import type { Watchers } from '../door/watchers.js'
 import type { Verifications } from '../door/verifications.js'
@@ -45,6 +46,7 @@ export interface AppParts extends BodyLimitParts {
   anonymousSubmit?: boolean
   who: Who
   watchers: Watchers
+  feed: FeedHub
   verify: Verifications
   signIn: SignIn
   /** The names under which the service is reached. */

@@ -14,7 +14,8 @@ import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
 import { NO_OUTCOME, parseEntries, partsOf, submitted, submittedView, withIdempotencyKey } from './submissions.js'
 import { preferenceApplied, secondsToWait, waitForEnd } from './waiting.js'
-import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
+import { taskDetail } from './task-detail.js'
+import { paidTask, signedStatus, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
 const LIST_COST = 5

@@ -138,6 +138,8 @@ export const attempts = sqliteTable(
     completion_tokens: integer(),
     /** The epoch of its node when it was given the attempt: nobody else who comes by that name has a say in it. */
     node_epoch: integer().notNull().default(0),
+    /** When its first piece of text came, where somebody read it as it came. */
+    first_word_ms: integer(),
   },
   (t) => [
     primaryKey({ columns: [t.task_id, t.attempt] }),

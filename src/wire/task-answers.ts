@@ -143,10 +143,10 @@ const attemptView = v.object({
   accepted_at: maybeInteger,
   ended_at: maybeInteger,
   /** The same times, and that of its first piece of text, where somebody reads it as it comes: Unix ms. */
-  assigned_ms: v.optional(integer),
-  accepted_ms: v.optional(maybeInteger),
-  first_word_ms: v.optional(maybeInteger),
-  ended_ms: v.optional(maybeInteger),
+  assigned_ms: integer,
+  accepted_ms: maybeInteger,
+  first_word_ms: maybeInteger,
+  ended_ms: maybeInteger,
   end: v.nullable(attemptEnd),
   fault: v.nullable(attemptFault),
   error: maybeText,
@@ -168,6 +168,8 @@ export const whyNot = v.picklist([
   'next',
 ])
 
+export type WhyNot = v.InferOutput<typeof whyNot>
+
 /** Why a task is not worked on. */
 export const waitingView = v.object({
   reason: v.picklist([
@@ -183,15 +185,15 @@ export const waitingView = v.object({
   /** From 1; "1000+" beyond. */
   position: v.union([integer, v.string()]),
   /** Nodes that serve its model, and why each does not have it; at most 50, those that are nearest to it first. */
-  nodes: v.optional(v.array(v.object({ node_id: v.string(), why: whyNot }))),
+  nodes: v.array(v.object({ node_id: v.string(), why: whyNot })),
 })
 
 /** A task with its history: what its submitter sees, and every attempt. */
 export const taskDetailView = v.object({
   ...statusEntries,
   /** When it was submitted; and since when it waits, or has waited last: later than that after a retry. Unix ms. */
-  created_ms: v.optional(integer),
-  queued_ms: v.optional(integer),
+  created_ms: integer,
+  queued_ms: integer,
   attempts: v.array(attemptView),
   /** The ends before each retry, oldest first. */
   earlier_ends: v.array(

@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-import { id, maybe, model, nodeStatus } from './fields.js'
-import { pageSize } from './rest.js'
+import { id, maybe, model, nodeStatus, pageSize } from './fields.js'
 import { nodeView, statsView } from './service-answers.js'
 import { attemptEnd, attemptFault } from './task-answers.js'
 
@@ -43,7 +42,7 @@ export const modelView = v.object({
   ...quantiles,
   /** Of completed tasks whose nodes say how many they made, in the last minute: completion tokens a second. */
   tokens_per_second: v.number(),
-  /** When a new task is likely to be begun, seconds; null where no node serves it. */
+  /** When a new task is likely to be begun, seconds; null where no node serves it, or none was begun in the last minute. */
   eta_seconds: maybeSeconds,
   /** In the last hour. Cancelled ones are not among the failed. */
   completed_1h: integer,
@@ -155,7 +154,6 @@ const nodeAttempt = v.object({
   ended_ms: maybeInteger,
   end: v.nullable(attemptEnd),
   fault: v.nullable(attemptFault),
-  error: v.nullable(v.string()),
   completion_tokens: maybeInteger,
 })
 
@@ -168,7 +166,7 @@ export const nodeDetailView = v.object({
   agent: v.nullable(v.string()),
   /** What it understands beside plain text. */
   features: v.array(v.string()),
-  /** Since the start, the newest first, at most 20; and what it holds. */
+  /** What it holds, and the newest that have ended, at most 20 of each; none for who may not see the tasks of all. */
   recent_attempts: v.array(nodeAttempt),
   /** Of those attempts. */
   rates: v.object({
@@ -181,7 +179,7 @@ export const nodeDetailView = v.object({
     /** The median of its models' run times, of all nodes, seconds. */
     models_run_p50: maybeSeconds,
   }),
-  /** Of up to 1,000 waiting tasks; null while it is full. */
+  /** Of the other reasons than `model`, among the first 256 that wait for its kind of work; null while it is full. */
   idle_because: v.nullable(idleBecause),
 })
 export type NodeDetailView = v.InferOutput<typeof nodeDetailView>

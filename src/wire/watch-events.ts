@@ -31,7 +31,7 @@ export const feedQuery = v.object({
 })
 
 export const feedEventData = {
-  /** A task has another status, or a node has accepted it. */
+  /** A task has another status. */
   task: v.object({
     id: v.string(),
     /** As its submitter wrote it. */
@@ -108,6 +108,9 @@ export type FeedTick = FeedEventData['tick']
 export type FeedEvent = {
   [Name in keyof FeedEventData]: { event: Name; data: FeedEventData[Name] }
 }[keyof FeedEventData]
+
+/** What happens; the rest is for who has missed it. */
+export type FeedItem = Exclude<FeedEvent, { event: 'reset' }>
 
 /** The run of the service, and a number that grows in it. */
 const place = v.pipe(v.string(), v.regex(/^[0-9a-f]{12}-\d{1,15}$/))

@@ -24,13 +24,17 @@ const seenByDoors = [
   'context',
   'durations',
   'task-view',
+  'node-view',
   'access/caller',
   'access/control',
   'access/credentials',
   'settlement/reports',
   'callbacks/reports',
+  'watching/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines', 'waits'].map(
+  (f) => `core/${f}.ts`,
+)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'
@@ -49,11 +53,13 @@ const allowed: Record<string, string[]> = {
   contract: pure,
   'core/nodes': ['store', ...pure],
   'core/anomalies': pure,
-  core: ['core/anomalies', 'core/nodes', 'chain', 'store', ...pure],
+  'core/rates': pure,
+  core: ['core/anomalies', 'core/rates', 'core/nodes', 'chain', 'store', ...pure],
   'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
   'core/settlement': ['chain', 'core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
   'core/callbacks': ['core/access', 'core', 'store', ...pure],
+  'core/watching': ['core/access', 'core/rates', 'core', 'core/nodes', 'store', ...pure],
   'core/dispatch': ['core/access', 'core/settlement', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/sessions': [
     'core/access',
@@ -69,6 +75,8 @@ const allowed: Record<string, string[]> = {
     'core/anomalies',
     'core/access',
     'core/callbacks',
+    'core/watching',
+    'core/rates',
     'core/settlement',
     'core/sessions',
     'core/dispatch',
@@ -82,6 +90,7 @@ const allowed: Record<string, string[]> = {
     'chain',
     'core/access',
     'core/run',
+    'core/rates',
     'core/sessions',
     'core/dispatch',
     'core',

@@ -1,13 +1,17 @@
 import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../../lib/clock.js'
 import { done, refuse } from '../../lib/result.js'
+import { CANCELLED } from '../../rules/lifecycle.js'
 import type { ModelTable } from '../../rules/models.js'
 import type { Store } from '../../store/store.js'
 import { createAccessControl } from '../access/control.js'
 import { createCredentials } from '../access/credentials.js'
 import type { Context, CoreOptions } from '../context.js'
 import { createDurations } from '../durations.js'
-import { createRegistry } from '../nodes/registry.js'
+import { createRegistry, type Registry } from '../nodes/registry.js'
 import type { Operation, TurnResult } from '../operations.js'
+import { createFigures } from '../rates/figures.js'
+import type { ServedModels } from '../rates/labels.js'
+import { createMeter } from '../rates/meter.js'
 import { createRunOperation } from '../run-operation.js'
 import { createWatches } from '../sessions/watches.js'
 import { createTransaction } from './transaction.js'
@@ -62,6 +66,9 @@ export function createCore({
     undo,
     onUnreadable: (token_id) => ctx.log('error', 'token.unreadable', { token_id }),
   })
+  const registry = createRegistry(store, models, options.nodeTimeout, undo)
+  const now = clock.now()
+  const figures = createFigures(servedModels(registry), now)
   const ctx: Context = {
     options,
     store,
@@ -70,15 +77,30 @@ export function createCore({
     models,
     time,
     random,
-    registry: createRegistry(store, models, options.nodeTimeout, undo),
+    registry,
     durations: createDurations(DURATION_WINDOW_MS),
-    now: clock.now(),
+    now,
     wall: time.wall(),
     wakeAt: 0,
     stopping: false,
     pendingPerUser: null,
     releasedNodes: new Set(),
     watches,
+    figures,
+    meter: createMeter({
+      ...figures,
+      clock: {
+        get now() {
+          return ctx.now
+        },
+        get wall() {
+          return ctx.wall
+        },
+      },
+      later: (count) => ctx.afterCommit.push(count),
+      task: store.tasks.head,
+      cancelled: CANCELLED,
+    }),
     effects: [],
     events: [],
     paid: new WeakMap(),
@@ -102,7 +124,6 @@ export function createCore({
       this.events.push({ level, event, ...fields })
     },
   }
-  const { registry } = ctx
   const walGuard = createWalGuard(store.wal, options.maxWalBytes, time)
   const runOperation = createRunOperation(ctx, {
     watches,
@@ -133,6 +154,7 @@ export function createCore({
     for (const node of registry.nodes.values()) {
       if ([...node.held.values()].some((a) => a.polled === 0)) registry.setReclaim(node, graceEnd, 'coordinator')
     }
+    runOperation.loadFigures()
     undo.clear()
   }
   start()
@@ -145,11 +167,14 @@ export function createCore({
       if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + MAX_SLEEP_MS
       try {
         const { outcomes, commitMs } = transaction.turn(operations)
+        runOperation.afterTurn()
         const access = credentials.takeNews()
+        const feed = figures.feed.take()
         return {
           ...(access === null ? {} : { access }),
           ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
           ...(ctx.callbacksDue ? { callbacksDue: true } : {}),
+          ...(feed === null ? {} : { feed }),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,
@@ -179,3 +204,20 @@ export function createCore({
     },
   }
 }
+
+/** So many nodes of a model are looked at for one that has completed a task. */
+const MAX_LOOKED_AT = 64
+
+/** Who serves a model, as far as its label in figures hangs on it. */
+const servedModels = (registry: Registry): ServedModels => ({
+  isListed: (key) => registry.isServed([`name:${key}`]),
+  isProven(key) {
+    let looked = 0
+    for (const { row } of registry.servedBy(`name:${key}`) ?? []) {
+      if (row.successes > 0) return true
+      if (++looked === MAX_LOOKED_AT) return false
+    }
+    return false
+  },
+  spellingOf: registry.spellingOf,
+})

@@ -1,0 +1,1 @@
+ALTER TABLE `attempts` ADD `first_word_ms` integer;
