@@ -26,7 +26,7 @@ import type { Logger } from './lib/log.js'
 import { version } from './lib/version.js'
 import { openRunner } from './open-runner.js'
 import { createOutgoing } from './outgoing.js'
-import { fingerprintOf, whatIsThere } from './start-report.js'
+import { fingerprintOf, urlOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { createSessionServer } from './ws/session-server.js'
@@ -287,9 +287,8 @@ export function createCoordinator({
       runner.startBackups()
       access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
-      const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
-      const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
-      const { fields, text } = whatIsThere(settings.database_path, isNew, found)
+      const url = urlOf(settings.api_host, port, tls !== null)
+      const { fields, text } = whatIsThere(settings.database_path, isNew, found, dashboard.enabled ? url : null)
       log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
       return { host: settings.api_host, port, url, observer }
     },

@@ -177,7 +177,9 @@ function Attempts({ node }: { node: NodeDetailView }) {
               {t.tasks.took}
             </th>
             <th scope="col">{t.task.end}</th>
-            <th scope="col">{t.tasks.error}</th>
+            <th scope="col" class="figure">
+              {t.node.tokensOut}
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -200,7 +202,7 @@ function Attempts({ node }: { node: NodeDetailView }) {
               <td>
                 <EndMark end={a.end} fault={a.fault} />
               </td>
-              <td class="error">{a.error}</td>
+              <td class="figure">{number(a.completion_tokens)}</td>
             </tr>
           ))}
         </tbody>

@@ -302,6 +302,7 @@ export const en = {
     runTime: 'Run time p50 / p95',
     modelsRunTime: 'The same of its models, p50',
     tokens: 'Tokens / s',
+    tokensOut: 'Tokens out',
     probationWhat: 'It is new: few slots, no large fees',
     payee: 'Paid at',
     stake: 'Stake',

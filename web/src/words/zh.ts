@@ -296,6 +296,7 @@ export const zh: Words = {
     runTime: '运行用时 p50 / p95',
     modelsRunTime: '同模型中位数 p50',
     tokens: '词元/秒',
+    tokensOut: '输出词元',
     probationWhat: '新节点：槽位少，不接高额费用',
     payee: '收款地址',
     stake: '质押',
