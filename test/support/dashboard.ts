@@ -2,7 +2,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, describe, onTestFinished } from 'vitest'
 import { launchBrowser, noBrowser } from './browser.js'
 import type { Service } from './service.js'
-import { until } from './wait.js'
+import { PATIENCE, until } from './wait.js'
 
 /** One browser for the tests of a file: each has a context of its own in it, which knows nothing of the others. */
 let browser: Promise<Browser> | undefined
@@ -44,6 +44,7 @@ export async function openDashboard(
   const context = await (await browser).newContext()
   onTestFinished(() => context.close())
   const page = await context.newPage()
+  page.setDefaultTimeout(PATIENCE)
   const foreign: string[] = []
   const complaints: string[] = []
   const { host } = new URL(service.url)

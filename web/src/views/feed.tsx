@@ -1,3 +1,4 @@
+import type { VNode } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso/router'
 import type { FeedNode, FeedTask } from '../../../src/wire/watch-events.js'
@@ -9,11 +10,14 @@ import { EndMark, NodeStatusMark, TaskStatusMark } from '../parts/status.js'
 import { words } from '../words/index.js'
 
 /** So many events are kept. */
-const MOST = 300
+const MOST = 200
 /** How often what has come is drawn, ms. */
-const SHOW_MS = 250
+const SHOW_MS = 500
 
-type Line = { key: number; at: number } & ({ event: 'task'; data: FeedTask } | { event: 'node'; data: FeedNode })
+/** An event, and the row that it has become: a row never changes, so it is made once. */
+type Line = { key: number; at: number; row?: VNode } & (
+  { event: 'task'; data: FeedTask } | { event: 'node'; data: FeedNode }
+)
 
 interface Seen {
   lines: readonly Line[]
@@ -98,6 +102,14 @@ function NodeLine({ at, data }: { at: number; data: FeedNode }) {
   )
 }
 
+const rowOf = (line: Line): VNode =>
+  (line.row ??=
+    line.event === 'task' ? (
+      <TaskLine at={line.at} data={line.data} key={line.key} />
+    ) : (
+      <NodeLine at={line.at} data={line.data} key={line.key} />
+    ))
+
 const kinds = ['all', 'tasks', 'failures', 'nodes'] as const
 type Kind = (typeof kinds)[number]
 const ofKind: Readonly<Record<Kind, (line: Line) => boolean>> = {
@@ -165,7 +177,7 @@ export function FeedView() {
         <Empty title={connection.value === 'live' ? t.feed.none : t.live.connecting}>{t.feed.noneWhy}</Empty>
       ) : (
         <Scroll label={t.nav.feed}>
-          <table>
+          <table class="fixed">
             <thead>
               <tr>
                 <th scope="col">{t.chart.time}</th>
@@ -182,15 +194,7 @@ export function FeedView() {
                 </th>
               </tr>
             </thead>
-            <tbody>
-              {seen.lines.map((line) =>
-                line.event === 'task' ? (
-                  <TaskLine at={line.at} data={line.data} key={line.key} />
-                ) : (
-                  <NodeLine at={line.at} data={line.data} key={line.key} />
-                ),
-              )}
-            </tbody>
+            <tbody>{seen.lines.map(rowOf)}</tbody>
           </table>
         </Scroll>
       )}
