@@ -89,15 +89,22 @@ function useNews(page: TasksPage | null, filter: Filter) {
 const SHOW_MS = 200
 const MAX_NEWS = 1000
 
+const hasEnded = (status: TaskStatus): boolean => status !== 'pending' && status !== 'in_progress'
+
 /** A task as the feed has it now. */
 const updated = (task: TaskLine, news: FeedTask | undefined): TaskLine =>
   news === undefined
     ? task
-    : { ...task, status: news.status, attempt: news.attempt, inference_node_id: news.node ?? task.inference_node_id }
+    : {
+        ...task,
+        status: news.status,
+        attempt: news.attempt,
+        inference_node_id: news.node ?? task.inference_node_id,
+        completed_at: hasEnded(news.status) ? task.created_at + news.ms / 1000 : null,
+      }
 
 function Row({ task, users }: { task: TaskLine; users: boolean }) {
   const took = (task.completed_at ?? task.updated_at) - task.created_at
-  const hasEnded = task.status !== 'pending' && task.status !== 'in_progress'
   return (
     <tr>
       <th scope="row">
@@ -112,7 +119,7 @@ function Row({ task, users }: { task: TaskLine; users: boolean }) {
       </td>
       <td class="figure">{task.attempt === 0 ? '' : number(task.attempt)}</td>
       <td class="figure">{time(task.created_at * 1000)}</td>
-      <td class="figure">{hasEnded ? duration(took) : ''}</td>
+      <td class="figure">{!hasEnded(task.status) ? '' : took === 0 ? `< ${duration(1)}` : duration(took)}</td>
       <td class="figure">{stx(task.infer_fee)}</td>
       {users && (
         <td class="cut user" title={task.user_address ?? undefined}>
