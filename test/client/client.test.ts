@@ -114,10 +114,10 @@ describe.each(ways)('by %s', (way) => {
     expect(await fails({ error: 'too long', code: 'context_length_exceeded' })).toMatchObject({
       code: 'context_length_exceeded',
     })
-    const cancelled = client.run(asked({ task_id: 'c' }))
+    const cancelled = rejection(client.run(asked({ task_id: 'c' })))
     await client.submit(asked({ task_id: 'c' }))
     await client.cancel('c')
-    expect(await rejection(cancelled)).toMatchObject({ code: 'cancelled', task_id: 'c' })
+    expect(await cancelled).toMatchObject({ code: 'cancelled', task_id: 'c' })
     await client.retry('c')
     expect(['pending', 'in_progress']).toContain((await service.status('c')).status)
   })
