@@ -91,7 +91,7 @@ const isPage = ({ headers }: Response): boolean => headers.get('content-type')?.
 /** The client side of a service, also one in another process. */
 export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | 'observer' | 'stop'> {
   const send: Service['send'] = async (method, path, body = null, headers = {}) => {
-    const response = await fetch(url + path, { method, body, headers })
+    const response = await fetch(url + path, { method, body, headers, redirect: 'manual' })
     const text = await response.text()
     const answer: Answer = {
       status: response.status,
