@@ -55,6 +55,7 @@ export default defineCommand({
       chain: config.chain,
       callbacks: config.callbacks,
       openai: config.openai,
+      metrics: config.metrics,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
     })
