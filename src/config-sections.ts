@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { integer, networks, yesOrNo } from './lib/setting-fields.js'
+import { host, integer, networks, port, yesOrNo } from './lib/setting-fields.js'
 import { described, seconds } from './lib/settings.js'
 
 /** `[inference.auth]` */
@@ -136,6 +136,15 @@ export const callbackSettings = v.strictObject({
   allow_private: yesOrNo(
     false,
     'Whether callbacks may go to this machine and to private networks. Whoever submits tasks reaches them then.',
+  ),
+})
+
+/** `[metrics]`: what Prometheus reads. */
+export const metricsSettings = v.strictObject({
+  enabled: yesOrNo(true, 'Whether GET /metrics tells what Prometheus reads; where tokens exist, to those who may.'),
+  host: host('127.0.0.1', 'The address of metrics.port.'),
+  port: port(
+    'A port of its own for GET /metrics, which asks for no token: only your Prometheus should reach it. 0 takes a free one. Default: none.',
   ),
 })
 

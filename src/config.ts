@@ -6,6 +6,7 @@ import {
   callbackSettings,
   chainSettings,
   dashboardSettings,
+  metricsSettings,
   openAiSettings,
 } from './config-sections.js'
 import {
@@ -32,6 +33,7 @@ export interface ServiceConfig {
   callbacks?: FileSettings['callbacks']
   openai: FileSettings['openai']
   dashboard: FileSettings['dashboard']
+  metrics: FileSettings['metrics']
   inference: FileSettings['inference'] & { database_path: string }
 }
 
@@ -66,6 +68,7 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
     callbacks: config.callbacks,
     openai: config.openai,
     dashboard: config.dashboard,
+    metrics: config.metrics,
     inference: Object.freeze({ ...config.inference, ...given, database_path }),
   }
 }
@@ -211,6 +214,21 @@ export const openAiOptions = (o: FileSettings['openai'], signer: string | undefi
 export const openAiDefaults = (given: Partial<FileSettings['openai']> = {}): FileSettings['openai'] =>
   parseSettings(openAiSettings, given, 'settings')
 
+/** The same of `[metrics]`. */
+export const metricsDefaults = (given: Partial<FileSettings['metrics']> = {}): FileSettings['metrics'] =>
+  parseSettings(metricsSettings, given, 'settings')
+
+/** What sessions may take. */
+export const sessionLimits = (i: ServiceConfig['inference']) => ({
+  maxMessageBytes: i.max_message_bytes,
+  maxMessagesPerSecond: i.max_messages_per_second,
+  maxHandshakes: i.max_handshakes,
+  maxHandshakesPerAddress: i.max_handshakes_per_address,
+  maxSessions: i.max_sessions,
+  maxSessionsPerAddress: i.max_sessions_per_address,
+  maxUpgradesPerSecond: i.max_upgrades_per_second,
+})
+
 const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
   reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
 
@@ -224,6 +242,7 @@ export const describeServiceConfig = (): SettingDoc[] => [
     callbacks: callbackSettings,
     openai: openAiSettings,
     dashboard: dashboardSettings,
+    metrics: metricsSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,

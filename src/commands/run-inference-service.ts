@@ -56,6 +56,7 @@ export default defineCommand({
       callbacks: config.callbacks,
       openai: config.openai,
       dashboard: config.dashboard,
+      metrics: config.metrics,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
     })

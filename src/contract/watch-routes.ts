@@ -1,7 +1,7 @@
 import { nodeDetailView, modelsView, overviewQuery, overviewView } from '../wire/watch-answers.js'
 import { feedEvent, feedQuery } from '../wire/watch-events.js'
 import { ONE_NODE } from './node-routes.js'
-import { eventStream, type RouteTable } from './route.js'
+import { bare, eventStream, type RouteTable } from './route.js'
 
 /** What those look at who watch the service. */
 export const watchRoutes = {
@@ -44,5 +44,14 @@ export const watchRoutes = {
     query: feedQuery,
     headers: { 'Last-Event-ID': 'The id of the last event that the reader has' },
     answers: { 200: eventStream(feedEvent) },
+  },
+  getMetrics: {
+    method: 'GET',
+    path: '/metrics',
+    action: 'metrics',
+    summary: 'Read the metrics, as Prometheus does',
+    description: 'In the text format of Prometheus. Counts as 5 requests.',
+    answers: { 200: bare('text/plain') },
+    refuses: ['not_found'],
   },
 } as const satisfies RouteTable

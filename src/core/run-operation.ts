@@ -40,17 +40,19 @@ import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
 import { createSubmissions } from './tasks/submissions.js'
 import { createTransitions } from './tasks/transitions.js'
+import type { Storage } from './watching/metrics.js'
 import { createWatchOrders } from './watching/orders.js'
 
 export interface RunOperationParts {
   health(): Outcome<Results['health']>
   watches: Watches
+  storage: Storage
 }
 
 export type RunOperation = ReturnType<typeof createRunOperation>
 
 /** What each operation does, inside the transaction of its turn. */
-export function createRunOperation(ctx: Context, { health, watches }: RunOperationParts) {
+export function createRunOperation(ctx: Context, { health, watches, storage }: RunOperationParts) {
   const { store, registry } = ctx
   const pending = createPending(ctx)
   const callbacks = createCallbackDesk(ctx, (taskId) => settlementOf(taskId))
@@ -119,7 +121,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const resealing = createResealing(ctx)
 
   const figures = createFigures(ctx, { health, vigilance, desk, callbacks })
-  const watchOrders = createWatchOrders(ctx, { nodes: nodePages, stats: figures.stats, writable: () => health().ok })
+  const watchOrders = createWatchOrders(ctx, { nodes: nodePages, stats: figures.stats, storage })
 
   const stop = (reconnectAfter: number): void => {
     ctx.stopping = true

@@ -3,6 +3,7 @@ import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
 import type { ReceiptSigner } from '../chain/receipts.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
+import type { CoreMetrics } from '../core/watching/reports.js'
 import type { FeedHub } from '../door/feed-hub.js'
 import type { SignIn } from '../door/sign-in.js'
 import type { Watchers } from '../door/watchers.js'
@@ -45,6 +46,10 @@ export interface AppParts extends BodyLimitParts {
   /** Whether who shows no token may submit. */
   anonymousSubmit?: boolean
   who: Who
+  /** Told of each entry of a batch that was refused alone. */
+  refusedSubmission?: (code: string) => void
+  /** What Prometheus reads, and its media type; null where nothing is told. */
+  metrics?: { type: string; text(core: CoreMetrics): Promise<string> } | null
   watchers: Watchers
   feed: FeedHub
   verify: Verifications

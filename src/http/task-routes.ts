@@ -23,7 +23,7 @@ const LIST_COST = 5
 /** Tasks: submitted, looked at, cancelled and retried. */
 export function taskRoutes(
   { get, receive, command }: Routes,
-  { call, ask, gate, limits, signed, preparation, watchers }: RouteParts,
+  { call, ask, gate, limits, signed, preparation, watchers, refusedSubmission = () => undefined }: RouteParts,
 ): void {
   const store = async (submission: Submission, exchange: Exchange): Promise<Outcome<Submitted>> => {
     const prepared = await preparation.one(submission, exchange)
@@ -80,6 +80,7 @@ export function taskRoutes(
     if (!outcome.ok) return refused(c, outcome)
     const stored = outcome.value.values()
     const results = parsed.map((p) => (p.ok ? submitted(stored.next().value, p.value) : p))
+    for (const o of results) if (!o.ok) refusedSubmission(o.code)
     if (seconds !== null) return batchLater(c, results, seconds)
     return ok(c, { results: results.map((o) => (o.ok ? o.value : { error: o.message, code: o.code })) })
   })

@@ -5,7 +5,7 @@ import { modelKey } from '../rules/models.js'
 import { redact } from '../rules/ownership.js'
 import type { NodeDetailView, OverviewView } from '../wire/watch-answers.js'
 import { takeRequests } from './allowance.js'
-import { cut, fail, ok, refused } from './answers.js'
+import { cut, fail, ok, refused, text } from './answers.js'
 import { parse } from './body.js'
 import { openEventStream } from './event-stream.js'
 import { pathId } from './paths.js'
@@ -21,7 +21,7 @@ const MAX_UNREAD_BYTES = 1024 * 1024
 const NO_ROOM = refuse('unavailable', 'the feed has 100 readers, the most it may; try again later, or end one of them')
 
 /** What those look at who watch the service. */
-export function watchRoutes({ get, getOnly }: Routes, { ask, feed }: RouteParts): void {
+export function watchRoutes({ get, getOnly }: Routes, { ask, feed, metrics = null }: RouteParts): void {
   get(routes.listModelRates, async (c) => {
     const tooFast = takeRequests(c.env, LOOK_COST - 1)
     if (tooFast !== null) return cut(c, tooFast)
@@ -46,6 +46,15 @@ export function watchRoutes({ get, getOnly }: Routes, { ask, feed }: RouteParts)
     if (!found.ok) return refused(c, found)
     const { node, more, hidden } = found.value
     return ok(c, redact({ ...nodeEntry(node), ...more } satisfies NodeDetailView, hidden))
+  })
+
+  get(routes.getMetrics, async (c) => {
+    if (metrics === null) return fail(c, refuse('not_found', 'this service tells no metrics ([metrics] enabled)'))
+    const tooFast = takeRequests(c.env, LOOK_COST - 1)
+    if (tooFast !== null) return cut(c, tooFast)
+    const found = await ask(c.env, { op: 'metrics' })
+    if (!found.ok) return refused(c, found)
+    return text(c, await metrics.text(found.value), { 'Content-Type': metrics.type })
   })
 
   // To ask for its headers only would begin it, and never end.

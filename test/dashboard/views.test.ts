@@ -146,6 +146,12 @@ inBrowser(() => {
     await open('/health')
     await page.getByText('The service works.').waitFor()
     await page.getByText('Nothing is out of the ordinary.').waitFor()
+    // What it measures comes from where Prometheus reads it.
+    const measured = page.locator('.panel', { hasText: 'Measured' })
+    await measured.waitFor()
+    expect(await measured.innerText()).toMatch(
+      /Database can be written\s*yes\s*Overloaded\s*no\s*Database\s*[\d.,]+\s?kB[\s\S]*Event loop delay p99/,
+    )
     const facts = await page.locator('.panel', { hasText: 'Counters' }).last().innerText()
     expect(facts).toMatch(/All tasks\s*4\s*waiting\s*1\s*running\s*1\s*completed\s*1/)
   })

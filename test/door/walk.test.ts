@@ -34,6 +34,7 @@ const routes: Record<string, Walked> = {
   'POST /api/v1/tasks/fail': { action: 'fail', body: { ...result, error: 'x' } },
   'GET /api/v1/nodes': { action: 'nodes' },
   'GET /api/v1/nodes/:node_id': { action: 'nodes', path: '/api/v1/nodes/n2' },
+  'GET /metrics': { action: 'metrics' },
   'GET /api/v1/models': { action: 'models' },
   'GET /api/v1/overview': { action: 'overview' },
   'GET /api/v1/events': { action: 'events', path: '/api/v1/events?types=x' },

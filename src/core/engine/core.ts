@@ -41,6 +41,8 @@ export interface CoreParts {
   debug?: boolean
   time?: TimeSource
   random?: () => number
+  /** The backups that the service makes by itself: when the newest was made, Unix ms, and how often, ms; null: none. */
+  backups?: () => { last_ms: number | null; interval_ms: number } | null
 }
 
 /** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
@@ -51,6 +53,7 @@ export function createCore({
   debug = true,
   time = systemTime,
   random = Math.random,
+  backups = () => null,
 }: CoreParts): Core {
   const clock = createServiceClock(time, store.loadClock() ?? time.wall())
   const { undo } = store
@@ -127,6 +130,10 @@ export function createCore({
   const walGuard = createWalGuard(store.wal, options.maxWalBytes, time)
   const runOperation = createRunOperation(ctx, {
     watches,
+    storage: {
+      isWritable: () => transaction.brokenReason() === null && walGuard.refusal() === null,
+      backups,
+    },
     health() {
       const broken = transaction.brokenReason()
       if (broken !== null) return refuse('unavailable', broken)

@@ -7,10 +7,16 @@ import type { CoreMetrics, HistogramFigures, ModelMetrics } from './reports.js'
 
 const figuresOf = ({ buckets, sum }: HistogramTotal): HistogramFigures => ({ buckets: [...buckets], sum })
 
+/** What is known of the file beside what is in it. */
+export interface Storage {
+  isWritable(): boolean
+  backups(): CoreMetrics['backups']
+}
+
 /** What the core has counted since the start, and how it stands: read when somebody scrapes. */
 export function createMetrics(
   ctx: Context,
-  { models, stats, writable }: { models: Models; stats: () => Stats; writable: () => boolean },
+  { models, stats, storage }: { models: Models; stats: () => Stats; storage: Storage },
 ) {
   const { rates } = ctx.figures
 
@@ -62,7 +68,9 @@ export function createMetrics(
       nodes: nodes(),
       wal_bytes: ctx.store.wal.bytes(),
       database_bytes: ctx.store.bytes(),
-      writable: writable(),
+      wal_limit_bytes: ctx.options.maxWalBytes,
+      writable: storage.isWritable(),
+      backups: storage.backups(),
     }
   }
 }

@@ -3,7 +3,7 @@ import type { Allowed } from '../access/caller.js'
 import type { Context } from '../context.js'
 import type { Node } from '../nodes/node.js'
 import type { NodePage, NodeView, Stats } from '../operations.js'
-import { createMetrics } from './metrics.js'
+import { createMetrics, type Storage } from './metrics.js'
 import { createModels } from './models.js'
 import { createNodeReport } from './node-report.js'
 import { createOverview } from './overview.js'
@@ -18,8 +18,7 @@ export interface WatchOrderParts {
     page(after: string | null, limit: number, allowed: Allowed, filter: NodeFilter): NodePage
   }
   stats(): Stats
-  /** Whether the database can be written now. */
-  writable(): boolean
+  storage: Storage
 }
 
 const table: Record<(WatchRequest | WatchWork)['op'], true> = {
@@ -35,12 +34,12 @@ const table: Record<(WatchRequest | WatchWork)['op'], true> = {
 const names: ReadonlySet<string> = new Set(Object.keys(table))
 
 /** What those are told who watch: each operation of it. */
-export function createWatchOrders(ctx: Context, { nodes, stats, writable }: WatchOrderParts) {
+export function createWatchOrders(ctx: Context, { nodes, stats, storage }: WatchOrderParts) {
   const { figures } = ctx
   const models = createModels(ctx, createSlotCounts(ctx.registry, ctx.models, figures.rates.labels))
   const overview = createOverview(ctx, { models, stats })
   const nodeReport = createNodeReport(ctx, nodes.view)
-  const metrics = createMetrics(ctx, { models, stats, writable })
+  const metrics = createMetrics(ctx, { models, stats, storage })
   const ticks = createTicks(ctx, { models, overview })
   const past = createPast(ctx)
 

@@ -82,6 +82,10 @@ export interface CoreMetrics {
   /** Nodes by what they count as, and how they come. */
   nodes: { status: NodeStatus; transport: 'websocket' | 'rest'; count: number }[]
   wal_bytes: number
+  /** From where on nothing more is written. */
+  wal_limit_bytes: number
   database_bytes: number
+  /** The backups that the service makes by itself, Unix ms and ms; null: it makes none. */
+  backups: { last_ms: number | null; interval_ms: number } | null
   writable: boolean
 }
