@@ -11,6 +11,7 @@ import { wrapHelp } from './lib/wrap.js'
 const commands: Record<string, () => Promise<CommandDef>> = {
   'run-inference-service': () => import('./commands/run-inference-service.js').then((m) => m.default as CommandDef),
   'run-inference-node': () => import('./commands/run-inference-node.js').then((m) => m.default as CommandDef),
+  ask: () => import('./commands/ask.js').then((m) => m.default as CommandDef),
   backup: () => import('./commands/backup.js').then((m) => m.default as CommandDef),
   restore: () => import('./commands/restore.js').then((m) => m.default as CommandDef),
   check: () => import('./commands/check.js').then((m) => m.default as CommandDef),

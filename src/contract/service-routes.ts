@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { encryptionKeyView, healthView, statsView } from '../wire/service-answers.js'
+import { defaultsView, encryptionKeyView, healthView, statsView } from '../wire/service-answers.js'
 import { bare, type RouteTable } from './route.js'
 
 /** Of a document that has a form of its own. */
@@ -29,6 +29,14 @@ export const serviceRoutes = {
     summary: 'Get the key that texts are encrypted for',
     answers: { 200: encryptionKeyView },
     refuses: ['not_found'],
+  },
+  getDefaults: {
+    method: 'GET',
+    path: '/api/v1/defaults',
+    action: 'documents',
+    summary: 'See what a request of /v1 becomes where it says nothing else',
+    description: 'For programs that submit tasks and leave to the service what they cost and may take.',
+    answers: { 200: defaultsView },
   },
   getAsyncApi: {
     method: 'GET',

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { callbacksPage, callbacksQuery, callbackView } from '../wire/callbacks.js'
-import { CLIENT_PATH } from '../wire/client.js'
+import { CLIENT_PATH } from '../wire/client-answers.js'
 import { signedReceipt } from '../wire/receipt.js'
 import { batchBody, listQuery, submitBody, waitQuery } from '../wire/rest.js'
 import { saidView } from '../wire/service-answers.js'

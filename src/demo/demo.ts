@@ -8,6 +8,7 @@ import { silentLog } from '../lib/log.js'
 import { createRestClient, type RestClient } from '../lib/rest-client.js'
 import { startBlockClock } from './block-clock.js'
 import { createFakeChain } from './chain/fake-chain.js'
+import { askLast } from './last-question.js'
 import { runLegacyNode } from './legacy-node.js'
 import { startModelServer } from './model-server.js'
 import { startNode, type NodeProcess } from './node-process.js'
@@ -79,7 +80,13 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
       shutdown_timeout: 2,
     }),
     signer: { stacks_private_key: createWallet('service').privateKey, endpoint: chain.url, network: NETWORK },
-    chain: chainDefaults({ event_observer: '127.0.0.1:0', confirmations: 3, poll_interval: 0.5 }),
+    chain: chainDefaults({
+      event_observer: '127.0.0.1:0',
+      confirmations: 3,
+      poll_interval: 0.5,
+      // The last question is for free.
+      require_signed_tx: false,
+    }),
     log: silentLog(),
   })
   onEnd(() => coordinator.stop())
@@ -184,7 +191,13 @@ async function play(dir: string, onEnd: (release: () => Promise<void> | void) =>
     )
     screen.say(paymentSummary(paid, survived))
   }
-  return wrong.length === 0
+  screen.say('')
+  const user = createWallet('last user').address
+  const lastProblem = await askLast({ url, user, say, onText: (piece) => void process.stdout.write(piece) }).catch(
+    (error: unknown) => `the last question has no answer: ${error instanceof Error ? error.message : String(error)}`,
+  )
+  if (lastProblem !== null) screen.say(`WRONG: ${lastProblem}`)
+  return wrong.length === 0 && lastProblem === null
 }
 
 async function nodesOnline(rest: RestClient, nodes: readonly NodeProcess[]): Promise<void> {

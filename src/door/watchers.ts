@@ -2,7 +2,8 @@ import type { Caller } from '../core/access/caller.js'
 import type { Effect, Operation } from '../core/operations.js'
 import type { AddressKeys } from '../lib/address.js'
 import type { Logger } from '../lib/log.js'
-import type { ClientAnswer, ClientSubmission } from '../wire/client.js'
+import type { ClientAnswer } from '../wire/client-answers.js'
+import type { ClientSubmission } from '../wire/client.js'
 import type { Submission } from '../wire/rest.js'
 
 export interface WatchersParts {

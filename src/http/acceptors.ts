@@ -124,10 +124,12 @@ async function copies(
   const helper = spawn(process.execPath, ['-e', HELPER], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     env: {},
-    timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
     signal,
   })
+  // Not spawn's own timeout: Node 26 keeps its timer, and with it the process, when the signal has ended the helper.
+  const late = setTimeout(() => helper.kill('SIGKILL'), PATIENCE_MS).unref()
+  helper.once('exit', () => clearTimeout(late))
   let left = count
   await new Promise<void>((resolve, reject) => {
     helper.once('error', reject)

@@ -2,10 +2,11 @@ import { serviceRoutes as routes } from '../contract/service-routes.js'
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse } from '../lib/result.js'
 import { fail, ok, refused } from './answers.js'
-import type { HealthView } from '../wire/service-answers.js'
+import type { DefaultsView, HealthView } from '../wire/service-answers.js'
 import type { RouteParts } from './route-parts.js'
 import type { Exchange } from './exchange.js'
 import type { Routes } from './routes.js'
+import { addressOf } from './openai/request.js'
 import { statsView } from './views.js'
 
 /** Who is told what an operator should look at. */
@@ -13,7 +14,10 @@ const TOLD: ReadonlySet<string> = new Set(['open', 'viewer', 'operator', 'admin'
 const isTold = ({ by }: Exchange): boolean => TOLD.has(by.principal.role)
 
 /** The service itself: counters, its key and its health. */
-export function serviceRoutes({ get, answer }: Routes, { ask, wall, opener, warning = () => null }: RouteParts): void {
+export function serviceRoutes(
+  { get, answer }: Routes,
+  { ask, wall, opener, openai, warning = () => null }: RouteParts,
+): void {
   get(routes.getStats, async (c) => {
     const stats = await ask(c.env, { op: 'stats' })
     return stats.ok ? ok(c, statsView(stats.value)) : refused(c, stats)
@@ -28,6 +32,15 @@ export function serviceRoutes({ get, answer }: Routes, { ask, wall, opener, warn
         : done({ public_key: opener.publicKey, signer_address: opener.address }),
     ),
   )
+
+  get(routes.getDefaults, (c) => {
+    const view: DefaultsView = {
+      user_address: addressOf(c.env.by, openai),
+      infer_fee: openai.inferFee,
+      max_infer_time: openai.maxInferTime,
+    }
+    return ok(c, view)
+  })
 
   get(routes.getHealth, async (c) => {
     const health = await ask(c.env, { op: 'health' })

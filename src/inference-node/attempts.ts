@@ -7,7 +7,7 @@ import { createOutput } from './output.js'
 import type { Channel, Results } from './results.js'
 import { runWork } from './run-work.js'
 import { attemptKey, failure, wireReason, type AttemptRef, type NodeTask, type Result, type Work } from './task.js'
-import { after } from './timer.js'
+import { after } from '../lib/timer.js'
 import { BackendDown, FeatureMissing, ModelMissing, tellError } from './work-error.js'
 
 export interface AttemptsParts {

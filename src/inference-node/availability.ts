@@ -1,8 +1,9 @@
 import { featureBits, featuresOf, neededFeatures, type Feature } from '../wire/params.js'
-import { longestWait, PROBE, WITHHELD } from './backoff.js'
+import { longestWait } from '../lib/backoff.js'
+import { PROBE, WITHHELD } from './waits.js'
 import type { DeclaredStatus } from './events.js'
 import type { Offer } from './offer.js'
-import { after, within } from './timer.js'
+import { after, within } from '../lib/timer.js'
 
 /** What a node can do now. */
 export interface NodeState {

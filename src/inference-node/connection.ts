@@ -3,7 +3,7 @@ import { encode } from './frames.js'
 import { createReconnects } from './reconnect.js'
 import type { Channel } from './results.js'
 import { DEFAULT_MAX_MESSAGE_BYTES, openSession, type Session, type SessionEnd, type SessionParts } from './session.js'
-import { pause } from './timer.js'
+import { pause } from '../lib/timer.js'
 
 export interface ConnectionParts extends Omit<SessionParts, 'onEnd'> {
   /** Ends the loop and every wait in it. */

@@ -1,4 +1,4 @@
-import { MAX_FRAME_MESSAGES } from '../wire/node.js'
+import { MAX_FRAME_MESSAGES } from '../wire/messages.js'
 
 /** A message as it goes on the wire. */
 export interface Encoded {

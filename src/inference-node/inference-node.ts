@@ -9,7 +9,7 @@ import { resolveOptions, type InferenceNodeOptions, type Resolved } from './opti
 import { createResults, type Results } from './results.js'
 import { signResult } from './identity.js'
 import type { Welcome } from './session.js'
-import { after, pause } from './timer.js'
+import { after, pause } from '../lib/timer.js'
 import { openUnsettledFolder, type UnsettledFolder } from './unsettled.js'
 import { tellError } from './work-error.js'
 

@@ -1,6 +1,6 @@
 import { never } from '../lib/result.js'
 import { closeCodes, reconnectAfter } from '../wire/codes.js'
-import { jitteredWait, RECONNECT } from './backoff.js'
+import { jitteredWait, RECONNECT } from '../lib/backoff.js'
 import type { SessionEnd } from './session.js'
 
 /** What a node does after a session: stop for good, or dial again after `wait` ms. */

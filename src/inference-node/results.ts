@@ -1,8 +1,8 @@
-import { jitteredWait, RECONNECT } from './backoff.js'
+import { jitteredWait, RECONNECT } from '../lib/backoff.js'
 import type { Emit } from './events.js'
 import { encode, type Encoded } from './frames.js'
 import { attemptKey, failure, type AttemptRef, type Result } from './task.js'
-import { after, within } from './timer.js'
+import { after, within } from '../lib/timer.js'
 import { MAX_UNSETTLED, MAX_UNSETTLED_BYTES, type UnsettledFolder } from './unsettled.js'
 
 /** The session of the moment, as narrow as results need it. */

@@ -1,6 +1,7 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import type * as v from 'valibot'
-import { CLIENT_PATH, CLIENT_PROTOCOL, clientMessages, clientServerMessages } from './client.js'
+import { CLIENT_PATH, CLIENT_PROTOCOL, clientServerMessages } from './client-answers.js'
+import { clientMessages } from './client.js'
 import { closeCodes } from './codes.js'
 import { NODE_PATH, NODE_PROTOCOL, nodeMessages, serverMessages } from './node.js'
 

@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-import { id, maybe } from './fields.js'
-import { pageSize } from './rest.js'
+import { id, maybe, pageSize } from './fields.js'
 
 /** The states of a callback, as rules/callbacks.ts has them. */
 export const callbackState = v.picklist(

@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-import { id, maybe, shortText } from './fields.js'
-import { pageSize } from './rest.js'
+import { id, maybe, pageSize, shortText } from './fields.js'
 
 /** `POST /api/v1/delegations`: what is wrong with keys and signature is said by who verifies. */
 export const delegationBody = v.object(

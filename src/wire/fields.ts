@@ -194,6 +194,26 @@ export const nodeStatus = v.picklist(
 )
 export type NodeStatus = v.InferOutput<typeof nodeStatus>
 
+/** The most tasks or nodes that a page of a list may hold. */
+export const MAX_PAGE = 1000
+
+const PAGE_SIZE = `must be an integer from 1 to ${MAX_PAGE}`
+export const pageSize = v.pipe(
+  v.string(),
+  v.regex(/^[0-9]{1,4}$/, PAGE_SIZE),
+  v.transform(Number),
+  v.minValue(1, PAGE_SIZE),
+  v.maxValue(MAX_PAGE, PAGE_SIZE),
+)
+
+/** What the submitter of a task that was stored should know. `did_you_mean`: names of models that are served, at most 3. */
+export const submissionWarning = v.object({
+  code: v.picklist(['no_node_for_model']),
+  message: v.string(),
+  did_you_mean: list(v.string()),
+})
+export type SubmissionWarning = v.InferOutput<typeof submissionWarning>
+
 /** Of a value with more wrong fields than this the others are counted, not named. */
 const MAX_NAMED_FIELDS = 10
 

@@ -3,7 +3,6 @@ import {
   amount,
   attempt,
   featureNames,
-  fit,
   id,
   inferTime,
   jsonObject,
@@ -22,13 +21,14 @@ import {
 } from './fields.js'
 import { parseJsonInSteps } from './json-steps.js'
 import { parseJson, type Json } from './json.js'
+import { MAX_FRAME_MESSAGES, outputChannel, parserOf } from './messages.js'
+
+export type { OutputChannel } from './messages.js'
 
 /** The WebSocket subprotocol of node sessions. */
 export const NODE_PROTOCOL = 'inference-node.v1'
 /** Where a node opens its session. */
 export const NODE_PATH = '/api/v1/nodes/connect'
-/** The most messages one array frame may carry. */
-export const MAX_FRAME_MESSAGES = 256
 /** The most attempts a hello may name: 1,024 that run, and results that are not settled yet, of which our own node keeps 4,096. */
 const MAX_UNSETTLED = 8192
 /** The most tasks a heartbeat may name. */
@@ -37,9 +37,6 @@ const MAX_RUNNING = 1024
 export const MAX_HELLO_BYTES = 1024 * 1024
 
 const held = v.object({ task_id: id, attempt })
-/** Which text a piece is of: the answer, or what the model thought before. Offsets count in each by itself. */
-export const outputChannel = v.picklist(['text', 'reasoning'], 'must be one of text, reasoning')
-export type OutputChannel = v.InferOutput<typeof outputChannel>
 const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')
 const seconds = v.pipe(v.number(), v.minValue(0))
 const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -177,10 +174,6 @@ export const serverMessages = {
 export type ServerMessage = v.InferOutput<(typeof serverMessages)[keyof typeof serverMessages]>
 export type Assignment = v.InferOutput<(typeof serverMessages)['task.assign']>
 
-/** One parsed message, or what to answer about it. */
-export type Parsed<M> =
-  { ok: true; message: M } | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
-
 /** What a frame holds, or why it cannot be taken, as a sentence. */
 export type Frame = { ok: true; values: unknown[] } | { ok: false; problem: string }
 
@@ -202,42 +195,6 @@ function messagesOf(json: Json): Frame {
   const { value } = json
   if (!Array.isArray(value)) return { ok: true, values: [value] }
   return value.length >= 1 && value.length <= MAX_FRAME_MESSAGES ? { ok: true, values: value } : NO_FRAME
-}
-
-/**
- * Parses a value by the schema that its `type` names: one look-up, no union.
- * @param lists how long a list of a message may be, where it is refused before its members are looked at: there may be millions
- */
-export function parserOf<T extends Record<string, v.GenericSchema>>(
-  table: T,
-  lists: { readonly [Type in keyof T]?: Readonly<Record<string, number>> } = {},
-) {
-  const schemas = new Map<string, v.GenericSchema>(Object.entries(table))
-  const limits = new Map(Object.entries<Readonly<Record<string, number>> | undefined>(lists))
-  return (value: unknown): Parsed<v.InferOutput<T[keyof T]>> => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      return { ok: false, code: 'invalid_message', problem: 'a message must be a JSON object with a string type' }
-    }
-    const type: unknown = 'type' in value ? value.type : undefined
-    if (typeof type !== 'string') return { ok: false, code: 'invalid_message', problem: 'type: must be a string' }
-    const schema = schemas.get(type)
-    if (schema === undefined)
-      return { ok: false, code: 'unknown_type', problem: `unknown type ${JSON.stringify(type.slice(0, 64))}` }
-    const tooLong = tooLongList(value, limits.get(type))
-    if (tooLong !== null) return { ok: false, code: 'invalid_message', problem: `${type}: ${tooLong}` }
-    const fitted = fit(schema, value)
-    return fitted.ok
-      ? { ok: true, message: fitted.value as v.InferOutput<T[keyof T]> }
-      : { ok: false, code: 'invalid_message', problem: `${type}: ${fitted.problem}` }
-  }
-}
-
-function tooLongList(message: object, limits: Readonly<Record<string, number>> = {}): string | null {
-  for (const [field, most] of Object.entries(limits)) {
-    const list: unknown = Reflect.get(message, field)
-    if (Array.isArray(list) && list.length > most) return `${field}: must have at most ${most} entries`
-  }
-  return null
 }
 
 const proof = v.pick(nodeMessages['session.hello'], ['type', 'node_id', 'public_key', 'signature'])

@@ -9,6 +9,7 @@ import {
   model,
   models,
   nodeStatus,
+  pageSize,
   resultEntries,
   share,
   shortText,
@@ -133,14 +134,6 @@ export interface Paid {
   account: { nonce: number; balance: number } | null
 }
 
-/** What the submitter of a task that was stored should know. `did_you_mean`: names of models that are served, at most 3. */
-export const submissionWarning = v.object({
-  code: v.picklist(['no_node_for_model']),
-  message: v.string(),
-  did_you_mean: list(v.string()),
-})
-export type SubmissionWarning = v.InferOutput<typeof submissionWarning>
-
 /**
  * `POST /api/v1/tasks/submit`, defaults filled in: `model_type` is a synonym of `model_name`, a missing context is empty.
  */
@@ -157,18 +150,6 @@ export const batchBody = body({
     v.maxLength(1000, 'must hold at most 1000 submissions'),
   ),
 })
-
-/** The most tasks or nodes that a page of a list may hold. */
-export const MAX_PAGE = 1000
-
-const PAGE_SIZE = `must be an integer from 1 to ${MAX_PAGE}`
-export const pageSize = v.pipe(
-  v.string(),
-  v.regex(/^[0-9]{1,4}$/, PAGE_SIZE),
-  v.transform(Number),
-  v.minValue(1, PAGE_SIZE),
-  v.maxValue(MAX_PAGE, PAGE_SIZE),
-)
 
 /** The query of `GET /api/v1/tasks`. `cursor` is what the page before gave as `next_cursor`. */
 export const listQuery = v.object({

@@ -75,6 +75,10 @@ export type HealthView = v.InferOutput<typeof healthView>
 
 export const encryptionKeyView = v.object({ public_key: v.string(), signer_address: v.string() })
 
+/** What a request of `/v1` becomes where it says nothing else of it: `user_address` is that of who asks. */
+export const defaultsView = v.object({ user_address: v.string(), infer_fee: integer, max_infer_time: integer })
+export type DefaultsView = v.InferOutput<typeof defaultsView>
+
 /** Where the owner of an address lets a node be paid, and what proves it. */
 export const delegationView = v.object({
   node_key: v.string(),

@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-import { id, maybe } from './fields.js'
-import { pageSize } from './rest.js'
+import { id, maybe, pageSize } from './fields.js'
 
 /** The states of a settlement, as rules/settlement.ts has them. */
 export const settlementState = v.picklist(

@@ -1,7 +1,6 @@
 import * as v from 'valibot'
 import { taskCallbackView } from './callbacks.js'
-import { jsonObject, list, resultEntries, taskErrorCode } from './fields.js'
-import { submissionWarning } from './rest.js'
+import { jsonObject, list, resultEntries, submissionWarning, taskErrorCode } from './fields.js'
 import { settlementState } from './settlement.js'
 
 // What REST says of tasks, before it is in its envelope. A field that only some may see is null for who may not.

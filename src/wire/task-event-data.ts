@@ -1,7 +1,7 @@
 import * as v from 'valibot'
-import { clientServerMessages } from './client.js'
+import { clientServerMessages } from './client-answers.js'
 import { attempt, id } from './fields.js'
-import { outputChannel } from './node.js'
+import { outputChannel } from './messages.js'
 
 const { 'task.status': status, 'task.output': output, 'task.result': result } = clientServerMessages
 

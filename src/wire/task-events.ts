@@ -1,4 +1,4 @@
-import type { ClientAnswer } from './client.js'
+import type { ClientAnswer } from './client-answers.js'
 import type { TaskEvent } from './task-event-data.js'
 
 export type { TaskEvent }

@@ -1,6 +1,5 @@
 import * as v from 'valibot'
-import { id, maybe, model, nodeStatus } from './fields.js'
-import { pageSize } from './rest.js'
+import { id, maybe, model, nodeStatus, pageSize } from './fields.js'
 import { nodeView, statsView } from './service-answers.js'
 import { attemptEnd, attemptFault } from './task-answers.js'
 

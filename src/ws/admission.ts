@@ -3,7 +3,7 @@ import type { AddressKeys } from '../lib/address.js'
 import { createBudget } from '../lib/budget.js'
 import { createAddressRate } from '../lib/rate.js'
 import { refuse, type Refusal } from '../lib/result.js'
-import { CLIENT_PATH, CLIENT_PROTOCOL } from '../wire/client.js'
+import { CLIENT_PATH, CLIENT_PROTOCOL } from '../wire/client-answers.js'
 import { NODE_PATH, NODE_PROTOCOL } from '../wire/node.js'
 
 /** Where sessions begin, and what is spoken there. */

@@ -5,7 +5,7 @@ import type { TokenDirectory } from '../door/token-directory.js'
 import type { Identified, Who } from '../door/who.js'
 import { toSeconds, type TimeSource } from '../lib/clock.js'
 import type { Refusal } from '../lib/result.js'
-import type { ClientServerMessage } from '../wire/client.js'
+import type { ClientServerMessage } from '../wire/client-answers.js'
 import type { CloseReason } from '../wire/codes.js'
 
 /** How long a session may go without saying who it is, where it has to, ms. */

@@ -7,14 +7,8 @@ import { toSeconds, type TimeSource } from '../lib/clock.js'
 import { createRate } from '../lib/rate.js'
 import type { Remote } from '../door/remote.js'
 import type { Identified } from '../door/who.js'
-import {
-  clientCode,
-  MAX_IN_FLIGHT,
-  parseClientMessage,
-  refOf,
-  type ClientAnswer,
-  type ClientServerMessage,
-} from '../wire/client.js'
+import { clientCode, MAX_IN_FLIGHT, type ClientAnswer, type ClientServerMessage } from '../wire/client-answers.js'
+import { parseClientMessage, refOf } from '../wire/client.js'
 import type { TimeShares } from '../lib/time-shares.js'
 import type { Frame, ServerMessage } from '../wire/node.js'
 import { createClientAccess, MAX_NAMELESS_BYTES, type SessionAccess } from './client-access.js'

@@ -3,7 +3,7 @@ import type { WebSocket } from 'ws'
 import type { AddressKeys } from '../lib/address.js'
 import { toSeconds } from '../lib/clock.js'
 import { Rate } from '../lib/rate.js'
-import type { ClientAnswer } from '../wire/client.js'
+import type { ClientAnswer } from '../wire/client-answers.js'
 import type { CloseReason } from '../wire/codes.js'
 import {
   MAX_HELLO_BYTES,

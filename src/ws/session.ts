@@ -1,4 +1,4 @@
-import type { ClientAnswer } from '../wire/client.js'
+import type { ClientAnswer } from '../wire/client-answers.js'
 import type { ServerMessage } from '../wire/node.js'
 import type { Outgoing } from './socket-writer.js'
 

@@ -1,6 +1,6 @@
 import type { AddressKeys } from '../lib/address.js'
 import { createAddressRate } from '../lib/rate.js'
-import type { ClientAnswer } from '../wire/client.js'
+import type { ClientAnswer } from '../wire/client-answers.js'
 import type { ServerMessage } from '../wire/node.js'
 
 /**

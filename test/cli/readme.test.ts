@@ -5,15 +5,12 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { cli, serviceChild } from '../support/child.js'
+import { asking, blocksOf, runExample } from '../support/examples.js'
 import { until } from '../support/wait.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const readmes = ['README.md', 'README.zh-CN.md'] as const
 const read = (name: string): string => readFileSync(join(root, name), 'utf8')
-/** The blocks of a page, with their language. */
-const blocks = (page: string) =>
-  [...page.matchAll(/```(\w*)\n([\s\S]*?)```/g)].map(([, language = '', text = '']) => ({ language, text }))
-
 describe.runIf(spawnSync('curl', ['--version']).status === 0).each(readmes)('%s', (name) => {
   test('a newcomer who follows it has a service, a node, and the answer that it shows', async () => {
     const page = read(name)
@@ -31,20 +28,37 @@ describe.runIf(spawnSync('curl', ['--version']).status === 0).each(readmes)('%s'
     cli(node.split(' '))
     await until(async () => (await service.get('/api/v1/stats')).body?.data.online_nodes === 1, 'the node online')
 
-    const examples = blocks(page).filter((b) => b.language === 'bash' && b.text.startsWith('curl'))
+    const examples = blocksOf(name).filter((b) => b.language === 'bash' && b.text.startsWith('curl'))
     const print = async (text: string): Promise<string> =>
-      (await promisify(execFile)('bash', ['-e', '-c', text.replaceAll('http://127.0.0.1:8080', service.url)])).stdout
+      (await promisify(execFile)('bash', ['-e', '-c', asking(text, service.url)])).stdout
     const curl = async (text: string): Promise<unknown> => JSON.parse(await print(text))
     const [submit, status, others] = examples.map((e) => e.text)
     expect(examples).toHaveLength(3)
     expect(await curl(submit ?? '')).toMatchObject({ success: true, data: { task_id: 'task-001' }, error: null })
     await until(async () => (await service.status('task-001')).status === 'completed', 'the task completed')
-    const shown = blocks(page).find((b) => b.language === 'json')
+    const shown = blocksOf(name).find((b) => b.language === 'json')
     expect(await curl(status ?? '')).toMatchObject(JSON.parse(shown?.text ?? '') as object)
     const words = await print(others ?? '')
     expect(words).toContain('"task_id":"task-002","status":"completed"')
     expect(words).toMatch(/event: result\nid: 1\.\d+\.end\n/)
     expect(words.trimEnd().endsWith('data: [DONE]')).toBe(true)
+
+    const [, question = '', model = ''] = /^npx stacks-signer ask "(.*)" --model (\S+)$/m.exec(page) ?? []
+    const asked = cli(['ask', question, '--model', model], { env: { STACKS_SIGNER_URL: service.url } })
+    expect({ ...(await asked.exit), out: asked.out, err: asked.err }).toEqual({
+      code: 0,
+      signal: null,
+      out: [question],
+      err: [],
+    })
+    const example = blocksOf(name).find((b) => b.language === 'js')?.text ?? ''
+    const program = runExample(asking(example, service.url))
+    expect({ ...(await program.exit), out: program.out, err: program.err }).toEqual({
+      code: 0,
+      signal: null,
+      out: [question],
+      err: [],
+    })
   })
 })
 
@@ -56,7 +70,7 @@ test('both READMEs have the same sections, tables and commands', () => {
       rows: [...page.matchAll(/^\|/gm)].length,
       steps: [...page.matchAll(/^\d\. /gm)].map(String),
       links: [...page.matchAll(/\]\((docs[^)]*)\)/g)].map((m) => m[1]),
-      blocks: blocks(page),
+      blocks: blocksOf(name),
     }
   })
   expect(chinese).toEqual(english)

@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { connect, createServer, type AddressInfo } from 'node:net'
 import fc from 'fast-check'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTaskText } from '../../src/commands/tasks/task-text.js'
 import { cli, configFile, serviceChild, type Child } from '../support/child.js'
+import { startFront } from '../support/front.js'
 import { connectNode } from '../support/node-session.js'
 import { startService, type Service } from '../support/service.js'
 import { terminalChild } from '../support/terminal.js'
@@ -84,30 +83,9 @@ test('Ctrl-C ends a watch and leaves the task alone', async () => {
   expect(await service.status('a')).toMatchObject({ status: 'pending' })
 })
 
-/** An address that stays: it leads to the service of the moment, or nowhere. */
-async function forwarder() {
-  let target: number | null = null
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined)
-    if (target === null) return socket.destroy()
-    const onward = connect(target, '127.0.0.1')
-    onward.on('error', () => undefined)
-    socket.on('close', () => onward.destroy()).pipe(onward)
-    onward.on('close', () => socket.destroy()).pipe(socket)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => void server.close())
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    leadTo(service: { url: string } | null) {
-      target = service === null ? null : Number(new URL(service.url).port)
-    },
-  }
-}
-
 test('a watch goes on over a kill of the service, and says once that it is gone', async () => {
   const config = configFile(`database_path = "${tempDir()}/inference.db"`)
-  const front = await forwarder()
+  const front = await startFront()
   const first = await serviceChild(config)
   front.leadTo(first)
   await first.submit({ task_id: 'a' })

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { createSharedPot } from '../../src/core/sessions/shared-pot.js'
 import { createStreamBuffers, textFrom } from '../../src/core/sessions/stream-buffers.js'
 import { createWatches } from '../../src/core/sessions/watches.js'
-import type { ClientAnswer } from '../../src/wire/client.js'
+import type { ClientAnswer } from '../../src/wire/client-answers.js'
 
 /** What the node makes in each attempt: pieces, some with characters of two units. */
 const pieces = (attempt: number) =>

@@ -8,7 +8,7 @@ import { openSocket } from '../support/test-socket.js'
 import { rawSession } from '../support/raw-session.js'
 import { until } from '../support/wait.js'
 import { WebSocket } from 'ws'
-import type { ClientServerMessage } from '../../src/wire/client.js'
+import type { ClientServerMessage } from '../../src/wire/client-answers.js'
 
 /** A session of a submitter, with a token at its upgrade or without. */
 const connect = (service: Pick<Guarded, 'host'>, token: string | null) =>

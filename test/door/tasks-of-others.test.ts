@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { ClientServerMessage } from '../../src/wire/client.js'
+import type { ClientServerMessage } from '../../src/wire/client-answers.js'
 import { as, bearer, OTHER, OWNER, startGuarded } from '../support/access.js'
 import { submission } from '../support/client-session.js'
 import { statusAndCode } from '../support/rest-calls.js'

@@ -94,6 +94,7 @@ const routes: Record<string, Walked> = {
   'GET /docs': { action: 'documents' },
   'GET /docs/:file': { action: 'documents', path: '/docs/start.js' },
   'GET /api/v1/encryption/public-key': { action: 'encryptionKey' },
+  'GET /api/v1/defaults': { action: 'documents' },
   'GET /health': { action: 'health' },
 }
 

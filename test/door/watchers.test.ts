@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 import { createWatchers, joinPieces } from '../../src/door/watchers.js'
-import type { ClientAnswer } from '../../src/wire/client.js'
+import type { ClientAnswer } from '../../src/wire/client-answers.js'
 
 type Piece = Extract<ClientAnswer, { type: 'task.output' }>
 const piece = (offset: number, delta: string, more: Partial<Piece> = {}): Piece => ({

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
-import { clientMessages, clientServerMessages } from '../../src/wire/client.js'
+import { clientServerMessages } from '../../src/wire/client-answers.js'
+import { clientMessages } from '../../src/wire/client.js'
 import { fit } from '../../src/wire/fields.js'
 import { nodeMessages, serverMessages } from '../../src/wire/node.js'
 import { batchBody, completeBody, failBody, heartbeatBody, registerBody, submitBody } from '../../src/wire/rest.js'

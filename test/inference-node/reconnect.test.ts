@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { jitteredWait, longestWait, PROBE, RECONNECT } from '../../src/inference-node/backoff.js'
+import { PROBE } from '../../src/inference-node/waits.js'
+import { jitteredWait, longestWait, RECONNECT } from '../../src/lib/backoff.js'
 import { planReconnect } from '../../src/inference-node/reconnect.js'
 import type { SessionEnd } from '../../src/inference-node/session.js'
 import { closeCodes } from '../../src/wire/codes.js'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createAvailability } from '../../src/inference-node/availability.js'
 import { modelFor, servesModel } from '../../src/inference-node/model-names.js'
-import { after } from '../../src/inference-node/timer.js'
+import { after } from '../../src/lib/timer.js'
 import type { NodeTask } from '../../src/inference-node/index.js'
 import { fakeTimers } from '../support/fake-time.js'
 import { aborted, connectedNode, endlessWork, startNode } from '../support/inference-node.js'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { expect, onTestFinished, test } from 'vitest'
-import { clientServerMessages } from '../../src/wire/client.js'
+import { clientServerMessages } from '../../src/wire/client-answers.js'
 import { connectClient, submission } from '../support/client-session.js'
 import { connectNode } from '../support/node-session.js'
 import { inspect, startService, task } from '../support/service.js'

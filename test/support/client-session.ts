@@ -1,4 +1,4 @@
-import type { ClientServerMessage } from '../../src/wire/client.js'
+import type { ClientServerMessage } from '../../src/wire/client-answers.js'
 import { task, type Service } from './service.js'
 import { openSocket, type TestSocket } from './test-socket.js'
 

@@ -1,6 +1,10 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { askLast } from '../../src/demo/last-question.js'
 import { cli } from '../support/child.js'
+import { accepted, speaker } from '../support/client.js'
+import { connectNode } from '../support/node-session.js'
+import { startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 import { until } from '../support/wait.js'
 
@@ -28,6 +32,9 @@ test('the demo shows the whole service at work and ends by itself, well', async 
   // What the chain has paid to each node, of the table.
   const rows = [...shown.matchAll(/^[\w()-]+(?: \(?\w+\))? +\d+ +\d+ +(\d+)  \S/gm)].map(([, amount]) => Number(amount))
   expect(rows.reduce((sum, amount) => sum + amount, 0)).toBe(Number(total?.replaceAll(',', '')))
+  // The last question, word by word, of which the line is whole in the end.
+  expect(shown).toMatch(/one question more, with the official openai client and nothing but baseURL: http:\S+\/v1/)
+  expect(demo.out).toContain('You asked: What is left to ask? gemma2:9b says: 42.')
   expect(shown).toContain('Try next')
 }, 120_000)
 
@@ -43,3 +50,23 @@ test.each(['SIGINT', 'SIGHUP'] as const)(
   },
   60_000,
 )
+
+test('where the official client is not installed, the client library asks the last question', async () => {
+  const service = await startService()
+  const node = await connectNode(service, 'n', { supported_models: ['gemma-2-9b'] })
+  const said: string[] = []
+  const pieces: string[] = []
+  const problem = askLast({
+    url: service.url,
+    user: 'ST1-SOMEBODY',
+    say: (line) => void said.push(line),
+    onText: (piece) => void pieces.push(piece),
+    find: () => Promise.resolve(null),
+  })
+  const assigned = await accepted(node)
+  speaker(node, assigned)('You asked: ')
+  node.complete(assigned, `You asked: ${assigned.user_input}`)
+  expect(await problem).toBeNull()
+  expect(said).toEqual([expect.stringContaining('with the client library of this package')])
+  expect(pieces.join('')).toBe('You asked: What is left to ask?\n')
+})

@@ -1,16 +1,11 @@
 import { WebSocket } from 'ws'
-import { pause } from '../../inference-node/timer.js'
+import { pause } from '../../lib/timer.js'
 import { planReconnect, SHORT_SESSION_MS } from '../../inference-node/reconnect.js'
 import type { SessionEnd } from '../../inference-node/session.js'
 import { shownAddress } from '../../lib/connection-error.js'
 import { explainNetworkError } from '../../lib/network-error.js'
-import {
-  CLIENT_PATH,
-  CLIENT_PROTOCOL,
-  parseClientServerMessage,
-  type ClientAnswer,
-  type TaskWatch,
-} from '../../wire/client.js'
+import { CLIENT_PATH, CLIENT_PROTOCOL, parseClientServerMessage, type ClientAnswer } from '../../wire/client-answers.js'
+import type { TaskWatch } from '../../wire/client.js'
 import { splitFrame } from '../../wire/node.js'
 
 export interface TaskSessionParts {

@@ -1,6 +1,7 @@
 import { never, refuse, type Outcome } from '../../lib/result.js'
 import { hasEnded } from '../../rules/lifecycle.js'
-import { clientCode, type ClientRequest, type ClientSubmission, type TaskWatch } from '../../wire/client.js'
+import { clientCode } from '../../wire/client-answers.js'
+import type { ClientRequest, ClientSubmission, TaskWatch } from '../../wire/client.js'
 import type { Allowed } from '../access/caller.js'
 import { reachesTask } from '../access/control.js'
 import type { Context } from '../context.js'

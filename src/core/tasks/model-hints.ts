@@ -1,6 +1,6 @@
 import { modelKey } from '../../rules/models.js'
 import { nearestNames } from '../../rules/nearest.js'
-import type { SubmissionWarning } from '../../wire/rest.js'
+import type { SubmissionWarning } from '../../wire/fields.js'
 import type { Context } from '../context.js'
 
 /** Names are compared no more often than this in a second: a flood of strange names, of tasks or of nodes, costs no more. */

@@ -1,7 +1,7 @@
 import type { Watcher, Watchers } from '../../door/watchers.js'
 import { principal } from '../../rules/principal.js'
 import type { Caller } from '../../core/access/caller.js'
-import type { ClientAnswer } from '../../wire/client.js'
+import type { ClientAnswer } from '../../wire/client-answers.js'
 import { errors, type ErrorCode } from '../../wire/codes.js'
 import type { Submission } from '../../wire/rest.js'
 import { createTaskEvents, type TaskEvent } from '../../wire/task-events.js'

@@ -12,7 +12,9 @@ import {
   type EmbeddingBody,
 } from '../../wire/openai.js'
 import type { Submission } from '../../wire/rest.js'
+import type { Caller } from '../../core/access/caller.js'
 import type { RouteContext } from '../answers.js'
+import type { OpenAiSettings } from '../route-parts.js'
 
 /** What a request asks of a node. */
 export type Prompt = Pick<Submission, 'user_input' | 'context' | 'params' | 'needs'>
@@ -72,6 +74,10 @@ export function embeddingPrompt(body: EmbeddingBody): Prompt {
   const { input } = body
   return { user_input: typeof input === 'string' ? input : input.join('\n'), context: '', ...fillParams(params) }
 }
+
+/** For whom a task is that does not say it. */
+export const addressOf = ({ principal }: Caller, { userAddress }: Pick<OpenAiSettings, 'userAddress'>): string =>
+  (principal.role === 'user' ? principal.owners[0] : undefined) ?? userAddress
 
 /** What the caller raises the fee to, micro-STX: the header, or `metadata.infer_fee`. It is never lowered. */
 export function feeOf(c: RouteContext, body: Pick<ChatBody, 'metadata'>, least: number): Outcome<number> {

@@ -9,7 +9,16 @@ import { fail, respond, text, type RouteContext } from '../answers.js'
 import type { RouteParts } from '../route-parts.js'
 import type { Routes } from '../routes.js'
 import { createAskings } from './asking.js'
-import { chatPrompt, completionPrompt, embeddingPrompt, feeOf, isRepeat, joinKey, type Prompt } from './request.js'
+import {
+  addressOf,
+  chatPrompt,
+  completionPrompt,
+  embeddingPrompt,
+  feeOf,
+  isRepeat,
+  joinKey,
+  type Prompt,
+} from './request.js'
 import { createPieces } from './stream.js'
 import {
   chatForm,
@@ -194,10 +203,9 @@ function submissionOf(
     ...prompt
   }: Prompt & { taskId: string; fee: number; key: string; openai: OpenAiSettings },
 ): Submission {
-  const { owners, role } = c.env.by.principal
   return {
     task_id: taskId,
-    user_address: (role === 'user' ? owners[0] : undefined) ?? openai.userAddress,
+    user_address: addressOf(c.env.by, openai),
     ...prompt,
     fee: 0,
     nonce: 0,

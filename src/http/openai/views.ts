@@ -1,4 +1,4 @@
-import type { ClientAnswer } from '../../wire/client.js'
+import type { ClientAnswer } from '../../wire/client-answers.js'
 import type { OpenAiError } from '../../wire/openai.js'
 
 type TaskResult = Extract<ClientAnswer, { type: 'task.result' }>

@@ -1,4 +1,4 @@
-import { pause } from '../timer.js'
+import { pause } from '../../lib/timer.js'
 import type { Backend } from './backend.js'
 
 /**

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import type { NodeTask, WorkAnswer } from '../task.js'
-import { within } from '../timer.js'
+import { within } from '../../lib/timer.js'
 import { BackendDown, FeatureMissing, ModelMissing, WorkError } from '../work-error.js'
 import type { ModelFinder } from './model-finder.js'
 import type { ModelServer } from './model-server.js'

@@ -3,7 +3,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Calls `run` once after `ms`, however long that is. Returns what takes it back. */
 export function after(ms: number, run: () => void): () => void {
-  let timer: NodeJS.Timeout
+  let timer: ReturnType<typeof setTimeout>
   const arm = (left: number): void => {
     timer = left > MAX_TIMER_MS ? setTimeout(() => arm(left - MAX_TIMER_MS), MAX_TIMER_MS) : setTimeout(run, left)
   }

@@ -4,12 +4,8 @@ export interface Backoff {
   most: number
 }
 
-/** Between two tries to reach the coordinator, and to send a result again that it could not take. */
+/** Between two tries to reach a coordinator, and to send again what it could not take. */
 export const RECONNECT: Backoff = { first: 500, most: 30_000 }
-/** Between two looks whether a backend that was down is back. */
-export const PROBE: Backoff = { first: 1000, most: 30_000 }
-/** Before a model that a server lists, and answers that it does not have, is offered again. */
-export const WITHHELD: Backoff = { first: 1000, most: 600_000 }
 
 /**
  * The longest wait (ms) after `failures` tries that failed in a row.
@@ -21,7 +17,7 @@ export function longestWait({ first, most }: Backoff, failures: number): number 
 }
 
 /**
- * A wait (ms) with full jitter: evenly spread from 0 to the longest one, so that nodes which lost the same coordinator
+ * A wait (ms) with full jitter: evenly spread from 0 to the longest one, so that all who lost the same coordinator
  * do not come back in step.
  * @param random from 0 to below 1
  */
