@@ -14,6 +14,7 @@ import type { AccessControl, AccessSettings } from './access/control.js'
 import type { Credentials } from './access/credentials.js'
 import type { AlertThresholds } from './anomalies/settings.js'
 import type { Durations } from './durations.js'
+import type { Moments } from './moments.js'
 import type { Figures } from './rates/figures.js'
 import type { Meter } from './rates/meter.js'
 
@@ -105,6 +106,8 @@ export interface Context {
   /** Nodes that hold less than before: a drained session that holds nothing is closed at the end of the turn. */
   releasedNodes: Set<Node>
   watches: WatchHooks
+  /** When things were by the wall clock. */
+  moments: Moments
   /** Told of tasks and attempts as they go, for the figures. */
   meter: Meter
   /** What has come of that. */

@@ -239,12 +239,14 @@ export interface PolledTask {
 }
 
 export interface TaskDetail extends TaskView {
+  /** Their `_ms` are of the wall clock here. */
   attempts: AttemptRow[]
   reopenings: ReopeningRow[]
   /** Why it is not worked on, and by each node that could; null unless it is pending. */
   waiting: (Waiting & { nodes: { node_id: string; why: WhyNot }[] }) | null
-  /** From the service clock to the wall clock, as it is now, ms. */
-  toWall: number
+  /** When it was submitted, to the second where it was opened again since; and since when it waits, or has waited last. Unix ms. */
+  created_ms: number
+  queued_ms: number
 }
 
 /** What is known of a task's result, before its texts are hashed: as they were submitted, or their UTF-8. */

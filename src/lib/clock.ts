@@ -50,13 +50,3 @@ export function createServiceClock(time: TimeSource, start: number): ServiceCloc
 }
 
 export const toSeconds = (ms: number): number => Math.floor(ms / 1000)
-
-/**
- * When something was, Unix ms, that is known in the service clock: by a moment of which the second of the wall clock is known too,
- * where the clock that is now does not agree with it, for the service clock stood still while the service was down.
- * @param toWall from the service clock to the wall clock, as it is now
- */
-export function wallOf(ms: number, known: { ms: number; at: number }, toWall: number): number {
-  const shift = toSeconds(known.ms + toWall) === known.at ? 0 : known.at * 1000 - (known.ms + toWall)
-  return Math.floor(ms + toWall + shift)
-}

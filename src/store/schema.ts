@@ -232,6 +232,15 @@ export const serviceClock = sqliteTable('service_clock', {
   alive_at: integer().notNull(),
 })
 
+/**
+ * What has to be added to the service clock to have the wall clock, Unix ms, from this moment of the service clock on: one row for each
+ * start, and for each time that the one stood still or the other was set.
+ */
+export const clockOffsets = sqliteTable('clock_offsets', {
+  from_ms: integer().primaryKey(),
+  to_wall: integer().notNull(),
+})
+
 /** The data keys that texts in this file may be sealed under. A key without a row is needed no more. */
 export const dataKeys = sqliteTable('data_keys', {
   kid: text().primaryKey().notNull(),

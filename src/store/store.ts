@@ -5,6 +5,7 @@ import { createAccess } from './access.js'
 import { createAskedTasks } from './asked-tasks.js'
 import { createAttemptTable } from './attempts.js'
 import { createCallbackTable } from './callbacks.js'
+import { createClockOffsets } from './clock-offsets.js'
 import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
@@ -72,6 +73,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     asked: createAskedTasks(db),
     chainBlocks: createChainBlockTable(db),
     delegations: createDelegationTable(db),
+    clockOffsets: createClockOffsets(db),
     wal: createWal(db),
     /**
      * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its

@@ -355,7 +355,7 @@ test('no statement binds its limit, or the status that a partial index is about:
 
 test('a property of the schema has the name of its column, which rows and lists of columns rely on', () => {
   const tables = Object.values<unknown>(schema).filter((value) => is(value, SQLiteTable))
-  expect(tables).toHaveLength(9)
+  expect(tables).toHaveLength(10)
   for (const table of tables) {
     for (const [property, column] of Object.entries(getTableColumns(table))) expect(column.name).toBe(property)
   }

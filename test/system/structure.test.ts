@@ -25,6 +25,7 @@ const seenByDoors = [
   'durations',
   'task-view',
   'node-view',
+  'moments',
   'access/caller',
   'access/control',
   'access/credentials',

@@ -7,6 +7,7 @@ import { createAccessControl } from '../access/control.js'
 import { createCredentials } from '../access/credentials.js'
 import type { Context, CoreOptions } from '../context.js'
 import { createDurations } from '../durations.js'
+import { createMoments } from '../moments.js'
 import { createRegistry, type Registry } from '../nodes/registry.js'
 import type { Operation, TurnResult } from '../operations.js'
 import { createFigures } from '../rates/figures.js'
@@ -55,7 +56,9 @@ export function createCore({
   random = Math.random,
   backups = () => null,
 }: CoreParts): Core {
-  const clock = createServiceClock(time, store.loadClock() ?? time.wall())
+  // Behind all that was: no moment of this run is one of the runs before.
+  const last = store.loadClock()
+  const clock = createServiceClock(time, last === null ? time.wall() : last + 1)
   const { undo } = store
   const watches = createWatches({
     task: store.tasks.result,
@@ -89,6 +92,11 @@ export function createCore({
     pendingPerUser: null,
     releasedNodes: new Set(),
     watches,
+    moments: createMoments({
+      load: store.clockOffsets.all,
+      save: store.clockOffsets.add,
+      later: (count) => ctx.afterCommit.push(count),
+    }),
     figures,
     meter: createMeter({
       ...figures,
@@ -155,6 +163,7 @@ export function createCore({
     store.begin()
     store.attempts.extendLeases(graceEnd)
     store.saveClock(ctx.now, toSeconds(ctx.wall))
+    ctx.moments.begin(ctx.now, ctx.wall)
     store.commit()
     registry.loadNodes()
     registry.loadAttempts()

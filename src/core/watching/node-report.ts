@@ -1,3 +1,4 @@
+import { toSeconds } from '../../lib/clock.js'
 import { done, refuse, type Outcome } from '../../lib/result.js'
 import { hiddenFields } from '../../rules/ownership.js'
 import { featuresOf } from '../../wire/params.js'
@@ -24,13 +25,13 @@ export function createNodeReport(ctx: Context, view: (node: Node) => NodeView) {
   const { store, registry, figures } = ctx
 
   const held = (node: Node): ShownAttempt[] => {
-    const toWall = ctx.wall - ctx.now
-    const shown = (at: number | null): number | null => (at === null ? null : Math.floor(at + toWall))
+    const at = toSeconds(ctx.wall)
+    const shown = (ms: number | null): number | null => (ms === null ? null : ctx.moments.wallOf(ms, at))
     return [...node.held.values()].slice(0, MOST).map((a) => ({
       task_id: a.task_id,
       attempt: a.attempt,
       model_name: store.tasks.head(a.task_id)?.model_name ?? '',
-      assigned_ms: Math.floor(a.assigned_ms + toWall),
+      assigned_ms: ctx.moments.wallOf(a.assigned_ms, at),
       accepted_ms: shown(a.accepted_ms),
       first_word_ms: shown(ctx.meter.firstWordOf(a)),
       ended_ms: null,

@@ -1,4 +1,3 @@
-import { wallOf } from '../../lib/clock.js'
 import type { PastRow } from '../../store/past-attempts.js'
 import type { Context } from '../context.js'
 
@@ -20,18 +19,15 @@ export function createPast(ctx: Context) {
   const { rates, recent } = figures
   const startedAt = ctx.now
   const startedWall = ctx.wall
-  const toWall = startedWall - startedAt
   let before: number | null = null
   let read = 0
   let keepsRecent = true
   let agesKnown = false
   let next = 0
 
-  const wallOfRow = (ms: number, { ended_at, ended_ms, assigned_at, assigned_ms }: PastRow): number => {
-    const known =
-      ended_at !== null && ended_ms !== null ? { ms: ended_ms, at: ended_at } : { ms: assigned_ms, at: assigned_at }
-    return wallOf(ms, known, toWall)
-  }
+  /** Unix ms of a moment of an attempt. */
+  const wallOfRow = (ms: number, { ended_at, assigned_at }: PastRow): number =>
+    ctx.moments.wallOf(ms, ended_at ?? assigned_at)
 
   /** What ends after the start is counted as it ends. */
   const isOver = ({ ended_ms }: PastRow): boolean => ended_ms !== null && ended_ms <= startedAt

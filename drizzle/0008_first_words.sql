@@ -1,1 +1,0 @@
-ALTER TABLE `attempts` ADD `first_word_ms` integer;
