@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallbackReport, DueCallback } from '../core/callbacks/reports.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { Logger } from '../lib/log.js'
+import { createWaker } from '../lib/waker.js'
 
 /** How many are under way at once, and how many of them to one host: a slow one holds up its own only. */
 const LIMITS = { all: 32, perHost: 4 }
@@ -30,21 +31,8 @@ export function createCallbackRelay({ call, deliver, onEnd, log }: CallbackRelay
   const cut = new AbortController()
   let running: Promise<void> | null = null
   let stopping = false
-  let awake = false
-  let wakeUp: (() => void) | null = null
-
-  const wake = (): void => {
-    awake = true
-    wakeUp?.()
-  }
-  /** Until it is woken, or so many ms have passed. */
-  const pause = async (ms: number): Promise<void> => {
-    if (awake || stopping) return
-    const woken = new AbortController()
-    wakeUp = () => woken.abort()
-    await sleep(Math.min(PAUSE_MS.most, Math.max(1, ms)), undefined, { signal: woken.signal }).catch(() => undefined) // woken
-    wakeUp = null
-  }
+  const waker = createWaker()
+  const { wake } = waker
 
   const send = (due: DueCallback): void => {
     const ended = deliver(due, cut.signal)
@@ -97,14 +85,14 @@ export function createCallbackRelay({ call, deliver, onEnd, log }: CallbackRelay
 
   const run = async (): Promise<void> => {
     while (!stopping) {
-      awake = false
+      waker.calm()
       try {
         const isTold = await tell()
         const nextIn = await sendDue()
-        if (isTold) await pause(nextIn ?? Infinity)
+        if (isTold) await waker.pause(Math.min(PAUSE_MS.most, nextIn ?? Infinity))
         else {
-          awake = false
-          await pause(PAUSE_MS.failed)
+          waker.calm()
+          await waker.pause(PAUSE_MS.failed)
         }
       } catch (error) {
         log.error({ event: 'callbacks.failed', err: error }, 'a pass of the callbacks has failed; the next goes on')
@@ -122,7 +110,7 @@ export function createCallbackRelay({ call, deliver, onEnd, log }: CallbackRelay
     /** Sends nothing more; what is under way gets so many ms. What the core was not told is sent again after the next start. */
     async stop(ms: number): Promise<void> {
       stopping = true
-      wakeUp?.()
+      waker.stop()
       await running
       const ends = Promise.all([...underWay.values()].map(({ ended }) => ended))
       const late = new AbortController()

@@ -6,7 +6,7 @@ import { readAddress } from './address.js'
 import type { Ask } from './asks.js'
 import { wasClosed } from './errors.js'
 import { createLine, type Line } from './line.js'
-import { createRest, type Token } from './rest.js'
+import { createRest, pathOf, type Token } from './rest.js'
 import { createRestFollow } from './rest-follow.js'
 import { createTasks } from './tasks.js'
 import type { Model, NodeEntry, Stats, TaskDetail, TaskFilter, TaskLine } from './types.js'
@@ -48,7 +48,6 @@ export function createClient({ url, token, patience = PATIENCE_SECONDS }: Infere
     },
   })
   const { signal } = closed
-  const pathOf = (taskId: string): string => `/api/v1/tasks/${encodeURIComponent(taskId)}`
   const order = async (path: string): Promise<void> =>
     void rest.parse(saidView, await rest.call(path, { method: 'POST', signal }))
 

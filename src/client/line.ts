@@ -17,6 +17,7 @@ const MAX_REFUSALS = 6
 const LARGE_UNITS = 64 * 1024
 /** So often no session is opened while REST answers, before that counts as blocked: the service may just have come back. */
 const BLOCKED_TRIES = 2
+
 export interface LineParts {
   url: string
   token: Token

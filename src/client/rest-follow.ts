@@ -6,15 +6,13 @@ import type { TaskEvent } from '../wire/task-events.js'
 import type { Ask, Stored } from './asks.js'
 import { asError, InferenceError, wasClosed } from './errors.js'
 import { eventOf } from './follower.js'
-import type { Rest } from './rest.js'
+import { isLater, pathOf, type Rest } from './rest.js'
 import { createEventParser } from './sse.js'
 
 /** How long the service is asked to wait for the end of a task before it answers: proxies cut what takes longer than a minute, seconds. */
 const WAIT_SECONDS = 25
 /** The service says something every 15 s: a stream that has been silent for longer than this is not there any more, ms. */
 const SILENCE_MS = 45_000
-
-const pathOf = (taskId: string): string => `/api/v1/tasks/${encodeURIComponent(taskId)}`
 
 export type RestFollow = ReturnType<typeof createRestFollow>
 
@@ -172,5 +170,4 @@ export function createRestFollow(rest: Rest, patience: number) {
 }
 
 /** Whether nothing was heard, or what was heard means that it may be tried again. */
-const isLost = ({ code }: InferenceError): boolean =>
-  ['unreachable', 'rate_limited', 'queue_full', 'unavailable', 'stopping'].includes(code)
+const isLost = ({ code }: InferenceError): boolean => code === 'unreachable' || isLater(code)

@@ -36,6 +36,9 @@ class Later extends InferenceError {
   }
 }
 
+/** Where a task is. */
+export const pathOf = (taskId: string): string => `/api/v1/tasks/${encodeURIComponent(taskId)}`
+
 export interface Call {
   method?: 'GET' | 'POST'
   body?: string

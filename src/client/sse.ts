@@ -4,7 +4,7 @@ export interface StreamedEvent {
   data: string
 }
 
-/** Takes text in any pieces and gives the events that are whole. */
+/** Takes text in any pieces and gives the events that are whole. Our own, so that a page needs no package for it. */
 export function createEventParser() {
   let rest = ''
   /** Up to where `rest` is known to have no end of a line. */

@@ -9,8 +9,9 @@ import { oneLine } from '../lib/table.js'
 import { delegationBody, delegationsQuery, type Delegation } from '../wire/delegation.js'
 import { explain } from '../wire/fields.js'
 import { keyFlag } from './access/flags.js'
-import { printJson, printLines, printTable, timeOf } from './print.js'
-import { parseFlags, refuseMore, serviceArgs, serviceAt, wideArg } from './service-call.js'
+import { pageArgs, printPage } from './paged-list.js'
+import { printJson, timeOf } from './print.js'
+import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
 import { maybeText } from './tasks/task-call.js'
 
 const networks = ['mainnet', 'testnet', 'devnet'] as const
@@ -68,24 +69,20 @@ const add = defineCommand({
 const list = defineCommand({
   meta: { name: 'list', description: 'List which keys of nodes may be paid where' },
   args: {
-    limit: { type: 'string', description: 'At most so many, 1 to 1000', default: '50', valueHint: '50' },
-    cursor: { type: 'string', description: 'Go on where a list before ended', valueHint: 'KEY' },
-    ...wideArg,
-    ...serviceArgs,
+    ...pageArgs('KEY'),
   },
   async run({ args }) {
     refuseMore(args._, 0)
-    const given = { limit: args.limit, ...(args.cursor === undefined ? {} : { cursor: args.cursor }) }
-    parseFlags(delegationsQuery, given)
-    const page = await serviceAt(args).get(`/api/v1/delegations?${new URLSearchParams(given).toString()}`, pageSchema)
-    if (args.json === true) return printJson(page)
-    const rows = page.delegations.map((d) => [d.node_key, d.address, timeOf(d.created_at)])
-    printTable(
-      [{ title: 'node key' }, { title: 'paid at' }, { title: 'since', importance: 1 }],
-      rows,
-      args.wide === true,
-    )
-    if (page.next_cursor !== null) printLines(['', `There are more: the same with --cursor ${page.next_cursor}`])
+    const { limit, cursor } = args
+    await printPage(args, {
+      path: '/api/v1/delegations',
+      query: delegationsQuery,
+      asked: { limit, cursor },
+      page: pageSchema,
+      columns: [{ title: 'node key' }, { title: 'paid at' }, { title: 'since', importance: 1 }],
+      rows: (page) => page.delegations.map((d) => [d.node_key, d.address, timeOf(d.created_at)]),
+      rest: 'more',
+    })
   },
 })
 

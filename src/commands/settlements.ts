@@ -2,8 +2,9 @@ import { defineCommand } from 'citty'
 import * as v from 'valibot'
 import { oneLine } from '../lib/table.js'
 import { settlementsQuery } from '../wire/settlement.js'
-import { printFacts, printJson, printLines, printTable, timeOf } from './print.js'
-import { parseFlags, refuseMore, serviceArgs, serviceAt, wideArg } from './service-call.js'
+import { pageArgs, printPage } from './paged-list.js'
+import { printFacts, printJson, timeOf } from './print.js'
+import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
 import { maybeNumber, maybeText, parseTaskId, taskId } from './tasks/task-call.js'
 
 // What a service answers may hold more than this version knows: it is kept for --json.
@@ -43,34 +44,31 @@ const list = defineCommand({
   meta: { name: 'list', description: 'List payments of completed tasks, by task_id, the last first' },
   args: {
     state: { type: 'string', description: 'Only in this state', valueHint: 'ready' },
-    limit: { type: 'string', description: 'At most so many, 1 to 1000', default: '50', valueHint: '50' },
-    cursor: { type: 'string', description: 'Go on where a list before ended', valueHint: 'ID' },
-    ...wideArg,
-    ...serviceArgs,
+    ...pageArgs('ID'),
   },
   async run({ args }) {
     refuseMore(args._, 0)
     const { state, limit, cursor } = args
-    const given = Object.entries({ state, limit, cursor }).filter(
-      (e): e is [string, string] => typeof e[1] === 'string',
-    )
-    parseFlags(settlementsQuery, Object.fromEntries(given))
-    const query = new URLSearchParams(Object.fromEntries(given)).toString()
-    const page = await serviceAt(args).get(`/api/v1/settlements?${query}`, pageSchema)
-    if (args.json === true) return printJson(page)
-    const rows = page.settlements.map((s) => [
-      s.task_id,
-      s.state,
-      s.txid,
-      s.payee,
-      s.origin,
-      s.nonce,
-      s.height,
-      timeOf(s.updated_at),
-      s.last_error,
-    ])
-    printTable(columns, rows, args.wide === true)
-    if (page.next_cursor !== null) printLines(['', `There are older ones: the same with --cursor ${page.next_cursor}`])
+    await printPage(args, {
+      path: '/api/v1/settlements',
+      query: settlementsQuery,
+      asked: { state, limit, cursor },
+      page: pageSchema,
+      columns,
+      rows: (page) =>
+        page.settlements.map((s) => [
+          s.task_id,
+          s.state,
+          s.txid,
+          s.payee,
+          s.origin,
+          s.nonce,
+          s.height,
+          timeOf(s.updated_at),
+          s.last_error,
+        ]),
+      rest: 'older ones',
+    })
   },
 })
 

@@ -48,7 +48,8 @@ export const taskRoutes = {
     path: '/api/v1/tasks/batch',
     action: 'submit',
     summary: 'Submit up to 1,000 tasks',
-    description: 'They are durable together. A bad entry does not fail the rest: each has its result in its place.',
+    description:
+      'The answer comes when all are on disk. A bad entry does not fail the rest: each has its result in its place.',
     query: waitQuery,
     headers: waitHeaders,
     body: batchBody,

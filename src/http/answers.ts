@@ -6,7 +6,7 @@ import { writeMs } from '../lib/time-shares.js'
 import { errors } from '../wire/codes.js'
 import { envelopeText } from '../wire/envelope.js'
 import { errorBody, JSON_TYPE, refuseEarly, type Exchange } from './exchange.js'
-import type { Pieces } from './large-answer.js'
+import type { Pieces } from '../lib/json-pieces.js'
 import { holdBytes, holdUnsent } from './unsent.js'
 
 /** What a route is given: the request, and the exchange it belongs to. */

@@ -1,6 +1,7 @@
 import { refuse, type Outcome } from '../lib/result.js'
 import { ok, okPieces, refused, type RouteContext } from './answers.js'
-import { envelopeInSteps, LARGE_UNITS } from './large-answer.js'
+import { LARGE_UNITS } from '../lib/json-pieces.js'
+import { envelopeInSteps } from './large-answer.js'
 import type { ReadGate } from './read-gate.js'
 
 const GONE = refuse('unavailable', 'the connection has ended')

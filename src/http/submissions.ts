@@ -36,7 +36,7 @@ export function* partsOf(submissions: readonly Submission[]): Generator<Submissi
   let part: Submission[] = []
   let units = 0
   for (const submission of submissions) {
-    const size = textSize({ ...submission, result_notes: null })
+    const size = textSize(submission)
     if (part.length === PART_ENTRIES || (part.length > 0 && units + size > PART_UNITS)) {
       yield part
       part = []

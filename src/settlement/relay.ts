@@ -5,6 +5,7 @@ import type { DueSettlement, DueWork, SettlementReport } from '../core/settlemen
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { TimeSource } from '../lib/clock.js'
 import type { Logger } from '../lib/log.js'
+import { createWaker } from '../lib/waker.js'
 import { inspect, post, transactionOf, type Seen } from './inspect.js'
 
 /** How many settlements one pass takes, and how many accounts are served at once. */
@@ -31,8 +32,6 @@ export type Relay = ReturnType<typeof createRelay>
 export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) {
   let stopping = false
   let running: Promise<void> | null = null
-  let wakeUp: (() => void) | null = null
-  let awake = false
   let nextTip = 0
   let failures = 0
   let problem: string | null = null
@@ -40,10 +39,8 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
   let isBack = false
   const ended = new AbortController()
 
-  const wake = (): void => {
-    awake = true
-    wakeUp?.()
-  }
+  const waker = createWaker()
+  const { wake } = waker
 
   const answered = (): void => {
     if (problem !== null) {
@@ -113,18 +110,9 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
     return due.ok ? due.value : null
   }
 
-  /** Until it is woken, or so many ms have passed. */
-  const pause = async (ms: number): Promise<void> => {
-    if (awake || stopping) return
-    const cut = new AbortController()
-    wakeUp = () => cut.abort()
-    await sleep(Math.max(1, ms), undefined, { signal: cut.signal }).catch(() => undefined) // woken
-    wakeUp = null
-  }
-
   const run = async (): Promise<void> => {
     while (!stopping) {
-      awake = false
+      waker.calm()
       try {
         if (time.monotonic() >= nextTip) await lookAtTip()
         if (isBack) {
@@ -138,12 +126,12 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
         const untilTip = nextTip - time.monotonic()
         if (away) {
           const backoff = Math.min(PAUSE_MS.most, pollInterval, PAUSE_MS.least * 2 ** Math.min(failures, 10))
-          awake = false // what is new cannot be posted either
-          await pause(Math.max(PAUSE_MS.least / 10, backoff))
-        } else if (isIdle) await pause(Math.min(untilTip, due?.nextIn ?? Infinity))
+          waker.calm() // what is new cannot be posted either
+          await waker.pause(Math.max(PAUSE_MS.least / 10, backoff))
+        } else if (isIdle) await waker.pause(Math.min(untilTip, due?.nextIn ?? Infinity))
       } catch (error) {
         log.error({ event: 'relay.failed', err: error }, 'a pass of the relay has failed; the next goes on')
-        await pause(pollInterval)
+        await waker.pause(pollInterval)
       }
     }
   }
@@ -170,7 +158,7 @@ export function createRelay({ rpc, call, time, log, pollInterval }: RelayParts) 
     /** Ends what it does: the pass that runs gets so many ms. What it has not told is due again at the next start. */
     async stop(ms: number): Promise<void> {
       stopping = true
-      wakeUp?.()
+      waker.stop()
       if (running === null) return rpc.close()
       await Promise.race([running, sleep(ms, undefined, { ref: false })])
       ended.abort()

@@ -18,6 +18,7 @@ const options = readArgs('bench:askers: hang-ups at the OpenAI door, and readers
   gap: [20, 20, 'ms between them'],
 })
 const MODEL = 'llama-3-8b'
+const SLOTS = 4
 const report = createReport('askers', options)
 const service = await startService({ cli: options.cli, monitor: true, config: { max_connections_per_address: 5000 } })
 const rest = createRest(service.url, { connections: 8 })
@@ -26,7 +27,7 @@ let assigned = () => undefined
 let cancelled = () => undefined
 const node = await openNode(service.url, {
   id: 'node-1',
-  slots: 4,
+  slots: SLOTS,
   models: [MODEL],
   onTask: (task) => assigned(task),
   onCancel: (message) => cancelled(message),
@@ -42,6 +43,22 @@ const nextTask = () =>
     'a task',
     next((f) => (assigned = f)),
   )
+
+/** A task that the node works on. */
+async function begun() {
+  const assigned = nextTask()
+  await rest.submit({
+    user_address: 'ST',
+    user_input: 'x',
+    context: '',
+    infer_fee: 1,
+    max_infer_time: 300,
+    model_type: MODEL,
+  })
+  const task = await assigned
+  node.accept(task)
+  return task
+}
 
 /** Asks over a connection of its own. `headers` resolves when those of the answer have come, `piece` with the first words. */
 function ask(stream, model = MODEL) {
@@ -107,20 +124,7 @@ async function hangUpAt(stream, until) {
 const rows = [['a hang-up while the task is', 'plain, p50 / p99 ms', 'streamed, p50 / p99 ms']]
 for (const [state, measure] of Object.entries(states)) {
   const blockers = []
-  if (state === 'waiting')
-    for (let i = 0; i < 4; i++) {
-      const task = nextTask()
-      await rest.submit({
-        user_address: 'ST',
-        user_input: 'x',
-        context: '',
-        infer_fee: 1,
-        max_infer_time: 300,
-        model_type: MODEL,
-      })
-      node.accept(await task)
-      blockers.push(await task)
-    }
+  if (state === 'waiting') for (let i = 0; i < SLOTS; i++) blockers.push(await begun())
   const found = {}
   for (const kind of ['plain', 'streamed']) {
     const all = []
@@ -134,21 +138,7 @@ for (const [state, measure] of Object.entries(states)) {
 }
 report.table('From a hang-up to task.cancel at the node (waiting: until nothing waits)', rows)
 
-const { task_id } = await (async () => {
-  const task = nextTask()
-  await rest.submit({
-    user_address: 'ST',
-    user_input: 'x',
-    context: '',
-    infer_fee: 1,
-    max_infer_time: 300,
-    model_type: MODEL,
-  })
-  const one = await task
-  node.accept(one)
-  return one
-})()
-const attempt = 1
+const { task_id, attempt } = await begun()
 const delays = []
 let ended = 0
 let bytes = 0

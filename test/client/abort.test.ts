@@ -7,14 +7,19 @@ import { startService } from '../support/service.js'
 const states = ['waiting', 'assigned', 'streaming'] as const
 const calls = ['run', 'stream'] as const
 
-describe.each(['session', 'rest'] as const)('by %s', (way) => {
+const ways = ['session', 'rest'] as const
+/** A service, and a client of it that gets through to it in this way only. */
+async function connectBy(way: (typeof ways)[number]) {
+  const service = await startService()
+  const front = await startFront(service)
+  if (way === 'rest') front.webSockets('refused')
+  return { service, front, client: clientOf(front), control: new AbortController() }
+}
+
+describe.each(ways)('by %s', (way) => {
   describe.each(calls)('the abort of a %s', (call) => {
     test.each(states)('of a task that is %s rejects at once, cancels the task and stops its node', async (state) => {
-      const service = await startService()
-      const front = await startFront(service)
-      if (way === 'rest') front.webSockets('refused')
-      const client = clientOf(front)
-      const control = new AbortController()
+      const { service, client, control } = await connectBy(way)
       const options = { signal: control.signal }
       const node = state === 'waiting' ? null : await connectNode(service, 'n')
       const submission = asked({ task_id: 'a' })
@@ -37,11 +42,7 @@ describe.each(['session', 'rest'] as const)('by %s', (way) => {
   })
 
   test('a close after an abort waits until the task is cancelled', async () => {
-    const service = await startService()
-    const front = await startFront(service)
-    if (way === 'rest') front.webSockets('refused')
-    const client = clientOf(front)
-    const control = new AbortController()
+    const { service, client, control } = await connectBy(way)
     const result = rejection(client.run(asked({ task_id: 'a' }), { signal: control.signal }))
     await client.submit(asked({ task_id: 'a' }))
     control.abort()
@@ -51,11 +52,7 @@ describe.each(['session', 'rest'] as const)('by %s', (way) => {
   })
 
   test('an abort while the service is gone cancels the task when it is back', async () => {
-    const service = await startService()
-    const front = await startFront(service)
-    if (way === 'rest') front.webSockets('refused')
-    const client = clientOf(front)
-    const control = new AbortController()
+    const { service, front, client, control } = await connectBy(way)
     const result = rejection(client.run(asked({ task_id: 'a' }), { signal: control.signal }))
     await client.submit(asked({ task_id: 'a' }))
     front.leadTo(null)

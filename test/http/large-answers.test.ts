@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { envelopeInSteps, LARGE_UNITS } from '../../src/http/large-answer.js'
+import { envelopeInSteps } from '../../src/http/large-answer.js'
+import { LARGE_UNITS } from '../../src/lib/json-pieces.js'
 import { createReadGate } from '../../src/http/read-gate.js'
 import { envelope } from '../../src/wire/envelope.js'
 import { exchange } from '../support/raw-http.js'

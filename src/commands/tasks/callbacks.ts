@@ -6,8 +6,9 @@ import { ConfigError } from '../../lib/config-error.js'
 import { oneLine } from '../../lib/table.js'
 import { callbacksQuery } from '../../wire/callbacks.js'
 import { tokenIdFlag } from '../access/flags.js'
-import { printJson, printLines, printTable, timeOf } from '../print.js'
-import { parseFlags, refuseMore, serviceArgs, serviceAt, wideArg } from '../service-call.js'
+import { pageArgs, printPage } from '../paged-list.js'
+import { printJson, timeOf } from '../print.js'
+import { parseFlags, refuseMore, serviceArgs, serviceAt } from '../service-call.js'
 import { maybeNumber, maybeText, pathOf, taskId } from './task-call.js'
 
 // What a service answers may hold more than this version knows: it is kept for --json.
@@ -39,32 +40,29 @@ const list = defineCommand({
   meta: { name: 'list', description: 'List callbacks, by task_id, the last first' },
   args: {
     state: { type: 'string', description: 'Only in this state', valueHint: 'dead' },
-    limit: { type: 'string', description: 'At most so many, 1 to 1000', default: '50', valueHint: '50' },
-    cursor: { type: 'string', description: 'Go on where a list before ended', valueHint: 'ID' },
-    ...wideArg,
-    ...serviceArgs,
+    ...pageArgs('ID'),
   },
   async run({ args }) {
     refuseMore(args._, 0)
     const { state, limit, cursor } = args
-    const given = Object.entries({ state, limit, cursor }).filter(
-      (e): e is [string, string] => typeof e[1] === 'string',
-    )
-    parseFlags(callbacksQuery, Object.fromEntries(given))
-    const query = new URLSearchParams(Object.fromEntries(given)).toString()
-    const page = await serviceAt(args).get(`/api/v1/callbacks?${query}`, pageSchema)
-    if (args.json === true) return printJson(page)
-    const rows = page.callbacks.map((c) => [
-      c.task_id,
-      c.state,
-      c.host,
-      c.tries,
-      timeOf(c.next_try_at),
-      timeOf(c.ended_at),
-      c.last_error,
-    ])
-    printTable(columns, rows, args.wide === true)
-    if (page.next_cursor !== null) printLines(['', `There are older ones: the same with --cursor ${page.next_cursor}`])
+    await printPage(args, {
+      path: '/api/v1/callbacks',
+      query: callbacksQuery,
+      asked: { state, limit, cursor },
+      page: pageSchema,
+      columns,
+      rows: (page) =>
+        page.callbacks.map((c) => [
+          c.task_id,
+          c.state,
+          c.host,
+          c.tries,
+          timeOf(c.next_try_at),
+          timeOf(c.ended_at),
+          c.last_error,
+        ]),
+      rest: 'older ones',
+    })
   },
 })
 

@@ -1,8 +1,9 @@
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
 import { listQuery } from '../../wire/rest.js'
+import { givenFlags, pageArgs } from '../paged-list.js'
 import { printJson, printLines, printTable, timeOf } from '../print.js'
-import { parseFlags, refuseMore, serviceArgs, serviceAt, wideArg } from '../service-call.js'
+import { parseFlags, refuseMore, serviceAt } from '../service-call.js'
 import { maybeText } from './task-call.js'
 
 // What a service answers may hold more than this version knows: it is kept for --json.
@@ -41,24 +42,16 @@ export default defineCommand({
     model: { type: 'string', description: 'Only of this model, or of this family', valueHint: 'llama' },
     user: { type: 'string', description: 'Only of this user_address', valueHint: 'ST...' },
     node: { type: 'string', description: 'Only those this node was given', valueHint: 'node-001' },
-    limit: { type: 'string', description: 'At most so many, 1 to 1000', default: '50', valueHint: '50' },
-    cursor: { type: 'string', description: 'Go on where a list before ended', valueHint: 'N' },
-    ...wideArg,
-    ...serviceArgs,
+    ...pageArgs('N'),
   },
   async run({ args }) {
     refuseMore(args._, 0)
     const { status, model, user, node, limit, cursor } = args
-    const given = Object.entries({ status, model, user, node, limit, cursor }).filter(
-      (e): e is [string, string] => typeof e[1] === 'string',
-    )
-    const asked = parseFlags(listQuery, Object.fromEntries(given))
+    const given = givenFlags({ status, model, user, node, limit, cursor })
+    const asked = parseFlags(listQuery, given)
     const service = serviceAt(args)
     const ask = (more: Record<string, string>) =>
-      service.get(
-        `/api/v1/tasks?${new URLSearchParams({ ...Object.fromEntries(given), ...more }).toString()}`,
-        pageSchema,
-      )
+      service.get(`/api/v1/tasks?${new URLSearchParams({ ...given, ...more }).toString()}`, pageSchema)
     let page = await ask({})
     // A page may be short, even empty, and not be the last: the service looks for a rare match a few milliseconds at a time.
     for (

@@ -10,8 +10,9 @@ const MAX_EMPTY_LANES = 10_000
 const MAX_RECENT_TASKS = 4096
 /** The texts of them, in UTF-16 units. */
 const MAX_RECENT_LENGTH = 8 * 1024 * 1024
-/** And no longer than this, ms; looked at so often, for what was deleted from the front of a Map is walked over by each look. */
+/** And not much longer than this, ms. */
 const KEPT_FOR_MS = 10_000
+/** How often that is looked at, ms: each look walks over what was deleted from the front of the Map. */
 const SWEEP_EVERY_MS = 1000
 
 export type Pending = ReturnType<typeof createPending>

@@ -1,4 +1,4 @@
-import { eq, inArray, isNull, notInArray, sql, type SQL } from 'drizzle-orm'
+import { eq, inArray, isNull, notInArray, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/sqlite-core'
 import { existsSync } from 'node:fs'
 import { attemptEndNames, taskStatuses } from '../../rules/lifecycle.js'
@@ -32,6 +32,15 @@ const openOfTask = sql`(SELECT count(*) FROM ${theAttempts} WHERE ${ofTask} AND 
 const numbersOfTask = sql`(SELECT count(*) || ' from ' || min(${a.attempt}) || ' to ' || max(${a.attempt})
   FROM ${theAttempts} WHERE ${ofTask} HAVING count(*) > 0)`
 
+/** What of a counter is not as many as there are. @param counted what comes after SELECT: what is counted, as `of` and `n` */
+const recount = (rows: SQL, state: SQLWrapper, counted: SQL): SQL => sql`
+    WITH recount AS (SELECT ${state} AS of, count(*) AS there FROM ${rows} GROUP BY ${state}),
+      counted AS (SELECT ${counted}),
+      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
+    SELECT of || ' is counted ' || coalesce(n, 0) || ' and there are ' || coalesce(there, 0) AS says
+    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
+    WHERE coalesce(n, 0) <> coalesce(there, 0)`
+
 /** What must be true of every database. Each query gives the rows that break its rule, with one column: what to say. */
 const rules: Record<string, SQL> = {
   'every status is one of the lifecycle': sql`
@@ -62,13 +71,11 @@ const rules: Record<string, SQL> = {
   'every open attempt is with a known node': sql`
     SELECT ${anAttempt} || ' is with ' || ${a.node_id} || ': there is no such node' AS says
     FROM ${theAttempts} WHERE ${isOpen} AND ${a.node_id} NOT IN (SELECT ${inferenceNodes.node_id} FROM ${inferenceNodes})`,
-  'the counters equal a recount': sql`
-    WITH recount AS (SELECT ${t.status} AS of, count(*) AS there FROM ${tasks} GROUP BY ${t.status}),
-      counted AS (SELECT ${taskCounts.status} AS of, ${taskCounts.tasks} AS tasks FROM ${taskCounts}),
-      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
-    SELECT of || ' is counted ' || coalesce(tasks, 0) || ' and there are ' || coalesce(there, 0) AS says
-    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
-    WHERE coalesce(tasks, 0) <> coalesce(there, 0)`,
+  'the counters equal a recount': recount(
+    tasks,
+    t.status,
+    sql`${taskCounts.status} AS of, ${taskCounts.tasks} AS n FROM ${taskCounts}`,
+  ),
 }
 
 const s = alias(settlements, 's')
@@ -84,13 +91,11 @@ const rulesOfPayments: Record<string, SQL> = {
     SELECT 'settlement of task ' || ${s.task_id} || ' is ' || ${s.state} || ' and its task is ' || ${t.status} AS says
     FROM ${theSettlements} JOIN ${tasks} ON ${eq(t.task_id, s.task_id)}
     WHERE ${inArray(s.state, ['posted', 'mined', 'confirmed'])} AND ${t.status} <> 'submitted'`,
-  'the counters of settlements equal a recount': sql`
-    WITH recount AS (SELECT ${s.state} AS of, count(*) AS there FROM ${theSettlements} GROUP BY ${s.state}),
-      counted AS (SELECT ${settlementCounts.state} AS of, ${settlementCounts.settlements} AS n FROM ${settlementCounts}),
-      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
-    SELECT of || ' is counted ' || coalesce(n, 0) || ' and there are ' || coalesce(there, 0) AS says
-    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
-    WHERE coalesce(n, 0) <> coalesce(there, 0)`,
+  'the counters of settlements equal a recount': recount(
+    theSettlements,
+    s.state,
+    sql`${settlementCounts.state} AS of, ${settlementCounts.settlements} AS n FROM ${settlementCounts}`,
+  ),
 }
 
 const c = alias(callbacks, 'c')
@@ -116,13 +121,11 @@ const rulesOfCallbacks: Record<string, SQL> = {
     FROM ${callbackHosts} AS ${h} WHERE ${h.due_ms} IS NOT ${firstOfHost}
     UNION ALL SELECT ${aCallback} || ' is due, and its host ' || ${c.host} || ' is not' AS says
     FROM ${theCallbacks} WHERE ${c.due_ms} IS NOT NULL AND ${c.host} NOT IN (SELECT ${h.host} FROM ${callbackHosts} AS ${h})`,
-  'the counters of callbacks equal a recount': sql`
-    WITH recount AS (SELECT ${c.state} AS of, count(*) AS there FROM ${theCallbacks} GROUP BY ${c.state}),
-      counted AS (SELECT ${callbackCounts.state} AS of, ${callbackCounts.callbacks} AS n FROM ${callbackCounts}),
-      either AS (SELECT of FROM counted UNION SELECT of FROM recount)
-    SELECT of || ' is counted ' || coalesce(n, 0) || ' and there are ' || coalesce(there, 0) AS says
-    FROM either LEFT JOIN counted USING (of) LEFT JOIN recount USING (of)
-    WHERE coalesce(n, 0) <> coalesce(there, 0)`,
+  'the counters of callbacks equal a recount': recount(
+    theCallbacks,
+    c.state,
+    sql`${callbackCounts.state} AS of, ${callbackCounts.callbacks} AS n FROM ${callbackCounts}`,
+  ),
 }
 
 /** A key without a row is needed no more: what is stored is sealed under those that have one. */
