@@ -1,7 +1,15 @@
 import { createECDH } from 'node:crypto'
 import * as v from 'valibot'
-import { days, integer, networks, path } from './lib/setting-fields.js'
-import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
+import { days, host, integer, networks, path } from './lib/setting-fields.js'
+import {
+  alertSettings,
+  authSettings,
+  callbackSettings,
+  chainSettings,
+  dashboardSettings,
+  metricsSettings,
+  openAiSettings,
+} from './config-sections.js'
 import { described, seconds } from './lib/settings.js'
 import { MAX_INFER_TIME_SECONDS } from './wire/fields.js'
 
@@ -52,13 +60,7 @@ export const signerSettings = v.strictObject({
 export const inferenceSettings = v.strictObject({
   database_path: path("The SQLite file. Default: inference_tasks.db in the configuration file's folder."),
   api_port: integer(0, 65_535, 8080, 'The port of REST and sessions; 0 takes a free one.'),
-  api_host: described(
-    v.optional(
-      v.pipe(v.string('must be a host name or address'), v.minLength(1, 'must be a host name or address')),
-      '127.0.0.1',
-    ),
-    'The address to listen on; 0.0.0.0 for all.',
-  ),
+  api_host: host('127.0.0.1', 'The address to listen on; 0.0.0.0 for all.'),
   heartbeat_interval: seconds(
     0.05,
     3600,
@@ -263,6 +265,8 @@ export const fileSchema = v.strictObject({
   chain: v.optional(v.strictObject(chainSettings.entries, 'must be a section [chain]')),
   callbacks: v.optional(v.strictObject(callbackSettings.entries, 'must be a section [callbacks]')),
   openai: v.optional(v.strictObject(openAiSettings.entries, 'must be a section [openai]'), {}),
+  dashboard: v.optional(v.strictObject(dashboardSettings.entries, 'must be a section [dashboard]'), {}),
+  metrics: v.optional(v.strictObject(metricsSettings.entries, 'must be a section [metrics]'), {}),
   inference: v.optional(
     v.pipe(
       v.strictObject({ ...inferenceSettings.entries, ...inferenceSections }),

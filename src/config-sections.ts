@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { integer, networks, yesOrNo } from './lib/setting-fields.js'
+import { host, integer, networks, port, yesOrNo } from './lib/setting-fields.js'
 import { described, seconds } from './lib/settings.js'
 
 /** `[inference.auth]` */
@@ -139,6 +139,15 @@ export const callbackSettings = v.strictObject({
   ),
 })
 
+/** `[metrics]`: what Prometheus reads. */
+export const metricsSettings = v.strictObject({
+  enabled: yesOrNo(true, 'Whether GET /metrics tells what Prometheus reads; where tokens exist, to those who may.'),
+  host: host('127.0.0.1', 'The address of metrics.port.'),
+  port: port(
+    'A port of its own for GET /metrics, which asks for no token: only your Prometheus should reach it. 0 takes a free one. Default: none.',
+  ),
+})
+
 /** `[openai]`: how the requests of clients of OpenAI's API become tasks, at `/v1`. */
 export const openAiSettings = v.strictObject({
   user_address: described(
@@ -162,4 +171,9 @@ export const openAiSettings = v.strictObject({
     false,
     'Whether a request for a model that no node serves waits for one; else it is answered 404 at once.',
   ),
+})
+
+/** `[dashboard]` */
+export const dashboardSettings = v.strictObject({
+  enabled: yesOrNo(true, 'Whether the page for those who watch is served, at /dashboard/.'),
 })

@@ -1,6 +1,14 @@
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { alertSettings, authSettings, callbackSettings, chainSettings, openAiSettings } from './config-sections.js'
+import {
+  alertSettings,
+  authSettings,
+  callbackSettings,
+  chainSettings,
+  dashboardSettings,
+  metricsSettings,
+  openAiSettings,
+} from './config-sections.js'
 import {
   DAY_SECONDS,
   fileSchema,
@@ -24,6 +32,8 @@ export interface ServiceConfig {
   /** Absent: the service sends no callbacks. */
   callbacks?: FileSettings['callbacks']
   openai: FileSettings['openai']
+  dashboard: FileSettings['dashboard']
+  metrics: FileSettings['metrics']
   inference: FileSettings['inference'] & { database_path: string }
 }
 
@@ -57,6 +67,8 @@ export function loadServiceConfig(file: string, flags: ServiceFlags): ServiceCon
     chain: config.chain,
     callbacks: config.callbacks,
     openai: config.openai,
+    dashboard: config.dashboard,
+    metrics: config.metrics,
     inference: Object.freeze({ ...config.inference, ...given, database_path }),
   }
 }
@@ -202,6 +214,21 @@ export const openAiOptions = (o: FileSettings['openai'], signer: string | undefi
 export const openAiDefaults = (given: Partial<FileSettings['openai']> = {}): FileSettings['openai'] =>
   parseSettings(openAiSettings, given, 'settings')
 
+/** The same of `[metrics]`. */
+export const metricsDefaults = (given: Partial<FileSettings['metrics']> = {}): FileSettings['metrics'] =>
+  parseSettings(metricsSettings, given, 'settings')
+
+/** What sessions may take. */
+export const sessionLimits = (i: ServiceConfig['inference']) => ({
+  maxMessageBytes: i.max_message_bytes,
+  maxMessagesPerSecond: i.max_messages_per_second,
+  maxHandshakes: i.max_handshakes,
+  maxHandshakesPerAddress: i.max_handshakes_per_address,
+  maxSessions: i.max_sessions,
+  maxSessionsPerAddress: i.max_sessions_per_address,
+  maxUpgradesPerSecond: i.max_upgrades_per_second,
+})
+
 const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
   reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
 
@@ -214,6 +241,8 @@ export const describeServiceConfig = (): SettingDoc[] => [
     chain: chainSettings,
     callbacks: callbackSettings,
     openai: openAiSettings,
+    dashboard: dashboardSettings,
+    metrics: metricsSettings,
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,

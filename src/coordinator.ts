@@ -4,29 +4,34 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import { openAiDefaults, openAiOptions, type ServiceConfig } from './config.js'
+import { metricsDefaults, openAiDefaults, openAiOptions, sessionLimits, type ServiceConfig } from './config.js'
 import type { CommitPoint } from './core/engine/open-core.js'
 import type { Caller } from './core/access/caller.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
+import { createFeedHub } from './door/feed-hub.js'
 import { createWatchers } from './door/watchers.js'
 import { createAcceptors } from './http/acceptors.js'
 import { createApp } from './http/app.js'
 import { certificateFiles, readCertificate, watchCertificate } from './http/certificate.js'
 import { createConnections } from './http/connections.js'
+import { readDashboard } from './http/dashboard.js'
 import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
-import { createServer, explainListen, setCertificate, trackConnections } from './http/server.js'
+import { createServer, setCertificate, startListening, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
 import { systemTime, type TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
+import { sentences } from './lib/sentences.js'
 import { version } from './lib/version.js'
+import { createDoorFigures } from './metrics/door-figures.js'
 import { openRunner } from './open-runner.js'
 import { createOutgoing } from './outgoing.js'
-import { fingerprintOf, whatIsThere } from './start-report.js'
+import { fingerprintOf, urlOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
+import { createTelemetry } from './telemetry.js'
 import { createSessionServer } from './ws/session-server.js'
 
 export { StoreError } from './store/open.js'
@@ -34,6 +39,10 @@ export { chainDefaults, inferenceDefaults, loadServiceConfig, openAiDefaults, ty
 
 /** The address is taken, or may not be used. The message says which and what to do. Exit code 1. */
 export class ListenError extends Error {}
+
+const notListening = (error: unknown): never => {
+  throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
+}
 
 export interface Coordinator {
   /** Starts to serve. `observer`: where blocks are announced. @throws ListenError; ConfigError where anybody would be let in, and nobody has said that this is meant */
@@ -55,6 +64,10 @@ export interface CoordinatorParts {
   callbacks?: ServiceConfig['callbacks']
   /** How requests of clients of OpenAI's API become tasks. */
   openai?: ServiceConfig['openai'] | undefined
+  /** Whether there is a page for those who watch. */
+  dashboard?: ServiceConfig['dashboard']
+  /** What Prometheus reads. */
+  metrics?: ServiceConfig['metrics'] | undefined
   log: Logger
   time?: TimeSource
   /** Whether it may be open to others without a token. */
@@ -93,6 +106,8 @@ export function createCoordinator({
   chain,
   callbacks,
   openai = openAiDefaults(),
+  dashboard = { enabled: true },
+  metrics = metricsDefaults(),
   log,
   time = systemTime,
   insecure = false,
@@ -124,6 +139,7 @@ export function createCoordinator({
     time,
     log,
   })
+  const figures = createDoorFigures()
   const scheduler = createScheduler({
     runner,
     deliver(effects) {
@@ -134,9 +150,13 @@ export function createCoordinator({
     access: access.follow,
     settlementsDue: () => outgoing.settlementsDue(),
     callbacksDue: () => outgoing.callbacksDue(),
+    feed: (items) => feed.deliver(items),
+    measured: figures.measured,
     charge: (from, ms) => limits.time.charge(from, ms),
   })
-  const outgoing = createOutgoing({ signer, chain, callbacks, call: scheduler.call, time, log })
+  const { call } = scheduler
+  const outgoing = createOutgoing({ signer, chain, callbacks, call, onCallback: figures.calledBack, time, log })
+  const telemetry = createTelemetry({ settings: metrics, figures, ...scheduler, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
@@ -159,13 +179,8 @@ export function createCoordinator({
     send: scheduler.send,
     time,
     log,
-    maxMessageBytes: settings.max_message_bytes,
-    maxMessagesPerSecond: settings.max_messages_per_second,
-    maxHandshakes: settings.max_handshakes,
-    maxHandshakesPerAddress: settings.max_handshakes_per_address,
-    maxSessions: settings.max_sessions,
-    maxSessionsPerAddress: settings.max_sessions_per_address,
-    maxUpgradesPerSecond: settings.max_upgrades_per_second,
+    ...sessionLimits(settings),
+    figures,
     receiving: limits.receiving,
     unsent: limits.unsent,
     shares: limits.time,
@@ -174,11 +189,15 @@ export function createCoordinator({
     prepare,
   })
   const watchers = createWatchers({ ...access, send: scheduler.send, nextSession, log })
+  const feed = createFeedHub({ ...access, send: scheduler.send })
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
-    call: scheduler.call,
+    call,
     watchers,
+    feed,
+    metrics: telemetry.metrics,
+    refusedSubmission: figures.countRefused,
     openai: openAiOptions(openai, opener?.address),
     opener,
     chain: chain === undefined || signer === undefined ? null : { network: signer.network },
@@ -189,12 +208,10 @@ export function createCoordinator({
     maxOutputBytes: settings.max_output_bytes,
     log,
     asyncapi: sessionProtocolDocument(),
+    dashboard: dashboard.enabled ? readDashboard() : null,
     wall: () => time.wall(),
     publicHosts: settings.public_hosts,
-    warning() {
-      const all = [certificate?.warning(), access.warning(), outgoing.warning()].filter((w) => w != null)
-      return all.length === 0 ? null : all.join('. ')
-    },
+    warning: () => sentences(certificate?.warning(), access.warning(), outgoing.warning()),
   })
   const guard = createOriginGuard({
     apiHost: settings.api_host,
@@ -210,6 +227,7 @@ export function createCoordinator({
     limits,
     log,
     overloaded: scheduler.overloaded,
+    measured: figures.answered,
     upgrade: (request, socket, head) => sessions.upgrade(request, socket, head),
   })
   connections.watch(server)
@@ -240,12 +258,14 @@ export function createCoordinator({
       await sleep(20)
     }
     watchers.stop()
+    feed.stop()
     sessions.closeAll('stopping', 'the coordinator stops')
     if (listening) {
       for (const end = time.monotonic() + 3000; sessions.size() > 0 && time.monotonic() < end;) await sleep(5)
       await closeServer(1000)
     }
     certificate?.stop()
+    await telemetry.stop()
     await outgoing.stop()
     scheduler.end()
     await runner.close()
@@ -260,26 +280,15 @@ export function createCoordinator({
       if (mode.mode === 'refused') throw new ConfigError(mode.why)
       if (mode.mode === 'on')
         await scheduler.call({ op: 'started', mode: 'on', config: fingerprintOf({ ...settings, chain, callbacks }) })
-      const observer = await outgoing.start().catch((error: unknown) => {
-        throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
-      })
-      await new Promise<void>((resolve, reject) => {
-        const failed = (error: NodeJS.ErrnoException): void =>
-          reject(new ListenError(explainListen(settings.api_host, settings.api_port, error)))
-        server.once('error', failed)
-        server.listen({ port: settings.api_port, host: settings.api_host, backlog: BACKLOG }, () => {
-          server.off('error', failed)
-          server.on('error', (error) => log.error({ event: 'server.failed', err: error }, 'the server failed'))
-          resolve()
-        })
-      })
+      const observer = await outgoing.start().catch(notListening)
+      await telemetry.start().catch(notListening)
+      await startListening(server, settings.api_host, settings.api_port, BACKLOG, log).catch(notListening)
       listening = true
       runner.startBackups()
       access.start(scheduler.send)
       const { port } = server.address() as AddressInfo
-      const name = settings.api_host.includes(':') ? `[${settings.api_host}]` : settings.api_host
-      const url = `${tls === null ? 'http' : 'https'}://${name}:${port}`
-      const { fields, text } = whatIsThere(settings.database_path, isNew, found)
+      const url = urlOf(settings.api_host, port, tls !== null)
+      const { fields, text } = whatIsThere(settings.database_path, isNew, found, dashboard.enabled ? url : null)
       log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
       return { host: settings.api_host, port, url, observer }
     },

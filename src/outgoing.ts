@@ -13,6 +13,8 @@ export interface OutgoingParts extends Pick<ServiceConfig, 'chain' | 'callbacks'
   signer: ServiceConfig['signer'] | undefined
   call: Scheduler['call']
   time: TimeSource
+  /** Told how a try to call back has ended. */
+  onCallback?: (outcome: string) => void
   log: Logger
 }
 

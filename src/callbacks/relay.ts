@@ -15,6 +15,8 @@ export interface CallbackRelayParts {
   call: Scheduler['call']
   /** Tries one. Null: there is nothing to tell of it. */
   deliver(due: DueCallback, cut: AbortSignal): Promise<CallbackReport | null>
+  /** Told how a try has ended. */
+  onEnd?: (outcome: CallbackReport['is']) => void
   log: Logger
 }
 
@@ -22,7 +24,7 @@ export interface CallbackRelayParts {
  * Sends what is due, and tells the core what came of it. All state is the core's: after a restart it goes on with what is due there,
  * so what was under way then is sent again.
  */
-export function createCallbackRelay({ call, deliver, log }: CallbackRelayParts) {
+export function createCallbackRelay({ call, deliver, onEnd, log }: CallbackRelayParts) {
   const underWay = new Map<string, { due: DueCallback; ended: Promise<void> }>()
   /** Of tries that have ended, and that the core has not heard of: until then they are under way. */
   let reports: CallbackReport[] = []
@@ -40,6 +42,7 @@ export function createCallbackRelay({ call, deliver, log }: CallbackRelayParts) 
         return { task_id, webhook_id, is: 'failed' as const, error: 'the service has failed to make it' }
       })
       .then((report) => {
+        if (report !== null) onEnd?.(report.is)
         if (report === null) underWay.delete(due.task_id)
         else reports.push(report)
         wake()

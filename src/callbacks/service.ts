@@ -4,7 +4,7 @@ import type { Logger } from '../lib/log.js'
 import { createSharedTurns } from '../lib/shared-turns.js'
 import { createDelivery, type DeliveryParts } from './delivery.js'
 import { createPost } from './post.js'
-import { createCallbackRelay } from './relay.js'
+import { createCallbackRelay, type CallbackRelayParts } from './relay.js'
 
 /** How long bodies are made before everything else has its turn, ms. */
 const SLICE_MS = 2
@@ -19,13 +19,15 @@ export interface CallbackServiceParts extends Pick<DeliveryParts, 'view'> {
   settings: CallbackSettings
   call: Scheduler['call']
   time: TimeSource
+  /** Told how a try has ended. */
+  onCallback?: CallbackRelayParts['onEnd']
   log: Logger
 }
 
 export type CallbackService = ReturnType<typeof createCallbackService>
 
 /** Tells the ends of tasks to those who have asked for it: posts, signed, to the address that each has named. */
-export function createCallbackService({ settings, call, view, time, log }: CallbackServiceParts) {
+export function createCallbackService({ settings, call, view, time, onCallback, log }: CallbackServiceParts) {
   const { secret, allow_private } = settings
   const { post, close } = createPost({ allowPrivate: allow_private })
   const deliver = createDelivery({
@@ -36,7 +38,7 @@ export function createCallbackService({ settings, call, view, time, log }: Callb
     inSteps: createSharedTurns(undefined, SLICE_MS),
     wall: () => time.wall(),
   })
-  const relay = createCallbackRelay({ call, deliver, log })
+  const relay = createCallbackRelay({ call, deliver, log, ...(onCallback === undefined ? {} : { onEnd: onCallback }) })
   return {
     ...relay,
     async stop(ms: number): Promise<void> {

@@ -5,6 +5,7 @@ import { loadNodeConfig, type NodeConfig } from '../inference-node/config.js'
 import { createBackend } from '../inference-node/create-backend.js'
 import { logEvents } from '../inference-node/event-log.js'
 import { InferenceNode } from '../inference-node/index.js'
+import type { NodeMetrics } from '../metrics/node-metrics.js'
 import { lockStateDir } from '../inference-node/state-lock.js'
 
 export default defineCommand({
@@ -66,6 +67,11 @@ export default defineCommand({
       valueHint: 'sis_inv_...',
     },
     'max-concurrent-tasks': { type: 'string', description: 'How many tasks it works on at once', valueHint: '1' },
+    'metrics-port': {
+      type: 'string',
+      description: 'Where GET /metrics tells what Prometheus reads',
+      valueHint: '9465',
+    },
     debug: { type: 'boolean', description: 'Log what happens to every single task' },
   },
   async run({ args }) {
@@ -86,20 +92,32 @@ export default defineCommand({
         takeOver: args['take-over'],
         invite: args.invite,
         maxConcurrentTasks: args['max-concurrent-tasks'],
+        metricsPort: args['metrics-port'],
       },
       process.env,
     )
     const log = createLog({ name: 'node', debug: args.debug === true, fields: false })
     const unlock = lockStateDir(config.node.state_dir)
     try {
-      await runUntilEnd(createNode(config, log), log)
+      const metrics = config.node.metrics_port === undefined ? null : await createMetrics()
+      const node = createNode(config, log, metrics)
+      const told = metrics === null ? null : await metrics.serve(node, config.node, log)
+      try {
+        await runUntilEnd(node, log)
+      } finally {
+        await told?.stop()
+      }
     } finally {
       unlock()
     }
   },
 })
 
-function createNode(config: NodeConfig, log: Logger): InferenceNode {
+/** Loaded only where it is wanted: a node needs no more than it uses. */
+const createMetrics = async (): Promise<NodeMetrics> => (await import('../metrics/node-metrics.js')).createNodeMetrics()
+
+function createNode(config: NodeConfig, log: Logger, metrics: NodeMetrics | null): InferenceNode {
+  const tell = logEvents(log)
   const { backend, shown } = createBackend(config, process.env, (text) => log.warn({ event: 'node.notice' }, text))
   const { node: settings, unsettledFolder } = config
   const { models } = settings
@@ -121,7 +139,10 @@ function createNode(config: NodeConfig, log: Logger): InferenceNode {
     work: backend.work,
     features: backend.features,
     check: backend.check,
-    onEvent: logEvents(log),
+    onEvent(event) {
+      metrics?.onEvent(event)
+      tell(event)
+    },
   })
   const { nodeId: node_id, publicKey: public_key, coordinator } = node
   const named = models.length > 0 ? models.join(', ') : 'what the model server lists'

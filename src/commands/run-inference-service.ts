@@ -55,6 +55,8 @@ export default defineCommand({
       chain: config.chain,
       callbacks: config.callbacks,
       openai: config.openai,
+      dashboard: config.dashboard,
+      metrics: config.metrics,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
     })

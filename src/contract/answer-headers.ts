@@ -17,6 +17,7 @@ export const answerHeaders = {
     pattern: '^false$',
   },
   'Retry-After-Ms': { description: 'As `Retry-After`, milliseconds', pattern: '^\\d+$' },
+  Location: { description: 'Where the dashboard is' },
   ETag: { description: 'Changes with every byte of the files of the page' },
 } as const satisfies Readonly<Record<string, { description: string; pattern?: string }>>
 

@@ -18,6 +18,8 @@ import {
   taskLine,
   taskStatusView,
 } from '../wire/task-answers.js'
+import { modelView, seriesView } from '../wire/watch-answers.js'
+import { feedEvent } from '../wire/watch-events.js'
 import { fieldNotes } from './field-notes.js'
 
 export type Json = Record<string, unknown>
@@ -58,6 +60,9 @@ const named: Readonly<Record<string, v.GenericSchema>> = {
   NewToken: newTokenView,
   AuditEntry: auditView,
   Stats: statsView,
+  Model: modelView,
+  Series: seriesView,
+  FeedEvent: feedEvent,
   CallbackMessage: callbackMessage,
   TaskEvent: taskEvent,
   ChatChunk: chatChunk,

@@ -3,11 +3,15 @@ import { allowBody, banBody, inviteBody, newTokenView, nodeKeyView, rekeyBody } 
 import { delegationBody, delegationsQuery } from '../wire/delegation.js'
 import { maybe } from '../wire/fields.js'
 import { NODE_PATH } from '../wire/node.js'
-import { completeBody, failBody, heartbeatBody, nodesQuery, registerBody } from '../wire/rest.js'
+import { completeBody, failBody, heartbeatBody, registerBody } from '../wire/rest.js'
 import { delegationsPage, delegationView, nodesView, saidView } from '../wire/service-answers.js'
 import { signedPollBody } from '../wire/signed.js'
 import { polledTaskView } from '../wire/task-answers.js'
+import { nodesFilterQuery } from '../wire/watch-answers.js'
 import type { RouteTable } from './route.js'
+
+/** A parameter must not take the place of a route that has a name. */
+export const ONE_NODE = '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}'
 
 /** What nodes do that poll. */
 export const pollingRoutes = {
@@ -78,8 +82,9 @@ export const nodeRoutes = {
     path: '/api/v1/nodes',
     action: 'nodes',
     summary: 'List nodes by node_id',
-    description: 'All of them as an array; with `cursor` or `limit` a page. Counts as 10 requests.',
-    query: nodesQuery,
+    description:
+      'All of them as an array; with any parameter a page: `model` is one that they list, or the family of one; `q` is in their id, without regard to case. Counts as 10 requests.',
+    query: nodesFilterQuery,
     answers: { 200: nodesView },
   },
   openNodeSession: {
@@ -109,8 +114,7 @@ export const nodeRoutes = {
   },
   forgetNode: {
     method: 'DELETE',
-    // A parameter must not take the place of a route that has a name.
-    path: '/api/v1/nodes/:node_id{(?!(?:register|heartbeat|connect)$)[^/]+}',
+    path: ONE_NODE,
     action: 'forget',
     summary: 'Forget a node',
     answers: { 200: saidView },

@@ -1,9 +1,11 @@
 import { accessRoutes, signInRoutes } from './access-routes.js'
+import { dashboardRoutes } from './dashboard-routes.js'
 import { delegationRoutes, nodeRoutes, pollingRoutes } from './node-routes.js'
 import { openAiRoutes } from './openai-routes.js'
 import type { RouteTable } from './route.js'
 import { serviceRoutes } from './service-routes.js'
 import { callbackRoutes, settlementRoutes, taskRoutes } from './task-routes.js'
+import { watchRoutes } from './watch-routes.js'
 
 /** Every route of the service, by subject. A route that is not in it cannot be served. */
 export const contract = {
@@ -16,7 +18,9 @@ export const contract = {
   Delegations: delegationRoutes,
   Access: accessRoutes,
   'Sign-in': signInRoutes,
+  Watching: watchRoutes,
   Service: serviceRoutes,
+  Dashboard: dashboardRoutes,
 } as const satisfies Readonly<Record<string, RouteTable>>
 
 /** What the routes of a subject are about. */
@@ -31,7 +35,9 @@ export const subjects: Readonly<Record<keyof typeof contract, string>> = {
   Delegations: 'Where nodes are paid that are not paid at the address of their key',
   Access: 'Tokens, the audit, and what is out of the ordinary',
   'Sign-in': 'How a wallet gets a token',
+  Watching: 'How the service stands and what happens in it, for dashboards',
   Service: 'Counters, health and documents',
+  Dashboard: 'The page for those who watch the service; what it shows it asks of the other routes',
 }
 
 /** The path of a route as OpenAPI has it: `/api/v1/tasks/{task_id}`. */

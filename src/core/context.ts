@@ -14,6 +14,9 @@ import type { AccessControl, AccessSettings } from './access/control.js'
 import type { Credentials } from './access/credentials.js'
 import type { AlertThresholds } from './anomalies/settings.js'
 import type { Durations } from './durations.js'
+import type { Moments } from './moments.js'
+import type { Figures } from './rates/figures.js'
+import type { Meter } from './rates/meter.js'
 
 /** What an operator may set of the core. Times in milliseconds. */
 export interface CoreOptions {
@@ -103,6 +106,12 @@ export interface Context {
   /** Nodes that hold less than before: a drained session that holds nothing is closed at the end of the turn. */
   releasedNodes: Set<Node>
   watches: WatchHooks
+  /** When things were by the wall clock. */
+  moments: Moments
+  /** Told of tasks and attempts as they go, for the figures. */
+  meter: Meter
+  /** What has come of that. */
+  figures: Figures
   effects: Effect[]
   events: CoreEvent[]
   /** Whether a transaction pays for the task of an attempt that was given since the start: known without reading. */

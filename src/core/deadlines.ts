@@ -189,6 +189,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
 
   return {
     tick() {
+      ctx.moments.tick(ctx.now, ctx.wall)
       undo.keep(state)
       expireOffers()
       // A lease often ends with the grace. What is then still to be reclaimed was lost, and has not taken too long.

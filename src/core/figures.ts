@@ -1,5 +1,6 @@
 import { toSeconds } from '../lib/clock.js'
 import { done, type Outcome } from '../lib/result.js'
+import { sentences } from '../lib/sentences.js'
 import type { Vigilance } from './access/vigilance.js'
 import type { CallbackDesk } from './callbacks/desk.js'
 import type { Context } from './context.js'
@@ -30,8 +31,7 @@ export function createFigures(ctx: Context, { health, vigilance, desk, callbacks
     health(): Outcome<Results['health']> {
       const found = health()
       if (!found.ok) return found
-      const all = [found.value.warning, vigilance.warning(), desk?.warning() ?? null].filter((w) => w !== null)
-      return done({ warning: all.length === 0 ? null : all.join('. ') })
+      return done({ warning: sentences(found.value.warning, vigilance.warning(), desk?.warning()) })
     },
   }
 }

@@ -47,6 +47,9 @@ const call = {
   refusal: refusals.outcomeOnly,
 } as const
 
+/** Of figures that memory has. */
+const watched = { ...read, readsRows: false, weight: (): number => LIST_WEIGHT }
+
 /** One row for each operation: one that is left out does not compile. */
 export const operationTraits = {
   submit: {
@@ -111,6 +114,14 @@ export const operationTraits = {
   queueTime: { ...read, action: is(null), readsRows: false },
   nodeKey: { ...read, action: is(null), readsRows: false },
   taskUser: { ...read, action: is(null) },
+  modelRates: { ...watched, action: is('models') },
+  overview: { ...watched, action: is('overview') },
+  nodePage: { ...read, action: is('nodes'), weight: () => LIST_WEIGHT },
+  nodeDetail: { ...read, action: is('nodes'), weight: () => LIST_WEIGHT },
+  feedOpen: { ...watched, action: is('events') },
+  feedClose: { ...watched, action: is(null) },
+  metrics: { ...watched, action: is('metrics') },
+  metricsOfCore: { ...watched, action: is(null) },
   started: { ...call, action: is(null) },
   refused: { ...call, action: is(null) },
   used: { ...call, action: is(null) },

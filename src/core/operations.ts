@@ -1,9 +1,8 @@
 import type { AddressKeys } from '../lib/address.js'
 import type { Outcome } from '../lib/result.js'
-import type { NodeCounts } from './nodes/node.js'
 import type { Page, TaskFilter } from '../store/pages.js'
-import type { AttemptRow, NodeRow, ReopeningRow, TaskRow } from '../store/schema.js'
-import type { LargeText, NewTask, TaskCounts } from '../store/tasks.js'
+import type { AttemptRow, ReopeningRow, TaskRow } from '../store/schema.js'
+import type { LargeText, NewTask } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
 import type { CloseReason } from '../wire/codes.js'
@@ -15,18 +14,20 @@ import type { Hello, NodeMessage, ServerMessage } from '../wire/node.js'
 import type { Proof } from '../wire/signed.js'
 import type { SubmissionWarning } from '../wire/fields.js'
 import type { RegisterBody, Submission } from '../wire/rest.js'
+import type { WhyNot } from '../wire/task-answers.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
-import type { CallbackState } from '../rules/callbacks.js'
-import type { SettlementState } from '../rules/settlement.js'
 import type { Caller } from './access/caller.js'
 import type { CallbackRequest, CallbackResults, CallbackWork } from './callbacks/reports.js'
 import type { AskOperation, AskResults, Waiting } from './ask-operations.js'
-import type { NodeCover, SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
+import type { SettlementRequest, SettlementResults, SettlementWork } from './settlement/reports.js'
 import type { Alert } from './anomalies/alerts.js'
+import type { NodePage, NodeView, Stats } from './node-view.js'
 import type { TaskView } from './task-view.js'
+import type { WatchRequest, WatchResults, WatchWork } from './watching/reports.js'
+import type { FeedItem } from '../wire/watch-events.js'
 
 export type { LargeText } from '../store/tasks.js'
-export type { SettlementRow, TaskView, Waiting }
+export type { NodePage, NodeView, SettlementRow, Stats, TaskView, Waiting }
 
 /** What a node that polls brings. `notes`: see wire/result-notes. */
 interface ReportedResult {
@@ -86,6 +87,7 @@ type Asked =
   | { op: 'alerts' }
   | SettlementRequest
   | CallbackRequest
+  | WatchRequest
   | Extract<AskOperation, { op: 'models' | 'modelServed' }>
 
 /**
@@ -113,6 +115,7 @@ export type Operation =
   | { op: 'used'; tokens: readonly { id: string; at: number }[] }
   | SettlementWork
   | CallbackWork
+  | WatchWork
   | Exclude<AskOperation, { op: 'models' | 'modelServed' }>
   /** Looks at the deadlines. */
   | { op: 'tick' }
@@ -120,7 +123,7 @@ export type Operation =
   | { op: 'stop'; reconnect_after: number }
 
 /** What each operation gives back. */
-export interface Results extends SettlementResults, CallbackResults, AskResults {
+export interface Results extends SettlementResults, CallbackResults, AskResults, WatchResults {
   /** `status`: as it is now; not `pending` only when the task was known. */
   submit: Outcome<Submitted>[]
   register: null
@@ -219,6 +222,8 @@ export interface TurnResult {
   settlementsDue?: true
   /** The same of callbacks. */
   callbacksDue?: true
+  /** What the live feed is told. */
+  feed?: readonly FeedItem[]
 }
 
 export interface Submitted {
@@ -234,10 +239,14 @@ export interface PolledTask {
 }
 
 export interface TaskDetail extends TaskView {
+  /** Their `_ms` are of the wall clock here. */
   attempts: AttemptRow[]
   reopenings: ReopeningRow[]
-  /** Why it is not worked on; null unless it is pending. */
-  waiting: Waiting | null
+  /** Why it is not worked on, and by each node that could; null unless it is pending. */
+  waiting: (Waiting & { nodes: { node_id: string; why: WhyNot }[] }) | null
+  /** When it was submitted, to the second where it was opened again since; and since when it waits, or has waited last. Unix ms. */
+  created_ms: number
+  queued_ms: number
 }
 
 /** What is known of a task's result, before its texts are hashed: as they were submitted, or their UTF-8. */
@@ -245,39 +254,3 @@ export type ReceiptFacts = Omit<
   Receipt,
   'type' | 'input_hash' | 'context_hash' | 'output_hash' | 'network' | 'service_key' | 'service_address'
 > & { user_input: LargeText; context: LargeText; output: LargeText }
-
-/** Nodes by their ids, in the order of UTF-16 units. */
-export interface NodePage {
-  nodes: NodeView[]
-  /** The fields that their reader may not see. */
-  hidden: readonly string[]
-  /** After which id the rest comes; null at the end. */
-  next: string | null
-}
-
-export interface NodeView {
-  row: NodeRow
-  models: readonly string[]
-  status: NodeStatus
-  /** Why it is in maintenance, in its own words, harmless to show; null when it is not, or gave no reason. */
-  status_reason: string | null
-  in_progress_tasks: number
-  /** It is new, and gets few tasks until it has shown what it does. */
-  probation: boolean
-  /** What of paid tasks it can be given; null where the chain is not looked at. */
-  cover: NodeCover | null
-  /** Unix seconds until which it gets nothing new, because it failed too often in a row; null otherwise. */
-  cooled_until: number | null
-}
-
-export interface Stats {
-  /** How many payments are in each state; null where the chain is not looked at. */
-  settlements: Readonly<Record<SettlementState, number>> | null
-  /** How many callbacks are; null where none are sent. */
-  callbacks: Readonly<Record<CallbackState, number>> | null
-  tasks: TaskCounts
-  nodes: NodeCounts
-  /** Mean seconds of an inference over the last hour, of the newest 1,000; 0 when there is none. */
-  average_inference_time: number
-  uptime_seconds: number
-}

@@ -1,19 +1,17 @@
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
-import { inCooldown, type Node } from './nodes/node.js'
-import type { TaskRow } from '../store/schema.js'
+import type { Node } from './nodes/node.js'
+import type { AttemptRow, ReopeningRow, TaskRow } from '../store/schema.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
 import type { TaskHead } from '../store/tasks.js'
-import { POSITION_LIMIT, type QueuedTask } from '../store/history.js'
 import type { Page, TaskFilter } from '../store/pages.js'
-import { nodesToAvoid } from '../store/attempts.js'
 import type { AuditEntry } from '../store/audit-entries.js'
-import { hasEnded } from '../rules/lifecycle.js'
+import { CANCELLED, hasEnded } from '../rules/lifecycle.js'
 import { hiddenFields, redact, type Owned } from '../rules/ownership.js'
-import { modelKey, UNKNOWN } from '../rules/models.js'
-import { featuresOf, understands } from '../wire/params.js'
+import { modelKey } from '../rules/models.js'
 import { auditBy, type Allowed } from './access/caller.js'
 import { reachesNode, reachesTask } from './access/control.js'
+import type { Probation } from './access/probation.js'
 import type { Vigilance } from './access/vigilance.js'
 import type { Context } from './context.js'
 import type { Cover } from './settlement/cover.js'
@@ -24,9 +22,7 @@ import type { Payments } from './tasks/payments.js'
 import type { Pending } from './tasks/pending.js'
 import type { Transitions } from './tasks/transitions.js'
 import type { Operation, TaskDetail, TaskView, Waiting } from './operations.js'
-
-/** The `error` of a task that was cancelled. */
-const CANCELLED = 'cancelled'
+import { createWaits } from './waits.js'
 
 export interface OperatorParts {
   pending: Pending
@@ -36,6 +32,7 @@ export interface OperatorParts {
   vigilance: Vigilance
   payments: Payments
   cover: Cover
+  probation: Probation
   /** What becomes of the payment of a task. */
   settlementOf(taskId: string): SettlementRow | null
   /** Where its end is told. */
@@ -45,9 +42,21 @@ export interface OperatorParts {
 /** What operators and users ask of tasks and nodes beside the work itself: look, cancel, retry, drain, resume, forget. */
 export function createOperator(
   ctx: Context,
-  { pending, transitions, attempts, admission, vigilance, payments, cover, settlementOf, callbackOf }: OperatorParts,
+  {
+    pending,
+    transitions,
+    attempts,
+    admission,
+    vigilance,
+    payments,
+    cover,
+    probation,
+    settlementOf,
+    callbackOf,
+  }: OperatorParts,
 ) {
   const { store, registry } = ctx
+  const waits = createWaits(ctx, { cover, probation })
 
   /** A task that is another's is not there. */
   const within = <R extends Owned, T>(
@@ -83,66 +92,6 @@ export function createOperator(
   }
   const readTexts = (allowed: Allowed, task: Pick<TaskRow, 'task_id' | 'owner_id'>): void => {
     if (ctx.access.readsTexts(allowed)) auditTask(allowed, 'task.texts_read', task)
-  }
-
-  /** Why a pending task is not worked on yet. */
-  const waiting = (task: QueuedTask): Waiting => {
-    const nodes = registry.nodesOf(ctx.models.lanesOfTask(task.model_name, task.model_type))
-    const serving = nodes.filter((n) => registry.isServing(n, ctx.now))
-    const ahead = store.history.ahead(task, task.model_type !== UNKNOWN)
-    const position = ahead >= POSITION_LIMIT ? `${POSITION_LIMIT}+` : ahead + 1
-    const avoid = nodesToAvoid(store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined))
-    const because = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
-    if (nodes.length === 0) return because('no_node_for_model', `no registered node serves ${task.model_name}`)
-    if (serving.length === 0) return because('no_node_online', whyNotOnline(nodes, task.model_name))
-    const isFull = (n: Node): boolean => n.held.size >= n.row.max_concurrent_tasks
-    if (serving.every(isFull))
-      return because(
-        'all_busy',
-        serving.length === 1
-          ? `the one online node for ${task.model_name} is busy`
-          : `all ${serving.length} online nodes for ${task.model_name} are busy`,
-      )
-    const able = serving.filter((n) => understands(n.features, task.needs))
-    if (able.length === 0)
-      return because(
-        'needs_feature',
-        `it needs ${featuresOf(task.needs).join(', ')}, which none of the ${serving.length} online nodes for ${task.model_name} understands`,
-      )
-    const covered = serving.filter((n) => cover.allows(n, task))
-    if (covered.length === 0) {
-      const why = serving.map((n) => cover.of(n).why).find((w) => w !== null)
-      return because(
-        'not_covered',
-        `none of the ${serving.length} online nodes for ${task.model_name} may have a task with this infer_fee now: ${why ?? 'their stakes do not cover it beside what they hold'}`,
-      )
-    }
-    // Where all of them have failed it, any of them may get it again.
-    const others = serving.filter((n) => !avoid.has(n.row.node_id))
-    if (others.length > 0 && others.every(isFull))
-      return because(
-        'waits_for_another_node',
-        'it waits for a node that has not failed it yet, and those that have not are busy',
-      )
-    return because(
-      'next',
-      'a node that polls takes it with its next call; a node that has just rejected or failed it gets it again after a pause',
-    )
-  }
-
-  const whyNotOnline = (nodes: readonly Node[], model: string): string => {
-    const isPaused = (n: Node): boolean => registry.statusOf(n, ctx.now) === 'maintenance'
-    const left = nodes.filter((n) => n.row.drained === 0)
-    const drained = nodes.length - left.length
-    const paused = left.filter(isPaused)
-    const coolingDown = left.filter((n) => !isPaused(n) && inCooldown(n)).length
-    const reason = paused.find((n) => n.session?.reason != null)?.session?.reason ?? null
-    const why = [
-      drained > 0 ? `${drained} drained by the operator` : '',
-      paused.length > 0 ? `${paused.length} in maintenance${reason === null ? '' : `: ${reason}`}` : '',
-      coolingDown > 0 ? `${coolingDown} in cooldown after failures in a row` : '',
-    ].filter((w) => w !== '')
-    return `${nodes.length} registered ${nodes.length === 1 ? 'node serves' : 'nodes serve'} ${model}, and none is online${why.length > 0 ? ` (${why.join(', ')})` : ''}`
   }
 
   const isCancelled = (taskId: string): boolean => {
@@ -185,12 +134,29 @@ export function createOperator(
     return true
   }
 
+  /** An attempt with its times by the wall clock. */
+  const onWall = (a: AttemptRow): AttemptRow => {
+    const wall = <T extends number | null>(ms: T, at: number | null) =>
+      (ms === null ? ms : ctx.moments.wallOf(ms, at ?? a.assigned_at)) as T
+    return {
+      ...a,
+      assigned_ms: wall(a.assigned_ms, a.assigned_at),
+      accepted_ms: wall(a.accepted_ms, a.accepted_at),
+      first_word_ms: wall(a.first_word_ms, a.ended_at),
+      ended_ms: wall(a.ended_ms, a.ended_at),
+    }
+  }
+  const beganOf = (task: Pick<TaskRow, 'queued_ms' | 'created_at'>, last: ReopeningRow | undefined) => {
+    const queued_ms = ctx.moments.wallOf(task.queued_ms, last?.reopened_at ?? task.created_at)
+    return { created_ms: last === undefined ? queued_ms : task.created_at * 1000, queued_ms }
+  }
+
   return {
     isCancelled,
     /** Where a task is in its queue; null when it does not wait. */
     waitingOf(taskId: string): Waiting | null {
       const task = store.tasks.head(taskId)
-      return task?.status === 'pending' ? waiting(task) : null
+      return task?.status === 'pending' ? waits.waiting(task) : null
     },
 
     view: (taskId: string, allowed: Allowed): Outcome<TaskView> =>
@@ -209,15 +175,17 @@ export function createOperator(
       within(taskId, store.tasks.show(taskId), allowed, (task) => {
         readTexts(allowed, task)
         const attempts = store.attempts.history(taskId)
+        const reopenings = store.history.reopenings(taskId)
         return done({
           task,
           settlement: settlementOf(taskId),
           callback: callbackOf(taskId),
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
-          attempts,
+          attempts: attempts.map(onWall),
           begun: attempts.filter((a) => a.accepted_ms !== null).length,
-          reopenings: store.history.reopenings(taskId),
-          waiting: task.status === 'pending' ? waiting(task) : null,
+          reopenings,
+          waiting: task.status === 'pending' ? { ...waits.waiting(task), nodes: waits.nodes(task) } : null,
+          ...beganOf(task, reopenings.at(-1)),
         })
       }),
 

@@ -40,16 +40,19 @@ import { createResealing } from './tasks/resealing.js'
 import { createRetention } from './tasks/retention.js'
 import { createSubmissions } from './tasks/submissions.js'
 import { createTransitions } from './tasks/transitions.js'
+import type { Storage } from './watching/metrics.js'
+import { createWatchOrders } from './watching/orders.js'
 
 export interface RunOperationParts {
   health(): Outcome<Results['health']>
   watches: Watches
+  storage: Storage
 }
 
 export type RunOperation = ReturnType<typeof createRunOperation>
 
 /** What each operation does, inside the transaction of its turn. */
-export function createRunOperation(ctx: Context, { health, watches }: RunOperationParts) {
+export function createRunOperation(ctx: Context, { health, watches, storage }: RunOperationParts) {
   const { store, registry } = ctx
   const pending = createPending(ctx)
   const callbacks = createCallbackDesk(ctx, (taskId) => settlementOf(taskId))
@@ -105,6 +108,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     vigilance,
     payments,
     cover,
+    probation,
     settlementOf,
     callbackOf: callbacks.ofTask,
   })
@@ -117,6 +121,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
   const resealing = createResealing(ctx)
 
   const figures = createFigures(ctx, { health, vigilance, desk, callbacks })
+  const watchOrders = createWatchOrders(ctx, { nodes: nodePages, stats: figures.stats, storage })
 
   const stop = (reconnectAfter: number): void => {
     ctx.stopping = true
@@ -149,6 +154,7 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     if (settlementOrders.concerns(o)) return settlementOrders.run(o, allowed)
     if (callbackOrders.concerns(o)) return callbackOrders.run(o, allowed)
     if (asks.concerns(o)) return asks.run(o)
+    if (watchOrders.concerns(o)) return watchOrders.run(o, allowed)
     switch (o.op) {
       case 'submit':
         return done(submissions.submit(o.tasks, allowed))
@@ -277,6 +283,8 @@ export function createRunOperation(ctx: Context, { health, watches }: RunOperati
     writesNothing,
     flush,
     countPendingPerUser: pending.countPerUser,
+    loadFigures: watchOrders.load,
+    afterTurn: watchOrders.afterTurn,
     /** The end of a turn: dispatches what became possible and writes what was put off. */
     finish() {
       dispatch.run()

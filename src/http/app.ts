@@ -3,6 +3,7 @@ import { accessRoutes } from './access-routes.js'
 import { fail } from './answers.js'
 import { bodyLimits } from './body-limits.js'
 import { callbackRoutes } from './callback-routes.js'
+import { dashboardRoutes } from './dashboard-routes.js'
 import { delegationRoutes } from './delegation-routes.js'
 import { documentRoutes } from './document-routes.js'
 import { eventRoutes } from './event-routes.js'
@@ -19,6 +20,7 @@ import { signInRoutes } from './sign-in-routes.js'
 import { createSignedCalls } from './signed-calls.js'
 import { createPreparation } from './submissions.js'
 import { taskRoutes } from './task-routes.js'
+import { watchRoutes } from './watch-routes.js'
 
 export type { App }
 
@@ -45,8 +47,10 @@ export function createApp(parts: AppParts): App {
   delegationRoutes(routes, common)
   accessRoutes(routes, common)
   signInRoutes(routes, common)
+  watchRoutes(routes, common)
   serviceRoutes(routes, common)
   documentRoutes(routes, common)
+  dashboardRoutes(routes, common)
   routes.end()
   app.notFound((c) => fail(c, refuse('not_found', `there is no ${c.req.path}; docs/rest.md lists every route`)))
   app.onError((error, c) => {

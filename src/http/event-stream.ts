@@ -25,6 +25,8 @@ export interface StreamParts {
   retry?: boolean
   /** What is said while nothing moves; null: nothing. */
   comment?: (() => string) | null
+  /** What may wait for its reader, bytes. */
+  maxUnsent?: number
   /** It is about to be cut off: its reader takes too little. */
   onCut?: () => void
 }
@@ -36,7 +38,7 @@ export type EventStream = ReturnType<typeof openEventStream>
  * waits here is counted in the budget of answers, and a reader that takes too little is cut off.
  */
 export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
-  const { headers = {}, retry = false, comment = () => '', onCut } = parts
+  const { headers = {}, retry = false, comment = () => '', maxUnsent = MAX_UNSENT_BYTES, onCut } = parts
   const { request, response, limits, keys } = exchange
   const unsent = createUnsent(exchange)
   let ended = false
@@ -49,7 +51,7 @@ export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
     ...headers,
   })
 
-  const write = (text: string): void => {
+  const write = (text: string | Uint8Array): void => {
     if (ended || response.destroyed) return
     // Written now, in one piece: Node would do it when everybody has been told, which holds the event loop for all of them.
     request.socket.cork()
@@ -60,7 +62,7 @@ export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
     counted = waits >= COUNTED_FROM_BYTES
     if (counted) unsent.hold(waits)
     else unsent.release()
-    if (waits <= MAX_UNSENT_BYTES && !(counted && limits.unsent.exceeded(keys) !== null)) return
+    if (waits <= maxUnsent && !(counted && limits.unsent.exceeded(keys) !== null)) return
     onCut?.()
     request.socket.destroy()
   }
@@ -85,6 +87,11 @@ export function openEventStream(exchange: Exchange, parts: StreamParts = {}) {
       write(
         `${event === undefined ? '' : `event: ${event}\n`}${id === undefined ? '' : `id: ${id}\n`}data: ${data}\n\n`,
       )
+    },
+    /** Events that were written before, for many readers. */
+    sendAll(text: Uint8Array): void {
+      quiet?.refresh()
+      write(text)
     },
     comment: (said: string): void => write(`: ${said.replaceAll(/[\r\n]+/g, ' ')}\n\n`),
     end(): void {

@@ -40,6 +40,8 @@ export interface Exchange {
   readonly headers: Readonly<Record<string, string>>
   /** Whether there are more of its connection than may wait for their answers. */
   readonly isOneTooMany: boolean
+  /** The route that answers it, as the contract has it; null until one was found. */
+  route: string | null
   /** Now it is known who asks. */
   identify(by: Caller, isStranger: boolean): void
   /** Every answer to it has this header from now on. */
@@ -66,6 +68,8 @@ export interface ExchangesParts {
   tally: RefusedTally
   /** The headers of every answer beside its id. */
   headers: Readonly<Record<string, string>>
+  /** Told of every answer that has ended: by which route, its status, the code of its refusal, and how long it took, ms. */
+  measured?(route: string | null, method: string, url: string, status: number, code: string | null, ms: number): void
 }
 
 /** Tells the requests of each connection apart from those of others, and gives back what they hold when they end or it breaks. */
@@ -117,6 +121,10 @@ class OpenExchange implements Exchange {
   readonly remote: Remote
   by: Caller
   isStranger = false
+  route: string | null = null
+  readonly #began = performance.now()
+  readonly #measured: ExchangesParts['measured']
+  #code: ErrorCode | null = null
   readonly #tally: RefusedTally
   readonly #line: Line
   #then: (() => void)[] | null = null
@@ -126,7 +134,7 @@ class OpenExchange implements Exchange {
     request: IncomingMessage,
     response: ServerResponse,
     line: Line,
-    { limits, headers, remotes, tally }: ExchangesParts,
+    { limits, headers, remotes, tally, measured }: ExchangesParts,
   ) {
     this.request = request
     this.response = response
@@ -134,6 +142,7 @@ class OpenExchange implements Exchange {
     this.remote = remotes.of(request)
     this.by = { ...STRANGER, address: this.remote.address ?? null, request_id: this.id }
     this.#tally = tally
+    this.#measured = measured
     this.headers = { ...headers, 'X-Request-Id': this.id }
     this.#line = line
     this.isOneTooMany = line.open.length >= MAX_UNANSWERED
@@ -155,6 +164,7 @@ class OpenExchange implements Exchange {
   }
 
   answered(code: ErrorCode): void {
+    this.#code = code
     this.#tally.answered(code)
   }
 
@@ -171,12 +181,21 @@ class OpenExchange implements Exchange {
   end(): void {
     const { open } = this.#line
     const at = open.indexOf(this)
-    if (at >= 0) open.splice(at, 1)
+    if (at >= 0) {
+      open.splice(at, 1)
+      this.#measure()
+    }
     const ended = this.#then
     this.#then = null
     if (ended !== null) for (const then of ended) then()
     const next = open[0]
     if (at === 0 && next !== undefined) next.#run()
+  }
+
+  #measure(): void {
+    const { method = '', url = '' } = this.request
+    const ms = performance.now() - this.#began
+    this.#measured?.(this.route, method, url, this.response.statusCode, this.#code, ms)
   }
 
   #run(): void {

@@ -1,3 +1,4 @@
+import type { NodeFilter } from '../core/watching/reports.js'
 import { done, type Outcome } from '../lib/result.js'
 import { writeMs } from '../lib/time-shares.js'
 import { redact } from '../rules/ownership.js'
@@ -27,11 +28,19 @@ const sizeAfter = ({ json, count }: Slice): number =>
 
 /** The list of nodes, a slice at a time: however many there are, no slice holds up what else is served. */
 export function createNodeList(ask: Ask, gate: ReadGate) {
-  const slice = async (exchange: Exchange, after: string | null, limit: number): Promise<Outcome<Slice>> => {
+  const slice = async (
+    exchange: Exchange,
+    after: string | null,
+    limit: number,
+    filter: NodeFilter | null = null,
+  ): Promise<Outcome<Slice>> => {
     await gate.enter()
     let json = ''
     try {
-      const found = await ask(exchange, { op: 'nodes', after, limit })
+      const found = await ask(
+        exchange,
+        filter === null ? { op: 'nodes', after, limit } : { op: 'nodePage', after, limit, filter },
+      )
       if (!found.ok) return found
       const { nodes, hidden } = found.value
       json = nodes.map((node) => JSON.stringify(redact(nodeEntry(node), hidden))).join(',')
@@ -84,8 +93,8 @@ export function createNodeList(ask: Ask, gate: ReadGate) {
 
   return {
     /** A page, as JSON. @param after the cursor of the page before */
-    async page(exchange: Exchange, after: string | null, limit: number): Promise<Outcome<string>> {
-      const found = await slice(exchange, after, limit)
+    async page(exchange: Exchange, after: string | null, limit: number, filter: NodeFilter): Promise<Outcome<string>> {
+      const found = await slice(exchange, after, limit, filter)
       if (!found.ok) return found
       const { json, next } = found.value
       return done(`{"nodes":[${json}],"next_cursor":${JSON.stringify(next)}}`)

@@ -16,14 +16,15 @@ const DEFAULT_PAGE = 50
 export function nodeRoutes({ get, command }: Routes, { ask, gate }: RouteParts): void {
   const nodeList = createNodeList(ask, gate)
 
-  get(routes.listNodes, async (c, { cursor, limit }) => {
+  get(routes.listNodes, async (c, query) => {
     const tooFast = takeRequests(c.env, LIST_COST - 1)
     if (tooFast !== null) return cut(c, tooFast)
-    if (cursor == null && limit == null) {
+    const { cursor, limit, status = null, model = null, q = null } = query
+    if (Object.values(query).every((value) => value == null)) {
       const all = await nodeList.all(c)
       return all.ok ? all.value : refused(c, all)
     }
-    const page = await nodeList.page(c.env, cursor ?? null, limit ?? DEFAULT_PAGE)
+    const page = await nodeList.page(c.env, cursor ?? null, limit ?? DEFAULT_PAGE, { status, model, q })
     return page.ok ? okText(c, page.value) : refused(c, page)
   })
 

@@ -3,12 +3,15 @@ import type { SubmissionOpener } from '../chain/encrypted-submissions.js'
 import type { ReceiptSigner } from '../chain/receipts.js'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
+import type { CoreMetrics } from '../core/watching/reports.js'
+import type { FeedHub } from '../door/feed-hub.js'
 import type { SignIn } from '../door/sign-in.js'
 import type { Watchers } from '../door/watchers.js'
 import type { Verifications } from '../door/verifications.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
 import type { BodyLimitParts, BodyLimits } from './body-limits.js'
+import type { Dashboard } from './dashboard.js'
 import type { ReadGate } from './read-gate.js'
 import type { Ask } from './routes.js'
 import type { Preparation } from './submissions.js'
@@ -43,11 +46,18 @@ export interface AppParts extends BodyLimitParts {
   /** Whether who shows no token may submit. */
   anonymousSubmit?: boolean
   who: Who
+  /** Told of each entry of a batch that was refused alone. */
+  refusedSubmission?: (code: string) => void
+  /** What Prometheus reads, and its media type; null where nothing is told. */
+  metrics?: { type: string; text(core: CoreMetrics): Promise<string> } | null
   watchers: Watchers
+  feed: FeedHub
   verify: Verifications
   signIn: SignIn
   /** The names under which the service is reached. */
   publicHosts: readonly string[]
+  /** The page for those who watch; null or absent where it is switched off. */
+  dashboard?: Dashboard | null
   /** What an operator should look at, beside what the core says, as a sentence. */
   warning?: () => string | null
 }

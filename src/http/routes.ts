@@ -40,10 +40,11 @@ export function createRoutes() {
   /** Serves a route of the contract, and no other. */
   const serve = ({ method, path, query }: Route, more: string[], handler: RouteHandler): void => {
     methods.set(path, [...(methods.get(path) ?? []), method, ...more])
-    if (!isTaskRoute(path)) return void app.on(method, path, handler)
-    const tellIgnored = createIgnoredQuery(query)
+    const tellIgnored = isTaskRoute(path) ? createIgnoredQuery(query) : null
+    const route = openPath(path)
     app.on(method, path, (c, next) => {
-      tellIgnored(c.env)
+      c.env.route = route
+      tellIgnored?.(c.env)
       return handler(c, next) as MaybePromise<Response>
     })
   }

@@ -11,7 +11,7 @@ import { refuse } from '../lib/result.js'
 import { answerRaw } from '../lib/raw-answer.js'
 import type { Acceptors } from './acceptors.js'
 import type { App } from './app.js'
-import { createExchanges } from './exchange.js'
+import { createExchanges, type ExchangesParts } from './exchange.js'
 import { withoutFault } from './faults.js'
 import type { Limits } from './limits.js'
 import { createListener } from './listener.js'
@@ -54,6 +54,7 @@ export interface ServerParts {
   remotes: Remotes
   who: Who
   tally: RefusedTally
+  measured?: ExchangesParts['measured']
   log: Pick<Logger, 'error'>
   /** Whether submissions are refused now. */
   overloaded: () => boolean
@@ -154,8 +155,26 @@ export function trackConnections(server: Server, acceptors: Acceptors): (patienc
   }
 }
 
+/** Rejects with a sentence that says why it cannot. From then on a fault of the server is logged. */
+export const startListening = (
+  server: Server,
+  host: string,
+  port: number,
+  backlog: number,
+  log: Pick<Logger, 'error'>,
+): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => reject(new Error(explainListen(host, port, error)))
+    server.once('error', failed)
+    server.listen({ port, host, backlog }, () => {
+      server.off('error', failed)
+      server.on('error', (error) => log.error({ event: 'server.failed', err: error }, 'the server failed'))
+      resolve()
+    })
+  })
+
 /** Why a server cannot listen, and what to do, as a sentence. */
-export function explainListen(host: string, port: number, error: NodeJS.ErrnoException): string {
+function explainListen(host: string, port: number, error: NodeJS.ErrnoException): string {
   const where = `${host}:${port}`
   if (error.code === 'EADDRINUSE')
     return `${where} is in use by another program; stop it, or choose another port with --api-port`

@@ -14,7 +14,8 @@ import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
 import { NO_OUTCOME, parseEntries, partsOf, submitted, submittedView, withIdempotencyKey } from './submissions.js'
 import { preferenceApplied, secondsToWait, waitForEnd } from './waiting.js'
-import { paidTask, signedStatus, taskDetail, taskPage, taskStatus, textSize } from './views.js'
+import { taskDetail } from './task-detail.js'
+import { paidTask, signedStatus, taskPage, taskStatus, textSize } from './views.js'
 
 /** What a page of tasks counts as among the requests of an address. */
 const LIST_COST = 5
@@ -22,7 +23,7 @@ const LIST_COST = 5
 /** Tasks: submitted, looked at, cancelled and retried. */
 export function taskRoutes(
   { get, receive, command }: Routes,
-  { call, ask, gate, limits, signed, preparation, watchers }: RouteParts,
+  { call, ask, gate, limits, signed, preparation, watchers, refusedSubmission = () => undefined }: RouteParts,
 ): void {
   const store = async (submission: Submission, exchange: Exchange): Promise<Outcome<Submitted>> => {
     const prepared = await preparation.one(submission, exchange)
@@ -79,6 +80,7 @@ export function taskRoutes(
     if (!outcome.ok) return refused(c, outcome)
     const stored = outcome.value.values()
     const results = parsed.map((p) => (p.ok ? submitted(stored.next().value, p.value) : p))
+    for (const o of results) if (!o.ok) refusedSubmission(o.code)
     if (seconds !== null) return batchLater(c, results, seconds)
     return ok(c, { results: results.map((o) => (o.ok ? o.value : { error: o.message, code: o.code })) })
   })

@@ -1,29 +1,14 @@
-import type {
-  LargeText,
-  NodeView,
-  PolledTask,
-  Results,
-  SettlementRow,
-  Stats,
-  TaskDetail,
-  TaskView,
-} from '../core/operations.js'
+import type { LargeText, NodeView, PolledTask, Results, SettlementRow, Stats, TaskView } from '../core/operations.js'
 import type { CallbackView } from '../core/callbacks/reports.js'
 import type { PaidTask } from '../core/settlement/reports.js'
 import type { CallbackLineView, TaskCallbackView } from '../wire/callbacks.js'
 import { readParams } from '../wire/params.js'
 import { readNotes } from '../wire/result-notes.js'
 import type { NodeListEntry, StatsView } from '../wire/service-answers.js'
-import type {
-  PaidTaskView,
-  PolledTaskView,
-  SettlementView,
-  TaskDetailView,
-  TaskStatusView,
-} from '../wire/task-answers.js'
+import type { PaidTaskView, PolledTaskView, SettlementView, TaskStatusView } from '../wire/task-answers.js'
 
 /** A view before it is sent: its texts may be UTF-8 still. Fields that its reader may not see are taken out of it later. */
-type Unsent<T> = string extends T
+export type Unsent<T> = string extends T
   ? T | LargeText
   : T extends readonly (infer Item)[]
     ? Unsent<Item>[]
@@ -154,36 +139,6 @@ export const signedStatus = (view: TaskView): Unsent<TaskStatusView> => {
     ...status,
     status: status.status === 'submitted' ? 'completed' : status.status,
     txid: txid === null ? null : `0x${txid.replace(/^0x/, '')}`,
-  }
-}
-
-/** A task with its history: what its submitter sees, and every attempt. */
-export const taskDetail = (d: TaskDetail): Unsent<TaskDetailView> => {
-  const { attempts: _, ...status } = taskStatus(d)
-  return {
-    ...status,
-    attempts: d.attempts.map((a) => ({
-      attempt: a.attempt,
-      node_id: a.node_id,
-      transport: a.polled === 1 ? 'rest' : 'websocket',
-      assigned_at: a.assigned_at,
-      accepted_at: a.accepted_at,
-      ended_at: a.ended_at,
-      end: a.end,
-      fault: a.fault,
-      error: a.error,
-      usage:
-        a.prompt_tokens === null ? null : { prompt_tokens: a.prompt_tokens, completion_tokens: a.completion_tokens },
-    })),
-    /** The ends before each retry, oldest first. */
-    earlier_ends: d.reopenings.map(({ attempt, status: ended, error, ended_at, reopened_at }) => ({
-      attempt,
-      status: ended,
-      error,
-      ended_at,
-      reopened_at,
-    })),
-    waiting: d.waiting,
   }
 }
 

@@ -103,7 +103,14 @@ export function createAttempts(parts: AttemptsParts) {
     keep(result)
     const seconds = (performance.now() - entry.received) / 1000
     if (result.type === 'task.complete')
-      emit({ type: 'completed', task_id, attempt, characters: result.output.length, seconds })
+      emit({
+        type: 'completed',
+        task_id,
+        attempt,
+        characters: result.output.length,
+        completion_tokens: result.usage?.completion_tokens ?? null,
+        seconds,
+      })
     else emit({ type: 'failed', task_id, attempt, error: told ?? result.error, retryable: result.retryable, seconds })
   }
 

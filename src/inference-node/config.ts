@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
+import { host, port } from '../lib/setting-fields.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from '../lib/settings.js'
 import { id, models, share, shortText, slots } from '../wire/fields.js'
 import { parseToken } from '../wire/token.js'
@@ -82,6 +83,8 @@ export const nodeSettings = v.strictObject({
     'How long a stop waits for running tasks and for the coordinator to settle them.',
   ),
   connect_timeout: seconds(1, 300, 15, 'How long a session may take to open.'),
+  metrics_port: port('Where GET /metrics tells what Prometheus reads; 0 takes a free port. Default: nowhere.'),
+  metrics_host: host('127.0.0.1', 'The address of metrics_port.'),
 })
 
 export const backendSettings = v.strictObject({
@@ -170,6 +173,7 @@ export interface NodeFlags {
   takeOver?: boolean | undefined
   invite?: string | undefined
   maxConcurrentTasks?: string | undefined
+  metricsPort?: string | undefined
 }
 
 /**
@@ -250,6 +254,7 @@ function readFlags(flags: NodeFlags) {
       take_over: optional(n.take_over),
       invite: optional(n.invite),
       max_concurrent_tasks: optional(slots),
+      metrics_port: n.metrics_port,
     }),
     backend: v.object({
       type: optional(b.type),
@@ -273,6 +278,7 @@ function readFlags(flags: NodeFlags) {
         take_over: flags.takeOver,
         invite: flags.invite,
         max_concurrent_tasks: toNumber(flags.maxConcurrentTasks),
+        metrics_port: toNumber(flags.metricsPort),
       }),
       backend: given({
         type: flags.backend,

@@ -28,7 +28,8 @@ export type NodeEvent =
   | { type: 'models'; models: readonly string[] }
   | ({ type: 'assigned'; model_name: string; max_infer_time: number } & AttemptRef)
   | ({ type: 'rejected'; reason: string } & AttemptRef)
-  | ({ type: 'completed'; characters: number; seconds: number } & AttemptRef)
+  /** `completion_tokens`: null where the backend says nothing of them. */
+  | ({ type: 'completed'; characters: number; completion_tokens: number | null; seconds: number } & AttemptRef)
   | ({ type: 'failed'; error: string; retryable: boolean; seconds: number } & AttemptRef)
   | ({ type: 'cancelled'; reason: StopReason } & AttemptRef)
   | ({ type: 'settled'; status: string } & AttemptRef)

@@ -121,6 +121,10 @@ export class InferenceNode {
   get connected(): boolean {
     return this.#connection.channel.isOpen()
   }
+  /** How many results the coordinator has not settled yet. */
+  get unsettled(): number {
+    return this.#results.size
+  }
   /** Resolves when the node has ended, however it did. Never rejects. */
   get closed(): Promise<NodeEnd> {
     return this.#closed

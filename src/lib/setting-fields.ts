@@ -40,3 +40,14 @@ export const networks = (description: string) =>
   )
 export const yesOrNo = (fallback: boolean, description: string) =>
   described(v.optional(v.boolean('must be true or false'), fallback), description)
+
+const PORT = 'must be an integer from 0 to 65535'
+/** A port that need not be; 0 takes a free one. */
+export const port = (description: string) =>
+  described(
+    v.optional(v.pipe(v.number(PORT), v.integer(PORT), v.minValue(0, PORT), v.maxValue(65_535, PORT))),
+    description,
+  )
+const HOST = 'must be a host name or address'
+export const host = (fallback: string, description: string) =>
+  described(v.optional(v.pipe(v.string(HOST), v.minLength(1, HOST)), fallback), description)

@@ -17,6 +17,9 @@ export const transitions = {
 export type TaskStatus = keyof typeof transitions
 export const taskStatuses = Object.keys(transitions) as [TaskStatus, ...TaskStatus[]]
 
+/** The `error` of a task that was cancelled. */
+export const CANCELLED = 'cancelled'
+
 /** Whether a task may go from one status to another. */
 export function canMove(from: TaskStatus, to: TaskStatus): boolean {
   const targets: readonly TaskStatus[] = transitions[from]

@@ -1,7 +1,7 @@
 import { and, count, desc, eq, getTableColumns, isNotNull, isNull, lt, lte, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { attemptEnds, type AttemptEnd, type Fault } from '../rules/lifecycle.js'
-import { attempts, type AttemptRow } from './schema.js'
+import { attempts, inferenceTasks, type AttemptRow } from './schema.js'
 import type { TaskTexts } from './task-texts.js'
 import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
@@ -67,6 +67,7 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
         'accepted_at',
         'prompt_tokens',
         'completion_tokens',
+        'first_word_ms',
         'task_id',
         'attempt',
         'node_id',
@@ -78,7 +79,7 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
       ${name(accepted_ms)} = coalesce(${accepted_ms}, ?, ${assigned_ms}),
       ${name(attempts.accepted_at)} = coalesce(${attempts.accepted_at}, ?, ${attempts.assigned_at}),
       ${name(attempts.fault)} = NULL, ${name(attempts.error)} = NULL,
-      ${updates<AttemptRow>(['prompt_tokens', 'completion_tokens'])}
+      ${updates<AttemptRow>(['prompt_tokens', 'completion_tokens', 'first_word_ms'])}
       WHERE ${task_id} = ? AND ${attempt} = ? AND ${node_id} = ?`),
   )
 
@@ -102,6 +103,7 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
       end: bound('end'),
       fault: bound('fault'),
       error: bound('error'),
+      first_word_ms: bound('first_word_ms'),
     })
     .where(and(thisOne, ofNode, isOpen))
     .prepare()
@@ -121,6 +123,13 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
     .where(and(ofTask, isNotNull(accepted_ms)))
     .prepare()
   const open = orm.select(openColumns).from(attempts).where(isOpen).prepare()
+  const openPerModel = orm
+    .select({ model_key: inferenceTasks.model_key, n: count() })
+    .from(attempts)
+    .innerJoin(inferenceTasks, eq(inferenceTasks.task_id, task_id))
+    .where(isOpen)
+    .groupBy(inferenceTasks.model_key)
+    .prepare()
   const due = literal(
     orm
       .select({ task_id, attempt })
@@ -182,6 +191,8 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
     /** Deletes every attempt of a task. */
     remove: (taskId: string) => remove.run({ task_id: taskId }),
     allOpen: () => open.all(),
+    /** How many are open of each model. */
+    openPerModel: () => openPerModel.all(),
     accept: (a: OpenAttempt, now: Now) =>
       must(accept.run(now.now, toAt(now), a.task_id, a.attempt, a.node_id).changes, 'accept'),
     handOut: ({ task_id, attempt }: OpenAttempt) => must(handOut.run({ task_id, attempt }).changes, 'handOut'),
@@ -190,16 +201,18 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
       how: Exclude<AttemptEnd, 'completed'>,
       fault: Fault | null,
       error: string | null,
+      firstWord: number | null,
       now: Now,
     ) => {
       const words = error === null ? null : texts.sealOfAttempt(task_id, attempt, error)
-      const values = { ended_ms: now.now, ended_at: toAt(now), end: how, fault, error: words }
+      const values = { ended_ms: now.now, ended_at: toAt(now), end: how, fault, error: words, first_word_ms: firstWord }
       must(end.run({ task_id, attempt, node_id, ...values }).changes, how)
     },
     /** Also for an attempt that had ended: a late result was taken. One that was accepted, and is not written so, was accepted now. */
     complete: (
       a: Pick<AttemptRow, 'task_id' | 'attempt' | 'node_id' | 'accepted_ms'>,
       usage: { prompt_tokens: number; completion_tokens: number } | null,
+      firstWord: number | null,
       now: Now,
     ) =>
       must(
@@ -210,6 +223,7 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
           a.accepted_ms === null ? null : toAt(now),
           usage?.prompt_tokens ?? null,
           usage?.completion_tokens ?? null,
+          firstWord,
           a.task_id,
           a.attempt,
           a.node_id,

@@ -138,6 +138,8 @@ export const attempts = sqliteTable(
     completion_tokens: integer(),
     /** The epoch of its node when it was given the attempt: nobody else who comes by that name has a say in it. */
     node_epoch: integer().notNull().default(0),
+    /** When its first piece of text came, where somebody read it as it came. */
+    first_word_ms: integer(),
   },
   (t) => [
     primaryKey({ columns: [t.task_id, t.attempt] }),
@@ -228,6 +230,15 @@ export const serviceClock = sqliteTable('service_clock', {
   id: integer().primaryKey(),
   alive_ms: integer().notNull(),
   alive_at: integer().notNull(),
+})
+
+/**
+ * What has to be added to the service clock to have the wall clock, Unix ms, from this moment of the service clock on: one row for each
+ * start, and for each time that the one stood still or the other was set.
+ */
+export const clockOffsets = sqliteTable('clock_offsets', {
+  from_ms: integer().primaryKey(),
+  to_wall: integer().notNull(),
 })
 
 /** The data keys that texts in this file may be sealed under. A key without a row is needed no more. */

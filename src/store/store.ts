@@ -5,10 +5,12 @@ import { createAccess } from './access.js'
 import { createAskedTasks } from './asked-tasks.js'
 import { createAttemptTable } from './attempts.js'
 import { createCallbackTable } from './callbacks.js'
+import { createClockOffsets } from './clock-offsets.js'
 import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
 import { createNodeTable } from './nodes.js'
 import { createChainBlockTable } from './chain-blocks.js'
+import { createPastAttempts } from './past-attempts.js'
 import { createResealing } from './resealing.js'
 import { createResultProofs } from './result-proofs.js'
 import { serviceClock } from './schema.js'
@@ -46,6 +48,9 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     .onConflictDoUpdate({ target: serviceClock.id, set: excluded(serviceClock, 'id') })
     .prepare()
   const dataVersion = db.prepare<[], { data_version: number }>('PRAGMA data_version')
+  const size = db.prepare<[], { bytes: number }>(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()',
+  )
   const freePages = db.prepare<[], { freelist_count: number }>('PRAGMA freelist_count')
   const undo = createUndoLog()
   const texts = createTaskTexts(storage)
@@ -60,6 +65,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     access: createAccess(db),
     resealing: createResealing(db, texts),
     history: createHistory(db, texts),
+    ...createPastAttempts(db),
     settlements: createSettlementTable(db, undo),
     settlementIntake: createSettlementIntake(db),
     callbacks: createCallbackTable(db, undo, texts),
@@ -67,6 +73,7 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     asked: createAskedTasks(db),
     chainBlocks: createChainBlockTable(db),
     delegations: createDelegationTable(db),
+    clockOffsets: createClockOffsets(db),
     wal: createWal(db),
     /**
      * The service clock when the coordinator was alive last, in ms; null in a new file. After a crash what it wrote of its
@@ -82,6 +89,8 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
     dataVersion: (): number => dataVersion.get()?.data_version ?? 0,
     /** Pages of the file that hold nothing, for rows to come or for the file system. */
     freePages: (): number => freePages.get()?.freelist_count ?? 0,
+    /** Bytes of the file, without its write-ahead log. */
+    bytes: (): number => size.get()?.bytes ?? 0,
     /** Shortens the file by up to so many free pages; does nothing in a file that was made without auto_vacuum. */
     shrink(pages: number) {
       db.exec(`PRAGMA incremental_vacuum(${pages})`)

@@ -177,9 +177,6 @@ export const waitQuery = v.object({
 })
 export type WaitQuery = v.InferOutput<typeof waitQuery>
 
-/** The query of `GET /api/v1/nodes`. `cursor` is what the page before gave as `next_cursor`. Without both: all of them. */
-export const nodesQuery = v.object({ cursor: maybe(id), limit: maybe(pageSize) })
-
 /** What a node may sign its results with. */
 const proof = { timestamp: maybe(proofEntries.timestamp), signature: maybe(proofEntries.signature) }
 

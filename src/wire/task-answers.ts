@@ -122,6 +122,19 @@ export type CallbackMessage = v.InferOutput<typeof callbackMessage>
 export const submissionView = v.union([submittedView, taskStatusView])
 export const batchView = v.object({ results: v.array(v.union([submittedView, taskStatusView, refusedEntry])) })
 
+/** How an attempt ended, and whose fault that was, as rules/lifecycle.ts has them. */
+export const attemptEnd = v.picklist([
+  'completed',
+  'failed',
+  'lost',
+  'timeout',
+  'rejected',
+  'unaccepted',
+  'superseded',
+  'cancelled',
+])
+export const attemptFault = v.picklist(['node', 'task', 'network', 'coordinator'])
+
 const attemptView = v.object({
   attempt: integer,
   node_id: v.string(),
@@ -129,13 +142,33 @@ const attemptView = v.object({
   assigned_at: integer,
   accepted_at: maybeInteger,
   ended_at: maybeInteger,
-  end: v.nullable(
-    v.picklist(['completed', 'failed', 'lost', 'timeout', 'rejected', 'unaccepted', 'superseded', 'cancelled']),
-  ),
-  fault: v.nullable(v.picklist(['node', 'task', 'network', 'coordinator'])),
+  /** The same times, and that of its first piece of text, where somebody reads it as it comes: Unix ms. */
+  assigned_ms: integer,
+  accepted_ms: maybeInteger,
+  first_word_ms: maybeInteger,
+  ended_ms: maybeInteger,
+  end: v.nullable(attemptEnd),
+  fault: v.nullable(attemptFault),
   error: maybeText,
   usage: v.nullable(v.object({ prompt_tokens: integer, completion_tokens: maybeInteger })),
 })
+
+/** Why a node does not work on a task that it could serve. */
+export const whyNot = v.picklist([
+  'offline',
+  'maintenance',
+  'drained',
+  'cooldown',
+  'busy',
+  'needs_feature',
+  'failed_before',
+  'rejected',
+  'probation',
+  'not_covered',
+  'next',
+])
+
+export type WhyNot = v.InferOutput<typeof whyNot>
 
 /** Why a task is not worked on. */
 export const waitingView = v.object({
@@ -151,11 +184,16 @@ export const waitingView = v.object({
   explanation: v.string(),
   /** From 1; "1000+" beyond. */
   position: v.union([integer, v.string()]),
+  /** Nodes that serve its model, and why each does not have it; at most 50, those that are nearest to it first. */
+  nodes: v.array(v.object({ node_id: v.string(), why: whyNot })),
 })
 
 /** A task with its history: what its submitter sees, and every attempt. */
 export const taskDetailView = v.object({
   ...statusEntries,
+  /** When it was submitted; and since when it waits, or has waited last: later than that after a retry. Unix ms. */
+  created_ms: integer,
+  queued_ms: integer,
   attempts: v.array(attemptView),
   /** The ends before each retry, oldest first. */
   earlier_ends: v.array(

@@ -25,6 +25,8 @@ const TOO_SLOW = 'too much waits to be read; read faster, or watch fewer tasks a
 
 /** What all sessions of submitters have in common. */
 export interface ClientDoor {
+  /** Told of each submission that was refused. */
+  onRefused?: (code: string) => void
   send: Scheduler['send']
   time: TimeSource
   maxMessageBytes: number
@@ -75,6 +77,10 @@ export function openClientSession(
     limits: { ...UNSENT, tooSlow: () => close('tooSlow', TOO_SLOW) },
   })
   out.batch = true
+  const push = (message: Parameters<typeof out.push>[0]): void => {
+    if (message.type === 'error' && 'ref' in message && message.ref !== undefined) door.onRefused?.(message.code)
+    out.push(message)
+  }
   const withinRate = createRate(maxMessagesPerSecond, () => time.monotonic())
   let open = true
   let proven = false
@@ -112,7 +118,7 @@ export function openClientSession(
     // Who may not submit costs nothing.
     prepare: () => (access.isNameless(true) ? null : prepare),
     refuse(ref, { code, message }) {
-      out.push({ type: 'error', code: clientCode(code), message, ref })
+      push({ type: 'error', code: clientCode(code), message, ref })
       out.flush()
     },
     waiting: () => socket.bufferedAmount,
@@ -121,7 +127,7 @@ export function openClientSession(
   })
 
   const mistake = (code: 'invalid_message' | 'unknown_type', message: string, named: { ref?: string } = {}): void => {
-    out.push({ type: 'error', code, message, ...named })
+    push({ type: 'error', code, message, ...named })
     mistakes++
     if (mistakes > MAX_MISTAKES) close('invalid', 'too many messages that do not fit the protocol')
   }
@@ -152,7 +158,7 @@ export function openClientSession(
     }
     prove()
     if (message.type !== 'task.submit' || requests.unanswered() < MAX_IN_FLIGHT) return requests.add(message)
-    out.push({
+    push({
       type: 'error',
       code: 'rate_limited',
       message: `${MAX_IN_FLIGHT} submissions of this session wait for their answer, the most that may; submit again when some have it`,
@@ -223,7 +229,7 @@ export function openClientSession(
         requests.answered(message.task_id, textSize(message))
       if (message.type === 'error' && (message.code === 'unauthorized' || message.code === 'forbidden'))
         door.access.tally.answered(message.code)
-      out.push(message)
+      push(message)
     },
     flush: () => out.flush(),
     close,

@@ -56,6 +56,8 @@ export interface SessionServerParts extends SessionAccess {
   shares: TimeShares
   /** Empty: a hello is signed for the Host header that came with the upgrade. */
   publicHosts: readonly string[]
+  /** Told of sessions that begin and end, with their close code, and of submissions that were refused in one. */
+  figures?: SessionFigures
   /** A connection is a session's that has proven its key, or has said something valid. */
   onProven?: (socket: Socket) => void
   /** Another number each time. */
@@ -64,6 +66,13 @@ export interface SessionServerParts extends SessionAccess {
   prepare?: SubmissionStep | null
   /** ms */
   pingInterval?: number
+}
+
+/** Who counts sessions. */
+export interface SessionFigures {
+  opened(kind: 'node' | 'client'): void
+  ended(kind: 'node' | 'client', code: number): void
+  countRefused(code: string): void
 }
 
 export type SessionServer = ReturnType<typeof createSessionServer>
@@ -104,6 +113,7 @@ export function createSessionServer(parts: SessionServerParts) {
     access: parts,
     accessChecks: new Set(),
     prepare: parts.prepare ?? null,
+    onRefused: (code) => parts.figures?.countRefused(code),
   }
   const server = new WebSocketServer({
     noServer: true,
@@ -137,8 +147,11 @@ export function createSessionServer(parts: SessionServerParts) {
     raw: Duplex,
     connection: Socket,
     { address = '', keys: from }: Remote,
+    kind: 'node' | 'client',
     open: (own: Own) => SocketSession,
   ): void => {
+    parts.figures?.opened(kind)
+    socket.once('close', (code) => parts.figures?.ended(kind, code))
     const id = parts.nextSession()
     const onHeard = (): void => void unproven.remove(session)
     const onProven = (): void => {
@@ -189,7 +202,7 @@ export function createSessionServer(parts: SessionServerParts) {
       let began = false
       server.handleUpgrade(request, raw, head, (socket) => {
         began = true
-        begin(socket, raw, connection, remote, (own) =>
+        begin(socket, raw, connection, remote, isClient ? 'client' : 'node', (own) =>
           isClient
             ? openClientSession(clientDoor, { ...own, identified: identified.value, remote })
             : openNode(own, host),

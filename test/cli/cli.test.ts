@@ -143,7 +143,7 @@ test('a service says what started: version, address, database, tasks and nodes',
     tasks: 0,
     waiting_tasks: 0,
     nodes: 0,
-    msg: `stacks-signer ${version} listens on ${first.url}; new database ${file}`,
+    msg: `stacks-signer ${version} listens on ${first.url}; new database ${file}; dashboard: ${first.url}/dashboard/`,
   })
   await first.register('n')
   await first.submit()
@@ -157,7 +157,7 @@ test('a service says what started: version, address, database, tasks and nodes',
     tasks: 2,
     waiting_tasks: 1,
     nodes: 1,
-    msg: `stacks-signer ${version} listens on ${second.url}; database ${file} with 2 tasks, 1 waiting, and 1 node`,
+    msg: `stacks-signer ${version} listens on ${second.url}; database ${file} with 2 tasks, 1 waiting, and 1 node; dashboard: ${second.url}/dashboard/`,
   })
 })
 

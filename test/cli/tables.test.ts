@@ -154,7 +154,9 @@ describe.runIf(spawnSync('script', ['--version']).status === 0)('on a terminal o
       .split('\n')
       .map((line) => line.replace(/^\[[\d:]+\] /, ''))
     expect(lines.filter((line) => line.includes('listens on'))).toEqual([
-      expect.stringMatching(/^INFO: stacks-signer \S+ listens on http:\/\/127\.0\.0\.1:\d+; new database \S+$/),
+      expect.stringMatching(
+        /^INFO: stacks-signer \S+ listens on (http:\/\/127\.0\.0\.1:\d+); new database \S+; dashboard: \1\/dashboard\/$/,
+      ),
     ])
     // A first start says what has to be done for others.
     expect(lines.filter((line) => line.includes('npx stacks-signer'))).toEqual([

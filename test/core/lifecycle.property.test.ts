@@ -13,6 +13,7 @@ import { createModelTable } from '../../src/rules/models.js'
 import { registerBody, submitBody } from '../../src/wire/rest.js'
 import * as v from 'valibot'
 import { fakeTime } from '../support/fake-time.js'
+import { checkFigures } from '../support/figures.js'
 import { outcomeOf } from '../support/core-harness.js'
 import { checkFairness, strangersWithAttempts, type FairAttempt } from '../support/fairness.js'
 import {
@@ -329,6 +330,7 @@ function createWorld(dir: string) {
     expect({ ...none, ...stored }).toEqual(recount)
     const stats = core.turn([{ op: 'stats' }]).outcomes[0]
     expect(stats).toMatchObject({ ok: true, value: { tasks: recount } })
+    checkFigures(core, db)
     for (const r of rows) {
       const own = attempts.filter((a) => a.task_id === r.task_id)
       expect(own.filter((a) => a.ended_ms === null).length, `open attempts of ${r.task_id}, ${r.status}`).toBe(

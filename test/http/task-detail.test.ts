@@ -11,6 +11,13 @@ import { startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 import { Database } from '../../src/store/sqlite.js'
 
+/** The same times in ms; nobody has read its text. */
+const inMs = {
+  assigned_ms: expect.any(Number),
+  accepted_ms: expect.any(Number),
+  first_word_ms: null,
+  ended_ms: expect.any(Number),
+}
 const whole = expect.toSatisfy((n: unknown) => Number.isInteger(n), 'an integer')
 
 test('the detail of a waiting task says everything it was submitted with, and why it waits', async () => {
@@ -50,7 +57,14 @@ test('the detail of a waiting task says everything it was submitted with, and wh
       result: null,
       attempts: [],
       earlier_ends: [],
-      waiting: { reason: 'no_node_for_model', explanation: expect.stringContaining('Llama-3-8B'), position: 1 },
+      created_ms: whole,
+      queued_ms: whole,
+      waiting: {
+        reason: 'no_node_for_model',
+        explanation: expect.stringContaining('Llama-3-8B'),
+        position: 1,
+        nodes: [],
+      },
     },
   })
 })
@@ -100,6 +114,7 @@ test('the detail lists every attempt with its node, its times, its end, its faul
       attempt: 1,
       node_id: 'first',
       transport: 'websocket',
+      ...inMs,
       assigned_at: began,
       accepted_at: began + 2,
       ended_at: began + 5,
@@ -112,6 +127,7 @@ test('the detail lists every attempt with its node, its times, its end, its faul
       attempt: 2,
       node_id: 'first',
       transport: 'websocket',
+      ...inMs,
       assigned_at: began + 10,
       accepted_at: began + 10,
       ended_at: began + 10,
@@ -124,6 +140,7 @@ test('the detail lists every attempt with its node, its times, its end, its faul
       attempt: 3,
       node_id: 'first',
       transport: 'websocket',
+      ...inMs,
       assigned_at: began + 20,
       accepted_at: whole,
       ended_at: began + 24,
@@ -146,6 +163,8 @@ test('an attempt that was polled says so, and an open one has no end', async () 
       attempt: 1,
       node_id: 'poller',
       transport: 'rest',
+      ...inMs,
+      ended_ms: null,
       assigned_at: whole,
       accepted_at: whole,
       ended_at: null,

@@ -58,7 +58,7 @@ test('a line about a task names it', () => {
   const ref = { task_id: 'task-1', attempt: 2 }
   emit({ type: 'assigned', ...ref, model_name: 'llama-3-8b', max_infer_time: 60 })
   emit({ type: 'rejected', ...ref, reason: 'no room' })
-  emit({ type: 'completed', ...ref, characters: 1, seconds: 0.0523 })
+  emit({ type: 'completed', ...ref, characters: 1, completion_tokens: null, seconds: 0.0523 })
   emit({ type: 'failed', ...ref, error: 'broken', retryable: true, seconds: 75.2 })
   emit({ type: 'cancelled', ...ref, reason: 'timeout' })
   emit({ type: 'settled', ...ref, status: 'completed' })

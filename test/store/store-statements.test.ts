@@ -114,14 +114,14 @@ test('a row comes back as it was written, column by column', () => {
   expect(tasks.get('t-1')).toEqual({ ...task, ...unended, ...begun })
   attempts.insert(attempt, now)
   const unfinished = { ended_ms: null, end: null, fault: null, error: null, ended_at: null }
-  const unused = { prompt_tokens: null, completion_tokens: null }
+  const unused = { prompt_tokens: null, completion_tokens: null, first_word_ms: null }
   const written = { ...attempt, ...unfinished, ...unused, assigned_at: 60, accepted_at: null }
   const { error: _, ...head } = written
   expect(attempts.get('t-1', 1)).toEqual(head)
   expect(attempts.allOpen()).toEqual([attempt])
   attempts.accept(attempt, { now: 51, wall: 61_000 })
   expect(attempts.get('t-1', 1)).toEqual({ ...head, accepted_ms: 51, accepted_at: 61 })
-  attempts.complete(attempt, { prompt_tokens: 11, completion_tokens: 12 }, { now: 53, wall: 63_000 })
+  attempts.complete(attempt, { prompt_tokens: 11, completion_tokens: 12 }, 52, { now: 53, wall: 63_000 })
   expect(attempts.history('t-1')).toEqual([
     {
       ...written,
@@ -132,6 +132,7 @@ test('a row comes back as it was written, column by column', () => {
       end: 'completed',
       prompt_tokens: 11,
       completion_tokens: 12,
+      first_word_ms: 52,
     },
   ])
   expect(attempts.recentDurations()).toEqual([{ ms: 2, ended_ms: 53 }])
@@ -173,7 +174,7 @@ test('a task that goes back, ends or is opened again has in its row what the cha
   const row = () => tasks.get('t-1')
   tasks.move(task, { to: 'in_progress', attempt: 1, node_id: 'n-1', at: 10 })
   attempts.insert(attempt, now)
-  attempts.end(attempt, 'failed', 'node', 'broke', { now: 52, wall: 62_000 })
+  attempts.end(attempt, 'failed', 'node', 'broke', null, { now: 52, wall: 62_000 })
   const ended = { ended_ms: 52, ended_at: 62, end: 'failed', fault: 'node', error: 'broke' }
   expect(attempts.history('t-1')).toMatchObject([ended])
   expect(attempts.ofTask('t-1')).toEqual([
@@ -277,8 +278,8 @@ test('every statement finds its rows by the index that was made for it', () => {
     [() => attempts.insert({ ...attempt, task_id: 't-2' }, now), ''],
     [() => attempts.accept(attempt, now), byKey],
     [() => attempts.handOut(attempt), byKey],
-    [() => attempts.end(attempt, 'lost', null, null, now), byKey],
-    [() => attempts.complete({ ...attempt, task_id: 't-2' }, null, now), byKey],
+    [() => attempts.end(attempt, 'lost', null, null, null, now), byKey],
+    [() => attempts.complete({ ...attempt, task_id: 't-2' }, null, null, now), byKey],
     [() => attempts.get('t-1', 1), byKey],
     [() => attempts.newestOf('t-1', 'n-1'), ofTask],
     [() => attempts.ofTask('t-1'), ofTask],
@@ -354,7 +355,7 @@ test('no statement binds its limit, or the status that a partial index is about:
 
 test('a property of the schema has the name of its column, which rows and lists of columns rely on', () => {
   const tables = Object.values<unknown>(schema).filter((value) => is(value, SQLiteTable))
-  expect(tables).toHaveLength(9)
+  expect(tables).toHaveLength(10)
   for (const table of tables) {
     for (const [property, column] of Object.entries(getTableColumns(table))) expect(column.name).toBe(property)
   }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chromium, type Page } from 'playwright-core'
+import { chromium, type Browser, type Page } from 'playwright-core'
 import { onTestFinished } from 'vitest'
 
 /** Debian's; `apt-get install chromium` puts it there. */
@@ -11,12 +11,9 @@ export const noBrowser: string | null =
     ? null
     : `there is no ${CHROMIUM}; apt-get install chromium`
 
-/**
- * An empty page of a real browser, which is gone when the test has ended.
- * @param hosts names that lead to 127.0.0.1 in it
- */
-export async function openPage(hosts: readonly string[] = []): Promise<Page> {
-  const browser = await chromium.launch({
+/** A real browser. @param hosts names that lead to 127.0.0.1 in it */
+export const launchBrowser = (hosts: readonly string[] = []): Promise<Browser> =>
+  chromium.launch({
     executablePath: CHROMIUM,
     args: [
       '--headless',
@@ -30,6 +27,13 @@ export async function openPage(hosts: readonly string[] = []): Promise<Page> {
       `--host-resolver-rules=${hosts.map((host) => `MAP ${host} 127.0.0.1`).join(',')}`,
     ],
   })
+
+/**
+ * An empty page of a real browser, which is gone when the test has ended.
+ * @param hosts names that lead to 127.0.0.1 in it
+ */
+export async function openPage(hosts: readonly string[] = []): Promise<Page> {
+  const browser = await launchBrowser(hosts)
   onTestFinished(() => browser.close())
   return browser.newPage()
 }

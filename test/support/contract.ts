@@ -68,6 +68,7 @@ const COMMON_HEADERS = new Set([
   'allow',
   'cache-control',
   'connection',
+  'content-encoding',
   'content-length',
   'content-security-policy',
   'content-type',

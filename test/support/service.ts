@@ -61,10 +61,11 @@ export async function startService(
   settings: Partial<ServiceConfig['inference']> = {},
   time: TimeSource = systemTime,
   parts: Partial<Omit<CoordinatorParts, 'settings' | 'time'>> = {},
+  api_port = 0,
 ): Promise<Service> {
   const database_path = settings.database_path ?? join(tempDir(), 'inference.db')
   const coordinator = createCoordinator({
-    settings: inferenceDefaults({ ...calm, ...settings, database_path, api_port: 0 }),
+    settings: inferenceDefaults({ ...calm, ...settings, database_path, api_port }),
     log: silentLog(),
     // Tests of public names and proxies need no token.
     insecure: true,
@@ -90,7 +91,7 @@ const isPage = ({ headers }: Response): boolean => headers.get('content-type')?.
 /** The client side of a service, also one in another process. */
 export function serviceAt(url: string): Omit<Service, 'file' | 'coordinator' | 'observer' | 'stop'> {
   const send: Service['send'] = async (method, path, body = null, headers = {}) => {
-    const response = await fetch(url + path, { method, body, headers })
+    const response = await fetch(url + path, { method, body, headers, redirect: 'manual' })
     const text = await response.text()
     const answer: Answer = {
       status: response.status,

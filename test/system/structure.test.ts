@@ -24,13 +24,18 @@ const seenByDoors = [
   'context',
   'durations',
   'task-view',
+  'node-view',
+  'moments',
   'access/caller',
   'access/control',
   'access/credentials',
   'settlement/reports',
   'callbacks/reports',
+  'watching/reports',
 ].map((f) => `core/${f}.ts`)
-const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines'].map((f) => `core/${f}.ts`)
+const runs = ['run-operation', 'operator', 'figures', 'asks', 'node-pages', 'deadlines', 'waits'].map(
+  (f) => `core/${f}.ts`,
+)
 const room = (file: string): string => {
   if (seenByDoors.includes(file)) return 'core'
   if (runs.includes(file)) return 'core/run'
@@ -49,11 +54,13 @@ const allowed: Record<string, string[]> = {
   contract: pure,
   'core/nodes': ['store', ...pure],
   'core/anomalies': pure,
-  core: ['core/anomalies', 'core/nodes', 'chain', 'store', ...pure],
+  'core/rates': pure,
+  core: ['core/anomalies', 'core/rates', 'core/nodes', 'chain', 'store', ...pure],
   'core/access': ['core/anomalies', 'core', 'core/nodes', 'store', ...pure],
   'core/settlement': ['chain', 'core/access', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/tasks': ['core/access', 'core', 'core/nodes', 'store', ...pure],
   'core/callbacks': ['core/access', 'core', 'store', ...pure],
+  'core/watching': ['core/access', 'core/rates', 'core', 'core/nodes', 'store', ...pure],
   'core/dispatch': ['core/access', 'core/settlement', 'core/tasks', 'core', 'core/nodes', 'store', ...pure],
   'core/sessions': [
     'core/access',
@@ -69,6 +76,8 @@ const allowed: Record<string, string[]> = {
     'core/anomalies',
     'core/access',
     'core/callbacks',
+    'core/watching',
+    'core/rates',
     'core/settlement',
     'core/sessions',
     'core/dispatch',
@@ -82,6 +91,7 @@ const allowed: Record<string, string[]> = {
     'chain',
     'core/access',
     'core/run',
+    'core/rates',
     'core/sessions',
     'core/dispatch',
     'core',
@@ -89,6 +99,8 @@ const allowed: Record<string, string[]> = {
     'store',
     ...pure,
   ],
+  metrics: ['core', 'inference-node', ...pure],
+  'telemetry.ts': ['config.ts', 'metrics', 'core/engine', 'lib'],
   door: ['core', 'chain', ...pure],
   settlement: ['core', 'core/engine', 'chain', ...pure],
   callbacks: ['core', 'core/engine', ...pure],
@@ -106,6 +118,8 @@ const allowed: Record<string, string[]> = {
     'start-report.ts',
     'open-runner.ts',
     'outgoing.ts',
+    'telemetry.ts',
+    'metrics',
     'config.ts',
     'chain',
     'door',
@@ -128,6 +142,7 @@ const allowed: Record<string, string[]> = {
     'store',
     'inference-node',
     'client',
+    'metrics',
     'demo',
     'wire',
     'lib',
@@ -157,13 +172,27 @@ test('no file imports itself by a detour', () => {
   expect(circles).toEqual([])
 })
 
+test('the dashboard takes from the service nothing but types of what is said on the wire', () => {
+  const web = fileURLToPath(new URL('../../web', import.meta.url))
+  const sources = readdirSync(web, { recursive: true, encoding: 'utf8' }).filter((f) => /\.tsx?$/.test(f))
+  const taken = sources.flatMap((file) =>
+    [...readFileSync(join(web, file), 'utf8').matchAll(/^import ([^']*?)'((?:\.\.\/)+src\/[^']+)'/gm)].map(
+      ([, what = '', from = '']) => ({ file, what, from: relative(web, resolve(web, dirname(file), from)) }),
+    ),
+  )
+  expect(taken.length).toBeGreaterThan(10)
+  expect(taken.filter(({ what, from }) => !what.startsWith('type ') || !from.startsWith('../src/wire/'))).toEqual([])
+})
+
 test.each([
   { folder: 'src', most: 300 },
+  { folder: 'web', most: 300 },
   { folder: 'test', most: 400 },
 ])('no file of $folder/ is longer than $most lines', ({ folder, most }) => {
   const top = fileURLToPath(new URL(`../../${folder}`, import.meta.url))
   const long = readdirSync(top, { recursive: true, encoding: 'utf8' })
-    .filter((f) => /\.(ts|mjs)$/.test(f) && !f.includes('node_modules'))
+    // The words of a language are one object, and no code.
+    .filter((f) => /\.(tsx?|mjs|css)$/.test(f) && !f.includes('node_modules') && !f.startsWith('src/words/'))
     .map((file) => ({ file, lines: readFileSync(join(top, file), 'utf8').trimEnd().split('\n').length }))
     .filter(({ lines }) => lines > most)
   expect(long).toEqual([])

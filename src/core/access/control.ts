@@ -33,6 +33,8 @@ export function createAccessControl(settings: AccessSettings, credentials: Pick<
   return {
     /** Whether everybody is judged. */
     isOn,
+    /** Whether somebody sees what happens in the whole service. */
+    mayWatch: (by: Caller): boolean => !('ok' in judge(isOn() ? by : ANYBODY, 'overview', settings)),
     /** What an operation may do, or why it may not. */
     admit,
     /** Whether it has to look at texts that are not its own, which the audit keeps. */

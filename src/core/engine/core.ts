@@ -1,13 +1,18 @@
 import { createServiceClock, systemTime, toSeconds, type TimeSource } from '../../lib/clock.js'
 import { done, refuse } from '../../lib/result.js'
+import { CANCELLED } from '../../rules/lifecycle.js'
 import type { ModelTable } from '../../rules/models.js'
 import type { Store } from '../../store/store.js'
 import { createAccessControl } from '../access/control.js'
 import { createCredentials } from '../access/credentials.js'
 import type { Context, CoreOptions } from '../context.js'
 import { createDurations } from '../durations.js'
-import { createRegistry } from '../nodes/registry.js'
+import { createMoments } from '../moments.js'
+import { createRegistry, type Registry } from '../nodes/registry.js'
 import type { Operation, TurnResult } from '../operations.js'
+import { createFigures } from '../rates/figures.js'
+import type { ServedModels } from '../rates/labels.js'
+import { createMeter } from '../rates/meter.js'
 import { createRunOperation } from '../run-operation.js'
 import { createWatches } from '../sessions/watches.js'
 import { createTransaction } from './transaction.js'
@@ -37,6 +42,8 @@ export interface CoreParts {
   debug?: boolean
   time?: TimeSource
   random?: () => number
+  /** The backups that the service makes by itself: when the newest was made, Unix ms, and how often, ms; null: none. */
+  backups?: () => { last_ms: number | null; interval_ms: number } | null
 }
 
 /** The synchronous core: owns the task lifecycle, the nodes' slots and sessions, and the store. */
@@ -47,8 +54,11 @@ export function createCore({
   debug = true,
   time = systemTime,
   random = Math.random,
+  backups = () => null,
 }: CoreParts): Core {
-  const clock = createServiceClock(time, store.loadClock() ?? time.wall())
+  // Behind all that was: no moment of this run is one of the runs before.
+  const last = store.loadClock()
+  const clock = createServiceClock(time, last === null ? time.wall() : last + 1)
   const { undo } = store
   const watches = createWatches({
     task: store.tasks.result,
@@ -62,6 +72,9 @@ export function createCore({
     undo,
     onUnreadable: (token_id) => ctx.log('error', 'token.unreadable', { token_id }),
   })
+  const registry = createRegistry(store, models, options.nodeTimeout, undo)
+  const now = clock.now()
+  const figures = createFigures(servedModels(registry), now)
   const ctx: Context = {
     options,
     store,
@@ -70,15 +83,35 @@ export function createCore({
     models,
     time,
     random,
-    registry: createRegistry(store, models, options.nodeTimeout, undo),
+    registry,
     durations: createDurations(DURATION_WINDOW_MS),
-    now: clock.now(),
+    now,
     wall: time.wall(),
     wakeAt: 0,
     stopping: false,
     pendingPerUser: null,
     releasedNodes: new Set(),
     watches,
+    moments: createMoments({
+      load: store.clockOffsets.all,
+      save: store.clockOffsets.add,
+      later: (count) => ctx.afterCommit.push(count),
+    }),
+    figures,
+    meter: createMeter({
+      ...figures,
+      clock: {
+        get now() {
+          return ctx.now
+        },
+        get wall() {
+          return ctx.wall
+        },
+      },
+      later: (count) => ctx.afterCommit.push(count),
+      task: store.tasks.head,
+      cancelled: CANCELLED,
+    }),
     effects: [],
     events: [],
     paid: new WeakMap(),
@@ -102,10 +135,13 @@ export function createCore({
       this.events.push({ level, event, ...fields })
     },
   }
-  const { registry } = ctx
   const walGuard = createWalGuard(store.wal, options.maxWalBytes, time)
   const runOperation = createRunOperation(ctx, {
     watches,
+    storage: {
+      isWritable: () => transaction.brokenReason() === null && walGuard.refusal() === null,
+      backups,
+    },
     health() {
       const broken = transaction.brokenReason()
       if (broken !== null) return refuse('unavailable', broken)
@@ -127,12 +163,14 @@ export function createCore({
     store.begin()
     store.attempts.extendLeases(graceEnd)
     store.saveClock(ctx.now, toSeconds(ctx.wall))
+    ctx.moments.begin(ctx.now, ctx.wall)
     store.commit()
     registry.loadNodes()
     registry.loadAttempts()
     for (const node of registry.nodes.values()) {
       if ([...node.held.values()].some((a) => a.polled === 0)) registry.setReclaim(node, graceEnd, 'coordinator')
     }
+    runOperation.loadFigures()
     undo.clear()
   }
   start()
@@ -145,11 +183,14 @@ export function createCore({
       if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + MAX_SLEEP_MS
       try {
         const { outcomes, commitMs } = transaction.turn(operations)
+        runOperation.afterTurn()
         const access = credentials.takeNews()
+        const feed = figures.feed.take()
         return {
           ...(access === null ? {} : { access }),
           ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
           ...(ctx.callbacksDue ? { callbacksDue: true } : {}),
+          ...(feed === null ? {} : { feed }),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,
@@ -179,3 +220,20 @@ export function createCore({
     },
   }
 }
+
+/** So many nodes of a model are looked at for one that has completed a task. */
+const MAX_LOOKED_AT = 64
+
+/** Who serves a model, as far as its label in figures hangs on it. */
+const servedModels = (registry: Registry): ServedModels => ({
+  isListed: (key) => registry.isServed([`name:${key}`]),
+  isProven(key) {
+    let looked = 0
+    for (const { row } of registry.servedBy(`name:${key}`) ?? []) {
+      if (row.successes > 0) return true
+      if (++looked === MAX_LOOKED_AT) return false
+    }
+    return false
+  },
+  spellingOf: registry.spellingOf,
+})

@@ -84,15 +84,19 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
     database.close()
     throw error
   }
+  const backups =
+    settings.backups === null ? null : createScheduledBackups({ db: database.db, ...settings.backups, log, time })
   const core = createCore({
     store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
     models: createModelTable(settings.families),
     options: settings.options,
     debug: settings.debug,
     time,
+    backups: () =>
+      backups === null || settings.backups === null
+        ? null
+        : { last_ms: backups.newest(), interval_ms: settings.backups.interval },
   })
-  const backups =
-    settings.backups === null ? null : createScheduledBackups({ db: database.db, ...settings.backups, log, time })
   let busy = false
 
   return {

@@ -1,10 +1,11 @@
 import type { AddressKeys } from '../../lib/address.js'
 import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
-import type { AccessState, CoreEvent, Effect, Operation, Results } from '../operations.js'
+import type { AccessState, CoreEvent, Effect, Operation, Results, TurnResult } from '../operations.js'
 import { createBatchSize } from './batch-size.js'
 import { createOverload, OVERLOADED } from './overload.js'
 import type { CoreRunner } from './runner.js'
+import type { FeedItem } from '../../wire/watch-events.js'
 
 /** When the oldest submission has waited longer than this, submissions are taken in smaller parts: what is at work goes on. */
 const INTAKE_LATE_MS = 50
@@ -51,6 +52,10 @@ export interface SchedulerParts {
   settlementsDue?(): void
   /** Told that callbacks are due. */
   callbacksDue?(): void
+  /** Told what the live feed is to tell. */
+  feed?(items: readonly FeedItem[]): void
+  /** Told how each turn went. */
+  measured?(took: TurnResult['took'], operations: number): void
   /** Told what an operation is going to take, ms. */
   charge?(from: AddressKeys, ms: number): void
   /** ms, monotonic; for how long something has waited. */
@@ -72,6 +77,8 @@ export function createScheduler({
   access,
   settlementsDue,
   callbacksDue,
+  feed,
+  measured,
   charge,
   now = () => performance.now(),
 }: SchedulerParts): Scheduler {
@@ -178,6 +185,8 @@ export function createScheduler({
         if (result.access !== undefined) access?.(result.access)
         if (result.settlementsDue === true) settlementsDue?.()
         if (result.callbacksDue === true) callbacksDue?.()
+        if (result.feed !== undefined) feed?.(result.feed)
+        measured?.(result.took, batch.length)
         batch.forEach((b, i) => {
           const outcome = result.outcomes[i]
           if (outcome !== undefined) b.settle?.(outcome)

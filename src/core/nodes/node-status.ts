@@ -15,6 +15,9 @@ export function createNodeStatus(nodeTimeout: number) {
   /** Nodes that have stopped to serve, until somebody asks. */
   const stopped = new Set<Node>()
 
+  /** Told of nodes that count as something else, while somebody wants to know. */
+  let follow: ((node: Node) => void) | null = null
+
   const isFresh = (n: Node, now: number): boolean => now - n.seen <= nodeTimeout
   /** @param fresh whether it was heard of within `nodeTimeout`; matters to a polling node only */
   const statusWith = (n: Node, fresh: boolean): NodeStatus => {
@@ -46,6 +49,7 @@ export function createNodeStatus(nodeTimeout: number) {
       if (node.counted !== null) by[node.counted]--
       by[status]++
       node.counted = status
+      follow?.(node)
     }
     const serving = servingWith(node, fresh)
     if (serving === node.serving) return
@@ -64,6 +68,10 @@ export function createNodeStatus(nodeTimeout: number) {
 
   return {
     count,
+    /** Follows changes of what nodes count as; null: no more. */
+    onStatus(to: ((node: Node) => void) | null): void {
+      follow = to
+    },
     statusOf: (n: Node, now: number): NodeStatus => statusWith(n, isFresh(n, now)),
     /** Online, full or not: it would serve a task sooner or later. */
     isServing: (n: Node, now: number): boolean => servingWith(n, isFresh(n, now)),
@@ -91,6 +99,7 @@ export function createNodeStatus(nodeTimeout: number) {
       if (node.counted !== null) by[node.counted]--
       node.counted = null
       node.serving = false
+      follow?.(node)
     },
 
     /** Nodes that served when this was asked last, and do not now. */

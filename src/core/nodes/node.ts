@@ -14,6 +14,8 @@ export interface LiveSession {
   readonly stalled: boolean
   /** Why it is in maintenance, in its own words, harmless to show; null when it is not, or gave no reason. */
   readonly reason: string | null
+  /** When it began, Unix ms. */
+  readonly since: number
 }
 
 /**

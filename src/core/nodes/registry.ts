@@ -88,9 +88,11 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     freeIn: lanes.freeIn,
     markLanes: lanes.mark,
     isServed: lanes.isServed,
+    servedBy: lanes.servedBy,
     servedNames: lanes.servedNames,
     spellingOf: lanes.spellingOf,
     statusOf: status.statusOf,
+    onStatus: status.onStatus,
     isServing: status.isServing,
     /** Counts of all nodes by what they count as. */
     counts: status.counts,

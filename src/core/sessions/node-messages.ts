@@ -161,7 +161,7 @@ export function createNodeMessages(
         ctx.close(node.session.id, 'replaced', 'replaced by a newer session of the same node')
         ctx.log('info', 'session.replaced', { session: node.session.id, node_id: hello.node_id })
       }
-      registry.setSession(node, { id: sessionId, draining: false, stalled: false, reason: null })
+      registry.setSession(node, { id: sessionId, draining: false, stalled: false, reason: null, since: ctx.wall })
       restartGrace.opened(node)
       registry.setReclaim(node, null)
       const { resumed, dropped } = reconcile(node, hello)
@@ -205,8 +205,10 @@ export function createNodeMessages(
         case 'task.output': {
           // Most of what a node says: of an attempt that it has accepted, no row is read and none is written.
           accepted(session, nodeId, message)
-          if (attempts.findHeld(nodeId, message.task_id, message.attempt) !== undefined) ctx.watches.output(message)
-          return
+          const held = attempts.findHeld(nodeId, message.task_id, message.attempt)
+          if (held === undefined) return
+          ctx.meter.spoke(held)
+          return ctx.watches.output(message)
         }
         case 'task.accept':
           return accepted(session, nodeId, message)

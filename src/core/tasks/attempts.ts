@@ -80,12 +80,13 @@ export function createAttempts(
   ): void => {
     try {
       if (unwrittenAccepts.delete(attempt)) store.attempts.accept(attempt, ctx)
-      store.attempts.end(attempt, how, fault, error, ctx)
+      store.attempts.end(attempt, how, fault, error, ctx.meter.firstWordOf(attempt), ctx)
     } catch (changed) {
       // Somebody has changed the file under us. It is over all the same: its node must not hold it for ever.
       if (isStoreFault(changed)) throw changed
       inconsistent(attempt, { error: String(changed) })
     }
+    ctx.meter.ended(attempt, how, fault, null)
     const node = registry.release(attempt)
     if (node !== undefined) vigilance.ended({ node, attempt, end: how, fault })
     if (node !== undefined && fault === 'node') aftermath.blame(node)
@@ -96,8 +97,9 @@ export function createAttempts(
   const complete = (attempt: Open | AttemptHead, { output, usage, signature }: Omit<NewResult, 'confidence'>): void => {
     const open = findOpen(attempt)
     if (open !== undefined) unwrittenAccepts.delete(open)
-    store.attempts.complete(attempt, usage, ctx)
+    store.attempts.complete(attempt, usage, ctx.meter.firstWordOf(open ?? attempt), ctx)
     if (signature !== null) store.resultProofs.sign({ task_id: attempt.task_id, attempt: attempt.attempt, signature })
+    ctx.meter.ended(open ?? attempt, 'completed', null, usage)
     const ms = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
     if (open !== undefined) registry.release(open)
     const node = registry.givenTo(attempt)
@@ -154,6 +156,8 @@ export function createAttempts(
     lease_ms: ctx.now + max_infer_time * 1000,
   })
   const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
+    ctx.meter.assigned(attempt, task, attempt.attempt > 1 && store.attempts.begun(task.task_id) > attempt.polled)
+    if (attempt.polled === 1) ctx.meter.accepted(attempt)
     ctx.paid.set(attempt, task.paid_nonce !== null)
     if (ctx.noCallback.has(task)) ctx.noCallback.add(attempt)
     drainRates.note(task.model_key, ctx.now)
@@ -190,6 +194,7 @@ export function createAttempts(
   const accept = (attempt: Open): void => {
     if (attempt.accepted_ms !== null) return
     registry.accept(attempt, ctx.now)
+    ctx.meter.accepted(attempt)
     unwrittenAccepts.add(attempt)
   }
 
@@ -230,6 +235,7 @@ export function createAttempts(
       task.inference_node_id = attempt.node_id
       store.tasks.insert(task)
       store.attempts.insert(attempt, ctx)
+      ctx.meter.submitted(task, false)
       ctx.watches.changed(task.task_id, 'in_progress', 1)
       pending.countFor(task.user_address, -1)
       assigned(attempt, task, node)

@@ -51,6 +51,7 @@ export function createResults(ctx: Context, { attempts, transitions, settle, end
         ctx.watches.changed(taskId, 'completed', held.attempt)
         if (!ctx.noCallback.has(held)) ended(taskId)
         attempts.complete(held, result)
+        ctx.meter.completed(held)
         settle?.(held, result.output)
         return { is: 'settled', status: 'completed', again: false }
       }

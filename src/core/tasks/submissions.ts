@@ -66,6 +66,7 @@ export function createSubmissions(
 
   const insert = (task: NewTask): void => {
     store.tasks.insert(task)
+    ctx.meter.submitted(task, true)
     if (task.sent !== undefined) task.sent = undefined // it is stored; what is kept is what a node gets
     pending.keep(task)
     pending.joined(task)

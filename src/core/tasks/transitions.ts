@@ -1,6 +1,5 @@
 import { toSeconds } from '../../lib/clock.js'
 import { hasEnded } from '../../rules/lifecycle.js'
-import type { TaskRow } from '../../store/schema.js'
 import type { NewTask, TaskChange, TaskHead } from '../../store/tasks.js'
 import type { TaskErrorCode } from '../../wire/fields.js'
 import type { Context } from '../context.js'
@@ -20,14 +19,14 @@ export interface EndHooks {
 export function createTransitions(ctx: Context, pending: Pending, ends: EndHooks) {
   const { store } = ctx
 
-  const move = (task: Pick<TaskRow, 'task_id' | 'status'> | NewTask, change: TaskChange): void => {
+  const move = (task: TaskHead | NewTask, change: TaskChange): void => {
     store.tasks.move(task, change)
+    ctx.meter.moved(task, change)
     ctx.watches.changed(task.task_id, change.to, change.to === 'in_progress' ? change.attempt : null)
     if (!hasEnded(task.status) && hasEnded(change.to)) ends.ended(task.task_id)
     else if (change.to === 'pending' && hasEnded(task.status)) ends.reopened(task.task_id)
     if (ctx.pendingPerUser === null || (task.status !== 'pending' && change.to !== 'pending')) return
-    const user = 'user_address' in task ? task.user_address : store.tasks.head(task.task_id)?.user_address
-    if (user !== undefined) pending.countFor(user, change.to === 'pending' ? 1 : -1)
+    pending.countFor(task.user_address, change.to === 'pending' ? 1 : -1)
   }
   /** The error may be a node's words, and a prompt be in them: they are in the database, and in the log only at debug. */
   const tell = (event: string, { task_id }: TaskHead, error: string): void => {

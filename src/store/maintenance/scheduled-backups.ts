@@ -19,6 +19,8 @@ const SPARE_BYTES = 64 * 1024 * 1024
 export interface Backups {
   /** Begins: the first one when the newest is older than the interval. */
   start(): void
+  /** When the newest was made, Unix ms; null where none is known. */
+  newest(): number | null
   /** Ends; one that is being made is abandoned and leaves nothing behind. Never rejects. */
   stop(): Promise<void>
 }
@@ -45,6 +47,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | null = null
   const stopping = new AbortController()
+  let newest: number | null = null
 
   /** Finished backups in the folder, oldest first; unfinished ones of a process that was killed are removed. */
   const found = (): string[] => {
@@ -71,6 +74,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
     const partial = `${file}.partial`
     const bytes = await copyDatabase({ db, to: partial, heed, verify: (copy) => checkAside(copy, stopping.signal) })
     renameSync(partial, file)
+    newest = time.wall()
     syncFolder(dir)
     const old = found().filter((name) => join(dir, name) !== file)
     const removed = old.slice(0, Math.max(0, old.length - (keep - 1)))
@@ -118,11 +122,12 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
   /** How long until the next one is due, ms. */
   const untilDue = (): number => {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
-    const newest = found()
+    const name = found()
       .at(-1)
       ?.slice(stem.length + 1, -'.db'.length)
-    if (newest === undefined) return 0
-    const made = Date.parse(newest.replace(/T(\d\d)-(\d\d)-/, 'T$1:$2:'))
+    if (name === undefined) return 0
+    const made = Date.parse(name.replace(/T(\d\d)-(\d\d)-/, 'T$1:$2:'))
+    newest = made
     return Math.min(interval, Math.max(0, made + interval - time.wall()))
   }
 
@@ -134,6 +139,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
         schedule(0) // whatever is wrong with the folder, the try says it
       }
     },
+    newest: () => newest,
     async stop() {
       stopping.abort()
       clearTimeout(timer)

@@ -1,0 +1,18 @@
+import { createFeed, type Feed } from './feed.js'
+import type { ServedModels } from './labels.js'
+import { createRates, type Rates } from './rates.js'
+import { createRecentAttempts, type RecentAttempts } from './recent.js'
+
+/** What is known of what happens: how much of it, what was last, and what the live feed is told. */
+export interface Figures {
+  rates: Rates
+  recent: RecentAttempts
+  feed: Feed
+}
+
+/** @param startedAt service clock, ms */
+export const createFigures = (served: ServedModels, startedAt: number): Figures => ({
+  rates: createRates(served, startedAt),
+  recent: createRecentAttempts(),
+  feed: createFeed(),
+})

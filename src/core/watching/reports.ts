@@ -1,0 +1,91 @@
+import type { AttemptEnd, Fault } from '../../rules/lifecycle.js'
+import type { NodeStatus } from '../../wire/fields.js'
+import type { ModelView, NodeDetailView, OverviewView, OverviewWindow } from '../../wire/watch-answers.js'
+import type { NodePage, NodeView, Stats } from '../node-view.js'
+
+/** What those ask for who watch. */
+export type WatchRequest =
+  | { op: 'modelRates' }
+  /** `model`: a label; null for all of them. */
+  | { op: 'overview'; window: OverviewWindow; model: string | null }
+  /** Nodes by their ids, those that fit. */
+  | { op: 'nodePage'; after: string | null; limit: number; filter: NodeFilter }
+  | { op: 'nodeDetail'; node_id: string }
+  /** Somebody is about to read the feed. */
+  | { op: 'feedOpen' }
+  /** What the metrics are made of. */
+  | { op: 'metrics' }
+
+/** What the doors ask for themselves. */
+export type WatchWork =
+  /** Nobody reads the feed any more. */
+  { op: 'feedClose' } | { op: 'metricsOfCore' }
+
+export interface NodeFilter {
+  status: NodeStatus | null
+  /** One that they list, or its family. */
+  model: string | null
+  /** Is in their id, without regard to case. */
+  q: string | null
+}
+
+export interface WatchResults {
+  modelRates: ModelView[]
+  overview: Omit<OverviewView, 'totals'> & { totals: Stats }
+  nodePage: NodePage
+  nodeDetail: NodeReport
+  feedOpen: null
+  feedClose: null
+  metrics: CoreMetrics
+  metricsOfCore: CoreMetrics
+}
+
+/** A node, and what there is to say of it beside what the list says. */
+export interface NodeReport {
+  node: NodeView
+  hidden: readonly string[]
+  more: Pick<NodeDetailView, 'session_since_ms' | 'agent' | 'features' | 'recent_attempts' | 'rates' | 'idle_because'>
+}
+
+/** A histogram since the start. `buckets`: each by itself, the last without a bound. */
+export interface HistogramFigures {
+  buckets: readonly number[]
+  /** Seconds. */
+  sum: number
+}
+
+/** What is known of a model for the metrics. */
+export interface ModelMetrics {
+  model: string
+  submitted: number
+  ended: { completed: number; failed: number; timeout: number; cancelled: number }
+  attempts: { end: AttemptEnd; fault: Fault | null; count: number }[]
+  waiting: number
+  running: number
+  /** Seconds; null where nothing waits, or it is not known yet. */
+  oldest_waiting_seconds: number | null
+  wait: HistogramFigures
+  first_word: HistogramFigures
+  run: HistogramFigures
+  task: HistogramFigures
+  prompt_tokens: number
+  completion_tokens: number
+  fees: number
+  slots: number
+  free_slots: number
+}
+
+/** What the core knows for the metrics. */
+export interface CoreMetrics {
+  models: ModelMetrics[]
+  stats: Stats
+  /** Nodes by what they count as, and how they come. */
+  nodes: { status: NodeStatus; transport: 'websocket' | 'rest'; count: number }[]
+  wal_bytes: number
+  /** From where on nothing more is written. */
+  wal_limit_bytes: number
+  database_bytes: number
+  /** The backups that the service makes by itself, Unix ms and ms; null: it makes none. */
+  backups: { last_ms: number | null; interval_ms: number } | null
+  writable: boolean
+}

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto'
+import type { Caller } from '../core/access/caller.js'
+import type { Operation } from '../core/operations.js'
+import { createFeedChannel, idOf, type FeedChannel, type FeedFilter, type Numbered } from './feed-channel.js'
+import type { FeedItem } from '../wire/watch-events.js'
+
+/** The most readers at once. */
+export const MAX_READERS = 100
+/** So many events are kept for readers that come back. */
+const MAX_KEPT = 10_000
+/** So many of them are told to one that does. */
+const MAX_CAUGHT_UP = 1000
+/** So long the feed goes on when the last reader has gone, ms: who comes back in this time has missed nothing. */
+const LINGER_MS = 60_000
+/** How often it is looked whether everybody may still read, ms. */
+const CHECK_EVERY_MS = 1000
+
+export interface FeedReader {
+  by: Caller
+  filter: FeedFilter
+  /** The id of the last event that it has; null: it is new. */
+  last: string | null
+  write(text: Uint8Array): void
+  /** It may read no more, or the service stops. */
+  end(): void
+}
+
+export interface FeedHubParts {
+  send(operation: Extract<Operation, { op: 'feedClose' }>): void
+  /** Whether who asked may still ask. */
+  isGood(by: Caller): boolean
+  now?: () => number
+  linger?: number
+}
+
+export type FeedHub = ReturnType<typeof createFeedHub>
+
+/**
+ * The readers of the live feed. What a turn has to tell is written once for all who want the same. The newest 10,000 events are kept,
+ * so that a reader that was cut off goes on where it was: while somebody reads, and a minute after the last has gone; then the core is
+ * told to make none.
+ */
+export function createFeedHub({ send, isGood, now = () => performance.now(), linger = LINGER_MS }: FeedHubParts) {
+  const boot = randomBytes(6).toString('hex')
+  const channels = new Map<string, { channel: FeedChannel; readers: Set<FeedReader> }>()
+  const readers = new Set<FeedReader>()
+  /** By their numbers: the first of them is `seq + 1 - kept.length`. Ticks are not kept: the next comes within a second. */
+  let kept: Numbered[] = []
+  let seq = 0
+  let lingering: NodeJS.Timeout | undefined
+  let checks: NodeJS.Timeout | undefined
+  let isStopping = false
+
+  const trim = (): void => {
+    // Not at each: to move ten thousand costs more than to keep a few more.
+    if (kept.length > MAX_KEPT * 1.5) kept = kept.slice(-MAX_KEPT)
+  }
+  /** What came after the event with this id; null: that is not known any more. */
+  const missedSince = (id: string): Numbered[] | null => {
+    const [, run, place] = /^([0-9a-f]{12})-(\d{1,15})$/.exec(id) ?? []
+    const last = Number(place)
+    if (run !== boot || last > seq) return null
+    const missing = seq - last
+    if (missing > Math.min(kept.length, MAX_KEPT)) return null
+    return missing === 0 ? [] : kept.slice(-missing)
+  }
+  const close = (): void => {
+    clearInterval(checks)
+    checks = undefined
+    // What happens from now on is not known: a reader that comes back later has to begin anew.
+    kept = []
+    seq++
+    send({ op: 'feedClose' })
+  }
+  const leave = (reader: FeedReader, key: string): void => {
+    if (!readers.delete(reader)) return
+    const group = channels.get(key)
+    group?.readers.delete(reader)
+    if (group?.readers.size === 0) channels.delete(key)
+    closeLater()
+  }
+  const closeLater = (): void => {
+    if (readers.size > 0 || isStopping) return
+    clearTimeout(lingering)
+    lingering = setTimeout(close, linger).unref()
+  }
+  const check = (): void => {
+    for (const reader of [...readers]) if (!isGood(reader.by)) reader.end()
+  }
+
+  return {
+    /** Whether there is room for one more. */
+    hasRoom: (): boolean => readers.size < MAX_READERS && !isStopping,
+
+    /** The core has begun to tell. @returns what ends it */
+    open(reader: FeedReader): () => void {
+      clearTimeout(lingering)
+      checks ??= setInterval(check, CHECK_EVERY_MS).unref()
+      const key = JSON.stringify(reader.filter)
+      let group = channels.get(key)
+      if (group === undefined) {
+        group = { channel: createFeedChannel(boot, reader.filter, now), readers: new Set() }
+        channels.set(key, group)
+      }
+      group.readers.add(reader)
+      readers.add(reader)
+      if (reader.last !== null) {
+        const missed = missedSince(reader.last)
+        const text =
+          missed === null
+            ? `event: reset\nid: ${idOf(boot, seq)}\ndata: {}\n\n`
+            : group.channel.catchUp(missed, MAX_CAUGHT_UP)
+        if (text !== '') reader.write(Buffer.from(text))
+      }
+      return () => leave(reader, key)
+    },
+
+    /** The core has begun to tell, and who wanted that does not read after all. */
+    abandon: closeLater,
+
+    /** What a turn has to tell. */
+    deliver(items: readonly FeedItem[]): void {
+      if (checks === undefined) return
+      const records = items.map((item): Numbered => {
+        if (item.event === 'tick') return { seq, item, text: null }
+        const record = { seq: ++seq, item, text: null }
+        kept.push(record)
+        return record
+      })
+      trim()
+      for (const { channel, readers: group } of channels.values()) {
+        const text = channel.tell(records)
+        if (text === '') continue
+        const bytes = Buffer.from(text)
+        for (const reader of group) reader.write(bytes)
+      }
+    },
+
+    size: (): number => readers.size,
+
+    /** The service stops. */
+    stop(): void {
+      isStopping = true
+      clearTimeout(lingering)
+      clearInterval(checks)
+      for (const reader of [...readers]) reader.end()
+    },
+  }
+}

@@ -1,0 +1,43 @@
+import type { ServiceConfig } from './config.js'
+import type { Scheduler } from './core/engine/scheduler.js'
+import type { Logger } from './lib/log.js'
+import { commit, version } from './lib/version.js'
+import type { DoorFigures } from './metrics/door-figures.js'
+import { createMetricsServer } from './metrics/server.js'
+import { createServiceMetrics, METRICS_TYPE } from './metrics/service-metrics.js'
+
+export interface TelemetryParts extends Pick<Scheduler, 'call' | 'overloaded'> {
+  settings: ServiceConfig['metrics']
+  figures: DoorFigures
+  log: Logger
+}
+
+/** What Prometheus is told, at the doors of the service, or at one of its own. */
+export function createTelemetry({ settings, figures, call, overloaded, log }: TelemetryParts) {
+  const { enabled, host, port } = settings
+  const build = { version, node: process.version, commit: commit() }
+  const metrics = enabled ? createServiceMetrics({ doors: figures, overloaded, build }) : null
+  const server =
+    metrics === null || port === undefined
+      ? null
+      : createMetricsServer({
+          host,
+          port,
+          type: METRICS_TYPE,
+          async text() {
+            const found = await call({ op: 'metricsOfCore' })
+            return found.ok ? metrics.text(found.value) : null
+          },
+          log,
+        })
+  return {
+    /** For the route of the service; null: nothing is told. */
+    metrics: metrics === null ? null : { type: METRICS_TYPE, text: metrics.text },
+    /** Rejects with a sentence where the address cannot be had. */
+    async start(): Promise<void> {
+      const url = await server?.start()
+      if (url !== undefined) log.info({ event: 'metrics.listening', url }, `metrics at ${url}`)
+    },
+    stop: async (): Promise<void> => server?.stop(),
+  }
+}

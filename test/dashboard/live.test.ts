@@ -1,0 +1,87 @@
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { inBrowser, openDashboard } from '../support/dashboard.js'
+import { connectNode, nextAssign, nextSettled } from '../support/node-session.js'
+import { startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+
+/** How soon the page shows what the service has done, ms. */
+const SOON_MS = 1000
+
+inBrowser(() => {
+  test('a task moves on the page within a second after it moves in the service', async () => {
+    const service = await startService()
+    const node = await connectNode(service, 'gpu-1', { supported_models: ['llama-3-8b'] })
+    await service.submit({ task_id: 'waits', model_name: 'nobody-has-it' })
+    const { page, open } = await openDashboard(service)
+    await open('/tasks')
+    await page.getByRole('link', { name: 'waits' }).waitFor()
+    await page.locator('.live', { hasText: 'live' }).waitFor()
+    const fresh = page.getByRole('button', { name: '1 new: show' })
+    const row = (id: string) => page.locator('tbody tr', { hasText: id })
+    const delays: number[] = []
+    // A machine that has much to do may hold up one of them, not each.
+    for (const id of ['move-1', 'move-2', 'move-3', 'move-4', 'move-5']) {
+      await service.submit({ task_id: id })
+      await fresh.waitFor()
+      // New ones do not push the list away under the eyes of who reads it.
+      expect(await row(id).count()).toBe(0)
+      await fresh.click()
+      await row(id).filter({ hasText: 'running' }).waitFor()
+      const a = await nextAssign(node, id)
+      node.accept(a)
+      node.complete(a)
+      await nextSettled(node, id)
+      const settled = performance.now()
+      await row(id).filter({ hasText: 'completed' }).waitFor()
+      delays.push(performance.now() - settled)
+    }
+    expect(Math.min(...delays)).toBeLessThan(SOON_MS)
+  })
+
+  test('what happens runs through the feed, which can be held and filtered', async () => {
+    const service = await startService()
+    const { page, open } = await openDashboard(service)
+    await open('/feed')
+    await page.locator('.live', { hasText: 'live' }).waitFor()
+    await page.getByText('Nothing has happened').waitFor()
+    await service.submit({ task_id: 'first' })
+    await page.locator('tbody tr', { hasText: 'first' }).waitFor()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await service.submit({ task_id: 'second' })
+    await page.getByRole('button', { name: 'Go on (1 held)' }).waitFor()
+    expect(await page.locator('tbody tr', { hasText: 'second' }).count()).toBe(0)
+    await page.getByRole('button', { name: 'Go on' }).click()
+    await page.locator('tbody tr', { hasText: 'second' }).waitFor()
+    await page.getByLabel('Model').fill('other')
+    await page.locator('tbody tr').first().waitFor({ state: 'detached' })
+  })
+
+  test('when the service is gone the page says so, and when it is back it catches up by itself', async () => {
+    const database_path = join(tempDir(), 'inference.db')
+    const service = await startService({ database_path })
+    const { page, open, complaints } = await openDashboard(service)
+    // The other views are loaded by themselves, soon after the first.
+    const loaded = page.waitForResponse((response) => response.url().includes('/assets/health-'))
+    await open('/')
+    await (await loaded).finished()
+    const waiting = page.locator('.figures.first .value').first()
+    await waiting.filter({ hasText: /^0$/ }).waitFor()
+    await page.locator('.live', { hasText: 'live' }).waitFor()
+    const { port } = new URL(service.url)
+    await service.stop()
+    await page.getByText('The service does not answer since').waitFor()
+    await page.locator('.live', { hasText: 'no answer' }).waitFor()
+    // What was seen last stays, and views that were not opened yet open.
+    expect(await waiting.innerText()).toBe('0')
+    await page.getByRole('link', { name: 'Health' }).click()
+    await page.getByRole('heading', { name: 'Health' }).waitFor()
+    await page.getByRole('link', { name: 'Overview' }).click()
+    const again = await startService({ database_path }, undefined, {}, Number(port))
+    await again.submit({ task_id: 'after' })
+    await waiting.filter({ hasText: /^1$/ }).waitFor()
+    await page.locator('.live', { hasText: 'live' }).waitFor()
+    await page.getByText('The service does not answer since').waitFor({ state: 'detached' })
+    expect(complaints).toEqual([])
+  })
+})
