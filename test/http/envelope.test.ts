@@ -70,7 +70,6 @@ test('an answer to what is no valid HTTP request carries a request id and the en
 test('an unknown route is 404, and a known one with another method is 405 with Allow', async () => {
   const service = await startService()
   for (const path of [
-    '/',
     '/nowhere',
     '/api',
     '/api/v1',
@@ -85,7 +84,8 @@ test('an unknown route is 404, and a known one with another method is 405 with A
     expectRefusal(await service.get(path), 404, 'not_found', /./)
     expectRefusal(await service.post(path, {}), 404, 'not_found', /./)
   }
-  const gets = ['/health', '/api/v1/stats', '/api/v1/nodes', '/api/v1/nodes/n/tasks', '/api/v1/tasks/t/status']
+  expectRefusal(await service.post('/', {}), 405, 'method_not_allowed', /./)
+  const gets = ['/', '/health', '/api/v1/stats', '/api/v1/nodes', '/api/v1/nodes/n/tasks', '/api/v1/tasks/t/status']
   const posts = [
     '/api/v1/nodes/register',
     '/api/v1/nodes/heartbeat',

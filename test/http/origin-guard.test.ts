@@ -108,7 +108,7 @@ test('a listed origin gets preflights and may read every answer, its refusals to
     expect(answer.headers).toMatchObject({
       'access-control-allow-origin': DASHBOARD,
       'access-control-expose-headers':
-        'X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-Ignored-Query, Preference-Applied, X-Task-Id, X-Should-Retry, Retry-After-Ms, ETag',
+        'X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, X-Ignored-Query, Preference-Applied, X-Task-Id, X-Should-Retry, Retry-After-Ms, Location, ETag',
       vary: 'Origin',
     })
   }
