@@ -39,7 +39,8 @@ export function quantile(bounds: readonly number[], counts: ArrayLike<number>, s
     const upper = bounds[i] ?? 0
     if (here > 0 && before + here >= wanted) {
       const lower = bounds[i - 1] ?? 0
-      return lower + ((upper - lower) * Math.max(0, wanted - before)) / here
+      // Rounding must not lead out of the bucket.
+      return Math.min(upper, lower + ((upper - lower) * Math.max(0, wanted - before)) / here)
     }
     before += here
   }
