@@ -47,7 +47,7 @@ describe('the examples of docs/client.md', () => {
   test('giving up', async () => {
     const service = await startAsked()
     const node = await connectNode(service, 'n')
-    const lines = printed(abort, service.url)
+    const lines = printed(abort.replace(', 500)', ', 2000)'), service.url)
     await accepted(node)
     await node.next('task.cancel', { reason: 'cancelled' })
     expect(await lines).toEqual(['AbortError aborted report-2026-11'])
