@@ -12,6 +12,11 @@ const MAX_KEPT = 10_000
 const MAX_CAUGHT_UP = 1000
 /** So long the feed goes on when the last reader has gone, ms: who comes back in this time has missed nothing. */
 const LINGER_MS = 60_000
+/**
+ * The shortest time between two tellings, ms: what happens meanwhile is told together. A write to a hundred sockets after each turn
+ * would cost a busy service a fifth of what it can do.
+ */
+const TELL_EVERY_MS = 100
 /** How often it is looked whether everybody may still read, ms. */
 const CHECK_EVERY_MS = 1000
 
@@ -31,24 +36,35 @@ export interface FeedHubParts {
   isGood(by: Caller): boolean
   now?: () => number
   linger?: number
+  tellEvery?: number
 }
 
 export type FeedHub = ReturnType<typeof createFeedHub>
 
 /**
- * The readers of the live feed. What a turn has to tell is written once for all who want the same. The newest 10,000 events are kept,
+ * The readers of the live feed. What turns have to tell is written once for all who want the same, ten times a second at most. The newest 10,000 events are kept,
  * so that a reader that was cut off goes on where it was: while somebody reads, and a minute after the last has gone; then the core is
  * told to make none.
  */
-export function createFeedHub({ send, isGood, now = () => performance.now(), linger = LINGER_MS }: FeedHubParts) {
+export function createFeedHub({
+  send,
+  isGood,
+  now = () => performance.now(),
+  linger = LINGER_MS,
+  tellEvery = TELL_EVERY_MS,
+}: FeedHubParts) {
   const boot = randomBytes(6).toString('hex')
-  const channels = new Map<string, { channel: FeedChannel; readers: Set<FeedReader> }>()
+  /** `unsent`: what is to be told with the next telling. */
+  const channels = new Map<string, { channel: FeedChannel; readers: Set<FeedReader>; unsent: string }>()
   const readers = new Set<FeedReader>()
   /** By their numbers: the first of them is `seq + 1 - kept.length`. Ticks are not kept: the next comes within a second. */
   let kept: Numbered[] = []
   let seq = 0
   let lingering: NodeJS.Timeout | undefined
   let checks: NodeJS.Timeout | undefined
+  /** The next telling; undefined: nothing is unsent. */
+  let telling: NodeJS.Timeout | undefined
+  let toldAt = -Infinity
   let isStopping = false
 
   const trim = (): void => {
@@ -84,6 +100,17 @@ export function createFeedHub({ send, isGood, now = () => performance.now(), lin
     clearTimeout(lingering)
     lingering = setTimeout(close, linger).unref()
   }
+  const tell = (): void => {
+    clearTimeout(telling)
+    telling = undefined
+    toldAt = now()
+    for (const group of channels.values()) {
+      if (group.unsent === '') continue
+      const bytes = Buffer.from(group.unsent)
+      group.unsent = ''
+      for (const reader of group.readers) reader.write(bytes)
+    }
+  }
   const check = (): void => {
     for (const reader of [...readers]) if (!isGood(reader.by)) reader.end()
   }
@@ -95,11 +122,13 @@ export function createFeedHub({ send, isGood, now = () => performance.now(), lin
     /** The core has begun to tell. @returns what ends it */
     open(reader: FeedReader): () => void {
       clearTimeout(lingering)
+      // What the others have not been told yet, this reader is told as missed, or not at all.
+      if (telling !== undefined) tell()
       checks ??= setInterval(check, CHECK_EVERY_MS).unref()
       const key = JSON.stringify(reader.filter)
       let group = channels.get(key)
       if (group === undefined) {
-        group = { channel: createFeedChannel(boot, reader.filter, now), readers: new Set() }
+        group = { channel: createFeedChannel(boot, reader.filter, now), readers: new Set(), unsent: '' }
         channels.set(key, group)
       }
       group.readers.add(reader)
@@ -128,12 +157,15 @@ export function createFeedHub({ send, isGood, now = () => performance.now(), lin
         return record
       })
       trim()
-      for (const { channel, readers: group } of channels.values()) {
-        const text = channel.tell(records)
-        if (text === '') continue
-        const bytes = Buffer.from(text)
-        for (const reader of group) reader.write(bytes)
+      let isNews = false
+      for (const group of channels.values()) {
+        group.unsent += group.channel.tell(records)
+        isNews ||= group.unsent !== ''
       }
+      if (!isNews || telling !== undefined) return
+      const wait = toldAt + tellEvery - now()
+      if (wait <= 0) tell()
+      else telling = setTimeout(tell, wait)
     },
 
     size: (): number => readers.size,
@@ -143,6 +175,7 @@ export function createFeedHub({ send, isGood, now = () => performance.now(), lin
       isStopping = true
       clearTimeout(lingering)
       clearInterval(checks)
+      if (telling !== undefined) tell()
       for (const reader of [...readers]) reader.end()
     },
   }

@@ -12,12 +12,12 @@ import { now, show } from './lib/measure.mjs'
 import { machine, printTable } from './lib/report.mjs'
 
 const options = readArgs('bench: every benchmark, a short pass each, in a few minutes', {
-  only: ['', '', 'of dispatch,rest,streams,askers,access,overload,sessions,growth,start only these'],
+  only: ['', '', 'of dispatch,rest,streams,askers,access,watching,overload,sessions,growth,start only these'],
   full: [false, false, 'not the short pass: takes long'],
   runs: ['', '', 'runs of each case; as each benchmark has it when empty'],
   limit: [90, 90, 'seconds that one benchmark may take in the short pass'],
 })
-const NAMES = ['dispatch', 'rest', 'streams', 'askers', 'access', 'overload', 'sessions', 'growth', 'start']
+const NAMES = ['dispatch', 'rest', 'streams', 'askers', 'access', 'watching', 'overload', 'sessions', 'growth', 'start']
 const names = options.only === '' ? NAMES : options.only.split(',')
 const unknown = names.find((name) => !NAMES.includes(name))
 if (unknown !== undefined) {

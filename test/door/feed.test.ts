@@ -35,7 +35,7 @@ interface Told {
   data: FeedTask & { skipped?: number }
 }
 /** A hub whose time stands still, with readers that keep what they are told. */
-function world(linger = 60_000) {
+function world(linger = 60_000, tellEvery = 0) {
   let at = 0
   const sent: string[] = []
   let isGood = true
@@ -44,6 +44,7 @@ function world(linger = 60_000) {
     isGood: () => isGood,
     now: () => at,
     linger,
+    tellEvery,
   })
   const open = (filter: Partial<FeedFilter> = {}, last: string | null = null) => {
     let text = ''
@@ -108,6 +109,37 @@ test('over 200 a second one in so many is told, whatever went wrong always, and 
   passes(2000)
   hub.deliver(Array.from({ length: 100 }, (_, i) => task(`calm-${i}`)))
   expect(reader.ids().filter((id) => id.startsWith('calm'))).toHaveLength(100)
+})
+
+test('the first event is told at once, those soon after it together, and nobody gets one twice', () => {
+  vi.useFakeTimers()
+  try {
+    const { hub, open, passes } = world(60_000, 100)
+    const first = open()
+    hub.deliver([task('a')])
+    expect(first.ids()).toEqual(['a'])
+    const a = first.told()[0]?.id ?? ''
+    passes(40)
+    hub.deliver([task('b')])
+    hub.deliver([task('c')])
+    expect(first.ids()).toEqual(['a'])
+    vi.advanceTimersByTime(59)
+    expect(first.ids()).toEqual(['a'])
+    vi.advanceTimersByTime(1)
+    passes(60)
+    expect(first.ids()).toEqual(['a', 'b', 'c'])
+    hub.deliver([task('d')])
+    const fresh = open()
+    const back = open({}, a)
+    vi.advanceTimersByTime(1000)
+    passes(1000)
+    hub.deliver([task('e')])
+    expect(first.ids()).toEqual(['a', 'b', 'c', 'd', 'e'])
+    expect(back.ids()).toEqual(['b', 'c', 'd', 'e'])
+    expect(fresh.ids()).toEqual(['e'])
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('who comes back is told what he has missed, as far as it is known, and else to begin anew', () => {

@@ -3,6 +3,7 @@ import { getLatency } from '../sessions/load.mjs'
 import { RARE } from '../stored/rows.mjs'
 
 export const STATS = '/stats'
+const OVERVIEW = '/overview'
 /** Places that the end of the history is kept away from, so that a page has enough before it. */
 const MARGIN = 15_000
 
@@ -35,13 +36,14 @@ export function reads(tasks, ids) {
   )
   return Object.fromEntries([
     [STATS, () => '/api/v1/stats'],
+    [OVERVIEW, () => '/api/v1/overview?window=24h'],
     ['detail of a random task', (i) => `/api/v1/tasks/${ids[i % ids.length]}`],
     ...pages,
   ])
 }
 
 /** What must be kept, p99 in ms. */
-const mustOf = (name) => (name === STATS ? 5 : 10)
+const mustOf = (name) => ([STATS, OVERVIEW].includes(name) ? 5 : 10)
 const judge = (name, l) => `${showLatency(l)}${l.p99 > mustOf(name) ? ' !' : ''}`
 export const missed = (taken) =>
   Object.entries(taken)

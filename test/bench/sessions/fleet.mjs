@@ -11,7 +11,7 @@ const PATIENCE = 180_000
  * @param heartbeat seconds between the heartbeats of one session; 0 = none
  */
 export async function startFleet({ url, cli, processes, heartbeat = 15 }) {
-  const reconnect = pathToFileURL(join(dirname(resolve(cli)), 'node/reconnect.js')).href
+  const reconnect = pathToFileURL(join(dirname(resolve(cli)), 'inference-node/reconnect.js')).href
   const children = Array.from({ length: processes }, () => startChild(new URL('./clients.mjs', import.meta.url)))
   const all = (name, argument = {}) =>
     Promise.all(
