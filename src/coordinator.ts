@@ -151,11 +151,11 @@ export function createCoordinator({
     settlementsDue: () => outgoing.settlementsDue(),
     callbacksDue: () => outgoing.callbacksDue(),
     feed: (items) => feed.deliver(items),
+    traced: (ends) => telemetry.traced(ends),
     measured: figures.measured,
     charge: (from, ms) => limits.time.charge(from, ms),
   })
-  const { call } = scheduler
-  const outgoing = createOutgoing({ signer, chain, callbacks, call, onCallback: figures.calledBack, time, log })
+  const outgoing = createOutgoing({ signer, chain, callbacks, ...scheduler, onCallback: figures.calledBack, time, log })
   const telemetry = createTelemetry({ settings: metrics, figures, ...scheduler, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
@@ -193,7 +193,7 @@ export function createCoordinator({
   const app = createApp({
     ...access,
     anonymousSubmit: settings.auth.anonymous_submit,
-    call,
+    call: scheduler.call,
     watchers,
     feed,
     metrics: telemetry.metrics,

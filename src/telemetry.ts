@@ -5,6 +5,7 @@ import { commit, version } from './lib/version.js'
 import type { DoorFigures } from './metrics/door-figures.js'
 import { createMetricsServer } from './metrics/server.js'
 import { createServiceMetrics, METRICS_TYPE } from './metrics/service-metrics.js'
+import { createTraces } from './traces/traces.js'
 
 export interface TelemetryParts extends Pick<Scheduler, 'call' | 'overloaded'> {
   settings: ServiceConfig['metrics']
@@ -12,11 +13,12 @@ export interface TelemetryParts extends Pick<Scheduler, 'call' | 'overloaded'> {
   log: Logger
 }
 
-/** What Prometheus is told, at the doors of the service, or at one of its own. */
+/** What Prometheus is told, at the doors of the service, or at one of its own; and the traces of those who submit. */
 export function createTelemetry({ settings, figures, call, overloaded, log }: TelemetryParts) {
   const { enabled, host, port } = settings
+  const traces = createTraces({ call, log })
   const build = { version, node: process.version, commit: commit() }
-  const metrics = enabled ? createServiceMetrics({ doors: figures, overloaded, build }) : null
+  const metrics = enabled ? createServiceMetrics({ doors: figures, overloaded, untraced: traces.left, build }) : null
   const server =
     metrics === null || port === undefined
       ? null
@@ -35,9 +37,15 @@ export function createTelemetry({ settings, figures, call, overloaded, log }: Te
     metrics: metrics === null ? null : { type: METRICS_TYPE, text: metrics.text },
     /** Rejects with a sentence where the address cannot be had. */
     async start(): Promise<void> {
+      await traces.start()
       const url = await server?.start()
       if (url !== undefined) log.info({ event: 'metrics.listening', url }, `metrics at ${url}`)
     },
-    stop: async (): Promise<void> => server?.stop(),
+    /** Tasks of traces have ended. */
+    traced: traces.ended,
+    async stop(): Promise<void> {
+      await traces.stop()
+      await server?.stop()
+    },
   }
 }

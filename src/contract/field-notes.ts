@@ -72,6 +72,7 @@ export const fieldNotes: Readonly<Record<string, string>> = {
   slots_max: 'The most tasks at once of a node',
   wait: 'How long to wait for the end of the task, seconds, 0 to 600',
   params: 'How the answer is to be made, in the words of OpenAI’s API',
+  traceparent: 'The trace that the task is a part of, as in the header `traceparent` of W3C; what is none is ignored',
   features: 'What the node understands beside plain text',
   reasoning: 'What the model thought before it answered',
   cidrs: 'From where it may be used',

@@ -9,7 +9,7 @@ import {
   modelView,
   openAiFailure,
 } from '../wire/openai-answers.js'
-import { bare, EVENT_STREAM, type RouteTable } from './route.js'
+import { bare, EVENT_STREAM, traceHeaders, type RouteTable } from './route.js'
 
 const json = 'application/json'
 const failure = bare(json, openAiFailure)
@@ -17,6 +17,7 @@ const headers = {
   'X-Infer-Fee': 'Raises the fee to so many micro-STX, as `metadata.infer_fee` does',
   'X-Keep-Task': '`true`: who hangs up does not cancel the task',
   'X-Stainless-Retry-Count': 'From 1: the same request once more, which joins the task of the first',
+  ...traceHeaders,
 }
 const says = ['X-Task-Id', 'X-Should-Retry', 'Retry-After-Ms'] as const
 /** What becomes of a task later than that it was stored. */

@@ -25,6 +25,10 @@ export const bare = (media: string | readonly string[], schema?: v.GenericSchema
 /** What comes as server-sent events. */
 export const eventStream = (event: v.GenericSchema): Bare => bare(EVENT_STREAM, undefined, event)
 export const EVENT_STREAM = 'text/event-stream'
+/** Of a request that becomes tasks. */
+export const traceHeaders = {
+  traceparent: 'The trace that they are a part of, as W3C has it; what is none is ignored',
+}
 
 /** One route of the REST contract: the one place where it is said what it takes, what it answers, and who may ask. */
 export interface Route {

@@ -17,7 +17,7 @@ import {
   tasksPage,
   taskStatusView,
 } from '../wire/task-answers.js'
-import { eventStream, type Route, type RouteTable } from './route.js'
+import { eventStream, traceHeaders, type Route, type RouteTable } from './route.js'
 
 const waitHeaders = { Prefer: '`wait=N`: as the parameter `wait`, where that is not there' }
 const waitSays = ['Preference-Applied'] as const
@@ -31,7 +31,7 @@ const submitTask = {
   description:
     'The answer comes when the task is on disk. The same `task_id` with the same content is stored once. One of `model_name` and `model_type` is required. With `wait` the answer is how the task stands when it has ended, or after so many seconds.',
   query: waitQuery,
-  headers: { ...waitHeaders, ...idempotencyHeaders },
+  headers: { ...waitHeaders, ...idempotencyHeaders, ...traceHeaders },
   body: submitBody,
   answers: { 200: submissionView },
   says: waitSays,
@@ -51,7 +51,7 @@ export const taskRoutes = {
     description:
       'The answer comes when all are on disk. A bad entry does not fail the rest: each has its result in its place.',
     query: waitQuery,
-    headers: waitHeaders,
+    headers: { ...waitHeaders, ...traceHeaders },
     body: batchBody,
     answers: { 200: batchView },
     says: waitSays,

@@ -1,4 +1,11 @@
 import type { ClockOffset } from '../store/clock-offsets.js'
+import type { AttemptRow } from '../store/schema.js'
+
+/** What is known of an attempt's times: by the service clock to the ms, by the wall clock to the second. */
+type AttemptTimes = Pick<
+  AttemptRow,
+  'assigned_ms' | 'accepted_ms' | 'first_word_ms' | 'ended_ms' | 'assigned_at' | 'accepted_at' | 'ended_at'
+>
 
 /** The clocks have parted when they differ by more than before, ms: one was set, or the other stood still. */
 const PARTED_MS = 250
@@ -30,6 +37,10 @@ export function createMoments({ load, save, later }: MomentParts) {
     }
     return offsets[low - 1]?.to_wall ?? null
   }
+  const wallOf = (ms: number, at: number): number => {
+    const offset = offsetAt(ms)
+    return offset === null ? at * 1000 : Math.floor(ms + offset)
+  }
   return {
     /** The first of a start, in a transaction of its own. */
     begin(now: number, wall: number): void {
@@ -53,9 +64,18 @@ export function createMoments({ load, save, later }: MomentParts) {
      * @param ms service clock
      * @param at the second of it by the wall clock: all that is known of what was before this was written down
      */
-    wallOf(ms: number, at: number): number {
-      const offset = offsetAt(ms)
-      return offset === null ? at * 1000 : Math.floor(ms + offset)
+    wallOf,
+    /** An attempt with its times by the wall clock. */
+    onWall<A extends AttemptTimes>(a: A): A {
+      const wall = <T extends number | null>(ms: T, at: number | null) =>
+        (ms === null ? ms : wallOf(ms, at ?? a.assigned_at)) as T
+      return {
+        ...a,
+        assigned_ms: wall(a.assigned_ms, a.assigned_at),
+        accepted_ms: wall(a.accepted_ms, a.accepted_at),
+        first_word_ms: wall(a.first_word_ms, a.ended_at),
+        ended_ms: wall(a.ended_ms, a.ended_at),
+      }
     },
   }
 }

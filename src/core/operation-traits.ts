@@ -121,6 +121,7 @@ export const operationTraits = {
   feedOpen: { ...watched, action: is('events') },
   feedClose: { ...watched, action: is(null) },
   metrics: { ...watched, action: is('metrics') },
+  taskTraces: { ...read, action: is(null), weight: ({ ended }) => Math.max(1, ended.length) },
   metricsOfCore: { ...watched, action: is(null) },
   started: { ...call, action: is(null) },
   refused: { ...call, action: is(null) },

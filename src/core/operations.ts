@@ -24,6 +24,7 @@ import type { Alert } from './anomalies/alerts.js'
 import type { NodePage, NodeView, Stats } from './node-view.js'
 import type { TaskView } from './task-view.js'
 import type { WatchRequest, WatchResults, WatchWork } from './watching/reports.js'
+import type { TracedEnd } from './rates/traced-ends.js'
 import type { FeedItem } from '../wire/watch-events.js'
 
 export type { LargeText } from '../store/tasks.js'
@@ -224,6 +225,8 @@ export interface TurnResult {
   callbacksDue?: true
   /** What the live feed is told. */
   feed?: readonly FeedItem[]
+  /** Tasks of traces that have ended. */
+  traced?: readonly TracedEnd[]
 }
 
 export interface Submitted {

@@ -1,7 +1,7 @@
 import { done, refuse, type Outcome, type Refusal } from '../lib/result.js'
 import { toSeconds } from '../lib/clock.js'
 import type { Node } from './nodes/node.js'
-import type { AttemptRow, ReopeningRow, TaskRow } from '../store/schema.js'
+import type { ReopeningRow, TaskRow } from '../store/schema.js'
 import type { SettlementRow } from '../store/settlement-schema.js'
 import type { TaskHead } from '../store/tasks.js'
 import type { Page, TaskFilter } from '../store/pages.js'
@@ -134,18 +134,6 @@ export function createOperator(
     return true
   }
 
-  /** An attempt with its times by the wall clock. */
-  const onWall = (a: AttemptRow): AttemptRow => {
-    const wall = <T extends number | null>(ms: T, at: number | null) =>
-      (ms === null ? ms : ctx.moments.wallOf(ms, at ?? a.assigned_at)) as T
-    return {
-      ...a,
-      assigned_ms: wall(a.assigned_ms, a.assigned_at),
-      accepted_ms: wall(a.accepted_ms, a.accepted_at),
-      first_word_ms: wall(a.first_word_ms, a.ended_at),
-      ended_ms: wall(a.ended_ms, a.ended_at),
-    }
-  }
   const beganOf = (task: Pick<TaskRow, 'queued_ms' | 'created_at'>, last: ReopeningRow | undefined) => {
     const queued_ms = ctx.moments.wallOf(task.queued_ms, last?.reopened_at ?? task.created_at)
     return { created_ms: last === undefined ? queued_ms : task.created_at * 1000, queued_ms }
@@ -181,7 +169,7 @@ export function createOperator(
           settlement: settlementOf(taskId),
           callback: callbackOf(taskId),
           hidden: hiddenFields({ ...allowed.grant, keys: true }),
-          attempts: attempts.map(onWall),
+          attempts: attempts.map(ctx.moments.onWall),
           begun: attempts.filter((a) => a.accepted_ms !== null).length,
           reopenings,
           waiting: task.status === 'pending' ? { ...waits.waiting(task), nodes: waits.nodes(task) } : null,

@@ -5,6 +5,7 @@ import { done, refuse, type Outcome } from '../lib/result.js'
 import { id } from '../wire/fields.js'
 import { submitBody, type Submission } from '../wire/rest.js'
 import type { SubmittedView } from '../wire/task-answers.js'
+import { cleanTraceparent } from '../wire/traceparent.js'
 import type { RouteContext } from './answers.js'
 import { parse } from './body.js'
 import type { Exchange } from './exchange.js'
@@ -70,6 +71,13 @@ export function withIdempotencyKey(submission: Submission, c: RouteContext): Out
     ? done({ ...submission, task_id: taskId.output })
     : refuse('invalid_request', `Idempotency-Key: ${taskId.issues[0].message}; it becomes the task_id`)
 }
+
+/** The trace that a request is a part of; null: of none. */
+export const traceOf = (c: RouteContext): string | null => cleanTraceparent(c.req.header('traceparent') ?? '')
+
+/** A submission that names no trace of its own is a part of that of its request. */
+export const inTrace = (traceparent: string | null, submission: Submission): Submission =>
+  traceparent === null || submission.traceparent != null ? submission : { ...submission, traceparent }
 
 export type Preparation = ReturnType<typeof createPreparation>
 

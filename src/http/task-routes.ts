@@ -12,7 +12,16 @@ import { pathId } from './paths.js'
 import { okLarge, read } from './reads.js'
 import { said, type Routes } from './routes.js'
 import { readTxid } from '../wire/settlement.js'
-import { NO_OUTCOME, parseEntries, partsOf, submitted, submittedView, withIdempotencyKey } from './submissions.js'
+import {
+  inTrace,
+  NO_OUTCOME,
+  parseEntries,
+  partsOf,
+  submitted,
+  submittedView,
+  traceOf,
+  withIdempotencyKey,
+} from './submissions.js'
 import { preferenceApplied, secondsToWait, waitForEnd } from './waiting.js'
 import { taskDetail } from './task-detail.js'
 import { paidTask, signedStatus, taskPage, taskStatus, textSize } from './views.js'
@@ -53,7 +62,7 @@ export function taskRoutes(
   const submit = async (body: Submission, c: RouteContext, { wait }: WaitQuery): Promise<Response> => {
     const keyed = withIdempotencyKey(body, c)
     if (!keyed.ok) return fail(c, keyed)
-    const submission = keyed.value
+    const submission = inTrace(traceOf(c), keyed.value)
     const stored = await store(submission, c.env)
     if (!stored.ok) return refused(c, stored)
     const seconds = secondsToWait(c, wait)
@@ -70,7 +79,10 @@ export function taskRoutes(
     if (tooFast !== null) return fail(c, tooFast)
     const seconds = secondsToWait(c, wait)
     const entries = await exchange.limits.time.inSteps(exchange.keys, parseEntries(tasks))
-    const prepared = await preparation.all(entries, exchange)
+    const trace = traceOf(c)
+    const traced =
+      trace === null ? entries : entries.map((entry) => (entry.ok ? done(inTrace(trace, entry.value)) : entry))
+    const prepared = await preparation.all(traced, exchange)
     if (!prepared.ok) return refused(c, prepared)
     const parsed = prepared.value
     const outcome = await storeAll(

@@ -95,6 +95,7 @@ export const polledTask = ({ task, attempt }: PolledTask): PolledTaskView => ({
   created_at: task.created_at,
   attempt,
   ...(task.params === null ? {} : { params: readParams(task.params) }),
+  ...(task.traceparent === null ? {} : { traceparent: task.traceparent }),
 })
 
 /** A task as its submitter sees it. */

@@ -1,11 +1,11 @@
 import type { Assignment, NodeMessage } from '../wire/node.js'
+import { createTracedRun } from './attempt-span.js'
 import type { Availability } from './availability.js'
 import type { Emit, StopReason } from './events.js'
 import { encode } from './frames.js'
 import { modelFor, servesModel } from './model-names.js'
 import { createOutput } from './output.js'
 import type { Channel, Results } from './results.js'
-import { runWork } from './run-work.js'
 import { attemptKey, failure, wireReason, type AttemptRef, type NodeTask, type Result, type Work } from './task.js'
 import { after } from '../lib/timer.js'
 import { BackendDown, FeatureMissing, ModelMissing, tellError } from './work-error.js'
@@ -48,6 +48,7 @@ const nothing = (): void => undefined
 /** The attempts a node works on. What they come to is handed to the results. */
 export function createAttempts(parts: AttemptsParts) {
   const { slots, channel, results, availability, emit } = parts
+  const runTraced = createTracedRun()
   const held = new Map<string, Held>()
   /** Accepted, but a cancelled one still has the slot. */
   const waiting: Held[] = []
@@ -134,7 +135,7 @@ export function createAttempts(parts: AttemptsParts) {
     const { task, abort } = entry
     abort.signal.addEventListener('abort', () => output.end(), { once: true })
     try {
-      const result = await runWork({
+      const result = await runTraced({
         work: parts.work,
         task,
         signal: abort.signal,
@@ -217,6 +218,7 @@ export function createAttempts(parts: AttemptsParts) {
       max_infer_time,
       infer_fee,
       params: params ?? undefined,
+      traceparent: m.traceparent ?? undefined,
     })
     const entry: Held = {
       task,

@@ -26,6 +26,11 @@ export interface NodeTask {
    * whole question. Only at nodes with the feature `params`, and only where the task says something.
    */
   params?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * What a call that does the work is to have as its header `traceparent`, so that it joins the trace of the submitter. Undefined where
+   * there is no trace, and where OpenTelemetry adds the header by itself.
+   */
+  traceparent?: string | undefined
 }
 
 /** Whether vectors are wanted and no text. */

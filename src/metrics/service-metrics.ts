@@ -12,6 +12,8 @@ export interface ServiceMetricsParts {
   doors: DoorFigures
   /** Whether submissions are refused now, because too many wait. */
   overloaded(): boolean
+  /** How many tasks of traces were left out of them. */
+  untraced(): number
   build: { version: string; node: string; commit: string }
 }
 
@@ -21,7 +23,7 @@ export type ServiceMetrics = ReturnType<typeof createServiceMetrics>
  * What is counted, as Prometheus reads it. The core and the doors keep plain numbers; they are looked at when somebody scrapes, so that
  * nothing is paid for it on the way of a task. `model` is a label of core/rates/labels: at most 200 names, families and `other`.
  */
-export function createServiceMetrics({ doors, overloaded, build }: ServiceMetricsParts) {
+export function createServiceMetrics({ doors, overloaded, untraced, build }: ServiceMetricsParts) {
   const registry = new Registry()
   const { counter, gauge, histogram } = createFamilies(registry)
   let core: CoreMetrics | null = null
@@ -142,6 +144,7 @@ export function createServiceMetrics({ doors, overloaded, build }: ServiceMetric
     doors.callbacks.all().map(({ kind: [outcome], of }) => [{ outcome }, of.n]),
   )
   gauge('inference_callbacks_waiting', 'Callbacks that are to be sent', [], one(() => core?.stats.callbacks?.pending)) // prettier-ignore
+  counter('inference_traces_dropped_total', 'Tasks of traces that could not be told to the tracer', [], one(untraced)) // prettier-ignore
   gauge('inference_build_info', 'What runs', ['version', 'node', 'commit'], () => [[build, 1]])
 
   return {

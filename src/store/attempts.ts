@@ -44,6 +44,8 @@ const newColumns = [
 const MAX_DUE = 200
 /** The newest attempts, among which the completed ones tell how long a task takes. */
 const RECENT = 1000
+/** So many attempts of one task are told in its trace. */
+const MAX_TRACED = 100
 
 /**
  * The rows of `attempts`. What nearly every task passes (insert, accept, complete) is a statement of better-sqlite3, for
@@ -112,6 +114,9 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
     orm.select(headColumns).from(attempts).where(and(ofTask, ofNode)).orderBy(desc(attempt)).limit(1),
   ).prepare()
   const history = orm.select().from(attempts).where(ofTask).orderBy(attempt).prepare()
+  const newest = literal(
+    orm.select(headColumns).from(attempts).where(ofTask).orderBy(desc(attempt)).limit(MAX_TRACED),
+  ).prepare()
   const completed = orm
     .select(headColumns)
     .from(attempts)
@@ -183,6 +188,8 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
         if (row.error !== null) row.error = texts.openOfAttempt(taskId, row.attempt, row.error)
         return row
       }),
+    /** The newest 100 attempts of a task, oldest first. */
+    newest: (taskId: string): AttemptHead[] => newest.all({ task_id: taskId }).reverse(),
     newestOf: (taskId: string, nodeId: string) => newestOf.get({ task_id: taskId, node_id: nodeId }),
     /** The attempt that brought the result of a task. */
     completedOf: (taskId: string): AttemptHead | undefined => completed.get({ task_id: taskId }),

@@ -77,6 +77,8 @@ export const inferenceTasks = sqliteTable(
     join_key: text(),
     /** 1: its payment is for this task and no other; 0: the task came to nothing, and another may have it. Null where it is not paid. */
     holds_payment: integer(),
+    /** The trace that its submission is a part of, W3C `traceparent` in the form of version 00; null: of none. */
+    traceparent: text(),
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),

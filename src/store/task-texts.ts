@@ -6,6 +6,10 @@ export interface Prompt {
   context: string
 }
 
+/** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
+export const textLength = (t: Prompt & { signed_tx: string | null; params: string | null }): number =>
+  t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0) + (t.params?.length ?? 0)
+
 /** Reads what was submitted encrypted for the signer, as it is stored. */
 export interface EncryptedPrompts {
   /**

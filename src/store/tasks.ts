@@ -14,6 +14,7 @@ import type { Database } from './sqlite.js'
 
 export { SCAN_LIMITS, type Place, type ReadyTask } from './ready-tasks.js'
 export type { TaskCounts } from './task-counts.js'
+export { textLength } from './task-texts.js'
 export type { LargeText, ShownTask, TaskHead, TaskResult } from './task-reads.js'
 
 const newColumns = [
@@ -44,6 +45,7 @@ const newColumns = [
   'params',
   'needs',
   'join_key',
+  'traceparent',
 ] as const
 const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
 const writtenColumns = [...newColumns, ...sentColumns] as const
@@ -72,10 +74,6 @@ export type TaskChange =
 
 /** A task as the retention looks at it: nothing of its texts. */
 export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
-
-/** The length of what a task says, in UTF-16 units: what memory and frames are bounded by. */
-export const textLength = (t: Pick<TaskRow, 'user_input' | 'context' | 'signed_tx' | 'params'>): number =>
-  t.user_input.length + t.context.length + (t.signed_tx?.length ?? 0) + (t.params?.length ?? 0)
 
 export type TaskTable = ReturnType<typeof createTaskTable>
 
@@ -246,6 +244,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
         t.params === null ? null : texts.seal('params', t.task_id, t.params),
         t.needs,
         t.join_key,
+        t.traceparent,
         t.sent === undefined ? 0 : 1,
         t.sent?.keys ?? null,
         texts.digest(t.task_id, came),

@@ -22,6 +22,7 @@ import {
 import { parseJsonInSteps } from './json-steps.js'
 import { parseJson, type Json } from './json.js'
 import { MAX_FRAME_MESSAGES, outputChannel, parserOf } from './messages.js'
+import { traceparent } from './traceparent.js'
 
 export type { OutputChannel } from './messages.js'
 
@@ -154,6 +155,8 @@ export const serverMessages = {
     stream: v.boolean(),
     /** How it is to be generated. Only of nodes that have the feature. */
     params: maybe(jsonObject),
+    /** The trace that the task is a part of, where its submitter has named one. */
+    traceparent,
   }),
   'task.settled': v.object({ type: v.literal('task.settled'), task_id: id, attempt, status: v.string() }),
   'task.cancel': v.object({

@@ -18,6 +18,7 @@ import {
 } from './fields.js'
 import { fillParams } from './params.js'
 import { proofEntries } from './signed.js'
+import { traceparent } from './traceparent.js'
 
 /** A body is an object with these fields; unknown extra fields are ignored. */
 const body = <E extends v.ObjectEntries>(entries: E) => v.object(entries, 'must be a JSON object')
@@ -68,6 +69,7 @@ export const submissionEntries = {
   signer_public_key: maybe(shortText(0, 1024)),
   params: maybe(jsonObject),
   callback_url: maybe(callbackUrl),
+  traceparent,
 }
 const submission = body(submissionEntries)
 type SubmissionFields = v.InferOutput<typeof submission>
@@ -96,6 +98,7 @@ export const fillSubmission = (s: SubmissionFields): Submission => ({
   is_encrypted: s.is_encrypted ?? false,
   ...fillParams(s.params),
   callback_url: s.callback_url ?? null,
+  traceparent: s.traceparent ?? null,
   left_out: s.signed_tx == null ? undefined : leftOut(s),
 })
 export interface Submission {
@@ -116,6 +119,8 @@ export interface Submission {
   needs: number
   /** Where its end is told. */
   callback_url?: string | null
+  /** The trace that it is a part of, see wire/traceparent. Says nothing of what is wanted: a repeat may have another. */
+  traceparent?: string | null
   /** Which of them are taken from the transaction, where there is one: clients leave out what is 0. */
   left_out?: readonly ('fee' | 'nonce')[] | undefined
   /** Of a request that a client may repeat: a hash of who asks, and what. */

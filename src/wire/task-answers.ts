@@ -69,6 +69,7 @@ export const polledTaskView = v.object({
   created_at: integer,
   attempt: integer,
   params: v.optional(jsonObject),
+  traceparent: v.optional(v.string()),
 })
 export type PolledTaskView = v.InferOutput<typeof polledTaskView>
 

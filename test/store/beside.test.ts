@@ -23,7 +23,8 @@ function olderFile(file = join(tempDir(), 'inference.db')): string {
   const db = new Database(file)
   db.exec(`
     DELETE FROM __drizzle_migrations WHERE created_at IN
-      (SELECT created_at FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 5);
+      (SELECT created_at FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 6);
+    ALTER TABLE inference_tasks DROP COLUMN traceparent;
     ALTER TABLE attempts DROP COLUMN first_word_ms; DROP TABLE clock_offsets;
     DROP TABLE callbacks; DROP TABLE callback_hosts; DROP TABLE callback_counts;
     DROP TABLE settlements; DROP TABLE settlement_intake; DROP TABLE settlement_counts; DROP TABLE settlement_sightings; DROP TABLE chain_blocks;

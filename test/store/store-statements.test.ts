@@ -40,6 +40,7 @@ const task: NewTask = {
   params: null,
   needs: 0,
   join_key: null,
+  traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
   owner_id: 'owner',
 }
 const unended = {

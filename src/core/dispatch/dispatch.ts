@@ -85,6 +85,7 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
       signed_tx: ctx.options.chain === null ? task.signed_tx : null,
       stream: ctx.watches.streams(task.task_id, attempt.attempt),
       ...(task.params === null ? {} : { params: readParams(task.params) }),
+      ...(task.traceparent === null ? {} : { traceparent: task.traceparent }),
     })
   }
 

@@ -186,11 +186,13 @@ export function createCore({
         runOperation.afterTurn()
         const access = credentials.takeNews()
         const feed = figures.feed.take()
+        const traced = figures.tracedEnds.take()
         return {
           ...(access === null ? {} : { access }),
           ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
           ...(ctx.callbacksDue ? { callbacksDue: true } : {}),
           ...(feed === null ? {} : { feed }),
+          ...(traced === null ? {} : { traced }),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,

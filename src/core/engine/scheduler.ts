@@ -5,6 +5,7 @@ import type { AccessState, CoreEvent, Effect, Operation, Results, TurnResult } f
 import { createBatchSize } from './batch-size.js'
 import { createOverload, OVERLOADED } from './overload.js'
 import type { CoreRunner } from './runner.js'
+import type { TracedEnd } from '../rates/traced-ends.js'
 import type { FeedItem } from '../../wire/watch-events.js'
 
 /** When the oldest submission has waited longer than this, submissions are taken in smaller parts: what is at work goes on. */
@@ -54,6 +55,8 @@ export interface SchedulerParts {
   callbacksDue?(): void
   /** Told what the live feed is to tell. */
   feed?(items: readonly FeedItem[]): void
+  /** Told which tasks of traces have ended. */
+  traced?(ends: readonly TracedEnd[]): void
   /** Told how each turn went. */
   measured?(took: TurnResult['took'], operations: number): void
   /** Told what an operation is going to take, ms. */
@@ -78,6 +81,7 @@ export function createScheduler({
   settlementsDue,
   callbacksDue,
   feed,
+  traced,
   measured,
   charge,
   now = () => performance.now(),
@@ -186,6 +190,7 @@ export function createScheduler({
         if (result.settlementsDue === true) settlementsDue?.()
         if (result.callbacksDue === true) callbacksDue?.()
         if (result.feed !== undefined) feed?.(result.feed)
+        if (result.traced !== undefined) traced?.(result.traced)
         measured?.(result.took, batch.length)
         batch.forEach((b, i) => {
           const outcome = result.outcomes[i]

@@ -2,6 +2,7 @@ import type { AttemptEnd, Fault, TaskStatus } from '../../rules/lifecycle.js'
 import type { Feed } from './feed.js'
 import type { Named, Rates } from './rates.js'
 import type { RecentAttempts } from './recent.js'
+import type { TracedEnds } from './traced-ends.js'
 
 /** A task, as much of it as is counted. */
 export interface MeteredTask extends Named {
@@ -13,6 +14,8 @@ export interface MeteredTask extends Named {
   status: TaskStatus
   attempt: number
   inference_node_id: string | null
+  /** Null: it is a part of no trace. */
+  traceparent: string | null
 }
 /** An attempt, the same. Times: service clock, ms. */
 export interface MeteredAttempt {
@@ -42,6 +45,7 @@ export interface MeterParts {
   rates: Rates
   feed: Feed
   recent: RecentAttempts
+  tracedEnds: TracedEnds
   /** Service clock and wall clock of this turn, ms. */
   clock: { readonly now: number; readonly wall: number }
   /** Counts once the turn is durable. */
@@ -57,7 +61,7 @@ export type Meter = ReturnType<typeof createMeter>
  * What the parts of the core say of tasks and attempts as they go, for the figures and the feed: counted after the commit, so that a
  * turn that is undone counts nothing. On a task's way it is three functions that are called later, and what they add.
  */
-export function createMeter({ rates, feed, recent, clock, later, task: read, cancelled }: MeterParts) {
+export function createMeter({ rates, feed, recent, tracedEnds, clock, later, task: read, cancelled }: MeterParts) {
   const facts = new WeakMap<object, Facts>()
   /** The end that is told with the change of status which follows from it. */
   let last: { task_id: string; attempt: number; node_id: string; end: AttemptEnd; fault: Fault | null } | null = null
@@ -81,6 +85,7 @@ export function createMeter({ rates, feed, recent, clock, later, task: read, can
     if (counter !== 'completed' && counter !== 'failed' && counter !== 'timeout' && counter !== 'cancelled') return
     for (const t of [tally, rates.total]) t.count(counter, wall)
     tally.observeTask(now - task.queued_ms)
+    if (task.traceparent !== null) tracedEnds.add({ task_id: task.task_id, ended_ms: now })
     if (counter !== 'completed') return
     for (const t of [tally, rates.total]) t.add('fees', task.infer_fee, wall)
   }
@@ -140,7 +145,7 @@ export function createMeter({ rates, feed, recent, clock, later, task: read, can
 
     /** An attempt begins. @param begunBefore whether one before it was begun */
     assigned(attempt: MeteredAttempt, task: MeteredTask, begunBefore: boolean): void {
-      const { task_id, model_name, model_key, model_type, infer_fee, queued_ms } = task
+      const { task_id, model_name, model_key, model_type, infer_fee, queued_ms, traceparent } = task
       facts.set(attempt, {
         task_id,
         model_name,
@@ -151,6 +156,7 @@ export function createMeter({ rates, feed, recent, clock, later, task: read, can
         status: 'in_progress',
         attempt: attempt.attempt,
         inference_node_id: attempt.node_id,
+        traceparent,
         isFirst: !begunBefore,
         firstWord: null,
       })

@@ -156,6 +156,7 @@ export function createSubmissions(
       params: s.params,
       needs: s.needs,
       join_key: s.join_key ?? null,
+      traceparent: s.traceparent ?? null,
     }
     if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
     if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)

@@ -10,6 +10,7 @@ import { createOverview } from './overview.js'
 import { createPast } from './past.js'
 import type { NodeFilter, WatchRequest, WatchResults, WatchWork } from './reports.js'
 import { createSlotCounts } from './slots.js'
+import { createTaskTraces } from './task-traces.js'
 import { createTicks } from './ticks.js'
 
 export interface WatchOrderParts {
@@ -30,6 +31,7 @@ const table: Record<(WatchRequest | WatchWork)['op'], true> = {
   feedClose: true,
   metrics: true,
   metricsOfCore: true,
+  taskTraces: true,
 }
 const names: ReadonlySet<string> = new Set(Object.keys(table))
 
@@ -42,6 +44,7 @@ export function createWatchOrders(ctx: Context, { nodes, stats, storage }: Watch
   const metrics = createMetrics(ctx, { models, stats, storage })
   const ticks = createTicks(ctx, { models, overview })
   const past = createPast(ctx)
+  const taskTraces = createTaskTraces(ctx)
 
   return {
     concerns: (o: { op: string }): o is WatchRequest | WatchWork => names.has(o.op),
@@ -64,6 +67,8 @@ export function createWatchOrders(ctx: Context, { nodes, stats, storage }: Watch
         case 'metrics':
         case 'metricsOfCore':
           return done(metrics())
+        case 'taskTraces':
+          return done(taskTraces(o.ended))
         default:
           return never(o)
       }

@@ -1,7 +1,9 @@
-import type { AttemptEnd, Fault } from '../../rules/lifecycle.js'
+import type { AttemptEnd, Fault, TaskStatus } from '../../rules/lifecycle.js'
+import type { AttemptHead } from '../../store/attempts.js'
 import type { NodeStatus } from '../../wire/fields.js'
 import type { ModelView, NodeDetailView, OverviewView, OverviewWindow } from '../../wire/watch-answers.js'
 import type { NodePage, NodeView, Stats } from '../node-view.js'
+import type { TracedEnd } from '../rates/traced-ends.js'
 
 /** What those ask for who watch. */
 export type WatchRequest =
@@ -19,7 +21,10 @@ export type WatchRequest =
 /** What the doors ask for themselves. */
 export type WatchWork =
   /** Nobody reads the feed any more. */
-  { op: 'feedClose' } | { op: 'metricsOfCore' }
+  | { op: 'feedClose' }
+  | { op: 'metricsOfCore' }
+  /** What the traces of tasks that have ended tell of them. */
+  | { op: 'taskTraces'; ended: readonly TracedEnd[] }
 
 export interface NodeFilter {
   status: NodeStatus | null
@@ -38,6 +43,7 @@ export interface WatchResults {
   feedClose: null
   metrics: CoreMetrics
   metricsOfCore: CoreMetrics
+  taskTraces: TaskTrace[]
 }
 
 /** A node, and what there is to say of it beside what the list says. */
@@ -46,6 +52,31 @@ export interface NodeReport {
   hidden: readonly string[]
   more: Pick<NodeDetailView, 'session_since_ms' | 'agent' | 'features' | 'recent_attempts' | 'rates' | 'idle_because'>
 }
+
+/** A task that has ended, as its trace tells it: no word of its texts. Times: Unix ms. */
+export interface TaskTrace {
+  task_id: string
+  traceparent: string
+  model_name: string
+  status: TaskStatus
+  queued_ms: number
+  ended_ms: number
+  /** Since it was submitted, or opened again; the newest 100, oldest first. */
+  attempts: TracedAttempt[]
+}
+export type TracedAttempt = Pick<
+  AttemptHead,
+  | 'attempt'
+  | 'node_id'
+  | 'assigned_ms'
+  | 'accepted_ms'
+  | 'first_word_ms'
+  | 'ended_ms'
+  | 'end'
+  | 'fault'
+  | 'prompt_tokens'
+  | 'completion_tokens'
+>
 
 /** A histogram since the start. `buckets`: each by itself, the last without a bound. */
 export interface HistogramFigures {

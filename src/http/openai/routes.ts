@@ -8,6 +8,7 @@ import type { Submission } from '../../wire/rest.js'
 import { fail, respond, text, type RouteContext } from '../answers.js'
 import type { RouteParts } from '../route-parts.js'
 import type { Routes } from '../routes.js'
+import { traceOf } from '../submissions.js'
 import { createAskings } from './asking.js'
 import {
   addressOf,
@@ -216,5 +217,6 @@ function submissionOf(
     signer_public_key: null,
     is_encrypted: false,
     join_key: key,
+    traceparent: traceOf(c),
   }
 }

@@ -37,8 +37,8 @@ export function createEmbeddings({ server, finder, shown }: EmbeddingsParts) {
   /** It has made some, and nothing has gone wrong since. */
   let isProven = false
 
-  const ask = async (model: string, params: object, signal: AbortSignal): Promise<Vectors> => {
-    const answer = await server.open('POST', `${finder.base}/embeddings`, { ...params, model }, signal)
+  const ask = async (model: string, params: object, signal: AbortSignal, traceparent?: string): Promise<Vectors> => {
+    const answer = await server.open('POST', `${finder.base}/embeddings`, { ...params, model }, signal, traceparent)
     try {
       await server.requireSuccess(answer, model)
     } catch (error) {
@@ -74,7 +74,7 @@ export function createEmbeddings({ server, finder, shown }: EmbeddingsParts) {
       // Vectors are numbers here: how they are sent on is not the node's business.
       const params = paramsOf(task, ['encoding_format'])
       try {
-        const { data, usage } = await ask(finder.nameFor(task), params, signal)
+        const { data, usage } = await ask(finder.nameFor(task), params, signal, task.traceparent)
         return {
           output: JSON.stringify(inOrder(data, countOf(params['input']), shown)),
           ...(usage == null ? {} : { usage: { prompt_tokens: usage.prompt_tokens, completion_tokens: 0 } }),

@@ -17,7 +17,7 @@ export function generate({ url, stallTimeout = 120 }: GenerateOptions): Backend 
   const server = createModelServer({ shown: shownUrl(url), stallTimeout, headers: {} })
   return {
     async work(task, signal) {
-      const answer = await server.open('POST', url, { prompt: promptOf(task) }, signal)
+      const answer = await server.open('POST', url, { prompt: promptOf(task) }, signal, task.traceparent)
       await server.requireSuccess(answer)
       return (await server.readJson(answer, generated)).text
     },

@@ -49,11 +49,13 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
     connect: { timeout: CONNECT_TIMEOUT_MS },
   })
 
+  /** @param traceparent the trace that it is a part of */
   const open = async (
     method: Dispatcher.HttpMethod,
     url: string,
     body: unknown,
     signal: AbortSignal | undefined,
+    traceparent?: string,
   ): Promise<Answer> => {
     const stall = new AbortController()
     const stalled = new WorkError(`the model server at ${shown} hangs: no byte for ${stallTimeout} s`)
@@ -64,7 +66,11 @@ export function createModelServer({ shown, headers, stallTimeout }: ModelServerP
         method,
         dispatcher: agent,
         signal: signal === undefined ? stall.signal : AbortSignal.any([signal, stall.signal]),
-        headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: {
+          ...headers,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(traceparent === undefined ? {} : { traceparent }),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
       answer.body.on('error', () => undefined) // whoever reads gets it; an answer that is aborted before that has no reader

@@ -61,7 +61,7 @@ export function openai(options: OpenAiOptions = {}): Backend {
       stream: true,
       ...(canIncludeUsage ? { stream_options: { include_usage: true } } : {}),
     }
-    const answer = await server.open('POST', `${finder.base}/chat/completions`, body, signal)
+    const answer = await server.open('POST', `${finder.base}/chat/completions`, body, signal, task.traceparent)
     try {
       await server.requireSuccess(answer, model)
       return answer

@@ -124,6 +124,7 @@ function adoptTask(row: Row, nowMs: number): TaskRow {
     result_notes: null,
     error_code: null,
     join_key: null,
+    traceparent: null,
     signer_public_key: null,
     status,
     attempt: 0,

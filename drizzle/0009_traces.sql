@@ -1,0 +1,1 @@
+ALTER TABLE `inference_tasks` ADD `traceparent` text;
