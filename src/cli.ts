@@ -1,11 +1,8 @@
 #!/usr/bin/env node
-import { defineCommand, renderUsage, runCommand, type CommandDef } from 'citty'
-import { stripVTControlCharacters } from 'node:util'
+import { defineCommand, renderUsage, type CommandDef } from 'citty'
+import { asksForHelp, printHelp, runOne, runProgram } from './lib/command-line.js'
 import { ConfigError } from './lib/config-error.js'
-import { oneLine } from './lib/table.js'
-import { outputWidth } from './lib/output-width.js'
 import { version } from './lib/version.js'
-import { wrapHelp } from './lib/wrap.js'
 
 /** Each command is loaded only when it is called. */
 const commands: Record<string, () => Promise<CommandDef>> = {
@@ -39,25 +36,11 @@ const main = defineCommand({
   subCommands: commands,
 })
 
-/** Prints a help text. Colours are for a terminal, and so is what fits its width. */
-const print = (text: string): void =>
-  void process.stdout.write(
-    `${wrapHelp(process.stdout.isTTY ? text : stripVTControlCharacters(text), outputWidth())}\n`,
-  )
-
-/** Before anything is loaded that would fail on an old Node in words of its own. */
-function refuseOldNode(): void {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  if (major < 20 || (major === 20 && minor < 19))
-    throw new Error(`Node ${process.versions.node} is too old; use Node 22, 24 or 26, or at least 20.19`)
-}
-
 async function run(argv: string[]): Promise<void> {
-  refuseOldNode()
   const [name] = argv
   const asksHelp = asksForHelp(argv)
-  if (argv.includes('--version') && argv.length === 1) return print(version)
-  if (name === undefined || (asksHelp && !Object.hasOwn(commands, name))) return print(await renderUsage(main))
+  if (argv.includes('--version') && argv.length === 1) return printHelp(version)
+  if (name === undefined || (asksHelp && !Object.hasOwn(commands, name))) return printHelp(await renderUsage(main))
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined)
     throw new ConfigError(
@@ -73,7 +56,7 @@ async function runBelow(name: string, command: CommandDef, parent: CommandDef, a
   const [sub = ''] = argv
   if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined)
     return runBelow(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(1))
-  if (asksForHelp(argv)) return print(await renderUsage(command, parent))
+  if (asksForHelp(argv)) return printHelp(await renderUsage(command, parent))
   throw new ConfigError(
     `${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${Object.keys(
       subCommands,
@@ -83,37 +66,4 @@ async function runBelow(name: string, command: CommandDef, parent: CommandDef, a
   )
 }
 
-/** Runs a command that has no others below it, or prints its help. */
-async function runOne(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
-  if (asksForHelp(argv)) return print(await renderUsage(command, parent))
-  refuseUnknownFlags(name, command, argv)
-  await runCommand(command, { rawArgs: argv })
-}
-
-const asksForHelp = (argv: string[]): boolean => argv.includes('--help') || argv.includes('-h')
-
-/** The parser takes any flag; a misspelt one must not be passed over. */
-function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): void {
-  const known = Object.entries(command.args ?? {}).flatMap(([key, { type }]) => (type === 'positional' ? [] : [key]))
-  for (const flag of argv.flatMap((a) => /^--(?:no-)?([^=]+)/.exec(a)?.[1] ?? [])) {
-    if (!known.includes(flag))
-      throw new ConfigError(`${name}: unknown flag --${flag}; use ${known.map((k) => `--${k}`).join(', ')}`)
-  }
-}
-
-/** 2 for what the user has to write differently, 1 for the rest. */
-const exitCode = (error: unknown): number =>
-  error instanceof ConfigError || (error instanceof Error && error.name === 'CLIError') ? 2 : 1
-
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') return // a reader, such as head, has had enough
-  process.stderr.write(`stacks-signer: standard output cannot be written (${error.message})\n`)
-  process.exitCode = 1
-})
-try {
-  await run(process.argv.slice(2))
-} catch (error) {
-  // The words of a service, or a flag, may hold what a stranger wrote.
-  process.stderr.write(`stacks-signer: ${oneLine(error instanceof Error ? error.message : String(error))}\n`)
-  process.exitCode = exitCode(error)
-}
+await runProgram('stacks-signer', run)

@@ -66,6 +66,11 @@ export default defineCommand({
       description: 'What lets the node in at a coordinator that takes invited nodes; once is enough',
       valueHint: 'sis_inv_...',
     },
+    'invite-file': {
+      type: 'string',
+      description: 'A file with the invite, which other users of the machine do not see',
+      valueHint: '/run/secrets/invite',
+    },
     'max-concurrent-tasks': { type: 'string', description: 'How many tasks it works on at once', valueHint: '1' },
     'metrics-port': {
       type: 'string',
@@ -91,6 +96,7 @@ export default defineCommand({
         stateDir: args['state-dir'],
         takeOver: args['take-over'],
         invite: args.invite,
+        inviteFile: args['invite-file'],
         maxConcurrentTasks: args['max-concurrent-tasks'],
         metricsPort: args['metrics-port'],
       },

@@ -1,37 +1,19 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { host, port } from '../lib/setting-fields.js'
+import { host, path as optionalPath, port } from '../lib/setting-fields.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from '../lib/settings.js'
 import { id, models, share, shortText, slots } from '../wire/fields.js'
-import { parseToken } from '../wire/token.js'
 import { coordinatorAddress } from './address.js'
-import { DEFAULT_BASE_URL } from './backends/openai.js'
-
-const toggle = (fallback: boolean, description: string) =>
-  described(v.optional(v.boolean('must be true or false'), fallback), description)
+import { backendSettings, DEFAULT_KEY_VARIABLE, toggle } from './backend-settings.js'
+import { INVITE, isInvite, readInvite } from './invite.js'
 
 const path = (fallback: string, description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path')), fallback), description)
 
 const COORDINATOR = 'must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"'
-const INVITE = 'must be an invite, copied whole: sis_inv_ and 46 letters and digits'
-const HTTP_URL = 'must be an http or https URL'
-const isHttp = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
-const httpUrl = v.pipe(v.string(HTTP_URL), v.check(isHttp, HTTP_URL))
-const VARIABLE = 'must be the name of an environment variable'
-const VARIABLES = 'must be a list of names of environment variables'
-const variable = v.pipe(v.string(VARIABLE), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, VARIABLE))
-const PROGRAM = 'must be a program: a path, or a name in PATH'
-const DEFAULT_KEY_VARIABLE = 'OPENAI_API_KEY'
-const mapping = v.record(
-  v.string(),
-  v.pipe(v.string("must be the server's name of a model"), v.minLength(1, "must be the server's name of a model")),
-  'must be a section of model names',
-)
 
-export const backendTypes = ['openai', 'generate', 'command', 'echo'] as const
-
+/** `[node]` */
 export const nodeSettings = v.strictObject({
   coordinator: described(
     v.optional(
@@ -59,13 +41,11 @@ export const nodeSettings = v.strictObject({
     "Whether the node's first session ends the one that another process holds with the same key. Without it the coordinator refuses the newcomer while the other lives.",
   ),
   invite: described(
-    v.optional(
-      v.pipe(
-        v.string(INVITE),
-        v.check((text) => parseToken(text)?.kind === 'inv', INVITE),
-      ),
-    ),
+    v.optional(v.pipe(v.string(INVITE), v.check(isInvite, INVITE))),
     'The invite that lets the key in at a coordinator that takes invited nodes; not needed once it was let in.',
+  ),
+  invite_file: optionalPath(
+    'A file with the invite, such as a secret of systemd, Docker or Kubernetes; an empty one has none.',
   ),
   models: described(
     v.optional(models, []),
@@ -85,57 +65,6 @@ export const nodeSettings = v.strictObject({
   connect_timeout: seconds(1, 300, 15, 'How long a session may take to open.'),
   metrics_port: port('Where GET /metrics tells what Prometheus reads; 0 takes a free port. Default: nowhere.'),
   metrics_host: host('127.0.0.1', 'The address of metrics_port.'),
-})
-
-export const backendSettings = v.strictObject({
-  type: described(
-    v.optional(v.picklist(backendTypes, 'must be one of "openai", "generate", "command", "echo"'), 'openai'),
-    'What does the inference: openai (any server with that API: Ollama, vLLM, llama.cpp, LM Studio), generate (POST {"prompt"} -> {"text"}), command (a program for each task) or echo (for trying out).',
-  ),
-  base_url: described(
-    v.optional(httpUrl, DEFAULT_BASE_URL),
-    'openai: the URL of the API, up to and with the version; without one /v1 is tried too.',
-  ),
-  url: described(v.optional(httpUrl), 'generate: the URL that prompts are posted to.'),
-  command: described(
-    v.optional(v.pipe(v.string(PROGRAM), v.minLength(1, PROGRAM))),
-    'command: the program; the prompt is its standard input, the answer its standard output.',
-  ),
-  args: described(
-    v.optional(v.array(v.string('must be a text'), 'must be a list of texts'), []),
-    'command: its arguments.',
-  ),
-  env: described(
-    v.optional(v.pipe(v.array(variable, VARIABLES), v.maxLength(256, 'must name at most 256 variables')), []),
-    'command: the environment variables of the node that it gets beside PATH, HOME and LANG.',
-  ),
-  api_key_env: described(
-    v.optional(variable, DEFAULT_KEY_VARIABLE),
-    'openai: the environment variable that holds the API key.',
-  ),
-  tools: toggle(
-    true,
-    'openai: whether the models call tools; tasks with tools come only to nodes of which it is said.',
-  ),
-  images: toggle(
-    true,
-    'openai: whether the models see images. The model server fetches those of which a task gives only the address: false where it can reach what strangers must not.',
-  ),
-  embeddings: toggle(
-    false,
-    'openai: whether the model server makes embeddings too, at /embeddings. Offered once it has made one for a model of the node.',
-  ),
-  stall_timeout: seconds(
-    1,
-    86_400,
-    120,
-    'openai, generate: a model server that sends no byte for this long counts as hanging.',
-  ),
-  delay: seconds(0, 3600, 0, 'echo: the pause before each word.'),
-  models: described(
-    v.optional(mapping, {}),
-    "openai: what the model server calls a model, where it is not the served name: served name = server's name.",
-  ),
 })
 
 const fileSchema = v.strictObject({
@@ -172,6 +101,7 @@ export interface NodeFlags {
   stateDir?: string | undefined
   takeOver?: boolean | undefined
   invite?: string | undefined
+  inviteFile?: string | undefined
   maxConcurrentTasks?: string | undefined
   metricsPort?: string | undefined
 }
@@ -217,12 +147,20 @@ export function loadNodeConfig(
   if (listed.length === 0 && backend.type !== 'openai')
     need('node.models', `--model (a backend of type ${backend.type} cannot list its models)`)
   return Object.freeze({
-    node: Object.freeze({ ...node, coordinator, models: listed }),
+    node: Object.freeze({
+      ...node,
+      coordinator,
+      models: listed,
+      invite: inviteOf(given.node) ?? inviteOf(settings.node),
+    }),
     backend: Object.freeze(backend),
     unsettledFolder: join(node.state_dir, 'unsettled'),
     apiKey,
   })
 }
+
+const inviteOf = ({ invite, invite_file }: Partial<FileSettings['node']>): string | undefined =>
+  invite ?? (invite_file === undefined ? undefined : readInvite(invite_file))
 
 /** Every key of the node's configuration file. */
 export function describeNodeConfig(): SettingDoc[] {
@@ -253,6 +191,7 @@ function readFlags(flags: NodeFlags) {
       state_dir: optional(n.state_dir),
       take_over: optional(n.take_over),
       invite: optional(n.invite),
+      invite_file: n.invite_file,
       max_concurrent_tasks: optional(slots),
       metrics_port: n.metrics_port,
     }),
@@ -277,6 +216,7 @@ function readFlags(flags: NodeFlags) {
         state_dir: flags.stateDir,
         take_over: flags.takeOver,
         invite: flags.invite,
+        invite_file: flags.inviteFile,
         max_concurrent_tasks: toNumber(flags.maxConcurrentTasks),
         metrics_port: toNumber(flags.metricsPort),
       }),

@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyO
 import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ConfigError } from '../lib/config-error.js'
+import { openModeOf } from '../lib/permissions.js'
 import { sha256 } from '../lib/sha256.js'
 import { nodeIdOf, normalizeKey, resultText } from '../wire/keys.js'
 
@@ -68,11 +69,11 @@ function create(file: string): Identity | null {
 function load(file: string): Identity {
   const fd = openSync(file, 'r')
   try {
-    // Of the open file, so that what is checked is what is read. Windows has no such modes.
-    const mode = fstatSync(fd).mode & 0o777
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
+    // Of the open file, so that what is checked is what is read.
+    const mode = openModeOf(fstatSync(fd))
+    if (mode !== null) {
       throw new ConfigError(
-        `${file}: others on this machine can read the node's key (mode 0${mode.toString(8)}); run: chmod 600 ${file}`,
+        `${file}: others on this machine can read the node's key (mode ${mode}); run: chmod 600 ${file}`,
       )
     }
     const key = readKey(readFileSync(fd, 'utf8'))

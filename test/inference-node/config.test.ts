@@ -1,9 +1,11 @@
-import { writeFile } from 'node:fs/promises'
+import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError } from '../../src/lib/config-error.js'
 import { describeNodeConfig, loadNodeConfig, type NodeFlags } from '../../src/inference-node/config.js'
 import { createBackend } from '../../src/inference-node/create-backend.js'
+import { INVITE } from '../../src/inference-node/invite.js'
+import { makeToken } from '../../src/wire/token.js'
 import { tempDir } from '../support/temp-dir.js'
 
 const load = async (toml: string, flags: NodeFlags = {}, env: Record<string, string> = {}) => {
@@ -158,4 +160,28 @@ test('what a node says that it understands is what its backend and its operator 
   for (const type of ['echo', 'command', 'generate'])
     expect(await featuresOf(`[backend]\ntype = "${type}"\nurl = "http://x"\ncommand = "x"`)).toBeUndefined()
   await expect(featuresOf('[backend]\nembeddings = "yes"')).rejects.toThrow('backend.embeddings must be true or false')
+})
+
+test('an invite comes from a file that only this user can read; a flag beats the file, and an empty one has none', async () => {
+  const invites = [makeToken('inv').token, makeToken('inv').token] as const
+  const [inFile, inFlag] = await Promise.all(
+    [`${invites[0]}\n`, invites[1]].map(async (text) => {
+      const file = join(tempDir(), 'invite')
+      await writeFile(file, text, { mode: 0o600 })
+      return file
+    }),
+  )
+  const toml = `[node]\ncoordinator = "${coordinator}"\ninvite_file = "${inFile}"`
+  const invite = async (flags: NodeFlags = {}, more = '') => (await load(`${toml}\n${more}`, flags)).read().node.invite
+  expect(await invite()).toBe(invites[0])
+  expect(await invite({ inviteFile: inFlag })).toBe(invites[1])
+  expect(await invite({ inviteFile: inFlag }, `invite = "${invites[0]}"`)).toBe(invites[1])
+  expect(await invite({ invite: invites[1] })).toBe(invites[1])
+  await writeFile(inFile ?? '', '\n')
+  expect(await invite()).toBeUndefined()
+  await writeFile(inFile ?? '', 'sis_inv_x')
+  await expect(invite()).rejects.toThrow(new ConfigError(`${inFile}: ${INVITE}, or be empty`))
+  await chmod(inFile ?? '', 0o644)
+  await expect(invite()).rejects.toThrow(`(mode 0644); run: chmod 600 ${inFile}`)
+  await expect(invite({ inviteFile: '/nowhere' })).rejects.toThrow('node.invite_file: /nowhere cannot be read')
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -42,6 +42,16 @@ test.each([0o640, 0o604, 0o666])('a key that others can read (mode %i) is refuse
   )
   await chmod(file, 0o400)
   loadIdentity(file)
+})
+
+test.runIf(process.getuid?.() === 0)('a key that root hands to our group, as Kubernetes does, is taken', async () => {
+  const file = join(tempDir(), 'node.key')
+  loadIdentity(file)
+  await chown(file, 1, 0)
+  await chmod(file, 0o440)
+  loadIdentity(file)
+  await chmod(file, 0o444)
+  expect(() => loadIdentity(file)).toThrow('(mode 0444)')
 })
 
 test('what is no such key is refused in one line, and stays as it is', async () => {

@@ -21,9 +21,11 @@ export interface Child {
   exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
-interface ChildOptions {
+export interface ChildOptions {
   cwd?: string
   env?: Record<string, string>
+  /** As another user, which only root may. */
+  uid?: number | undefined
 }
 
 /** Runs the command line; killed when the test has ended. */
@@ -36,6 +38,7 @@ export function runProgram(program: string, args: string[], options: ChildOption
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: options.cwd ?? tempDir(),
     env: { ...process.env, ...options.env },
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   })
   const out: string[] = []
   const err: string[] = []
