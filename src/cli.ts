@@ -18,6 +18,8 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   tasks: () => import('./commands/tasks.js').then((m) => m.default as CommandDef),
   nodes: () => import('./commands/nodes.js').then((m) => m.default as CommandDef),
   settlements: () => import('./commands/settlements.js').then((m) => m.default as CommandDef),
+  top: () => import('./commands/top.js').then((m) => m.default as CommandDef),
+  events: () => import('./commands/events.js').then((m) => m.default as CommandDef),
   stats: () => import('./commands/stats.js').then((m) => m.default as CommandDef),
   health: () => import('./commands/health.js').then((m) => m.default as CommandDef),
   tokens: () => import('./commands/tokens.js').then((m) => m.default as CommandDef),
@@ -27,6 +29,7 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   keys: () => import('./commands/keys.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   openapi: () => import('./commands/openapi.js').then((m) => m.default as CommandDef),
+  complete: () => import('./commands/complete.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }
 
@@ -86,11 +89,14 @@ async function runBelow(name: string, command: CommandDef, parent: CommandDef, a
 /** Runs a command that has no others below it, or prints its help. */
 async function runOne(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
   if (asksForHelp(argv)) return print(await renderUsage(command, parent))
-  refuseUnknownFlags(name, command, argv)
-  await runCommand(command, { rawArgs: argv })
+  refuseUnknownFlags(name, command, flagsOf(argv))
+  await runCommand(command, { rawArgs: argv, data: commands })
 }
 
-const asksForHelp = (argv: string[]): boolean => argv.includes('--help') || argv.includes('-h')
+/** Behind a -- nothing is a flag. */
+const flagsOf = (argv: string[]): string[] => (argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv)
+
+const asksForHelp = (argv: string[]): boolean => flagsOf(argv).some((word) => word === '--help' || word === '-h')
 
 /** The parser takes any flag; a misspelt one must not be passed over. */
 function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): void {
