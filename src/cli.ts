@@ -15,6 +15,8 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   tasks: () => import('./commands/tasks.js').then((m) => m.default as CommandDef),
   nodes: () => import('./commands/nodes.js').then((m) => m.default as CommandDef),
   settlements: () => import('./commands/settlements.js').then((m) => m.default as CommandDef),
+  top: () => import('./commands/top.js').then((m) => m.default as CommandDef),
+  events: () => import('./commands/events.js').then((m) => m.default as CommandDef),
   stats: () => import('./commands/stats.js').then((m) => m.default as CommandDef),
   health: () => import('./commands/health.js').then((m) => m.default as CommandDef),
   tokens: () => import('./commands/tokens.js').then((m) => m.default as CommandDef),
@@ -24,6 +26,7 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   keys: () => import('./commands/keys.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   openapi: () => import('./commands/openapi.js').then((m) => m.default as CommandDef),
+  complete: () => import('./commands/complete.js').then((m) => m.default as CommandDef),
   demo: () => import('./commands/demo.js').then((m) => m.default as CommandDef),
 }
 
@@ -52,7 +55,7 @@ async function run(argv: string[]): Promise<void> {
 /** Goes down to the command that the words name, and runs it. */
 async function runBelow(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
   const subCommands = command.subCommands as Record<string, CommandDef> | undefined
-  if (subCommands === undefined) return runOne(name, command, parent, argv)
+  if (subCommands === undefined) return runOne(name, command, parent, argv, commands)
   const [sub = ''] = argv
   if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined)
     return runBelow(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(1))

@@ -36,6 +36,9 @@ class Later extends InferenceError {
   }
 }
 
+/** How long the service asks to be left alone before it is tried again, ms; null where it has not said that. */
+export const retryAfterOf = (error: unknown): number | null => (error instanceof Later ? error.after : null)
+
 /** Where a task is. */
 export const pathOf = (taskId: string): string => `/api/v1/tasks/${encodeURIComponent(taskId)}`
 

@@ -53,3 +53,7 @@ export const percentOf = (share: number | null): string | null =>
   share === null ? null : `${Math.round(share * 100)} %`
 
 export const inSeconds = (seconds: number): string => `${seconds.toFixed(1)} s`
+
+/** How far two moments are apart, for people; null where one of them is not known. @param from,to Unix ms */
+export const between = (from: number | null | undefined, to: number | null | undefined): string | null =>
+  from == null || to == null ? null : inSeconds((to - from) / 1000)

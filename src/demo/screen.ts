@@ -30,9 +30,3 @@ export function createScreen(out: NodeJS.WriteStream): Screen {
     },
   }
 }
-
-/** A bar of `done` out of `total`. */
-export const bar = (done: number, total: number, width = 20): string => {
-  const full = total === 0 ? 0 : Math.round((done / total) * width)
-  return `[${'#'.repeat(full)}${'.'.repeat(width - full)}] ${done}/${total}`
-}

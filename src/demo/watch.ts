@@ -1,9 +1,9 @@
 import * as v from 'valibot'
+import { bar, fill } from '../lib/bar.js'
 import type { RestClient } from '../lib/rest-client.js'
 import { table } from '../lib/table.js'
 import { paidFor, type PaidTask } from './payments.js'
 import type { PlannedTask } from './plan.js'
-import { bar } from './screen.js'
 
 const stats = v.object({
   total_tasks: v.number(),
@@ -87,7 +87,7 @@ export function liveLines({ stats: s, nodes: n }: { stats: Stats; nodes: Nodes }
         x.node_id,
         x.transport,
         x.status,
-        `${'#'.repeat(x.in_progress_tasks)}${'.'.repeat(Math.max(0, x.max_concurrent_tasks - x.in_progress_tasks))}`,
+        fill(x.in_progress_tasks, x.max_concurrent_tasks),
         x.supported_models.join(', '),
       ]),
     ),

@@ -13,21 +13,33 @@ export const printHelp = (text: string): void =>
     `${wrapHelp(process.stdout.isTTY ? text : stripVTControlCharacters(text), outputWidth())}\n`,
   )
 
-export const asksForHelp = (argv: readonly string[]): boolean => argv.includes('--help') || argv.includes('-h')
+/** Behind a -- nothing is a flag. */
+const flagsOf = (argv: readonly string[]): readonly string[] =>
+  argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv
+
+export const asksForHelp = (argv: readonly string[]): boolean =>
+  flagsOf(argv).some((word) => word === '--help' || word === '-h')
 
 /**
  * Runs a command that has no others below it, or prints its help.
  * @param parent what its name follows in its help
+ * @param data what the command is given of the program that it is in
  * @throws ConfigError a flag is misspelt
  */
-export async function runOne(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
+export async function runOne(
+  name: string,
+  command: CommandDef,
+  parent: CommandDef,
+  argv: string[],
+  data?: unknown,
+): Promise<void> {
   if (asksForHelp(argv)) return printHelp(await renderUsage(command, parent))
-  refuseUnknownFlags(name, command, argv)
-  await runCommand(command, { rawArgs: argv })
+  refuseUnknownFlags(name, command, flagsOf(argv))
+  await runCommand(command, { rawArgs: argv, data })
 }
 
 /** The parser takes any flag; a misspelt one must not be passed over. */
-function refuseUnknownFlags(name: string, command: CommandDef, argv: string[]): void {
+function refuseUnknownFlags(name: string, command: CommandDef, argv: readonly string[]): void {
   const known = Object.entries(command.args ?? {}).flatMap(([key, { type }]) => (type === 'positional' ? [] : [key]))
   for (const flag of argv.flatMap((a) => /^--(?:no-)?([^=]+)/.exec(a)?.[1] ?? [])) {
     if (!known.includes(flag))

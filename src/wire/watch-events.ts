@@ -10,7 +10,7 @@ const maybeSeconds = v.nullable(v.number())
 /** So many were left out before this one, because there were too many for one reader. */
 const skipped = v.optional(integer)
 
-const feedTypes = ['task', 'node', 'tick'] as const
+export const feedTypes = ['task', 'node', 'tick'] as const
 export type FeedType = (typeof feedTypes)[number]
 const isType = (name: string): name is FeedType => (feedTypes as readonly string[]).includes(name)
 const TYPES = `must be names of ${feedTypes.join(', ')}, with commas between`

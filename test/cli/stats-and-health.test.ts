@@ -68,65 +68,6 @@ test('a warning of a healthy service is shown, and does not change the exit code
   })
 })
 
-test('nodes show has all that is known of a node, also what a newer service says', async () => {
-  const node = {
-    node_id: 'n',
-    status: 'maintenance',
-    status_reason: 'the model server is \u001b[1mdown',
-    transport: 'websocket',
-    supported_models: ['llama-3-8b', 'mistral'],
-    in_progress_tasks: 1,
-    max_concurrent_tasks: 4,
-    drained: true,
-    failures_in_row: 2,
-    cooled_until: 1_700_000_000,
-    average_inference_time: 1.25,
-    success_rate: 0.755,
-    last_heartbeat: 1_700_000_001,
-    public_key: '02ab',
-    endpoint: '',
-    brand_new: { deep: 1 },
-  }
-  const server = createServer((_, response) =>
-    response.end(JSON.stringify({ success: true, data: [node], error: null })),
-  )
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => void server.close())
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  expect((await run({ url }, 'nodes', 'show', 'n')).out.map((line) => line.split(/ {2,}/))).toEqual([
-    ['node', 'n'],
-    ['status', 'maintenance (drained)'],
-    ['reason', 'the model server is \\x1b[1mdown'],
-    ['transport', 'websocket'],
-    ['models', 'llama-3-8b, mistral'],
-    ['tasks', '1 of 4 at once'],
-    ['success', '76 %'],
-    ['mean time', '1.3 s'],
-    ['failures', '2 in a row'],
-    ['cooldown', 'until 2023-11-14T22:13:20Z'],
-    ['last seen', '2023-11-14T22:13:21Z'],
-    ['public key', '02ab'],
-    ['brand new', '{"deep":1}'],
-  ])
-  const { out } = await run({ url }, 'nodes', 'list')
-  expect(out[0]).toMatch(/last seen +reason$/)
-  expect(out[2]).toMatch(/the model server is \\x1b\[1mdown$/)
-})
-
-test('nodes show of a real service, as text and as JSON, and of a node that is not there', async () => {
-  const service = await startService()
-  await service.register('n')
-  expect((await run(service, 'nodes', 'show', 'n')).out).toContainEqual(expect.stringMatching(/^models +llama$/))
-  const { out } = await run(service, 'nodes', 'show', 'n', '--json')
-  expect(JSON.parse(out.join('\n'))).toEqual((await service.get('/api/v1/nodes')).body?.data[0])
-  expect(await run(service, 'nodes', 'show', 'other')).toEqual({
-    code: 1,
-    out: [],
-    err: ['stacks-signer: there is no node other; nodes list has all of them'],
-  })
-})
-
 test.each([
   [0, '0 s'],
   [59.9, '59 s'],

@@ -168,13 +168,28 @@ test('tasks show prints the task, why it waits, its attempts and its earlier end
   ])
     expect(text).toContain(part)
   expect(text).not.toContain('\u001b')
-  expect(text).toMatch(/^# +node +transport +assigned +accepted +ended +end +fault$/m)
+  expect(text).toMatch(/^# +node +transport +assigned +accepted +ended +first word +took +end +fault$/m)
   expect(text).toMatch(/^1 +n +websocket .* failed +task$/m)
   expect(text).toMatch(/^2 +n +websocket .* completed +-$/m)
   expect(text).toMatch(/^error of #1: bad/m)
   expect(json(await run(service, 'tasks', 'show', 'a', '--json'))).toEqual(
     (await service.get('/api/v1/tasks/a')).body?.data,
   )
+})
+
+test('tasks show says of each node that serves the model why it does not have the task', async () => {
+  const service = await startService()
+  await service.register('drained')
+  await service.send('POST', '/api/v1/nodes/drained/drain')
+  const busy = await connectNode(service, 'busy')
+  await service.submit({ task_id: 'a' })
+  busy.accept(await busy.next('task.assign'))
+  await service.submit({ task_id: 'b' })
+  const lines = await run(service, 'tasks', 'show', 'b')
+  expect(lines.filter((line) => /^(busy|drained) /.test(line)).sort()).toEqual([
+    'busy     is busy',
+    'drained  is drained: an operator gives it nothing new',
+  ])
 })
 
 test('tasks cancel and tasks retry do what they say', async () => {

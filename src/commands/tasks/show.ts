@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
 import { harmless } from '../../lib/table.js'
-import { printFacts, printJson, printLines, printTable, timeOf } from '../print.js'
+import { between, printFacts, printJson, printLines, printTable, timeOf } from '../print.js'
 import { refuseMore, serviceArgs, serviceAt, wideArg } from '../service-call.js'
 import { maybeNumber, maybeText, pathOf, taskId } from './task-call.js'
 
@@ -27,6 +27,10 @@ const detailSchema = v.looseObject({
       assigned_at: v.number(),
       accepted_at: maybeNumber,
       ended_at: maybeNumber,
+      // A service of an earlier version does not say these.
+      accepted_ms: v.optional(maybeNumber),
+      first_word_ms: v.optional(maybeNumber),
+      ended_ms: v.optional(maybeNumber),
       end: maybeText,
       fault: maybeText,
       error: maybeText,
@@ -50,7 +54,13 @@ const detailSchema = v.looseObject({
       last_error: maybeText,
     }),
   ),
-  waiting: v.nullable(v.looseObject({ explanation: v.string(), position: v.union([v.number(), v.string()]) })),
+  waiting: v.nullable(
+    v.looseObject({
+      explanation: v.string(),
+      position: v.union([v.number(), v.string()]),
+      nodes: v.optional(v.array(v.looseObject({ node_id: v.string(), why: v.string() }))),
+    }),
+  ),
 })
 type Detail = v.InferOutput<typeof detailSchema>
 
@@ -61,9 +71,25 @@ const attemptColumns = [
   { title: 'assigned', importance: 4 },
   { title: 'accepted', importance: 2 },
   { title: 'ended', importance: 3 },
+  { title: 'first word', importance: 6 },
+  { title: 'took', importance: 7 },
   { title: 'end' },
   { title: 'fault', importance: 5 },
 ]
+/** Why a node does not have a task. A newer service may know more reasons. */
+const WHY_NOT: ReadonlyMap<string, string> = new Map([
+  ['offline', 'is offline'],
+  ['maintenance', 'is in maintenance'],
+  ['drained', 'is drained: an operator gives it nothing new'],
+  ['cooldown', 'is in cooldown after failures in a row'],
+  ['busy', 'is busy'],
+  ['needs_feature', 'lacks a feature that the task needs'],
+  ['failed_before', 'has failed this task'],
+  ['rejected', 'has rejected this task'],
+  ['probation', 'is new, and gets little for now'],
+  ['not_covered', 'has too little stake'],
+  ['next', 'gets it next'],
+])
 const endColumns = [{ title: 'after #' }, { title: 'status' }, { title: 'ended' }, { title: 'retried', importance: 1 }]
 
 /** Errors are the words of nodes, and may be long: not in a column, where they would be cut. */
@@ -94,6 +120,12 @@ function print(task: Detail, wide: boolean): void {
     ['callback', callbackOf(task)],
     ['waits', task.waiting === null ? null : `${task.waiting.explanation}; position ${task.waiting.position}`],
   ])
+  const nodes = task.waiting?.nodes ?? []
+  if (nodes.length > 0) {
+    printLines(['', 'nodes that serve its model, and why each does not have it'])
+    const rows = nodes.map(({ node_id, why }) => [node_id, WHY_NOT.get(why) ?? why.replaceAll('_', ' ')])
+    printTable([{ title: 'node' }, { title: 'why' }], rows, wide)
+  }
   printLines(['', 'prompt', ...harmless(task.user_input).split('\n')])
   if (task.result !== null)
     printLines(['', `result, confidence ${task.result.confidence}`, ...harmless(task.result.output).split('\n')])
@@ -106,6 +138,8 @@ function print(task: Detail, wide: boolean): void {
       timeOf(a.assigned_at),
       timeOf(a.accepted_at),
       timeOf(a.ended_at),
+      between(a.accepted_ms, a.first_word_ms),
+      between(a.accepted_ms, a.ended_ms),
       a.end,
       a.fault,
     ])
