@@ -120,6 +120,7 @@ export const operationTraits = {
   nodeDetail: { ...read, action: is('nodes'), weight: () => LIST_WEIGHT },
   feedOpen: { ...watched, action: is('events') },
   feedClose: { ...watched, action: is(null) },
+  configuration: { ...read, action: is('configuration'), readsRows: false },
   metrics: { ...watched, action: is('metrics') },
   metricsOfCore: { ...watched, action: is(null) },
   started: { ...call, action: is(null) },
