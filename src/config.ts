@@ -118,7 +118,7 @@ export function coreOptions(
       mode: i.auth.mode,
       anonymousSubmit: i.auth.anonymous_submit,
       publicStats: i.auth.public_stats,
-      enrolment: i.auth.enrolment ?? (isReachedByOthers(i) ? 'invite' : 'open'),
+      enrolment: enrolmentOf(i),
       probationMaxFee: i.auth.probation_max_fee,
     },
     alerts: {
@@ -231,6 +231,10 @@ export const sessionLimits = (i: ServiceConfig['inference']) => ({
 
 const isReachedByOthers = (i: ServiceConfig['inference']): boolean =>
   reachedByOthers({ host: i.api_host, publicHosts: i.public_hosts, trustedProxies: i.trusted_proxies }) !== null
+
+/** Which keys of nodes are let in. */
+export const enrolmentOf = (i: ServiceConfig['inference']) =>
+  i.auth.enrolment ?? (isReachedByOthers(i) ? 'invite' : 'open')
 
 export const familiesOf = (i: ServiceConfig['inference']): Family[] => Object.entries(i.families)
 

@@ -31,6 +31,7 @@ import { createOutgoing } from './outgoing.js'
 import { fingerprintOf, urlOf, whatIsThere } from './start-report.js'
 import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
+import { shownSettings } from './shown-settings.js'
 import { createTelemetry } from './telemetry.js'
 import { createSessionServer } from './ws/session-server.js'
 
@@ -85,9 +86,6 @@ export interface CoordinatorParts {
 const NAME = 'stacks-signer'
 /** Who asks where the service does so itself. */
 const ITSELF: Caller = { principal: principal({ role: 'admin' }), address: null, request_id: null }
-
-/** The most connections beside those of sessions. */
-const MAX_REST_CONNECTIONS = 10_000
 
 /** How many connections may wait to be taken; the system may allow fewer. After a restart all nodes dial at once, and one that finds no place waits for seconds. */
 const BACKLOG = 4096
@@ -156,15 +154,15 @@ export function createCoordinator({
     charge: (from, ms) => limits.time.charge(from, ms),
   })
   const outgoing = createOutgoing({ signer, chain, callbacks, ...scheduler, onCallback: figures.calledBack, time, log })
-  const telemetry = createTelemetry({ settings: metrics, figures, ...scheduler, log })
+  const taken = () => limits.taken({ connections: connections.open(), sessions: sessions.size() })
+  const telemetry = createTelemetry({ settings: metrics, figures, ...scheduler, taken, log })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
   const connections = createConnections({
     keysOf: access.remotes.keysOfPeer,
-    budget: limits.connections,
-    time: limits.time,
-    most: settings.max_sessions + MAX_REST_CONNECTIONS,
+    limits,
+    refused: figures.refusedConnection,
     log,
   })
   const opener = signer === undefined ? null : createSubmissionOpener(signer.stacks_private_key, signer.network)
@@ -197,6 +195,7 @@ export function createCoordinator({
     watchers,
     feed,
     metrics: telemetry.metrics,
+    configuration: shownSettings({ signer, chain, callbacks, openai, dashboard, metrics, inference: settings }),
     refusedSubmission: figures.countRefused,
     openai: openAiOptions(openai, opener?.address),
     opener,

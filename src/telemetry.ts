@@ -4,21 +4,23 @@ import type { Logger } from './lib/log.js'
 import { commit, version } from './lib/version.js'
 import type { DoorFigures } from './metrics/door-figures.js'
 import { createMetricsServer } from './metrics/server.js'
-import { createServiceMetrics, METRICS_TYPE } from './metrics/service-metrics.js'
+import { createServiceMetrics, METRICS_TYPE, type ServiceMetricsParts } from './metrics/service-metrics.js'
 import { createTraces } from './traces/traces.js'
 
-export interface TelemetryParts extends Pick<Scheduler, 'call' | 'overloaded'> {
+export interface TelemetryParts extends Pick<Scheduler, 'call' | 'overloaded'>, Pick<ServiceMetricsParts, 'taken'> {
   settings: ServiceConfig['metrics']
   figures: DoorFigures
   log: Logger
 }
 
 /** What Prometheus is told, at the doors of the service, or at one of its own; and the traces of those who submit. */
-export function createTelemetry({ settings, figures, call, overloaded, log }: TelemetryParts) {
+export function createTelemetry({ settings, figures, call, overloaded, taken, log }: TelemetryParts) {
   const { enabled, host, port } = settings
   const traces = createTraces({ call, log })
   const build = { version, node: process.version, commit: commit() }
-  const metrics = enabled ? createServiceMetrics({ doors: figures, overloaded, untraced: traces.left, build }) : null
+  const metrics = enabled
+    ? createServiceMetrics({ doors: figures, overloaded, untraced: traces.left, taken, build })
+    : null
   const server =
     metrics === null || port === undefined
       ? null

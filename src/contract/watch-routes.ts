@@ -1,4 +1,4 @@
-import { nodeDetailView, modelsView, overviewQuery, overviewView } from '../wire/watch-answers.js'
+import { configurationView, nodeDetailView, modelsView, overviewQuery, overviewView } from '../wire/watch-answers.js'
 import { feedEvent, feedQuery } from '../wire/watch-events.js'
 import { ONE_NODE } from './node-routes.js'
 import { bare, eventStream, type RouteTable } from './route.js'
@@ -44,6 +44,15 @@ export const watchRoutes = {
     query: feedQuery,
     headers: { 'Last-Event-ID': 'The id of the last event that the reader has' },
     answers: { 200: eventStream(feedEvent) },
+  },
+  getConfiguration: {
+    method: 'GET',
+    path: '/api/v1/configuration',
+    action: 'configuration',
+    summary: 'See how the service is set up, without secrets',
+    description:
+      'Keys, secrets and the paths of files that hold them are `hidden`: that they are set is all that is said.',
+    answers: { 200: configurationView },
   },
   getMetrics: {
     method: 'GET',

@@ -59,6 +59,9 @@ export function createMoments({ load, save, later }: MomentParts) {
         offsets.push(row)
       })
     },
+    /** When the service has started, or its clocks have parted, since then: Unix ms, the oldest first. */
+    breaksSince: (since: number): number[] =>
+      offsets.map(({ from_ms, to_wall }) => Math.floor(from_ms + to_wall)).filter((at) => at >= since),
     /**
      * Unix ms.
      * @param ms service clock

@@ -120,6 +120,7 @@ export const operationTraits = {
   nodeDetail: { ...read, action: is('nodes'), weight: () => LIST_WEIGHT },
   feedOpen: { ...watched, action: is('events') },
   feedClose: { ...watched, action: is(null) },
+  configuration: { ...read, action: is('configuration'), readsRows: false },
   metrics: { ...watched, action: is('metrics') },
   taskTraces: { ...read, action: is(null), weight: ({ ended }) => Math.max(1, ended.length) },
   metricsOfCore: { ...watched, action: is(null) },

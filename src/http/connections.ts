@@ -2,9 +2,9 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Logger } from '../lib/log.js'
 import type { KeysOf } from '../lib/address.js'
-import type { Budget } from '../lib/budget.js'
+import type { BudgetHolder } from '../lib/budget.js'
 import { createTally } from '../lib/tally.js'
-import type { TimeShares } from '../lib/time-shares.js'
+import type { Limits } from './limits.js'
 
 /** What it takes to open a connection and to end it, ms. */
 const CONNECTION_MS = 0.15
@@ -12,18 +12,17 @@ const CONNECTION_MS = 0.15
 export interface ConnectionsParts {
   /** Who a connection counts as, by its other end. */
   keysOf: KeysOf
-  /** Connections that have proven nothing. */
-  budget: Budget
-  time: Pick<TimeShares, 'charge'>
-  /** The most of all addresses together. */
-  most: number
+  limits: Pick<Limits, 'connections' | 'mostConnections' | 'time'>
+  /** Told of each that was closed before anything was read, and of whose limit it was. */
+  refused?: (holder: BudgetHolder) => void
   log: Pick<Logger, 'warn'>
 }
 
 /** The connections of a server, and how many one address may have of those that have proven nothing. */
 export type Connections = ReturnType<typeof createConnections>
 
-export function createConnections({ keysOf, budget, time, most, log }: ConnectionsParts) {
+export function createConnections({ keysOf, limits, refused = () => undefined, log }: ConnectionsParts) {
+  const { connections: budget, mostConnections, time } = limits
   /** What gives the place of a connection back, by its other end: that is the same for a socket and for the TLS over it. */
   const counted = new Map<string, () => void>()
   const tellRefused = createTally((count) =>
@@ -42,8 +41,9 @@ export function createConnections({ keysOf, budget, time, most, log }: Connectio
   const count = (socket: Socket): void => {
     if (seen.has(socket)) return // one that is served as a request once more
     seen.add(socket)
-    if (open >= most) {
+    if (open >= mostConnections) {
       tellDropped()
+      refused('service')
       socket.destroy()
       return
     }
@@ -55,6 +55,7 @@ export function createConnections({ keysOf, budget, time, most, log }: Connectio
     time.charge(keys, CONNECTION_MS)
     if (budget.take(keys, 1) !== null) {
       tellRefused()
+      refused('address')
       socket.destroy()
       return
     }
@@ -68,6 +69,8 @@ export function createConnections({ keysOf, budget, time, most, log }: Connectio
     socket.once('close', giveBack)
   }
   return {
+    /** How many there are. */
+    open: (): number => open,
     /** Counts the connections of a server from now on. */
     watch(server: Server): void {
       server.prependListener('connection', count)

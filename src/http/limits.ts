@@ -1,4 +1,5 @@
 import { createTokenLimits, type TokenLimits } from '../door/token-limits.js'
+import type { LimitFigures } from '../core/watching/reports.js'
 import { createBudget, type Budget, type BudgetHolder } from '../lib/budget.js'
 import { createAddressRate, type AddressRate } from '../lib/rate.js'
 import { refuse, type Refusal } from '../lib/result.js'
@@ -10,11 +11,15 @@ const LARGE_SHARE = 7 / 8
 /** Requests of one address without a good token, in all; so many at once; and in how many seconds they are given back. */
 export const STRANGERS = { perSecond: 20, burst: 100, window: 5 }
 
+/** The most connections beside those of sessions. */
+const MAX_REST_CONNECTIONS = 10_000
+
 /** The settings of limits by address and for the whole service; numbers of bytes unless named otherwise. */
 export interface LimitSettings {
   max_requests_per_second: number
   max_request_bytes_per_second: number
   max_connections_per_address: number
+  max_sessions: number
   max_receiving_bytes: number
   max_receiving_bytes_per_address: number
   max_unsent_bytes: number
@@ -30,8 +35,10 @@ export interface Limits {
   strangers: AddressRate
   /** Bytes of bodies. */
   requestBytes: AddressRate
-  /** Connections that have proven nothing; of the whole service the server counts them. */
+  /** Connections that have proven nothing. */
   connections: Budget
+  /** The most of all addresses together. */
+  mostConnections: number
   /** Bytes of bodies and of messages that are not whole yet. */
   receiving: Budget
   /** Those of large bodies, which leave some of it to small ones: who sends few bytes is not kept out by who never ends. */
@@ -42,6 +49,8 @@ export interface Limits {
   tokens: TokenLimits
   /** Time of the event loop. */
   time: TimeShares
+  /** How much of what is limited for the whole service is taken. @param open connections and sessions that are */
+  taken(open: { connections: number; sessions: number }): LimitFigures[]
 }
 
 /**
@@ -49,23 +58,34 @@ export interface Limits {
  * @param now ms, monotonic
  */
 export function createLimits(s: LimitSettings, largest: number, now: () => number): Limits {
+  const mostConnections = s.max_sessions + MAX_REST_CONNECTIONS
+  const mostReceiving = Math.max(s.max_receiving_bytes, largest)
+  const receiving = createBudget({
+    address: Math.max(s.max_receiving_bytes_per_address, largest),
+    service: mostReceiving,
+  })
+  const unsent = createBudget({ address: s.max_unsent_bytes_per_address, service: s.max_unsent_bytes })
   return {
     requests: createAddressRate(s.max_requests_per_second, now),
     requestsPerSecond: s.max_requests_per_second,
     strangers: createAddressRate(STRANGERS.perSecond, now, STRANGERS.burst),
     requestBytes: createAddressRate(s.max_request_bytes_per_second, now),
     connections: createBudget({ address: s.max_connections_per_address, service: Infinity }),
-    receiving: createBudget({
-      address: Math.max(s.max_receiving_bytes_per_address, largest),
-      service: Math.max(s.max_receiving_bytes, largest),
-    }),
+    mostConnections,
+    receiving,
     receivingLarge: createBudget({
       address: Infinity,
       service: Math.max(s.max_receiving_bytes * LARGE_SHARE, largest),
     }),
-    unsent: createBudget({ address: s.max_unsent_bytes_per_address, service: s.max_unsent_bytes }),
+    unsent,
     tokens: createTokenLimits(now),
     time: createTimeShares(),
+    taken: (open) => [
+      { limit: 'connections', used: open.connections, most: mostConnections },
+      { limit: 'max_sessions', used: open.sessions, most: s.max_sessions },
+      { limit: 'max_receiving_bytes', used: receiving.total(), most: mostReceiving },
+      { limit: 'max_unsent_bytes', used: unsent.total(), most: s.max_unsent_bytes },
+    ],
   }
 }
 

@@ -10,6 +10,7 @@ import type { Watchers } from '../door/watchers.js'
 import type { Verifications } from '../door/verifications.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
+import type { ConfigurationView } from '../wire/watch-answers.js'
 import type { BodyLimitParts, BodyLimits } from './body-limits.js'
 import type { Dashboard } from './dashboard.js'
 import type { ReadGate } from './read-gate.js'
@@ -50,6 +51,8 @@ export interface AppParts extends BodyLimitParts {
   refusedSubmission?: (code: string) => void
   /** What Prometheus reads, and its media type; null where nothing is told. */
   metrics?: { type: string; text(core: CoreMetrics): Promise<string> } | null
+  /** How the service is set up. */
+  configuration: ConfigurationView
   watchers: Watchers
   feed: FeedHub
   verify: Verifications

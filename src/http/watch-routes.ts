@@ -21,7 +21,7 @@ const MAX_UNREAD_BYTES = 1024 * 1024
 const NO_ROOM = refuse('unavailable', 'the feed has 100 readers, the most it may; try again later, or end one of them')
 
 /** What those look at who watch the service. */
-export function watchRoutes({ get, getOnly }: Routes, { ask, feed, metrics = null }: RouteParts): void {
+export function watchRoutes({ get, getOnly }: Routes, { ask, feed, configuration, metrics = null }: RouteParts): void {
   get(routes.listModelRates, async (c) => {
     const tooFast = takeRequests(c.env, LOOK_COST - 1)
     if (tooFast !== null) return cut(c, tooFast)
@@ -46,6 +46,11 @@ export function watchRoutes({ get, getOnly }: Routes, { ask, feed, metrics = nul
     if (!found.ok) return refused(c, found)
     const { node, more, hidden } = found.value
     return ok(c, redact({ ...nodeEntry(node), ...more } satisfies NodeDetailView, hidden))
+  })
+
+  get(routes.getConfiguration, async (c) => {
+    const allowed = await ask(c.env, { op: 'configuration' })
+    return allowed.ok ? ok(c, configuration) : refused(c, allowed)
   })
 
   get(routes.getMetrics, async (c) => {

@@ -26,6 +26,7 @@ export function createDoorFigures() {
   )
   const refused = createKinds<[code: string], { n: number }>(counter)
   const closed = createKinds<[kind: SessionKind, code: string], { n: number }>(counter)
+  const connections = createKinds<[limit: string], { n: number }>(counter)
   const callbacks = createKinds<[outcome: string], { n: number }>(counter)
   const sessions: Record<SessionKind, number> = { node: 0, client: 0 }
   const turn = createMeasure(doorBounds.turn)
@@ -36,6 +37,7 @@ export function createDoorFigures() {
     requests,
     refused,
     closed,
+    connections,
     callbacks,
     sessions,
     turn,
@@ -51,6 +53,8 @@ export function createDoorFigures() {
       const isRefusal = code !== null && (status === 503 || (status >= 400 && status < 500))
       if (isRefusal && method === 'POST' && SUBMISSION.test(url)) refused.of(code).n++
     },
+    /** A connection was closed before anything was read. @param limit whose it was */
+    refusedConnection: (limit: string): void => void connections.of(limit).n++,
     opened: (kind: SessionKind): void => void sessions[kind]++,
     ended(kind: SessionKind, code: number): void {
       sessions[kind]--

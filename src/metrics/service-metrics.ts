@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client'
-import type { CoreMetrics, ModelMetrics } from '../core/watching/reports.js'
+import type { CoreMetrics, LimitFigures, ModelMetrics } from '../core/watching/reports.js'
 import { histogramBounds } from '../rules/histograms.js'
 import { doorBounds, type DoorFigures } from './door-figures.js'
 import { createFamilies, type Value } from './families.js'
@@ -14,6 +14,8 @@ export interface ServiceMetricsParts {
   overloaded(): boolean
   /** How many tasks of traces were left out of them. */
   untraced(): number
+  /** How much of the limits of the doors is taken. */
+  taken(): LimitFigures[]
   build: { version: string; node: string; commit: string }
 }
 
@@ -23,7 +25,7 @@ export type ServiceMetrics = ReturnType<typeof createServiceMetrics>
  * What is counted, as Prometheus reads it. The core and the doors keep plain numbers; they are looked at when somebody scrapes, so that
  * nothing is paid for it on the way of a task. `model` is a label of core/rates/labels: at most 200 names, families and `other`.
  */
-export function createServiceMetrics({ doors, overloaded, untraced, build }: ServiceMetricsParts) {
+export function createServiceMetrics({ doors, overloaded, untraced, taken, build }: ServiceMetricsParts) {
   const registry = new Registry()
   const { counter, gauge, histogram } = createFamilies(registry)
   let core: CoreMetrics | null = null
@@ -139,6 +141,17 @@ export function createServiceMetrics({ doors, overloaded, untraced, build }: Ser
   gauge('inference_overloaded', '1: submissions are refused because too many wait to be stored', [], one(() => flag(overloaded()))) // prettier-ignore
   gauge('inference_last_backup_timestamp_seconds', 'When the service made its newest backup; 0: none yet', [], one(() => core?.backups === null ? null : (core?.backups.last_ms ?? 0) / 1000)) // prettier-ignore
   gauge('inference_backup_interval_seconds', 'How often it is to make one', [], one(() => core?.backups === null ? null : (core?.backups.interval_ms ?? 0) / 1000)) // prettier-ignore
+
+  const limits = (read: (of: LimitFigures) => number) => (): Value[] =>
+    [...(core?.limits ?? []), ...taken()].map((of) => [{ limit: of.limit }, read(of)])
+  gauge('inference_limit_used', 'How much of a limit of the whole service is taken', ['limit'], limits(({ used }) => used)) // prettier-ignore
+  gauge('inference_limit', 'The most that may be taken of it', ['limit'], limits(({ most }) => most)) // prettier-ignore
+  counter(
+    'inference_connections_refused_total',
+    'Connections that were closed before anything was read, by whose limit it was',
+    ['limit'],
+    () => doors.connections.all().map(({ kind: [limit], of }) => [{ limit }, of.n]),
+  )
 
   counter('inference_callbacks_total', 'Tries to call back', ['outcome'], () =>
     doors.callbacks.all().map(({ kind: [outcome], of }) => [{ outcome }, of.n]),

@@ -35,6 +35,7 @@ export const actions = [
   'models',
   'overview',
   'events',
+  'configuration',
   'register',
   'heartbeat',
   'poll',
@@ -122,6 +123,8 @@ export const accessTable: Readonly<Record<Action, Readonly<Row>>> = {
   models: { viewer: 'all', user: 'all', ...operators },
   overview: onlookers,
   events: onlookers,
+  /** How the service is set up, without secrets. */
+  configuration: operators,
   register: ownNode,
   heartbeat: ownNode,
   poll: ownNode,

@@ -29,6 +29,8 @@ export const OTHER_MODELS = 'other'
 /** How a model stands: a name that a node has served since the start, a family, or `other` for all the rest. */
 export const modelView = v.object({
   model: v.string(),
+  /** That it belongs to; null where it belongs to none. */
+  family: v.nullable(v.string()),
   /** Those that serve it now, busy or not. */
   nodes: integer,
   /** Of those nodes; a slot counts under each model of its node. */
@@ -99,6 +101,8 @@ export type SeriesView = v.InferOutput<typeof seriesView>
 export const overviewView = v.object({
   /** When the service started, Unix ms. What was counted before is known by the minute, and not whole. */
   started_ms: integer,
+  /** When it started, or the clock of its machine was set, in the last day: at most the newest 100, the oldest first. Unix ms. */
+  breaks_ms: v.array(integer),
   /** As `GET /api/v1/stats` has them. */
   totals: statsView,
   oldest_waiting_seconds: maybeSeconds,
@@ -183,3 +187,26 @@ export const nodeDetailView = v.object({
   idle_because: v.nullable(idleBecause),
 })
 export type NodeDetailView = v.InferOutput<typeof nodeDetailView>
+
+const settingValue = v.nullable(
+  v.union([v.string(), v.number(), v.boolean(), v.array(v.string()), v.record(v.string(), v.array(v.string()))]),
+)
+/** How the service is set up. */
+export const configurationView = v.object({
+  version: v.string(),
+  /** The version of Node.js. */
+  runtime: v.string(),
+  /** As in the configuration file, with what flags and defaults have made of it; without the sections that are not there. */
+  settings: v.array(
+    v.object({
+      /** Such as `inference.api_port`. */
+      key: v.string(),
+      /** Null where it is not set, and where it is `hidden`. Of a URL its scheme, host and port. */
+      value: settingValue,
+      default: settingValue,
+      /** It is set, and not shown: it is a secret, or leads to one. */
+      hidden: v.boolean(),
+    }),
+  ),
+})
+export type ConfigurationView = v.InferOutput<typeof configurationView>

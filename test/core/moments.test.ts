@@ -54,3 +54,16 @@ test('of what was before any of it is written down the second is known', () => {
   expect(moments.wallOf(4999, 1_600_000_000)).toBe(1_600_000_000_000)
   expect(moments.wallOf(5000, 0)).toBe(1_700_000_000_000)
 })
+
+test('the starts and the moments at which a clock was set are told, those since a moment', () => {
+  const { open } = file()
+  const first = open()
+  first.begin(1000, 1_700_000_000_000)
+  first.tick(2000, 1_700_000_001_100)
+  expect(first.breaksSince(0)).toEqual([1_700_000_000_000])
+  first.tick(3000, 1_700_000_062_000)
+  const second = open()
+  second.begin(3500, 1_700_000_090_000)
+  expect(second.breaksSince(0)).toEqual([1_700_000_000_000, 1_700_000_062_000, 1_700_000_090_000])
+  expect(second.breaksSince(1_700_000_062_001)).toEqual([1_700_000_090_000])
+})

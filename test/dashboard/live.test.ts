@@ -1,15 +1,47 @@
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { inBrowser, openDashboard } from '../support/dashboard.js'
-import { connectNode, nextAssign, nextSettled } from '../support/node-session.js'
+import { connectNode, nextAssign } from '../support/node-session.js'
 import { startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 
 /** How soon the page shows what the service has done, ms. */
 const SOON_MS = 1000
 
+/** Timers that are late by less are of a machine that is not held up, ms. */
+const HELD_UP_MS = 50
+/** When each row of the table said `completed`, Unix ms, and how long the page was held up in all, ms. */
+const LOOK_OUT = `
+  window.seen = {}
+  window.heldUp = 0
+  new MutationObserver(() => {
+    for (const row of document.querySelectorAll('tbody tr')) {
+      const id = row.querySelector('th')?.innerText.trim()
+      if (id !== undefined && row.innerText.includes('completed')) window.seen[id] ??= Date.now()
+    }
+  }).observe(document.body, { subtree: true, childList: true, characterData: true })
+  let last = performance.now()
+  setInterval(() => {
+    const late = performance.now() - last - 10
+    last += late + 10
+    if (late > ${HELD_UP_MS}) window.heldUp += late
+  }, 10)`
+
+/** How long this process was held up since, ms: the service is in it. */
+function createDelayMeter(): () => number {
+  let last = performance.now()
+  let heldUp = 0
+  const timer = setInterval(() => {
+    const late = performance.now() - last - 10
+    last += late + 10
+    if (late > HELD_UP_MS) heldUp += late
+  }, 10)
+  onTestFinished(() => clearInterval(timer))
+  return () => heldUp
+}
+
 inBrowser(() => {
-  test('a task moves on the page within a second after it moves in the service', async () => {
+  test('each task moves on the page within a second after it moves in the service', async () => {
     const service = await startService()
     const node = await connectNode(service, 'gpu-1', { supported_models: ['llama-3-8b'] })
     await service.submit({ task_id: 'waits', model_name: 'nobody-has-it' })
@@ -17,10 +49,10 @@ inBrowser(() => {
     await open('/tasks')
     await page.getByRole('link', { name: 'waits' }).waitFor()
     await page.locator('.live', { hasText: 'live' }).waitFor()
+    await page.evaluate(LOOK_OUT)
+    const heldUpHere = createDelayMeter()
     const fresh = page.getByRole('button', { name: '1 new: show' })
     const row = (id: string) => page.locator('tbody tr', { hasText: id })
-    const delays: number[] = []
-    // A machine that has much to do may hold up one of them, not each.
     for (const id of ['move-1', 'move-2', 'move-3', 'move-4', 'move-5']) {
       await service.submit({ task_id: id })
       await fresh.waitFor()
@@ -30,13 +62,16 @@ inBrowser(() => {
       await row(id).filter({ hasText: 'running' }).waitFor()
       const a = await nextAssign(node, id)
       node.accept(a)
+      const before = heldUpHere() + (await page.evaluate<number>('window.heldUp'))
       node.complete(a)
-      await nextSettled(node, id)
-      const settled = performance.now()
       await row(id).filter({ hasText: 'completed' }).waitFor()
-      delays.push(performance.now() - settled)
+      const seen = await page.evaluate<number>(`window.seen[${JSON.stringify(id)}]`)
+      const heldUp = heldUpHere() + (await page.evaluate<number>('window.heldUp')) - before
+      // By the clock of the machine, which the page has too: when the turn was that ended it.
+      const { attempts } = (await service.get(`/api/v1/tasks/${id}`)).body?.data as { attempts: { ended_ms: number }[] }
+      const delay = seen - (attempts[0]?.ended_ms ?? NaN)
+      expect([id, delay < SOON_MS + heldUp ? 'soon' : { delay, heldUp }]).toEqual([id, 'soon'])
     }
-    expect(Math.min(...delays)).toBeLessThan(SOON_MS)
   })
 
   test('what happens runs through the feed, which can be held and filtered', async () => {

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { readMetrics } from '../../web/src/state/metrics.js'
 import { withQuery } from '../../web/src/parts/paths.js'
 import { shellWord } from '../../web/src/parts/shell.js'
+import { en } from '../../web/src/words/en.js'
 
 test('a name in a command that the page shows is one word to a shell, whatever a stranger has put into it', () => {
   expect(shellWord('llama-3-8b')).toBe('llama-3-8b')
@@ -19,18 +20,34 @@ test('an address has what is filtered for, and nothing that is empty', () => {
   expect(withQuery('/x', { model: 'a&b=c #?', status: 'failed' })).toBe('/x?model=a%26b%3Dc+%23%3F&status=failed')
 })
 
-test('of what Prometheus is told the sums are read; what is no sample is passed over', () => {
+test('of what Prometheus is told the sums are read, and the parts by a label; what is no sample is passed over', () => {
   const metrics = readMetrics(`# HELP a_total Something
 # TYPE a_total counter
 a_total{model="x, y",end="o}k"} 3
-a_total{model="z"} 4.5
+a_total{model="z",end="say \\"no\\""} 4.5
+a_total{model="z"} 2
 lag_seconds{quantile="0.99"} 0.012
 h_bucket{le="+Inf"} 7
 h_sum 1.5
-h_count 3
 bad NaN
 this is no sample
 `)
-  expect(Object.fromEntries(metrics)).toEqual({ a_total: 7.5, 'lag_seconds 0.99': 0.012, h_sum: 1.5, h_count: 3 })
-  fc.assert(fc.property(fc.string(), (text) => readMetrics(text) instanceof Map))
+  const names = ['a_total', 'lag_seconds 0.99', 'h_sum', 'h_bucket', 'bad', 'this']
+  expect(names.map((name) => metrics.sum(name))).toEqual([9.5, 0.012, 1.5, undefined, undefined, undefined])
+  expect([...metrics.by('a_total', 'model')]).toEqual([['x, y', 3], ['z', 6.5]]) // prettier-ignore
+  expect([...metrics.by('a_total', 'end')]).toEqual([['o}k', 3], ['say "no"', 4.5]]) // prettier-ignore
+  expect([...metrics.by('none', 'end')]).toEqual([])
+  fc.assert(fc.property(fc.string(), (text) => readMetrics(text).sum(text) === undefined || text !== ''))
+})
+
+test('one of something is called otherwise than many', () => {
+  const one = { n: 1, text: '1' }
+  const many = { n: 2000, text: '2,000' }
+  const { node, bulk, fleet } = en
+  expect([node.because.model(one), node.because.model(many)]).toEqual([
+    '1 waiting task is for a model that it does not serve.',
+    '2,000 waiting tasks are for models that it does not serve.',
+  ])
+  expect([bulk.confirm.cancel(one), bulk.confirm.cancel(many)]).toEqual(['Cancel 1 task', 'Cancel 2,000 tasks'])
+  expect([fleet.counts(one, '0'), fleet.counts(many, '0')]).toEqual(['1 node there, 0 waiting', '2,000 nodes there, 0 waiting']) // prettier-ignore
 })

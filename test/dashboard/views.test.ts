@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest'
 import { inBrowser, openDashboard, views } from '../support/dashboard.js'
 import { beginTask, connectNode, fail, nextAssign, nextSettled } from '../support/node-session.js'
-import { startService, type Service } from '../support/service.js'
+import { startService, task, type Service } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { deferred } from '../support/wait.js'
 
 /** A service with a node that works on a task and one that polls; a task each that waits, has ended, and has failed. */
-async function busyService(): Promise<Service> {
-  const service = await startService({ max_attempts: 1 })
+async function busyService(settings: Parameters<typeof startService>[0] = {}): Promise<Service> {
+  const service = await startService({ max_attempts: 1, ...settings })
   const node = await connectNode(service, 'gpu-1', { supported_models: ['llama-3-8b'], max_concurrent_tasks: 2 })
   await service.register('poller', { supported_models: ['other-model'], max_concurrent_tasks: 4 })
   const ended = await beginTask(service, node, 'ended')
@@ -108,7 +110,7 @@ inBrowser(() => {
     await row('poller').waitFor()
     expect(await page.locator('tbody tr').count()).toBe(1)
     await page.getByRole('link', { name: 'poller' }).click()
-    await page.getByText('1 waiting tasks are for models that it does not serve.').waitFor()
+    await page.getByText('1 waiting task is for a model that it does not serve.').waitFor()
     await page.getByRole('button', { name: 'Drain' }).click()
     await page.getByRole('button', { name: 'Resume' }).waitFor()
     expect((await service.get('/api/v1/nodes')).body?.data).toMatchObject([
@@ -141,19 +143,47 @@ inBrowser(() => {
   })
 
   test('health says what the service says of itself', async () => {
-    const service = await busyService()
+    const service = await busyService({ max_pending_tasks: 1, backup_dir: tempDir() })
+    await service.post('/api/v1/tasks/submit', task({ task_id: 'refused' }))
     const { page, open } = await openDashboard(service)
     await open('/health')
     await page.getByText('The service works.').waitFor()
     await page.getByText('Nothing is out of the ordinary.').waitFor()
     // What it measures comes from where Prometheus reads it.
-    const measured = page.locator('.panel', { hasText: 'Measured' })
-    await measured.waitFor()
-    expect(await measured.innerText()).toMatch(
-      /Database can be written\s*yes\s*Overloaded\s*no\s*Database\s*[\d.,]+\s?kB[\s\S]*Event loop delay p99/,
+    const panel = (title: string) => page.locator('.panel', { has: page.getByRole('heading', { name: title }) })
+    await panel('Measured').getByText('Event loop delay').waitFor()
+    const measured = await panel('Measured').innerText()
+    expect(measured).toMatch(/Database can be written\s*yes\s*Overloaded\s*no\s*Database\s*[\d.,]+\s?kB/)
+    expect(measured).toMatch(/Write-ahead log\s*[\d.,]+\s?[kM]?B of 1\.1\s?GB\s*Backups\s*.*every 1d/)
+    expect(measured).toMatch(/Operations in a turn\s*[\d.]+/)
+    const limits = await panel('Limits')
+      .locator('tbody tr', { hasText: 'max_pending_tasks' })
+      .locator('td')
+      .allInnerTexts()
+    expect(limits.map((cell) => cell.trim())).toEqual(['1', '1', '100%'])
+    expect(await panel('Limits').innerText()).toMatch(/Submissions\s*queue_full\s*1/)
+    expect(await panel('Stored tasks').innerText()).toMatch(/All\s*4\s*waiting\s*1\s*running\s*1\s*completed\s*1/)
+    const settings = panel('Configuration')
+    expect(await settings.locator('tr', { hasText: 'max_attempts' }).first().innerText()).toMatch(
+      /inference\.max_attempts\s*1\s*3/,
     )
-    const facts = await page.locator('.panel', { hasText: 'Counters' }).last().innerText()
-    expect(facts).toMatch(/All tasks\s*4\s*waiting\s*1\s*running\s*1\s*completed\s*1/)
+    await settings.locator('summary').click()
+    await settings.locator('tr', { hasText: 'inference.max_nodes' }).waitFor()
+  })
+
+  test('the fleet goes by family, and from 500 nodes on each model is one bar', async () => {
+    const service = await busyService()
+    const { page, open } = await openDashboard(service)
+    await open('/fleet')
+    await page.locator('.squares').first().waitFor()
+    expect(await page.locator('main h2').allInnerTexts()).toEqual(['llama', 'Of no family'])
+    const family = page.locator('section', { has: page.getByRole('heading', { name: 'llama', exact: true }) })
+    expect(await family.locator('h3').allInnerTexts()).toEqual(['llama-3-8b'])
+    const names = Array.from({ length: 498 }, (_, i) => `n${i}`)
+    await Promise.all(names.map((id) => service.register(id, { supported_models: ['other-model'] })))
+    await page.getByText('1 of 502 busy').or(page.getByText('0 of 502 busy')).waitFor()
+    expect(await page.locator('.squares').count()).toBe(0)
+    expect(await page.locator('.slot-bar').count()).toBe(2)
   })
 
   test('many tasks are cancelled together, after their number was shown', async () => {
@@ -166,10 +196,39 @@ inBrowser(() => {
     await page.getByText('7 tasks of this filter wait or run').waitFor()
     expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ pending_tasks: 8 })
     await page.getByRole('button', { name: 'Cancel 7 tasks' }).click()
-    await page.getByText('7 done, 0 not.').waitFor()
+    await page.getByText('7 of 7 done, 0 not.').waitFor()
     await page.getByRole('button', { name: 'Close' }).click()
     await page.getByText('No task fits this filter.').waitFor()
     expect((await service.get('/api/v1/stats')).body?.data).toMatchObject({ pending_tasks: 1 })
+  })
+
+  test('a bulk action can be stopped, and says what was not done and why', async () => {
+    const service = await startService()
+    for (let i = 0; i < 7; i++) await service.submit({ task_id: `t${i}`, infer_fee: i })
+    const { page, open } = await openDashboard(service)
+    await open('/tasks?status=pending')
+    const held = deferred()
+    await page.route('**/cancel', async (route) => {
+      await held.promise
+      await route.continue()
+    })
+    await page.getByRole('button', { name: 'Cancel all of these' }).click()
+    const begin = page.getByRole('button', { name: 'Cancel 7 tasks' })
+    await begin.waitFor()
+    // The first of them has ended by now.
+    const node = await connectNode(service, 'gpu-1', { supported_models: ['llama-3-8b'] })
+    const a = await nextAssign(node, 't6')
+    node.accept(a)
+    node.complete(a)
+    await nextSettled(node, 't6')
+    await begin.click()
+    await page.getByText('0 of 7 done, 0 not.').waitFor()
+    await page.getByRole('button', { name: 'Stop' }).click()
+    held.resolve()
+    // Those that were asked already are answered.
+    await page.getByText(/3 of 7 done, 1 not\. .+cannot be cancelled.+ Stopped\. What was done stays done\./).waitFor()
+    await page.getByRole('button', { name: 'Close' }).click()
+    expect((await service.get('/api/v1/tasks/t2')).body?.data.error).toBeNull()
   })
 
   test('where nothing has happened yet, each view says what to do next', async () => {

@@ -37,6 +37,7 @@ const routes: Record<string, Walked> = {
   'GET /metrics': { action: 'metrics' },
   'GET /api/v1/models': { action: 'models' },
   'GET /api/v1/overview': { action: 'overview' },
+  'GET /api/v1/configuration': { action: 'configuration' },
   'GET /api/v1/events': { action: 'events', path: '/api/v1/events?types=x' },
   'GET /api/v1/nodes/connect': { action: 'connect' },
   'GET /api/v1/tasks/connect': { action: 'connect' },

@@ -9,7 +9,6 @@ import { inferenceDefaults } from '../../src/config.js'
 import { createKeysOf } from '../../src/lib/address.js'
 import { createConnections } from '../../src/http/connections.js'
 import { createLimits } from '../../src/http/limits.js'
-import { createTimeShares } from '../../src/lib/time-shares.js'
 import { hasOpenssl, makeCertificate } from '../support/certificate.js'
 import { openRaw, requestText, statusesIn, type RawConnection } from '../support/raw-connection.js'
 import { startService } from '../support/service.js'
@@ -51,6 +50,7 @@ test('loopback may have as many as it wants unless it is to be counted', async (
 /** A server that counts connections, and its end of each. */
 async function counting(mostOfAddress: number, most = 1000) {
   const { lines, log } = logLines()
+  const refused: string[] = []
   const settings = inferenceDefaults({
     database_path: 'none.db',
     count_loopback: true,
@@ -58,9 +58,8 @@ async function counting(mostOfAddress: number, most = 1000) {
   })
   const connections = createConnections({
     keysOf: createKeysOf(true),
-    budget: createLimits(settings, 0, () => 0).connections,
-    time: createTimeShares(),
-    most,
+    limits: { ...createLimits(settings, 0, () => 0), mostConnections: most },
+    refused: (holder) => refused.push(holder),
     log,
   })
   const server = createServer((_, response) => response.end('"success":'))
@@ -70,11 +69,11 @@ async function counting(mostOfAddress: number, most = 1000) {
   server.listen(0, '127.0.0.1')
   onTestFinished(() => void server.close().closeAllConnections())
   await once(server, 'listening')
-  return { connections, sockets, lines, host: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+  return { connections, sockets, lines, refused, host: `127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
 test('a connection that is released counts no longer, once', async () => {
-  const { connections, sockets, host } = await counting(1)
+  const { connections, sockets, refused, host } = await counting(1)
   const first = await openRaw({ host })
   expect(await isServed(first, host)).toBe(true)
   expect(await isServed(await openRaw({ host }), host)).toBe(false)
@@ -87,14 +86,16 @@ test('a connection that is released counts no longer, once', async () => {
   first.socket.destroy()
   await once(socket, 'close')
   expect(await isServed(await openRaw({ host }), host)).toBe(false)
+  expect(refused).toEqual(['address', 'address', 'address'])
 })
 
 test('connections beyond those that the server takes are told of in the log', async () => {
-  const { lines, host } = await counting(1000, 1)
+  const { lines, refused, connections, host } = await counting(1000, 1)
   const first = await openRaw({ host })
   expect(await isServed(first, host)).toBe(true)
   for (let i = 0; i < 3; i++) expect(await isServed(await openRaw({ host }), host)).toBe(false)
   expect(lines).toEqual([expect.objectContaining({ event: 'connections.dropped', count: 1 })])
+  expect([connections.open(), refused]).toEqual([1, ['service', 'service', 'service']])
   first.socket.destroy()
   await until(async () => isServed(await openRaw({ host }), host))
 })

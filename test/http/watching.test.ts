@@ -38,6 +38,9 @@ describe.each(Object.entries(starts))('with the core %s', (_, start) => {
       for (const [name, list] of Object.entries(series))
         if (Array.isArray(list) && name !== 'waiting') expect([name, list.length]).toEqual([name, window === '15m' ? 180 : window === '1h' ? 60 : 288]) // prettier-ignore
     }
+    expect(models[0].family).toBe('llama')
+    const { started_ms, breaks_ms } = await dataOf(service, '/api/v1/overview')
+    expect(Math.abs(breaks_ms.at(-1) - started_ms)).toBeLessThan(1000)
     expect((await dataOf(service, '/api/v1/overview?model=LLAMA-3-8b')).series.completed).toContain(1)
     expectRefusal(await service.get('/api/v1/overview?model=none'), 404, 'not_found', /^model: /)
     expectRefusal(await service.get('/api/v1/overview?window=2h'), 400, 'invalid_request', /^window: /)

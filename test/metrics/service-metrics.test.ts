@@ -93,6 +93,14 @@ test('every code of a submission that is refused is counted, at whichever door',
   await service.post('/api/v1/tasks/submit', task({ task_id: 'b' }))
   await service.post('/api/v1/tasks/submit', { nothing: true })
   expect(await refused()).toEqual({ queue_full: 1, invalid_request: 1 })
+  const limit = async (name: string): Promise<number[]> => {
+    const now = await samples(service)
+    return ['inference_limit_used', 'inference_limit'].map((gauge) => sumOf(now, gauge, { limit: name }))
+  }
+  expect(await limit('max_pending_tasks')).toEqual([1, 1])
+  expect(await limit('max_nodes')).toEqual([0, 100_000])
+  const [connections = 0] = await limit('connections')
+  expect(connections).toBeGreaterThan(0)
   await service.post('/api/v1/tasks/batch', {
     tasks: [task(), { nothing: true }, task({ task_id: 'a', infer_fee: 9 })],
   })

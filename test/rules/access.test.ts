@@ -74,6 +74,7 @@ test('who may do what is this table, and nothing else', () => {
     models              -          -        x         x        -        x            x
     overview            -          -        no texts  -        -        x            x
     events              -          -        no texts  -        -        x            x
+    configuration       -          -        -         -        -        x            x
     register            -          -        -         -        own      -            -
     heartbeat           -          -        -         -        own      -            -
     poll                -          -        -         -        own      -            -

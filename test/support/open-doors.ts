@@ -9,6 +9,7 @@ import { silentLog } from '../../src/lib/log.js'
 export const openDoors = (countLoopback = true) => ({
   watchers: createWatchers({ send: () => undefined, nextSession: () => 1, log: silentLog(), isGood: () => true }),
   feed: createFeedHub({ send: () => undefined, isGood: () => true }),
+  configuration: { version: '', runtime: '', settings: [] },
   openai: openAiOptions(openAiDefaults(), undefined),
   ...createDoorAccess({
     exposure: {

@@ -113,10 +113,12 @@ const allowed: Record<string, string[]> = {
   'config-schema.ts': ['config-sections.ts', 'wire', 'lib'],
   'config.ts': ['config-schema.ts', 'config-sections.ts', 'settlement', 'core', 'core/engine', 'rules', 'wire', 'lib'],
   'start-report.ts': ['core', 'lib'],
+  'shown-settings.ts': ['config.ts', 'wire', 'lib'],
   'open-runner.ts': ['config.ts', 'chain', 'core/engine', 'lib'],
   'outgoing.ts': ['config.ts', 'callbacks', 'settlement', 'core/engine', 'http', 'lib'],
   'coordinator.ts': [
     'start-report.ts',
+    'shown-settings.ts',
     'open-runner.ts',
     'outgoing.ts',
     'telemetry.ts',

@@ -71,6 +71,11 @@ export function createMetrics(
       wal_limit_bytes: ctx.options.maxWalBytes,
       writable: storage.isWritable(),
       backups: storage.backups(),
+      limits: [
+        { limit: 'max_pending_tasks', used: ctx.store.tasks.counts.pending, most: ctx.options.maxPendingTasks },
+        { limit: 'max_nodes', used: ctx.registry.nodes.size, most: ctx.options.maxNodes },
+        { limit: 'max_wal_bytes', used: ctx.store.wal.bytes(), most: ctx.options.maxWalBytes },
+      ],
     }
   }
 }

@@ -1,4 +1,5 @@
 import { histogramBounds, quantile, type HistogramName } from '../../rules/histograms.js'
+import { UNKNOWN } from '../../rules/models.js'
 import type { ModelView } from '../../wire/watch-answers.js'
 import type { Context } from '../context.js'
 import type { Standings } from '../rates/queue.js'
@@ -81,12 +82,17 @@ export function createModels(ctx: Context, slotCounts: SlotCounts) {
     if (free_slots > 0 && waiting === 0) return 0
     return started === 0 ? null : ((waiting + 1) * seconds) / started
   }
+  const familyOf = (tally: Tally): string | null => {
+    const family = tally === rates.labels.other ? UNKNOWN : ctx.models.familyOf(tally.label)
+    return family === UNKNOWN ? null : family
+  }
   const view = (tally: Tally, standing: Standing): ModelView => {
     const recent = lastSeconds(tally)
     const hour = lastMinutes(tally, HOUR_MINUTES, ctx.wall)
     const row = line(tally, standing, recent)
     return {
       ...row,
+      family: familyOf(tally),
       ...quantilesOf(lastMinutes(tally, QUANTILE_MINUTES, ctx.wall)),
       tokens_per_second: sumOf(recent.row, 'completion_tokens') / recent.seconds,
       eta_seconds: eta(row, countOf(recent.row, 'started'), recent.seconds),

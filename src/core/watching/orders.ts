@@ -29,6 +29,7 @@ const table: Record<(WatchRequest | WatchWork)['op'], true> = {
   nodeDetail: true,
   feedOpen: true,
   feedClose: true,
+  configuration: true,
   metrics: true,
   metricsOfCore: true,
   taskTraces: true,
@@ -63,6 +64,8 @@ export function createWatchOrders(ctx: Context, { nodes, stats, storage }: Watch
           return done(null)
         case 'feedClose':
           figures.feed.setRead(false)
+          return done(null)
+        case 'configuration':
           return done(null)
         case 'metrics':
         case 'metricsOfCore':

@@ -11,6 +11,9 @@ import type { WatchResults } from './reports.js'
 
 const HOUR_MINUTES = 60
 const MINUTE = 60
+/** How long back marks are told, and so many of them. */
+const DAY_MS = 86_400_000
+const MAX_BREAKS = 100
 /** So many queues are shown each by itself. */
 const MAX_QUEUES = 8
 
@@ -109,6 +112,7 @@ export function createOverview(ctx: Context, { models, stats }: { models: Models
       const end = Math.floor(ctx.wall / 60_000) + 1
       return done({
         started_ms,
+        breaks_ms: ctx.moments.breaksSince(ctx.wall - DAY_MS).slice(-MAX_BREAKS),
         totals: stats(),
         ...now(),
         slots: slots.all.slots,

@@ -15,6 +15,8 @@ export type WatchRequest =
   | { op: 'nodeDetail'; node_id: string }
   /** Somebody is about to read the feed. */
   | { op: 'feedOpen' }
+  /** Somebody is about to be told the settings, which the door has: whether he may. */
+  | { op: 'configuration' }
   /** What the metrics are made of. */
   | { op: 'metrics' }
 
@@ -41,6 +43,7 @@ export interface WatchResults {
   nodeDetail: NodeReport
   feedOpen: null
   feedClose: null
+  configuration: null
   metrics: CoreMetrics
   metricsOfCore: CoreMetrics
   taskTraces: TaskTrace[]
@@ -106,6 +109,13 @@ export interface ModelMetrics {
   free_slots: number
 }
 
+/** How much of a limit of the whole service is taken. `limit`: the key of its setting, or what it counts. */
+export interface LimitFigures {
+  limit: string
+  used: number
+  most: number
+}
+
 /** What the core knows for the metrics. */
 export interface CoreMetrics {
   models: ModelMetrics[]
@@ -119,4 +129,5 @@ export interface CoreMetrics {
   /** The backups that the service makes by itself, Unix ms and ms; null: it makes none. */
   backups: { last_ms: number | null; interval_ms: number } | null
   writable: boolean
+  limits: LimitFigures[]
 }

@@ -27,7 +27,7 @@ export interface ChartProps {
   show: (value: number | null) => string
   /** There is nothing between its whole numbers. */
   whole?: boolean
-  /** When the service has started, Unix ms. */
+  /** When the service has started, or its clock was set, Unix ms. */
   marks?: readonly number[]
 }
 
@@ -61,8 +61,14 @@ function stack(lines: readonly Line[]): (number | null)[][] {
   return sums
 }
 
-function draw(box: HTMLElement, props: ChartProps, onHover: (at: number | null) => void): uPlot {
-  const { lines, stacked = false, whole = false, show, marks = [] } = props
+/** @param marks asked for each time it is drawn */
+function draw(
+  box: HTMLElement,
+  props: ChartProps,
+  marks: () => readonly number[],
+  onHover: (at: number | null) => void,
+): uPlot {
+  const { lines, stacked = false, whole = false, show } = props
   const [ink, grid, ground, markColour] = (['--quiet', '--line', '--panel', '--timeout'] as const).map((name) =>
     colourOf(name, box),
   ) as [string, string, string, string]
@@ -106,7 +112,7 @@ function draw(box: HTMLElement, props: ChartProps, onHover: (at: number | null) 
         setCursor: [(u) => onHover(u.cursor.idx ?? null)],
         draw: [
           (u) => {
-            for (const ms of marks) {
+            for (const ms of marks()) {
               const x = u.valToPos(ms / 1000, 'x', true)
               if (x <= u.bbox.left || x > u.bbox.left + u.bbox.width) continue
               u.ctx.save()
@@ -151,7 +157,8 @@ export function Chart(props: ChartProps) {
 
   const redraw = (): void => {
     plot.current?.destroy()
-    plot.current = box.current === null ? null : draw(box.current, latest.current, setAt)
+    plot.current =
+      box.current === null ? null : draw(box.current, latest.current, () => latest.current.marks ?? [], setAt)
   }
   // Its colours and its words are drawn, not styled.
   useSignalEffect(() => {

@@ -1,4 +1,5 @@
 import { language } from '../state/settings.js'
+import type { Counted } from '../words/en.js'
 import { words } from '../words/index.js'
 
 // How figures and times are written, in the language of the page.
@@ -19,6 +20,9 @@ export const NONE = '–'
 
 export const number = (n: number | null | undefined): string =>
   n == null ? NONE : format('number', { maximumFractionDigits: 0 }).format(n)
+
+/** A number for words that depend on it. */
+export const counted = (n: number): Counted => ({ n, text: number(n) })
 
 /** A rate: small ones with fractions. */
 export const rate = (n: number | null | undefined): string =>

@@ -42,7 +42,12 @@ export function TaskStatusMark({ status }: { status: TaskStatus }) {
   )
 }
 
-/** @param drained an operator has drained it; resting: after failures in a row it gets nothing for a while */
+/**
+ * What a node counts as. A drained one is in maintenance, and one that rests counts as busy, for the service gives them nothing: what
+ * it is by is said instead.
+ * @param drained an operator has drained it
+ * @param resting it does nothing after failures in a row, which is told of beside this
+ */
 export function NodeStatusMark({
   status,
   drained = false,
@@ -54,22 +59,19 @@ export function NodeStatusMark({
 }) {
   const t = words.value
   const { icon, tone } = ofNode[status]
+  const isSaid = (drained && status === 'maintenance') || (resting && status === 'busy')
   return (
     <span class="marks">
-      <span class="mark">
-        <Icon name={icon} tone={tone} />
-        {t.nodeStatus[status]}
-      </span>
+      {!isSaid && (
+        <span class="mark">
+          <Icon name={icon} tone={tone} />
+          {t.nodeStatus[status]}
+        </span>
+      )}
       {drained && (
         <span class="mark">
           <Icon name="pause" tone="pending" />
           {t.nodes.drained}
-        </span>
-      )}
-      {resting && status !== 'offline' && (
-        <span class="mark">
-          <Icon name="snow" tone="timeout" />
-          {t.nodes.resting}
         </span>
       )}
     </span>

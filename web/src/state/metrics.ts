@@ -1,14 +1,25 @@
-/** What Prometheus is told, as far as a person looks at it: the sums of each name, whatever its labels. */
-export type Metrics = ReadonlyMap<string, number>
+/** What Prometheus is told, as far as a person looks at it. */
+export interface Metrics {
+  /** The samples of a name, added up whatever their labels; undefined where there is none. Of a quantile its label is part of the name. */
+  sum(name: string): number | undefined
+  /** The same by one of its labels. */
+  by(name: string, label: string): ReadonlyMap<string, number>
+}
 
 const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: \d+)?$/
+const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
-/**
- * Reads the text of `/metrics`. Samples of one name are added up; of a quantile the label is part of the name, and of a bucket
- * nothing is kept.
- */
+const labelsOf = (text: string): Map<string, string> =>
+  new Map(
+    [...text.matchAll(LABEL)].map(([, name = '', value = '']) => [
+      name,
+      value.replace(/\\(.)/g, (_, c: string) => (c === 'n' ? '\n' : c)),
+    ]),
+  )
+
+/** Reads the text of `/metrics`; of buckets nothing is kept. */
 export function readMetrics(text: string): Metrics {
-  const sums = new Map<string, number>()
+  const samples = new Map<string, { labels: string; n: number }[]>()
   for (const line of text.split('\n')) {
     const found = line.startsWith('#') ? null : SAMPLE.exec(line)
     if (found === null) continue
@@ -17,7 +28,19 @@ export function readMetrics(text: string): Metrics {
     if (!Number.isFinite(n) || name.endsWith('_bucket')) continue
     const quantile = /quantile="([^"]*)"/.exec(labels)?.[1]
     const key = quantile === undefined ? name : `${name} ${quantile}`
-    sums.set(key, (sums.get(key) ?? 0) + n)
+    const known = samples.get(key)
+    if (known === undefined) samples.set(key, [{ labels, n }])
+    else known.push({ labels, n })
   }
-  return sums
+  return {
+    sum: (name) => samples.get(name)?.reduce((all, { n }) => all + n, 0),
+    by(name, label) {
+      const sums = new Map<string, number>()
+      for (const { labels, n } of samples.get(name) ?? []) {
+        const value = labelsOf(labels).get(label)
+        if (value !== undefined) sums.set(value, (sums.get(value) ?? 0) + n)
+      }
+      return sums
+    },
+  }
 }

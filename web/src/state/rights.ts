@@ -9,6 +9,7 @@ export type Right =
   | 'taskEvents'
   | 'alerts'
   | 'metrics'
+  | 'configuration'
   | 'cancel'
   | 'retry'
   | 'drain'
@@ -19,7 +20,7 @@ export type Right =
 export type Role = 'open' | 'admin' | 'operator' | 'viewer' | 'user' | 'node' | 'metrics'
 
 const looks = ['overview', 'events', 'models', 'nodes', 'list', 'taskDetail', 'alerts', 'metrics'] as const
-const leads = [...looks, 'cancel', 'retry', 'drain', 'resume'] as const
+const leads = [...looks, 'configuration', 'cancel', 'retry', 'drain', 'resume'] as const
 const everything = [...leads, 'taskEvents', 'forget'] as const
 
 /**

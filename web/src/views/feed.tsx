@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso/router'
 import type { FeedNode, FeedTask } from '../../../src/wire/watch-events.js'
 import { connection, listen, tick } from '../state/feed.js'
-import { duration, number, time } from '../parts/format.js'
+import { counted, duration, number, time } from '../parts/format.js'
 import { Empty, Scroll } from '../parts/notes.js'
 import { paths, withQuery, type Query } from '../parts/paths.js'
 import { EndMark, NodeStatusMark, TaskStatusMark } from '../parts/status.js'
@@ -170,7 +170,7 @@ export function FeedView() {
             number(second.completed),
             number(second.failed + second.timeout),
           )}
-          {seen.skipped > 0 && ` ${t.feed.skipped(number(seen.skipped))}`}
+          {seen.skipped > 0 && ` ${t.feed.skipped(counted(seen.skipped))}`}
         </p>
       )}
       {seen.lines.length === 0 ? (

@@ -1,19 +1,23 @@
+import { useEffect, useState } from 'preact/hooks'
 import type { NodeListEntry } from '../../../src/wire/service-answers.js'
 import type { ModelView } from '../../../src/wire/watch-answers.js'
 import { useAnswer } from '../state/answer.js'
 import { tick } from '../state/feed.js'
-import { modelName, number } from '../parts/format.js'
+import { counted, modelName, number } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Empty, Trouble } from '../parts/notes.js'
 import { paths, withQuery } from '../parts/paths.js'
 import { words } from '../words/index.js'
+import { isStranded } from './model-table.js'
 import { isResting } from './nodes.js'
 
-/** From so many nodes on each model is one bar, not a square for each slot. */
+/** From so many nodes on each model is one bar, not a square for each slot. A page of the service has as many at most. */
 const MOST_NODES = 500
 /** So many squares of one node are drawn; the rest is a number. */
 const MOST_SLOTS = 32
 const FLEET_MS = 3000
+/** What has no row of its own. */
+const OTHER = 'other'
 
 type SlotState = 'free' | 'busy' | 'resting' | 'offline'
 const slotStates = ['busy', 'free', 'resting', 'offline'] as const
@@ -48,49 +52,117 @@ function NodeSquares({ node }: { node: NodeListEntry }) {
   )
 }
 
-/** A model of so many nodes that their slots are one bar. */
-function Sum({ m }: { m: ModelView }) {
+/** A model of so many nodes that their slots are one bar: as long as it has slots, against the model that has most. */
+function Bar({ m, most }: { m: ModelView; most: number }) {
   const t = words.value
   const busy = m.slots - m.free_slots
   return (
     <>
-      <meter min={0} max={Math.max(1, m.slots)} value={busy} aria-label={t.fleet.busySlots(m.model)} />
+      <div class="slot-bar" style={{ width: `${(m.slots / most) * 100}%` }} aria-hidden="true">
+        <i class="slot-busy" style={{ flexGrow: busy }} />
+        <i class="slot-free" style={{ flexGrow: m.free_slots }} />
+      </div>
       <span class="quiet">{t.nodes.busyOf(number(busy), number(m.slots))}</span>
     </>
+  )
+}
+
+/** By family, those of none last. */
+function families(models: readonly ModelView[]): [string | null, ModelView[]][] {
+  const found = new Map<string | null, ModelView[]>()
+  for (const m of [...models].sort((a, b) => a.model.localeCompare(b.model)))
+    found.set(m.family, [...(found.get(m.family) ?? []), m])
+  return [...found].sort(([a], [b]) => Number(a === null) - Number(b === null) || (a ?? '').localeCompare(b ?? ''))
+}
+
+/** How many nodes there are, as far as the page is told; null where it is not. */
+function nodesThere(): number | null {
+  const totals = tick.value?.totals
+  return totals === undefined
+    ? null
+    : totals.online_nodes + totals.busy_nodes + totals.offline_nodes + totals.maintenance_nodes
+}
+
+/** The nodes of the fleet; `isLarge` where there are too many of them to draw each. */
+function useFleet() {
+  const [wasLarge, setLarge] = useState(false)
+  const isLarge = (nodesThere() ?? 0) >= MOST_NODES || wasLarge
+  const shown = useAnswer<{ nodes: NodeListEntry[]; next_cursor: string | null }>(
+    isLarge ? null : withQuery('/api/v1/nodes', { limit: String(MOST_NODES) }),
+    FLEET_MS,
+  )
+  const count = shown.data?.nodes.length ?? 0
+  useEffect(() => {
+    const known = nodesThere()
+    setLarge(known === null ? count >= MOST_NODES : known >= MOST_NODES)
+  }, [count, nodesThere()])
+  return { isLarge, nodes: shown.data?.nodes ?? [], isThere: isLarge || shown.data !== null, failure: shown.failure }
+}
+
+function Model({
+  m,
+  stranded,
+  nodes,
+  most,
+}: {
+  m: ModelView
+  stranded: boolean
+  nodes: readonly NodeListEntry[]
+  most: number | null
+}) {
+  const t = words.value
+  return (
+    <section class="fleet" aria-label={modelName(m.model)}>
+      <h3>
+        {m.model === OTHER ? modelName(m.model) : <a href={withQuery(paths.nodes, { model: m.model })}>{m.model}</a>}
+      </h3>
+      <p class="quiet">
+        {t.fleet.counts(counted(m.nodes), number(m.waiting))}
+        {stranded && (
+          <span class="mark">
+            <Icon name="warn" tone="failed" />
+            {t.models.noNode}
+          </span>
+        )}
+      </p>
+      {most !== null ? (
+        m.slots > 0 && <Bar m={m} most={most} />
+      ) : (
+        <div class="nodes">
+          {nodes
+            .filter((node) => node.supported_models.includes(m.model))
+            .map((node) => (
+              <NodeSquares node={node} key={node.node_id} />
+            ))}
+        </div>
+      )}
+    </section>
   )
 }
 
 export function FleetView() {
   const t = words.value
   const models = useAnswer<ModelView[]>('/api/v1/models', FLEET_MS)
-  const nodes = useAnswer<{ nodes: NodeListEntry[]; next_cursor: string | null }>(
-    withQuery('/api/v1/nodes', { limit: String(MOST_NODES) }),
-    FLEET_MS,
-  )
+  const { isLarge, nodes, isThere, failure } = useFleet()
   const ticks = new Map(tick.value?.models.map((m) => [m.model, m]))
-  const isLarge = nodes.data?.next_cursor != null
   const shown = (models.data ?? [])
     .map((m) => ({ ...m, ...ticks.get(m.model) }))
-    .filter(
-      (m) =>
-        m.slots > 0 ||
-        m.nodes > 0 ||
-        m.waiting > 0 ||
-        nodes.data?.nodes.some((n) => n.supported_models.includes(m.model)),
-    )
-    .sort((a, b) => a.model.localeCompare(b.model))
+    .filter((m) => m.nodes > 0 || m.waiting > 0 || nodes.some((n) => n.supported_models.includes(m.model)))
+  const most = isLarge ? Math.max(1, ...shown.map((m) => m.slots)) : null
+  const states = isLarge ? (['busy', 'free'] as const) : slotStates
   return (
     <main id="main">
       <h1>{t.nav.fleet}</h1>
       <ul class="legend">
-        {slotStates.map((state) => (
+        {states.map((state) => (
           <li key={state}>
             <i class={`slot-${state}`} aria-hidden="true" /> {t.fleet.states[state]}
           </li>
         ))}
+        {isLarge && <li class="quiet">{t.fleet.large(number(MOST_NODES))}</li>}
       </ul>
-      {models.data === null || nodes.data === null ? (
-        <Trouble failure={models.failure ?? nodes.failure} />
+      {models.data === null || !isThere ? (
+        <Trouble failure={models.failure ?? failure} />
       ) : shown.length === 0 ? (
         <Empty
           title={t.nodes.none}
@@ -99,32 +171,13 @@ export function FleetView() {
           {t.nodes.noneWhy}
         </Empty>
       ) : (
-        shown.map((m) => (
-          <section class="fleet" key={m.model} aria-label={m.model}>
-            <h2>
-              {m.model === 'other' ? (
-                modelName(m.model)
-              ) : (
-                <a href={withQuery(paths.nodes, { model: m.model })}>{m.model}</a>
-              )}
-            </h2>
-            <p class="quiet">
-              {t.fleet.counts(number(m.nodes), number(m.waiting))}
-              {m.waiting > 0 && m.nodes === 0 && (
-                <span class="mark">
-                  <Icon name="warn" tone="failed" />
-                  {t.models.noNode}
-                </span>
-              )}
-            </p>
-            <div class="nodes">
-              {isLarge ? (
-                <Sum m={m} />
-              ) : (
-                nodes.data?.nodes
-                  .filter((node) => node.supported_models.includes(m.model))
-                  .map((node) => <NodeSquares node={node} key={node.node_id} />)
-              )}
+        families(shown).map(([family, ofFamily]) => (
+          <section key={family ?? ''} aria-label={family ?? t.fleet.noFamily}>
+            <h2 class="family">{family ?? t.fleet.noFamily}</h2>
+            <div class="models">
+              {ofFamily.map((m) => (
+                <Model m={m} stranded={isStranded(m, shown)} nodes={nodes} most={most} key={m.model} />
+              ))}
             </div>
           </section>
         ))

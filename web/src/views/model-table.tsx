@@ -1,6 +1,7 @@
 import { useLocation } from 'preact-iso/router'
 import type { ModelView } from '../../../src/wire/watch-answers.js'
 import { can } from '../state/access.js'
+import { kiosk } from '../state/settings.js'
 import { duration, modelName, number, percent, rate } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Scroll } from '../parts/notes.js'
@@ -8,9 +9,15 @@ import { paths, withQuery } from '../parts/paths.js'
 import { orderOf, sorted, SortHead, type Order } from '../parts/sort.js'
 import { words } from '../words/index.js'
 
+/** Whether nobody serves what waits. Tasks that ask for a family are served by the nodes of its models. */
+export const isStranded = (m: ModelView, models: readonly ModelView[]): boolean =>
+  m.waiting > 0 &&
+  m.nodes === 0 &&
+  !(m.model === m.family && models.some((other) => other.family === m.family && other.nodes > 0))
+
 /** How bad it stands: nobody serves what waits, then what waits longest, then what fails most. */
-const worst = (m: ModelView): number =>
-  (m.waiting > 0 && m.nodes === 0 ? 1e12 : 0) + (m.oldest_waiting_seconds ?? 0) * 1000 + failedShare(m) * 100
+const worst = (m: ModelView, all: readonly ModelView[]): number =>
+  (isStranded(m, all) ? 1e12 : 0) + (m.oldest_waiting_seconds ?? 0) * 1000 + failedShare(m) * 100
 
 const failedShare = (m: ModelView): number => (m.failed_1h === 0 ? 0 : m.failed_1h / (m.failed_1h + m.completed_1h))
 
@@ -31,12 +38,14 @@ const columns = {
   eta: (m: ModelView) => m.eta_seconds,
 } as const
 type Column = keyof typeof columns
+/** So many models fit on a wall beside the charts. */
+const KIOSK_ROWS = 12
 
 /** The middle and the slow end. */
 const both = (p50: number | null, p95: number | null): string =>
   p50 === null && p95 === null ? duration(null) : `${duration(p50)} / ${duration(p95)}`
 
-function Row({ m }: { m: ModelView }) {
+function Row({ m, stranded }: { m: ModelView; stranded: boolean }) {
   const t = words.value
   return (
     <tr>
@@ -46,7 +55,7 @@ function Row({ m }: { m: ModelView }) {
         ) : (
           modelName(m.model)
         )}
-        {m.waiting > 0 && m.nodes === 0 && (
+        {stranded && (
           <span class="mark">
             <Icon name="warn" tone="failed" />
             {t.models.noNode}
@@ -69,7 +78,7 @@ function Row({ m }: { m: ModelView }) {
         {number(m.failed_1h)}
         {m.failed_1h > 0 && <span class="quiet"> {percent(failedShare(m))}</span>}
       </td>
-      <td class="figure">{duration(m.eta_seconds)}</td>
+      <td class="figure">{m.eta_seconds !== null && m.eta_seconds < 1 ? t.models.now : duration(m.eta_seconds)}</td>
     </tr>
   )
 }
@@ -107,9 +116,11 @@ export function ModelTable({ models }: { models: readonly ModelView[] }) {
             </tr>
           </thead>
           <tbody>
-            {sorted(models, valueOf, order.descending).map((m) => (
-              <Row m={m} key={m.model} />
-            ))}
+            {sorted(models, (m) => valueOf(m, models), order.descending)
+              .slice(0, kiosk.value ? KIOSK_ROWS : undefined)
+              .map((m) => (
+                <Row m={m} stranded={isStranded(m, models)} key={m.model} />
+              ))}
           </tbody>
         </table>
       </Scroll>

@@ -6,7 +6,7 @@ import { useAnswer } from '../state/answer.js'
 import { ask } from '../state/api.js'
 import { listen } from '../state/feed.js'
 import { Dialog } from '../parts/dialog.js'
-import { duration, number, percent, rate, stx, time } from '../parts/format.js'
+import { counted, duration, number, percent, rate, stx, time } from '../parts/format.js'
 import { Empty, Facts, Panel, Scroll, Trouble } from '../parts/notes.js'
 import { api, paths, withQuery } from '../parts/paths.js'
 import { EndMark, NodeStatusMark } from '../parts/status.js'
@@ -22,7 +22,7 @@ function Idle({ node }: { node: NodeDetailView }) {
   const because = node.idle_because
   const there = because === null ? [] : reasons.filter((reason) => because[reason] > 0)
   return (
-    <Panel title={t.node.idle}>
+    <Panel title={node.in_progress_tasks > 0 ? t.node.idleMore : t.node.idle}>
       {node.status === 'offline' ? (
         <p>{t.node.offline(time(node.last_heartbeat * 1000))}</p>
       ) : because === null ? (
@@ -32,7 +32,7 @@ function Idle({ node }: { node: NodeDetailView }) {
       ) : (
         <ul class="plain">
           {there.map((reason) => (
-            <li key={reason}>{t.node.because[reason](number(because[reason]))}</li>
+            <li key={reason}>{t.node.because[reason](counted(because[reason]))}</li>
           ))}
         </ul>
       )}
@@ -124,8 +124,12 @@ function About({ node }: { node: NodeDetailView }) {
         [
           t.tasks.status,
           <>
-            <NodeStatusMark status={node.status} drained={node.drained} /> <Cooldown until={node.cooled_until} />{' '}
-            {node.status_reason}
+            <NodeStatusMark
+              status={node.status}
+              drained={node.drained}
+              resting={isResting(node) && node.in_progress_tasks === 0}
+            />{' '}
+            <Cooldown until={node.cooled_until} /> {node.status_reason}
           </>,
         ],
         [t.nodes.slots, <Slots busy={node.in_progress_tasks} all={node.max_concurrent_tasks} />],

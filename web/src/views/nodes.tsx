@@ -83,7 +83,11 @@ function Row({ node, models }: { node: NodeListEntry; models: ReadonlyMap<string
         <a href={paths.node(node.node_id)}>{node.node_id}</a>
       </th>
       <td>
-        <NodeStatusMark status={node.status} drained={node.drained} />
+        <NodeStatusMark
+          status={node.status}
+          drained={node.drained}
+          resting={isResting(node) && node.in_progress_tasks === 0}
+        />
         <Cooldown until={node.cooled_until} />
         {node.status_reason !== null && <span class="quiet"> {node.status_reason}</span>}
         {node.probation && <span class="quiet"> {t.nodes.probation}</span>}

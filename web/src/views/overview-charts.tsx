@@ -8,10 +8,9 @@ import { words } from '../words/index.js'
 const QUEUE_COLOURS = ['--q1', '--q2', '--q3', '--q4', '--q5', '--q6', '--q7', '--q8']
 
 /** What happened in each step, as charts. */
-export function OverviewCharts({ series, startedMs }: { series: SeriesView; startedMs: number }) {
+export function OverviewCharts({ series, breaks }: { series: SeriesView; breaks: readonly number[] }) {
   const t = words.value
-  const marks = useMemo(() => [startedMs], [startedMs])
-  const common = { fromMs: series.from_ms, stepMs: series.step_seconds * 1000, marks }
+  const common = { fromMs: series.from_ms, stepMs: series.step_seconds * 1000, marks: breaks }
   const lines = useMemo(() => {
     // The last step is not over: as a rate it would always fall.
     const perSecond = (counts: readonly number[]) =>

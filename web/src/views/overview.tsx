@@ -12,7 +12,7 @@ import { Empty, Panel, Trouble } from '../parts/notes.js'
 import { paths, withQuery } from '../parts/paths.js'
 import { sorted } from '../parts/sort.js'
 import { words } from '../words/index.js'
-import { ModelTable } from './model-table.js'
+import { isStranded, ModelTable } from './model-table.js'
 import { OverviewCharts } from './overview-charts.js'
 
 const windows = ['15m', '1h', '24h'] as const satisfies readonly OverviewWindow[]
@@ -23,8 +23,6 @@ const MODELS_MS = 5000
 const TOLD_MS = 10_000
 
 type Totals = FeedTick['totals']
-/** How a model stands now. */
-type Standing = FeedTick['models'][number]
 /** What a tick says, from an overview: before the first tick, and where there are none. */
 const totalsOf = (o: Overview): Totals => ({
   waiting: o.totals.pending_tasks,
@@ -80,13 +78,16 @@ function Told({ text }: { text: string }) {
 }
 
 /** Of which model the oldest waiting task is, and what keeps it. */
-function whyOldest(models: readonly Standing[]): string | undefined {
+function whyOldest(models: readonly ModelView[]): string | undefined {
   const t = words.value
   const [oldest] = sorted(models, (m) => m.oldest_waiting_seconds, true)
   if (oldest === undefined || oldest.oldest_waiting_seconds === null) return undefined
-  const { model, nodes, free_slots } = oldest
-  const name = modelName(model)
-  return nodes === 0 ? t.overview.noNode(name) : free_slots === 0 ? t.overview.allBusy(name) : name
+  const name = modelName(oldest.model)
+  return isStranded(oldest, models)
+    ? t.overview.noNode(name)
+    : oldest.nodes > 0 && oldest.free_slots === 0
+      ? t.overview.allBusy(name)
+      : name
 }
 
 function Figures({
@@ -96,13 +97,13 @@ function Figures({
 }: {
   totals: Totals
   completed: number | null
-  models: readonly Standing[]
+  models: readonly ModelView[]
 }) {
   const t = words.value
   const there = totals.online_nodes + totals.busy_nodes
   const failedShare = completed === null ? 0 : totals.failed_1h / Math.max(1, totals.failed_1h + completed)
   return (
-    <>
+    <div class="figure-rows">
       <ul class="figures first">
         <Figure
           label={t.overview.waiting}
@@ -156,7 +157,7 @@ function Figures({
           number(totals.failed_1h),
         )}
       />
-    </>
+    </div>
   )
 }
 
@@ -191,7 +192,11 @@ function Failures({ failures }: { failures: Overview['failures'] }) {
 function withTick(models: readonly ModelView[], newest: FeedTick | null): readonly ModelView[] {
   if (newest === null) return models
   const ticks = new Map(newest.models.map((m) => [m.model, m]))
-  return models.map((m) => ({ ...m, ...ticks.get(m.model) }))
+  return models.map((m) => {
+    const now = { ...m, ...ticks.get(m.model) }
+    // What was asked for some seconds ago must not contradict it.
+    return now.free_slots > 0 && now.waiting === 0 ? { ...now, eta_seconds: 0 } : now
+  })
 }
 
 export function OverviewView() {
@@ -204,6 +209,7 @@ export function OverviewView() {
   // The figures of the page are those of all models.
   const newest = tick.value
   const { data } = overview
+  const shownModels = withTick(models.data ?? [], newest)
   const totals = newest?.totals ?? (data === null ? null : totalsOf(data))
   const isUnused = data !== null && data.totals.total_tasks === 0 && data.totals.total_nodes === 0
   return (
@@ -212,16 +218,16 @@ export function OverviewView() {
       {totals === null ? (
         <Trouble failure={overview.failure} />
       ) : (
-        <Figures totals={totals} completed={data?.completed_1h ?? null} models={newest?.models ?? models.data ?? []} />
+        <Figures totals={totals} completed={data?.completed_1h ?? null} models={shownModels} />
       )}
       {isUnused && (
         <Empty title={t.overview.unused} command={START_NODE}>
           {t.overview.unusedWhy}
         </Empty>
       )}
-      {models.data !== null && models.data.length > 0 && (
+      {shownModels.length > 0 && (
         <Panel title={t.models.title}>
-          <ModelTable models={withTick(models.data, newest)} />
+          <ModelTable models={shownModels} />
         </Panel>
       )}
       {data !== null && !isUnused && (
@@ -242,7 +248,7 @@ export function OverviewView() {
             </div>
           }
         >
-          <OverviewCharts series={data.series} startedMs={data.started_ms} />
+          <OverviewCharts series={data.series} breaks={data.breaks_ms} />
           <p class="quiet">{t.overview.since(fullTime(data.started_ms))}</p>
         </Panel>
       )}

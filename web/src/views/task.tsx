@@ -5,7 +5,7 @@ import { can } from '../state/access.js'
 import { useAnswer } from '../state/answer.js'
 import { ask } from '../state/api.js'
 import { listen } from '../state/feed.js'
-import { duration, number, stx, time } from '../parts/format.js'
+import { counted, duration, number, stx, time } from '../parts/format.js'
 import { Empty, Facts, Panel, Trouble } from '../parts/notes.js'
 import { api, paths } from '../parts/paths.js'
 import { shellWord } from '../parts/shell.js'
@@ -98,7 +98,7 @@ function Folded({ title, text }: { title: string; text: string | null | undefine
   return (
     <details>
       <summary>
-        {title} <span class="quiet">{t.task.characters(number(text.length))}</span>
+        {title} <span class="quiet">{t.task.characters(counted(text.length))}</span>
       </summary>
       <pre class="text" tabIndex={0}>
         {text}

@@ -137,7 +137,7 @@ function Table({ tasks, users }: { tasks: readonly TaskLine[]; users: boolean })
   const t = words.value
   return (
     <Scroll label={t.nav.tasks}>
-      <table>
+      <table class="tasks dense">
         <thead>
           <tr>
             <th scope="col">{t.tasks.id}</th>

@@ -18,7 +18,7 @@ export function Waiting({ waiting, model }: { waiting: InferOutput<typeof waitin
         {t.waiting.position(typeof position === 'number' ? number(position) : position)}
       </p>
       {/* The service speaks English. */}
-      <p lang="en" class={language.value === 'en' ? undefined : 'quiet'}>
+      <p lang="en" class={language.value === 'en' ? 'sentence' : 'sentence quiet'}>
         {explanation}
       </p>
       <p>{t.waiting.out[reason]}</p>

@@ -1,3 +1,12 @@
+/** A number as it is written, and itself: one of something is called otherwise. */
+export interface Counted {
+  n: number
+  text: string
+}
+const tasks = ({ n, text }: Counted): string => `${text} ${n === 1 ? 'task' : 'tasks'}`
+const nodes = ({ n, text }: Counted): string => `${text} ${n === 1 ? 'node' : 'nodes'}`
+const verb = ({ n }: Counted, one: string, many: string): string => (n === 1 ? one : many)
+
 /** Every word of the page in English. Other languages have the same keys: the compiler demands each of them. */
 export const en = {
   brand: 'Stacks inference',
@@ -8,7 +17,6 @@ export const en = {
   stop: 'Stop',
   again: 'Try again',
   never: 'Cancel',
-  none: 'never',
   done: 'Done.',
   yes: 'yes',
   no: 'no',
@@ -99,7 +107,7 @@ export const en = {
     window: 'How far back',
     windows: { '15m': '15 min', '1h': '1 hour', '24h': '24 hours' },
     since: (time: string) =>
-      `The service started at ${time}, the dashed line in the charts. What was counted before is known by the minute, and not whole.`,
+      `The service started at ${time}. A dashed line in the charts is a start, or a moment at which its clock was set. What was counted before the newest start is known by the minute, and not whole.`,
     failures: (window: string) => `How attempts failed: ${window}`,
     noFailures: 'No attempt has failed.',
     end: 'End',
@@ -123,6 +131,7 @@ export const en = {
     failed: 'Failed 1 h',
     eta: 'New task in',
     noNode: 'no node',
+    now: 'at once',
     other: 'other models',
     note: 'Times: the middle and the slow end (p50 / p95) of the last 15 minutes.',
   },
@@ -167,12 +176,16 @@ export const en = {
     cancel: 'Cancel all of these …',
     retry: 'Retry all of these …',
     count: {
-      cancel: (n: string) => `${n} tasks of this filter wait or run, and can be cancelled.`,
-      retry: (n: string) => `${n} tasks of this filter have failed or timed out, and can be tried again.`,
+      cancel: (n: Counted) =>
+        `${tasks(n)} of this filter ${verb(n, 'waits or runs', 'wait or run')}, and can be cancelled.`,
+      retry: (n: Counted) =>
+        `${tasks(n)} of this filter ${verb(n, 'has', 'have')} failed or timed out, and can be tried again.`,
     },
-    more: 'There are more; these are the first.',
-    confirm: { cancel: (n: string) => `Cancel ${n} tasks`, retry: (n: string) => `Retry ${n} tasks` },
-    progress: (done: string, failed: string) => `${done} done, ${failed} not.`,
+    more: (most: string) => `There are more: at most ${most} are done at once. Come back for the rest.`,
+    broken: (message: string) => `Not all could be found: ${message}`,
+    confirm: { cancel: (n: Counted) => `Cancel ${tasks(n)}`, retry: (n: Counted) => `Retry ${tasks(n)}` },
+    progress: (done: string, failed: string, all: string) => `${done} of ${all} done, ${failed} not.`,
+    stopped: 'Stopped. What was done stays done.',
   },
   task: {
     way: 'Where the time went',
@@ -192,7 +205,7 @@ export const en = {
     live: 'Text as it is made',
     noTextYet: 'No text has come yet.',
     hidden: (what: string) => `${what}: this token may not read texts.`,
-    characters: (n: string) => `${n} characters`,
+    characters: (n: Counted) => `${n.text} ${verb(n, 'character', 'characters')}`,
     age: 'Age',
     limit: 'May run for',
     code: 'Code',
@@ -263,7 +276,6 @@ export const en = {
     session: 'session',
     polls: 'polls',
     drained: 'drained',
-    resting: 'resting',
     cooldown: (left: string) => `rests for ${left}`,
     probation: 'new (probation)',
     first: 'First page',
@@ -275,15 +287,21 @@ export const en = {
   },
   node: {
     idle: 'Why it has nothing to do',
+    idleMore: 'Why it gets no more',
     offline: (time: string) => `It is offline; it was last seen ${time}.`,
-    full: 'It has something to do: all its slots are busy.',
+    full: 'All its slots are busy.',
     nothingWaits: 'Nothing waits that it could take.',
     because: {
-      model: (n: string) => `${n} waiting tasks are for models that it does not serve.`,
-      feature: (n: string) => `${n} need a feature that it lacks: a newer version may have it.`,
-      failed_before: (n: string) => `${n} it has failed before, so others are tried first.`,
-      cooldown: (n: string) => `${n} it does not get because it rests after failures in a row.`,
-      drained: (n: string) => `${n} it does not get because it is drained or in maintenance.`,
+      model: (n: Counted) =>
+        `${n.text} waiting ${verb(n, 'task is for a model', 'tasks are for models')} that it does not serve.`,
+      feature: (n: Counted) =>
+        `${n.text} waiting ${verb(n, 'task needs', 'tasks need')} a feature that it lacks: a newer version may have it.`,
+      failed_before: (n: Counted) =>
+        `${n.text} waiting ${verb(n, 'task', 'tasks')} it has failed before, so others are tried first.`,
+      cooldown: (n: Counted) =>
+        `${n.text} waiting ${verb(n, 'task', 'tasks')} it does not get because it rests after failures in a row.`,
+      drained: (n: Counted) =>
+        `${n.text} waiting ${verb(n, 'task', 'tasks')} it does not get because it is drained or in maintenance.`,
     },
     attempts: 'Newest attempts',
     allTasks: 'Its tasks',
@@ -314,8 +332,9 @@ export const en = {
   },
   fleet: {
     states: { busy: 'busy', free: 'free', resting: 'resting or drained', offline: 'offline' },
-    counts: (nodes: string, waiting: string) => `${nodes} nodes there, ${waiting} waiting`,
-    busySlots: (model: string) => `Busy slots of ${model}`,
+    counts: (there: Counted, waiting: string) => `${nodes(there)} there, ${waiting} waiting`,
+    noFamily: 'Of no family',
+    large: (n: string) => `From ${n} nodes on, the slots of a model are one bar.`,
   },
   feed: {
     kind: 'Events',
@@ -328,7 +347,8 @@ export const en = {
     forgotten: 'forgotten',
     second: (submitted: string, started: string, completed: string, failed: string) =>
       `Last second: ${submitted} submitted, ${started} started, ${completed} completed, ${failed} failed.`,
-    skipped: (n: string) => `${n} events were left out: there are too many to show each.`,
+    skipped: (n: Counted) =>
+      `${n.text} ${verb(n, 'event was', 'events were')} left out: there are too many to show each.`,
   },
   health: {
     state: 'State',
@@ -362,18 +382,57 @@ export const en = {
     overloaded: 'Overloaded',
     database: 'Database',
     wal: 'Write-ahead log',
-    backup: 'Last backup',
-    loop: 'Event loop delay p99',
-    turn: 'Turn of the core, mean',
-    fsync: 'Write to disk, mean',
-    request: 'REST request, mean',
+    walOf: (used: string, most: string) => `${used} of ${most}`,
+    backup: 'Backups',
+    noBackups: 'the service makes none (backup_dir)',
+    backups: (last: string | null, interval: string) =>
+      `${last === null ? 'none yet' : `${last} ago`}, every ${interval}`,
+    late: 'late',
+    loop: 'Event loop delay (p99)',
+    turn: 'Turn of the core',
+    turnSize: 'Operations in a turn',
+    fsync: 'Write to disk',
+    request: 'REST request',
     memory: 'Memory',
     sessions: 'Sessions',
-    refused: 'Submissions refused',
     callbacksWaiting: 'Callbacks waiting',
-    counters: 'Counters',
+    means: 'Turns, writes and requests: the mean of the last minute, as long as this is looked at.',
+    noMetrics: 'The service does not tell what it measures ([metrics] enabled = false).',
+    limits: 'Limits',
+    limit: 'Limit',
+    used: 'Taken',
+    most: 'Most',
+    share: 'Share',
+    limitNames: {
+      max_pending_tasks: 'Waiting tasks',
+      max_nodes: 'Registered nodes',
+      max_sessions: 'Sessions',
+      connections: 'Connections',
+      max_receiving_bytes: 'Half received',
+      max_unsent_bytes: 'Answers not read yet',
+      max_wal_bytes: 'Write-ahead log',
+    },
+    refused: 'Turned away since the start',
+    noneRefused: 'Nothing was turned away.',
+    code: 'Code',
+    refusedKinds: {
+      submissions: 'Submissions',
+      requests: 'Requests',
+      sessions: 'Sessions closed',
+      connections: 'Connections, by the limit of',
+    },
+    configuration: 'Configuration',
+    setting: 'Setting',
+    value: 'Value',
+    fallback: 'Default',
+    hidden: 'set, and not shown',
+    changed: 'Settings that are not as by default',
+    allDefault: 'Every setting is as by default.',
+    allSettings: 'All settings',
+    version: 'Version',
+    counters: 'Stored tasks',
     uptime: 'Up for',
-    total: 'All tasks',
+    total: 'All',
     settlements: 'Payments',
     callbacks: 'Callbacks',
     docs: 'The REST API as a page',
