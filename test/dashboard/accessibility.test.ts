@@ -84,7 +84,7 @@ inBrowser(() => {
     expect(complaints).toEqual([])
   })
 
-  test('on a phone no view is wider than the screen, and on a wall there are no controls', async () => {
+  test('on a phone no view is wider than the screen, at a desk no table, and on a wall there is nothing to scroll and no control', async () => {
     const service = await lively()
     const { page, open } = await openDashboard(service)
     await page.setViewportSize({ width: 360, height: 740 })
@@ -94,9 +94,19 @@ inBrowser(() => {
       await page.locator('main table, main .empty, main .facts, main .squares').first().waitFor({ state: 'attached' })
       expect([view, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([view, 360])
     }
-    await page.setViewportSize({ width: 2560, height: 1440 })
+    await page.setViewportSize({ width: 1360, height: 800 })
+    for (const view of ['/', '/tasks', '/nodes']) {
+      await open(view)
+      await page.locator('main table').first().waitFor()
+      const spare = await page.evaluate<number>(
+        `Math.min(...[...document.querySelectorAll('.scroll')].map((s) => s.clientWidth - s.scrollWidth))`,
+      )
+      expect([view, spare]).toEqual([view, 0])
+    }
+    await page.setViewportSize({ width: 1920, height: 1080 })
     await open('/?kiosk=1')
-    await page.locator('.figures').first().waitFor()
+    await page.locator('.chart canvas').first().waitFor()
     expect(await page.locator('header.top').count()).toBe(0)
+    expect(await page.evaluate('document.documentElement.scrollHeight')).toBe(1080)
   })
 })

@@ -105,7 +105,7 @@ inBrowser(() => {
     await page.locator('.live', { hasText: 'live' }).waitFor()
     const { port } = new URL(service.url)
     await service.stop()
-    await page.getByText('The service does not answer since').waitFor()
+    await page.getByText('The service has not answered since').waitFor()
     await page.locator('.live', { hasText: 'no answer' }).waitFor()
     // What was seen last stays, and views that were not opened yet open.
     expect(await waiting.innerText()).toBe('0')
@@ -116,7 +116,7 @@ inBrowser(() => {
     await again.submit({ task_id: 'after' })
     await waiting.filter({ hasText: /^1$/ }).waitFor()
     await page.locator('.live', { hasText: 'live' }).waitFor()
-    await page.getByText('The service does not answer since').waitFor({ state: 'detached' })
+    await page.getByText('The service has not answered since').waitFor({ state: 'detached' })
     expect(complaints).toEqual([])
   })
 })

@@ -38,9 +38,10 @@ export const percent = (share: number | null | undefined): string =>
       }).format(share)
 
 export function bytes(n: number): string {
-  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const
-  const at = Math.min(units.length - 1, n < 1 ? 0 : Math.floor(Math.log(n) / Math.log(1000)))
-  const unit = units[at] ?? 'byte'
+  if (n < 1000) return `${number(n)} B`
+  const units = ['kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const
+  const at = Math.min(units.length, Math.floor(Math.log10(n) / 3))
+  const unit = units[at - 1] ?? 'terabyte'
   return format(unit, { style: 'unit', unit, maximumFractionDigits: 1 }).format(n / 1000 ** at)
 }
 

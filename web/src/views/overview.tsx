@@ -163,9 +163,9 @@ function Figures({
 
 function Failures({ failures }: { failures: Overview['failures'] }) {
   const t = words.value
-  if (failures.length === 0) return <p class="quiet">{t.overview.noFailures}</p>
+  if (failures.length === 0) return <p class="quiet failures">{t.overview.noFailures}</p>
   return (
-    <table class="small">
+    <table class="small failures">
       <thead>
         <tr>
           <th scope="col">{t.overview.end}</th>

@@ -46,7 +46,7 @@ export const en = {
     off: 'every few seconds',
     down: 'no answer',
     since: (time: string) =>
-      `The service does not answer since ${time}. What you see is from before. It is tried again all the time.`,
+      `The service has not answered since ${time}. What you see is from before; the page keeps trying.`,
   },
   help: {
     title: 'Keys',
