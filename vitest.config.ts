@@ -1,15 +1,30 @@
 import { availableParallelism } from 'node:os'
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+/** They replace modules of the service, which other tests of the same process would be given too. */
+const alone = ['test/cli/node-command.test.ts']
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // Processes: the tests mock modules, timers and signals, and load native code.
+    // Processes: the tests change timers and signals, and load native code.
     pool: 'forks',
     // Many tests wait for other processes and for the disk; vitest itself would take one core fewer than there are.
     maxWorkers: availableParallelism() + 1,
     // Only what hangs takes so long: a busy machine may be ten times slower than an idle one.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'shared',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...alone],
+          // A process loads the service once, and not for every file: that is a third of the time. What a test changes it puts back.
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: 'alone', include: alone } },
+    ],
   },
 })

@@ -10,7 +10,11 @@ let browser: Promise<Browser> | undefined
 /** Tests that need a real browser. */
 export function inBrowser(tests: () => void): void {
   describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' : `: skipped, ${noBrowser}`}`, () => {
-    afterAll(async () => (await browser)?.close())
+    afterAll(async () => {
+      const opened = browser
+      browser = undefined
+      await (await opened)?.close()
+    })
     tests()
   })
 }
