@@ -22,10 +22,13 @@ test('a task is one trace, with each attempt of it, its node and the calls of it
     return wholeStream(response, delta('Paris'), delta('!', 'stop'), { choices: [], usage })
   })
   const service = await startService()
-  const { node } = createNode({ coordinator: service.url, ...openai({ baseUrl: `${models.url}/v1` }) })
+  // What one has failed the other gets at once.
+  const nodes = ['n1', 'n2'].map((nodeId) =>
+    createNode({ coordinator: service.url, nodeId, ...openai({ baseUrl: `${models.url}/v1` }) }),
+  )
   const submitter = beginTrace()
   await service.post('/api/v1/tasks', task({ task_id: 'a' }), { traceparent: submitter.traceparent })
-  await node.start()
+  await Promise.all(nodes.map(({ node }) => node.start()))
   await service.reaches('a', 'completed')
 
   const whole = await submitter.span('task')
@@ -65,7 +68,8 @@ test('a task is one trace, with each attempt of it, its node and the calls of it
 
   // What they say.
   const model = { 'gen_ai.request.model': 'llama-3-8b' }
-  const ofNode = { ...model, 'inference.node_id': node.nodeId }
+  const { created_ms, attempts } = (await service.get('/api/v1/tasks/a')).body?.data // prettier-ignore
+  const ofAttempt = (n: 1 | 2) => ({ ...model, 'inference.attempt': n, 'inference.node_id': attempts[n - 1].node_id })
   const usage = { 'gen_ai.usage.input_tokens': 7, 'gen_ai.usage.output_tokens': 2 }
   expect([whole.kind, whole.status.code, whole.attributes]).toEqual([
     SpanKind.PRODUCER,
@@ -75,12 +79,12 @@ test('a task is one trace, with each attempt of it, its node and the calls of it
   expect([first.kind, first.status, first.attributes]).toEqual([
     SpanKind.CONSUMER,
     { code: SpanStatusCode.ERROR },
-    { ...ofNode, 'inference.attempt': 1, 'inference.end': 'failed', 'inference.fault': 'node' },
+    { ...ofAttempt(1), 'inference.end': 'failed', 'inference.fault': 'node' },
   ])
   expect([second.kind, second.status.code, second.attributes]).toEqual([
     SpanKind.CONSUMER,
     SpanStatusCode.UNSET,
-    { ...ofNode, 'inference.attempt': 2, 'inference.end': 'completed', ...usage },
+    { ...ofAttempt(2), 'inference.end': 'completed', ...usage },
   ])
   const ofWork = { ...model, 'inference.task_id': 'a' }
   expect([tried.kind, tried.status, tried.attributes]).toEqual([
@@ -91,7 +95,6 @@ test('a task is one trace, with each attempt of it, its node and the calls of it
   expect(done.attributes).toEqual({ ...ofWork, 'inference.attempt': 2, 'inference.end': 'completed', ...usage })
 
   // When it was.
-  const { created_ms, attempts } = (await service.get('/api/v1/tasks/a')).body?.data // prettier-ignore
   const times = [...waits, first, second].map((span) => [msOf(span.startTime), msOf(span.endTime)])
   expect(times).toEqual([
     [created_ms, attempts[0].assigned_ms],

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { connectClient } from '../support/client-session.js'
 import { connectNode, nextAssign } from '../support/node-session.js'
 import { inspect, startService, task, type Service } from '../support/service.js'
@@ -46,6 +46,7 @@ const ways: Record<string, (service: Service, trace: Record<string, string>) => 
     return (await client.next('task.submitted')).task_id
   },
   'POST /v1/chat/completions': async (service, trace) => {
+    const before = new Set(Object.keys(stored(service)))
     const model = 'llama-3-8b'
     const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'why?' }] })
     void fetch(`${service.url}/v1/chat/completions`, {
@@ -53,36 +54,32 @@ const ways: Record<string, (service: Service, trace: Record<string, string>) => 
       headers: { 'content-type': 'application/json', ...trace },
       body,
     }).catch(() => undefined) // it is cut off with the service
-    return until(() => Object.keys(stored(service))[0], 'the task of the request')
+    return until(() => Object.keys(stored(service)).find((id) => !before.has(id)), 'the task of the request')
   },
 }
 
-describe.each(Object.entries(ways))('%s', (_, submit) => {
-  test('its trace is stored with the task and told to its node', async () => {
-    const service = await startService()
-    const node = await connectNode(service, 'n1')
-    const id = await submit(service, headers)
-    expect(await nextAssign(node, id)).toMatchObject({ traceparent })
-    expect(stored(service)).toEqual({ [id]: traceparent })
-  })
-
-  test('what is none is ignored, and so is that there is none', async () => {
+test.each(Object.entries(ways))(
+  '%s: its trace is stored with the task and told to its node; what is none is ignored',
+  async (_, submit) => {
     const service = await startService()
     const node = await connectNode(service, 'n1', { max_concurrent_tasks: 2 })
-    const id = await submit(service, { traceparent: `${traceparent}-more` })
-    expect(await nextAssign(node, id)).not.toHaveProperty('traceparent')
-    const plain = await service.submit()
+    const traced = await submit(service, headers)
+    expect(await nextAssign(node, traced)).toMatchObject({ traceparent })
+    const plain = await submit(service, { traceparent: `${traceparent}-more` })
     expect(await nextAssign(node, plain)).not.toHaveProperty('traceparent')
-    expect(stored(service)).toEqual({ [id]: null, [plain]: null })
-  })
-})
+    expect(stored(service)).toEqual({ [traced]: traceparent, [plain]: null })
+  },
+)
 
-test.each([7, { a: 1 }, ['x'], true])('a field of the wrong kind is ignored too: %j', async (wrong) => {
+test('a field of the wrong kind is ignored too', async () => {
   const service = await startService()
-  const body = JSON.stringify(task({ task_id: 'a', traceparent: wrong }))
-  const headers = { 'content-type': 'application/json' }
-  expect((await fetch(`${service.url}/api/v1/tasks`, { method: 'POST', headers, body })).status).toBe(200)
-  expect(stored(service)).toEqual({ a: null })
+  const wrong = [7, { a: 1 }, ['x'], true, '', null]
+  for (const [i, traceparent] of wrong.entries()) {
+    const body = JSON.stringify(task({ task_id: `t${i}`, traceparent }))
+    const headers = { 'content-type': 'application/json' }
+    expect((await fetch(`${service.url}/api/v1/tasks`, { method: 'POST', headers, body })).status).toBe(200)
+  }
+  expect(Object.values(stored(service))).toEqual(wrong.map(() => null))
 })
 
 test('of a batch each entry may be of a trace of its own', async () => {
