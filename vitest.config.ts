@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
 
-/** They replace modules of the service, which other tests of the same process would be given too. */
-const alone = ['test/cli/node-command.test.ts']
+/** They replace a module, or register a tracer: other tests of the same process would be given that too. */
+const alone = ['test/cli/node-command.test.ts', 'test/traces/*.test.ts']
 
 export default defineConfig({
   test: {

@@ -29,13 +29,22 @@ const packageOf = (path) => path.split('/', path.startsWith('@') ? 2 : 1).join('
 const imported = Object.values(metafile.inputs).flatMap(({ imports }) =>
   imports.flatMap(({ external, path }) => (external && !isBuiltin(path) ? [packageOf(path)] : [])),
 )
-const dependencies = Object.fromEntries(
-  [...new Set(imported)].sort().map((name) => {
-    const range = service.dependencies[name]
-    if (range === undefined) throw new Error(`${name} is no dependency of package.json`)
-    return [name, range]
-  }),
+const names = [...new Set(imported)].sort()
+/** What the node works without as well. */
+const isOptional = (name) => service.peerDependenciesMeta[name]?.optional === true
+const rangesOf = (wanted, given) =>
+  Object.fromEntries(
+    wanted.map((name) => {
+      if (given[name] === undefined) throw new Error(`${name} is no dependency of package.json`)
+      return [name, given[name]]
+    }),
+  )
+const dependencies = rangesOf(
+  names.filter((name) => !isOptional(name)),
+  service.dependencies,
 )
+const peerDependencies = rangesOf(names.filter(isOptional), service.peerDependencies)
+const peerDependenciesMeta = Object.fromEntries(Object.keys(peerDependencies).map((name) => [name, { optional: true }]))
 
 /** Where npm has put a package that is asked for by the one at `from`: below it, or as near as it is there. */
 function placeOf(name, from) {
@@ -61,7 +70,7 @@ lock(Object.keys(dependencies), '')
 
 const { version, license, type, engines } = service
 const bin = { [NAME]: ENTRY }
-const described = { name: NAME, version, license, engines, bin, dependencies }
+const described = { name: NAME, version, license, engines, bin, dependencies, peerDependencies, peerDependenciesMeta }
 const packages = Object.fromEntries([...places].sort().map((place) => [place, locked[place]]))
 
 rmSync(target, { recursive: true, force: true })
