@@ -74,23 +74,25 @@ export function checkDatabase(db, record, { until = Infinity, done = false } = {
   return wrong
 }
 
+/** What /stats calls the number of tasks of each status. */
+const statNames = {
+  pending: 'pending_tasks',
+  in_progress: 'processing_tasks',
+  completed: 'completed_tasks',
+  submitted: 'submitted_tasks',
+  failed: 'failed_tasks',
+  timeout: 'timeout_tasks',
+}
+
 /** Whether `/stats` says what the tables do. */
 export function checkStats(db, stats) {
-  const names = {
-    pending: 'pending_tasks',
-    in_progress: 'processing_tasks',
-    completed: 'completed_tasks',
-    submitted: 'submitted_tasks',
-    failed: 'failed_tasks',
-    timeout: 'timeout_tasks',
-  }
   const rows = Object.fromEntries(
     db
       .prepare('SELECT status, count(*) AS n FROM inference_tasks GROUP BY status')
       .all()
       .map((r) => [r.status, r.n]),
   )
-  const wrong = Object.entries(names).flatMap(([status, name]) =>
+  const wrong = Object.entries(statNames).flatMap(([status, name]) =>
     stats?.[name] === (rows[status] ?? 0)
       ? []
       : [`/stats says ${stats?.[name]} ${name}, a recount gives ${rows[status] ?? 0}`],
@@ -105,4 +107,16 @@ export function checkStats(db, stats) {
 export function print(figures) {
   const width = Math.max(...Object.keys(figures).map((k) => k.length))
   for (const [name, value] of Object.entries(figures)) console.log(`  ${name.padEnd(width)}  ${value}`)
+}
+
+/** Where a scrape of the metrics says something else than /stats. */
+export function checkMetrics(stats, scrape) {
+  const samples = new Map(
+    [...scrape.matchAll(/^inference_tasks\{status="(\w+)"\} (\d+)$/gm)].map(([, status, n]) => [status, Number(n)]),
+  )
+  return Object.entries(statNames).flatMap(([status, name]) =>
+    samples.get(status) === stats?.[name]
+      ? []
+      : [`/metrics says ${samples.get(status)} tasks are ${status}, /stats ${stats?.[name]}`],
+  )
 }

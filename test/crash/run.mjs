@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Database } from '../../dist/store/sqlite.js'
-import { checkDatabase, checkStats, print } from './check.mjs'
+import { checkDatabase, checkMetrics, checkStats, print } from './check.mjs'
 import { createWorld } from './clients.mjs'
 import { createChoice, readFlags } from './random.mjs'
 import { createRecord } from './record.mjs'
@@ -84,6 +84,7 @@ for (let i = 0; i < kills; i++) {
 
 const last = server.start(null)
 const stats = await world.finish(PATIENCE)
+const scrape = last.url === null ? '' : await (await fetch(`${last.url}/metrics`)).text()
 await world.end()
 last.child.kill('SIGTERM')
 const late = setTimeout(() => last.child.kill('SIGKILL'), PATIENCE)
@@ -93,7 +94,12 @@ if (code !== 0) record.violate(`the last stop did not end with 0: ${code} ${last
 await server.end()
 
 const db = new Database(file)
-const wrong = [...record.violations, ...checkDatabase(db, record, { done: true }), ...checkStats(db, stats)]
+const wrong = [
+  ...record.violations,
+  ...checkDatabase(db, record, { done: true }),
+  ...checkStats(db, stats),
+  ...checkMetrics(stats, scrape),
+]
 const count = (sql) => db.prepare(sql).pluck().get()
 const begun = count('SELECT count(*) FROM attempts WHERE accepted_ms IS NOT NULL')
 const completed = count("SELECT count(*) FROM inference_tasks WHERE status = 'completed'")
