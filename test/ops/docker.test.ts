@@ -114,15 +114,15 @@ test.runIf(process.platform === 'linux')(
     expect(readFileSync(join(dir, 'invite/token'), 'utf8')).toMatch(/^sis_inv_\w{46}\n$/)
     expect(statSync(join(dir, 'invite/token')).mode & 0o777).toBe(0o600)
 
+    // All at once, as after a start of the machine: the node comes back until there is a coordinator.
     const coordinator = run('coordinator', [...words('coordinator', 'ENTRYPOINT'), ...services['coordinator'].command])
-    const asked = await listening(coordinator)
-    expect(asked.url).toBe(`http://${address}:28080`)
     const node = run('demo-node', [...words('node', 'ENTRYPOINT'), ...services['demo-node'].command])
-    await says(node, 'node.connected')
-
-    expect((await asked.get('/api/v1/tasks')).status).toBe(401)
     const making = 'stacks-signer tokens create --role admin --name me --config /run/secrets/signer.toml'
     const made = run('coordinator', making.split(' '))
+    const asked = await listening(coordinator)
+    expect(asked.url).toBe(`http://${address}:28080`)
+    expect((await asked.get('/api/v1/tasks')).status).toBe(401)
+    await says(node, 'node.connected')
     expect(await made.exit).toEqual({ code: 0, signal: null })
     const admin = as(asked, made.out[0] ?? '')
     await until(async () => (await admin.get('/api/v1/tasks')).status === 200, 'the token known to the service')

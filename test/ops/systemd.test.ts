@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { makeTokenIn } from '../support/access.js'
@@ -62,7 +62,7 @@ test('what the units start serves and works, and ends as they expect it to', asy
   const credential = (name: string, text: string): void => writePrivate(join(dir, 'credentials', name), text)
   // systemd makes StateDirectory.
   for (const folder of ['stacks-inference', 'stacks-inference-node/a'])
-    mkdirSync(join(dir, 'state', folder), { recursive: true })
+    writePrivate(join(dir, 'state', folder, '.there'), '')
   credential('signer.toml', `${signer}\n[inference]\napi_port = 0\n`)
   const service = runDeployed(startOf('stacks-inference.service', dir), dir)
   const asked = await listening(service)

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { load, loadAll, YAML11_SCHEMA } from 'js-yaml'
@@ -22,17 +23,16 @@ const USER = 1000
 const asOther: number | undefined =
   process.getuid?.() === 0 && spawnSync('test', ['-r', CLI], { uid: USER, gid: USER }).status === 0 ? USER : undefined
 
-/** Gives a folder and all that is in it to the user that what is deployed runs as. */
-function handOver(dir: string): void {
-  if (asOther === undefined) return
-  for (const name of ['', ...readdirSync(dir, { recursive: true, encoding: 'utf8' })])
-    chownSync(join(dir, name), asOther, asOther)
+const give = (path: string): void => {
+  if (asOther !== undefined) chownSync(path, asOther, asOther)
 }
 
-/** Writes a file that only its user can read, and the folders above it. */
+/** Writes a file that only the user of what is deployed can read, and the folders above it. */
 export function writePrivate(file: string, text: string): void {
+  if (!file.startsWith(`${tmpdir()}/`)) throw new Error(`${file} is in no folder of a test`)
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   writeFileSync(file, text, { mode: 0o600 })
+  for (let path = file; path !== tmpdir(); path = dirname(path)) give(path)
 }
 
 /**
@@ -40,10 +40,12 @@ export function writePrivate(file: string, text: string): void {
  * @param dir the folder that stands for the file system of its machine
  */
 export function runDeployed(command: readonly string[], dir: string): Child {
-  handOver(dir)
   const bin = join(dir, 'bin')
-  mkdirSync(bin, { recursive: true })
-  writeFileSync(join(bin, 'stacks-signer'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, { mode: 0o755 })
+  const signer = join(bin, 'stacks-signer')
+  if (!existsSync(signer)) {
+    writePrivate(signer, `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`)
+    chmodSync(signer, 0o700)
+  }
   const [program = '', ...args] = command.map((word) => word.replace(/^\/app\//, root))
   const env = { PATH: `${bin}:${process.env['PATH']}`, NODE_ENV: 'production' }
   return runProgram(program === 'node' ? process.execPath : program, args, { cwd: dir, env, uid: asOther })
