@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { inBrowser, openDashboard } from '../support/dashboard.js'
 import { connectNode, nextAssign } from '../support/node-session.js'
-import { startService } from '../support/service.js'
+import { startService, task } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 
 /** How soon the page shows what the service has done, ms. */
@@ -90,6 +90,36 @@ inBrowser(() => {
     await page.locator('tbody tr', { hasText: 'second' }).waitFor()
     await page.getByLabel('Model').fill('other')
     await page.locator('tbody tr').first().waitFor({ state: 'detached' })
+  })
+
+  test('what has run through the feed is forgotten: the page does not grow', async () => {
+    const service = await startService()
+    const { page, open } = await openDashboard(service)
+    const browser = await page.context().newCDPSession(page)
+    await browser.send('Performance.enable')
+    await browser.send('HeapProfiler.enable')
+    /** Elements and texts of the page, also those that are in it no more and are kept. */
+    const nodes = async (): Promise<number> => {
+      await browser.send('HeapProfiler.collectGarbage')
+      const { metrics } = await browser.send('Performance.getMetrics')
+      return metrics.find(({ name }) => name === 'Nodes')?.value ?? NaN
+    }
+    await open('/feed')
+    await page.locator('.live', { hasText: 'live' }).waitFor()
+    const counts: number[] = []
+    for (let i = 0; i < 6; i++) {
+      const tasks = Array.from({ length: 190 }, (_, n) => task({ task_id: `burst-${i}-${n}` }))
+      await service.post('/api/v1/tasks/batch', { tasks })
+      await page
+        .locator('tbody tr', { hasText: `burst-${i}-` })
+        .first()
+        .waitFor()
+      counts.push(await nodes())
+    }
+    expect(await page.locator('tbody tr').count()).toBe(200)
+    // It is full after the second; the third is for what is kept a little longer.
+    const [full = NaN, last = NaN] = [counts[2], counts.at(-1)]
+    expect(last / full, String(counts)).toBeLessThan(1.3)
   })
 
   test('when the service is gone the page says so, and when it is back it catches up by itself', async () => {

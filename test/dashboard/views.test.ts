@@ -183,7 +183,7 @@ inBrowser(() => {
     await Promise.all(names.map((id) => service.register(id, { supported_models: ['other-model'] })))
     await page.getByText('1 of 502 busy').or(page.getByText('0 of 502 busy')).waitFor()
     expect(await page.locator('.squares').count()).toBe(0)
-    expect(await page.locator('.slot-bar').count()).toBe(2)
+    expect(await page.locator('.bar-of-slots').count()).toBe(2)
   })
 
   test('many tasks are cancelled together, after their number was shown', async () => {

@@ -7,9 +7,13 @@ import { PATIENCE, until } from './wait.js'
 /** One browser for the tests of a file: each has a context of its own in it, which knows nothing of the others. */
 let browser: Promise<Browser> | undefined
 
+/** Many pages in one test, on a machine that has much to do: only what hangs takes so long, ms. */
+const LIMIT_MS = 240_000
+
 /** Tests that need a real browser. */
 export function inBrowser(tests: () => void): void {
-  describe.skipIf(noBrowser !== null)(`in a real browser${noBrowser === null ? '' : `: skipped, ${noBrowser}`}`, () => {
+  const why = noBrowser === null ? '' : `: skipped, ${noBrowser}`
+  describe.skipIf(noBrowser !== null)(`in a real browser${why}`, { timeout: LIMIT_MS }, () => {
     afterAll(async () => {
       const opened = browser
       browser = undefined

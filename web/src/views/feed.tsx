@@ -1,4 +1,3 @@
-import type { VNode } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso/router'
 import type { FeedNode, FeedTask } from '../../../src/wire/watch-events.js'
@@ -14,10 +13,8 @@ const MOST = 200
 /** How often what has come is drawn, ms. */
 const SHOW_MS = 500
 
-/** An event, and the row that it has become: a row never changes, so it is made once. */
-type Line = { key: number; at: number; row?: VNode } & (
-  { event: 'task'; data: FeedTask } | { event: 'node'; data: FeedNode }
-)
+/** An event, and when it came, Unix ms. */
+type Line = { key: number; at: number } & ({ event: 'task'; data: FeedTask } | { event: 'node'; data: FeedNode })
 
 interface Seen {
   lines: readonly Line[]
@@ -102,13 +99,16 @@ function NodeLine({ at, data }: { at: number; data: FeedNode }) {
   )
 }
 
-const rowOf = (line: Line): VNode =>
-  (line.row ??=
-    line.event === 'task' ? (
-      <TaskLine at={line.at} data={line.data} key={line.key} />
-    ) : (
-      <NodeLine at={line.at} data={line.data} key={line.key} />
-    ))
+/**
+ * What an event says never changes, so its row is not rendered again: a component that reads a signal is left alone while its properties
+ * are the same. The element is not to be kept instead: each knows its parent, that all its children, and so nothing would ever be free.
+ */
+const rowOf = ({ key, at, ...event }: Line) =>
+  event.event === 'task' ? (
+    <TaskLine at={at} data={event.data} key={key} />
+  ) : (
+    <NodeLine at={at} data={event.data} key={key} />
+  )
 
 const kinds = ['all', 'tasks', 'failures', 'nodes'] as const
 type Kind = (typeof kinds)[number]

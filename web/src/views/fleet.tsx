@@ -52,17 +52,18 @@ function NodeSquares({ node }: { node: NodeListEntry }) {
   )
 }
 
-/** A model of so many nodes that their slots are one bar: as long as it has slots, against the model that has most. */
-function Bar({ m, most }: { m: ModelView; most: number }) {
+/** A model of so many nodes that their slots are one bar. */
+function Bar({ m }: { m: ModelView }) {
   const t = words.value
-  const busy = m.slots - m.free_slots
+  const parts = { busy: m.slots - m.free_slots, free: m.free_slots }
   return (
     <>
-      <div class="slot-bar" style={{ width: `${(m.slots / most) * 100}%` }} aria-hidden="true">
-        <i class="slot-busy" style={{ flexGrow: busy }} />
-        <i class="slot-free" style={{ flexGrow: m.free_slots }} />
+      <div class="bar-of-slots" aria-hidden="true">
+        {(['busy', 'free'] as const).map(
+          (state) => parts[state] > 0 && <i class={`slot-${state}`} style={{ flexGrow: parts[state] }} key={state} />,
+        )}
       </div>
-      <span class="quiet">{t.nodes.busyOf(number(busy), number(m.slots))}</span>
+      <span class="quiet">{t.nodes.busyOf(number(parts.busy), number(m.slots))}</span>
     </>
   )
 }
@@ -70,7 +71,7 @@ function Bar({ m, most }: { m: ModelView; most: number }) {
 /** By family, those of none last. */
 function families(models: readonly ModelView[]): [string | null, ModelView[]][] {
   const found = new Map<string | null, ModelView[]>()
-  for (const m of [...models].sort((a, b) => a.model.localeCompare(b.model)))
+  for (const m of [...models].sort((a, b) => a.model.localeCompare(b.model, undefined, { numeric: true })))
     found.set(m.family, [...(found.get(m.family) ?? []), m])
   return [...found].sort(([a], [b]) => Number(a === null) - Number(b === null) || (a ?? '').localeCompare(b ?? ''))
 }
@@ -103,12 +104,12 @@ function Model({
   m,
   stranded,
   nodes,
-  most,
+  isLarge,
 }: {
   m: ModelView
   stranded: boolean
   nodes: readonly NodeListEntry[]
-  most: number | null
+  isLarge: boolean
 }) {
   const t = words.value
   return (
@@ -125,8 +126,8 @@ function Model({
           </span>
         )}
       </p>
-      {most !== null ? (
-        m.slots > 0 && <Bar m={m} most={most} />
+      {isLarge ? (
+        m.slots > 0 && <Bar m={m} />
       ) : (
         <div class="nodes">
           {nodes
@@ -148,7 +149,6 @@ export function FleetView() {
   const shown = (models.data ?? [])
     .map((m) => ({ ...m, ...ticks.get(m.model) }))
     .filter((m) => m.nodes > 0 || m.waiting > 0 || nodes.some((n) => n.supported_models.includes(m.model)))
-  const most = isLarge ? Math.max(1, ...shown.map((m) => m.slots)) : null
   const states = isLarge ? (['busy', 'free'] as const) : slotStates
   return (
     <main id="main">
@@ -176,7 +176,7 @@ export function FleetView() {
             <h2 class="family">{family ?? t.fleet.noFamily}</h2>
             <div class="models">
               {ofFamily.map((m) => (
-                <Model m={m} stranded={isStranded(m, shown)} nodes={nodes} most={most} key={m.model} />
+                <Model m={m} stranded={isStranded(m, shown)} nodes={nodes} isLarge={isLarge} key={m.model} />
               ))}
             </div>
           </section>

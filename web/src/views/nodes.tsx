@@ -208,7 +208,7 @@ export function NodesView() {
         )
       ) : (
         <Scroll label={t.nav.nodes}>
-          <table>
+          <table class="dense">
             <thead>
               <tr>
                 <th scope="col">{t.nodes.id}</th>
