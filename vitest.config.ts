@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
+import { SlowFirst } from './test/sequencer.js'
 
 /** They replace a module, or register a tracer: other tests of the same process would be given that too. */
 const alone = ['test/cli/node-command.test.ts', 'test/traces/*.test.ts']
@@ -10,6 +11,7 @@ export default defineConfig({
     pool: 'forks',
     // Many tests wait for other processes and for the disk; vitest itself would take one core fewer than there are.
     maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: SlowFirst },
     // Only what hangs takes so long: a busy machine may be ten times slower than an idle one.
     testTimeout: 60_000,
     hookTimeout: 60_000,

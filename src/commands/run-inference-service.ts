@@ -1,7 +1,6 @@
 import { defineCommand } from 'citty'
 import { statSync } from 'node:fs'
 import { loadServiceConfig } from '../config.js'
-import { createCoordinator, StoreError } from '../coordinator.js'
 import { createLog } from '../lib/log.js'
 import { keepFilesPrivate } from '../lib/permissions.js'
 import { checkSecrets, openDatabaseWarning } from './secrets.js'
@@ -48,6 +47,8 @@ export default defineCommand({
     const log = createLog({ name: 'coordinator', debug: args.debug === true })
     for (const warning of warnings) log.warn({ event: 'secrets.open' }, warning)
     const isNew = isMissing(config.inference.database_path)
+    // Loaded when it is known to start: what is wrong with a configuration is said at once.
+    const { createCoordinator } = await import('../coordinator.js')
     const coordinator = createCoordinator({
       settings: config.inference,
       log,
@@ -92,7 +93,7 @@ const forOthers = (config: string): string => `
 /** A file that is not where it was, such as on a disk that is not mounted, must not become a service without its tasks. */
 function refuseNew(database: string): void {
   if (!isMissing(database)) return
-  throw new StoreError(
+  throw new Error(
     `${database}: there is no database; name the right file with --database, see whether its disk is mounted, or leave out --must-exist to make a new one`,
   )
 }
