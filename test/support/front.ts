@@ -60,3 +60,13 @@ export async function startFront(service: { url: string } | null = null) {
     connections: () => open.size,
   }
 }
+
+/** An address where nothing listens. */
+export async function closedUrl(): Promise<string> {
+  const holder = createServer().listen(0, '127.0.0.1')
+  await once(holder, 'listening')
+  const { port } = holder.address() as AddressInfo
+  holder.close()
+  await once(holder, 'close')
+  return `http://127.0.0.1:${port}`
+}

@@ -33,16 +33,13 @@ export function frame(
     news(state, url, now),
     tabs(state),
   ]
-  const { head, rows: all } = bodyOf(state, columns, now)
-  const room = Math.max(0, rows - top.length - head.length - 1)
-  const most = Math.max(0, all.length - room)
-  const from = Math.min(state.scroll[state.view], most)
-  const seen = all.slice(from, from + room)
+  const place = { columns, lines: Math.max(0, rows - top.length - 1), scroll: state.scroll[state.view] }
+  const { head, rows: seen, from, total, room } = bodyOf(state, place, now)
   const filling = Array.from({ length: room - seen.length }, () => line(''))
-  const place = all.length > room ? `${from + 1}-${from + seen.length} of ${all.length}` : ''
+  const shown = total > room ? `${from + 1}-${from + seen.length} of ${total}` : ''
   return {
-    lines: [...top, ...head, ...seen, ...filling, foot(state, place, columns)].slice(0, rows),
-    page: { rows: Math.max(1, room - 1), most },
+    lines: [...top, ...head, ...seen, ...filling, foot(state, shown, columns)].slice(0, rows),
+    page: { rows: Math.max(1, room - 1), most: Math.max(0, total - room) },
   }
 }
 

@@ -28,7 +28,7 @@ export async function printOnce(service: RestClient, asJson: boolean): Promise<v
   const state = { ...withOverview(begin(), overview, now), models, nodes }
   const width = outputWidth()
   const table = (view: 'models' | 'nodes') => {
-    const { head, rows } = bodyOf({ ...state, view }, width, now)
+    const { head, rows } = bodyOf({ ...state, view }, { columns: width, lines: Infinity, scroll: 0 }, now)
     return [line(''), ...head, ...rows]
   }
   const lines = [numbers(state.figures), capacity(state.figures), ...table('models'), ...table('nodes')]

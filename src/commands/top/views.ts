@@ -6,18 +6,30 @@ import type { Model } from './answers.js'
 import { line, sparkline, type Line, type Style } from './line.js'
 import { fits, fitsFeed, type FeedEntry, type TopState, type View } from './state.js'
 
-/** A view: what stays above, and what goes by. */
+/** What is seen of a view. */
 export interface Body {
+  /** What stays above. */
   head: readonly Line[]
+  /** Those of the rows that are seen. */
   rows: readonly Line[]
+  /** How many rows are above them, and how many there are. */
+  from: number
+  total: number
+  /** How many rows there is room for. */
+  room: number
 }
 
-/** @param columns how wide it may be @param now Unix ms */
-export function bodyOf(state: TopState, columns: number, now: number): Body {
-  return VIEW_OF[state.view](state, columns, now)
+/** Where a view is drawn: how wide and high, and how many rows are above, if there are as many. */
+export interface Place {
+  columns: number
+  lines: number
+  scroll: number
 }
 
-const VIEW_OF: Readonly<Record<View, (state: TopState, columns: number, now: number) => Body>> = {
+/** @param now Unix ms */
+export const bodyOf = (state: TopState, place: Place, now: number): Body => VIEW_OF[state.view](state, place, now)
+
+const VIEW_OF: Readonly<Record<View, (state: TopState, place: Place, now: number) => Body>> = {
   overview: overviewBody,
   models: modelsBody,
   nodes: nodesBody,
@@ -32,20 +44,44 @@ export function shortTime(seconds: number | null): string | null {
   return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`
 }
 
-/** Rows of a table, each in its style. */
-function tableBody<T>(
-  columns: readonly Column[],
-  items: readonly T[],
-  width: number,
-  { cells, style, empty }: { cells(item: T): Cell[]; style(item: T): Style | undefined; empty: string },
+/** Those of the items that are seen. */
+function windowOf<T>(
+  head: readonly Line[],
+  all: readonly T[],
+  { lines, scroll }: Place,
+  draw: (seen: T[]) => Line[],
 ): Body {
-  if (items.length === 0) return { head: [], rows: [line(empty, 'dim')] }
-  const [titles = '', , ...rows] = fitTable(columns, items.map(cells), width).lines
-  return {
-    head: [line(titles, 'bold')],
-    rows: rows.map((text, i) => line(text, items[i] === undefined ? undefined : style(items[i]))),
-  }
+  const room = Math.max(0, lines - head.length)
+  const from = Math.max(0, Math.min(scroll, all.length - room))
+  const rows = draw(all.slice(from, room === Infinity ? undefined : from + room))
+  return { head, rows, from, total: all.length, room }
 }
+
+const textBody = (place: Place, ...all: Line[]): Body => windowOf([], all, place, (seen) => seen)
+
+interface TableParts<T> {
+  cells(item: T): Cell[]
+  style(item: T): Style | undefined
+  /** What is said where there is none. */
+  empty: string
+  above?: readonly Line[]
+}
+
+/** A table, each row in its style. Only what is seen is made: there may be a thousand of them, many times a second. */
+function tableBody<T>(columns: readonly Column[], items: readonly T[], place: Place, parts: TableParts<T>): Body {
+  const { cells, style, empty, above = [] } = parts
+  if (items.length === 0) return textBody(place, line(empty, 'dim'))
+  let titles = line('')
+  const body = windowOf([...above, titles], items, place, (seen) => {
+    const [head = '', , ...rows] = fitTable(columns, seen.map(cells), place.columns).lines
+    titles = line(head, 'bold')
+    return rows.map((text, i) => line(text, seen[i] === undefined ? undefined : style(seen[i])))
+  })
+  return { ...body, head: [...above, titles] }
+}
+
+/** As it is, not as a language has it: many are compared, many times a second. */
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const NOTHING_YET = 'asking the service ...'
 const noneFits = (filter: string): string => `nothing has "${filter}" in it; Esc shows everything`
@@ -75,7 +111,7 @@ const worstFirst = (a: Model, b: Model): number =>
   b.waiting - a.waiting ||
   b.failed_1h - a.failed_1h ||
   b.running - a.running ||
-  a.model.localeCompare(b.model)
+  byText(a.model, b.model)
 
 const modelRow = {
   cells: (m: Model): Cell[] => [
@@ -104,11 +140,11 @@ const modelRow = {
 /** What has waited for longer than this is worth a look. */
 const OLD_SECONDS = 60
 
-function modelsBody({ models, filter }: TopState, columns: number): Body {
-  if (models === null) return { head: [], rows: [line(NOTHING_YET, 'dim')] }
+function modelsBody({ models, filter }: TopState, place: Place): Body {
+  if (models === null) return textBody(place, line(NOTHING_YET, 'dim'))
   const found = models.filter((m) => fits(filter, m.model)).sort(worstFirst)
   const empty = filter === '' ? 'no node has listed a model yet, and nothing waits' : noneFits(filter)
-  return tableBody(MODEL_COLUMNS, found, columns, { ...modelRow, empty })
+  return tableBody(MODEL_COLUMNS, found, place, { ...modelRow, empty })
 }
 
 const NODE_COLUMNS = [
@@ -141,14 +177,16 @@ const slotsOf = ({ in_progress_tasks: busy, max_concurrent_tasks: all }: NodeEnt
 const rank = (n: NodeEntry, now: number): number =>
   n.status === 'maintenance' || cooldownLeft(n, now) > 0 ? 0 : n.status === 'offline' ? 1 : 2
 
-function nodesBody({ nodes, filter, hasMoreNodes }: TopState, columns: number, now: number): Body {
-  if (nodes === null) return { head: [], rows: [line(NOTHING_YET, 'dim')] }
+function nodesBody({ nodes, filter, hasMoreNodes }: TopState, place: Place, now: number): Body {
+  if (nodes === null) return textBody(place, line(NOTHING_YET, 'dim'))
   const found = nodes
     .filter((n) => fits(filter, n.node_id, statusWith(n, now), n.status_reason ?? '', ...n.supported_models))
-    .sort((a, b) => rank(a, now) - rank(b, now) || a.node_id.localeCompare(b.node_id))
+    .sort((a, b) => rank(a, now) - rank(b, now) || byText(a.node_id, b.node_id))
   const empty =
     filter === '' ? 'no node has joined; on a machine with a model: stacks-signer run-inference-node' : noneFits(filter)
-  const body = tableBody(NODE_COLUMNS, found, columns, {
+  const more = `there are more than these ${nodes.length} nodes; / finds one by its id`
+  return tableBody(NODE_COLUMNS, found, place, {
+    above: hasMoreNodes ? [line(more, 'dim')] : [],
     cells: (n) => [
       n.node_id,
       statusWith(n, now),
@@ -164,8 +202,6 @@ function nodesBody({ nodes, filter, hasMoreNodes }: TopState, columns: number, n
     style: (n) => (n.status === 'offline' ? 'dim' : rank(n, now) === 0 ? 'warn' : undefined),
     empty,
   })
-  const more = `there are more nodes than the ${nodes.length} of these; / finds one by its id`
-  return hasMoreNodes ? { ...body, rows: [...body.rows, line(more, 'dim')] } : body
 }
 
 const FEED_COLUMNS = [
@@ -175,10 +211,10 @@ const FEED_COLUMNS = [
   { title: 'id', importance: 7, shrinksTo: 13 },
 ]
 
-function feedBody({ feed, filter }: TopState, columns: number): Body {
+function feedBody({ feed, filter }: TopState, place: Place): Body {
   const found = feed.filter((entry) => fitsFeed(filter, entry))
   const empty = filter === '' ? 'nothing has happened since this began' : noneFits(filter)
-  return tableBody(FEED_COLUMNS, found, columns, {
+  return tableBody(FEED_COLUMNS, found, place, {
     cells: ({ at, kind, id, status, detail }: FeedEntry) => [
       clock(at),
       status === '' ? kind : status,
@@ -201,9 +237,10 @@ const mostOf = (values: readonly (number | null)[]): number | null => {
 const LABEL = 18
 const VALUE = 9
 
-function overviewBody(state: TopState, columns: number): Body {
+function overviewBody(state: TopState, place: Place): Body {
   const { overview, models, filter } = state
-  if (overview === null) return { head: [], rows: [line(NOTHING_YET, 'dim')] }
+  const { columns } = place
+  if (overview === null) return textBody(place, line(NOTHING_YET, 'dim'))
   const { series, failures } = overview
   const perSecond = (counts: readonly number[]): number[] => counts.map((count) => count / series.step_seconds)
   const failed = series.failed.map((count, i) => count + (series.timeout[i] ?? 0))
@@ -220,23 +257,21 @@ function overviewBody(state: TopState, columns: number): Body {
   const rate = (value: number | null): string => `${(value ?? 0).toFixed(1)}/s`
   const time = (value: number | null): string => shortTime(value) ?? '-'
   const ends = failures.map(({ end, fault, count }) => `${count} ${end}${fault === null ? '' : ` (${fault})`}`)
-  const table = modelsBody({ ...state, models: models ?? [] }, columns)
-  return {
-    head: [],
-    rows: [
-      line(`${'15 minutes'.padEnd(LABEL)}${'now'.padStart(VALUE)}${'most'.padStart(VALUE)}`, 'bold'),
-      trend('submitted', perSecond(series.submitted), rate),
-      trend('completed', perSecond(series.completed), rate),
-      trend('failed', perSecond(failed), rate),
-      trend('wait 95 %', series.wait_p95, time),
-      trend('first word 95 %', series.first_word_p95, time),
-      trend('run 95 %', series.run_p95, time),
-      [
-        { text: 'failed attempts '.padEnd(LABEL) },
-        { text: ends.length === 0 ? 'none' : ends.join(', '), style: ends.length === 0 ? undefined : 'warn' },
-      ],
-      line(''),
-      ...(models === null && filter === '' ? [] : [...table.head, ...table.rows]),
+  const table = modelsBody({ ...state, models: models ?? [] }, { columns, lines: Infinity, scroll: 0 })
+  return textBody(
+    place,
+    line(`${'15 minutes'.padEnd(LABEL)}${'now'.padStart(VALUE)}${'most'.padStart(VALUE)}`, 'bold'),
+    trend('submitted', perSecond(series.submitted), rate),
+    trend('completed', perSecond(series.completed), rate),
+    trend('failed', perSecond(failed), rate),
+    trend('wait 95 %', series.wait_p95, time),
+    trend('first word 95 %', series.first_word_p95, time),
+    trend('run 95 %', series.run_p95, time),
+    [
+      { text: 'failed attempts '.padEnd(LABEL) },
+      { text: ends.length === 0 ? 'none' : ends.join(', '), style: ends.length === 0 ? undefined : 'warn' },
     ],
-  }
+    line(''),
+    ...(models === null && filter === '' ? [] : [...table.head, ...table.rows]),
+  )
 }
