@@ -77,7 +77,7 @@ describe.runIf(withoutTerminal === null)(title, () => {
         expect(ended).toMatchObject({ ...restored, code })
         expect(ended.left).toContain(left)
         // Without colours nothing is coloured.
-        expect(top.sent()).not.toMatch(/\x1b\[[1-9;]+m/) // eslint-disable-line no-control-regex -- that is what is looked for
+        expect(top.sent()).not.toMatch(/\x1b\[[1-9;]+m/)
       }),
     )
   })
