@@ -1,4 +1,5 @@
-import { emitKeypressEvents, type Key } from 'node:readline'
+import { createInterface, emitKeypressEvents, type Key } from 'node:readline'
+import { PassThrough } from 'node:stream'
 
 /** A terminal as a whole, drawn again and again. What was on it before comes back when it is closed. */
 export interface FullScreen {
@@ -28,6 +29,8 @@ const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J'
 const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l'
 /** What ends a program that does not listen. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+/** What follows an Esc within this belongs to it, as the rest of an arrow key does, ms. */
+const ESCAPE_MS = 100
 /** Where nobody stops programs, as without a shell, it goes on after so long, ms. */
 const NOT_STOPPED_MS = 200
 
@@ -37,10 +40,11 @@ const NOT_STOPPED_MS = 200
  */
 export function openFullScreen({ input, output, onKey, onResize, onLost }: FullScreenParts): FullScreen {
   let isOpen = false
+  let isClosed = false
   let drawn: readonly string[] = []
 
   const enter = (): void => {
-    if (isOpen) return
+    if (isOpen || isClosed) return
     isOpen = true
     drawn = []
     input.setRawMode(true)
@@ -70,13 +74,17 @@ export function openFullScreen({ input, output, onKey, onResize, onLost }: FullS
   }
   const close = (): void => {
     leave()
+    isClosed = true
+    timing.close()
     input.off('keypress', press).off('end', onLost).off('error', onLost).pause()
     output.off('resize', resize).off('error', onLost)
     for (const signal of SIGNALS) process.off(signal, endBy)
     process.off('SIGCONT', goOn).off('exit', close).off('uncaughtExceptionMonitor', close)
   }
 
-  emitKeypressEvents(input)
+  // It only says how long an Esc is waited for: by itself that would be half a second.
+  const timing = createInterface({ input: new PassThrough(), escapeCodeTimeout: ESCAPE_MS })
+  emitKeypressEvents(input, timing)
   input.on('keypress', press).on('end', onLost).on('error', onLost).resume()
   output.on('resize', resize).on('error', onLost)
   for (const signal of SIGNALS) process.on(signal, endBy)
@@ -102,7 +110,7 @@ export function openFullScreen({ input, output, onKey, onResize, onLost }: FullS
       // The whole group, as the terminal does it: npx and its shell wait for us otherwise.
       process.kill(0, 'SIGTSTP')
       setTimeout(() => {
-        if (!isOpen) goOn()
+        if (!isOpen && !isClosed) goOn()
       }, NOT_STOPPED_MS)
     },
     forget() {

@@ -33,7 +33,10 @@ describe.runIf(withoutTerminal === null)(title, () => {
     await top.shows(/\/lla_ +Enter: done/)
     top.type('\r')
     await top.shows(/only with: lla/)
+    top.forget()
     top.type('\x1b')
+    await top.shows(/\[Nodes\]/)
+    expect(top.sent()).not.toContain('only with')
     top.type('\t')
     await top.shows(/\[Feed\]/)
 
