@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, describe, onTestFinished } from 'vitest'
 import { launchBrowser, noBrowser } from './browser.js'
@@ -48,6 +49,15 @@ export async function openDashboard(
   service: Pick<Service, 'url'>,
   { language = 'en', theme = 'light', token }: DashboardOptions = {},
 ): Promise<OpenDashboard> {
+  // A service that runs knows of a new token within a second, and the page takes a refusal for an answer.
+  if (token !== undefined) {
+    const headers = { authorization: `Bearer ${token}` }
+    await until(async () => {
+      // Not at once again and again: who shows wrong tokens is slowed down.
+      await sleep(200)
+      return ![401, 429].includes((await fetch(`${service.url}/api/v1/models`, { headers })).status)
+    }, 'the service knows the token')
+  }
   browser ??= launchBrowser()
   const context = await (await browser).newContext()
   onTestFinished(() => context.close())
