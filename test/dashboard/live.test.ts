@@ -116,8 +116,8 @@ inBrowser(() => {
         .waitFor()
       counts.push(await nodes())
     }
-    expect(await page.locator('tbody tr').count()).toBe(200)
-    // It is full after the second; the third is for what is kept a little longer.
+    expect(await page.locator('tbody tr').count()).toBe(100)
+    // It is full after the first; the next two are for what is kept a little longer.
     const [full = NaN, last = NaN] = [counts[2], counts.at(-1)]
     expect(last / full, String(counts)).toBeLessThan(1.3)
   })

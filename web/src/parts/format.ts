@@ -28,14 +28,18 @@ export const counted = (n: number): Counted => ({ n, text: number(n) })
 export const rate = (n: number | null | undefined): string =>
   n == null ? NONE : format(n < 10 ? 'rate' : 'number', { maximumFractionDigits: n < 10 ? 2 : 0 }).format(n)
 
+/** So much of a share is the least that is written. */
+const LEAST_SHARE = 0.001
 /** A share from 0 to 1. */
-export const percent = (share: number | null | undefined): string =>
-  share == null
-    ? NONE
-    : format(share < 0.1 ? 'small percent' : 'percent', {
-        style: 'percent',
-        maximumFractionDigits: share < 0.1 ? 1 : 0,
-      }).format(share)
+export function percent(share: number | null | undefined): string {
+  if (share == null) return NONE
+  if (share > 0 && share < LEAST_SHARE) return `< ${percent(LEAST_SHARE)}`
+  const small = share < 0.1
+  return format(small ? 'small percent' : 'percent', {
+    style: 'percent',
+    maximumFractionDigits: small ? 1 : 0,
+  }).format(share)
+}
 
 export function bytes(n: number): string {
   if (n < 1000) return `${number(n)} B`

@@ -9,7 +9,7 @@ import { EndMark, NodeStatusMark, TaskStatusMark } from '../parts/status.js'
 import { words } from '../words/index.js'
 
 /** So many events are kept. */
-const MOST = 200
+const MOST = 100
 /** How often what has come is drawn, ms. */
 const SHOW_MS = 500
 
