@@ -8,6 +8,19 @@ import { refuseMore } from './service-call.js'
 const NAME = 'stacks-signer'
 const SHELLS = ['bash', 'zsh', 'fish', 'powershell']
 
+/** What @bomb.sh/tab prints for a shell. Its script for zsh takes what follows a ":" in a name for a description: a "\" is missing. */
+function scriptOf(shell: string): string {
+  let printed = ''
+  const { log } = console
+  console.log = (text: string) => void (printed += `${text}\n`)
+  try {
+    script(shell, NAME, NAME)
+  } finally {
+    console.log = log
+  }
+  return printed.replace('comp=${comp//:/\\:}', () => 'comp=${comp//:/\\\\:}')
+}
+
 export default defineCommand({
   meta: { name: 'complete', description: 'Print what makes a shell complete commands, flags, names and ids' },
   args: {
@@ -21,7 +34,6 @@ export default defineCommand({
       throw new ConfigError(
         `say for which shell, one of ${SHELLS.join(', ')}; for example: source <(${NAME} complete bash)`,
       )
-    if (args.shell === 'bash') process.stdout.write(bashScript(NAME))
-    else script(args.shell, NAME, NAME)
+    process.stdout.write(args.shell === 'bash' ? bashScript(NAME) : scriptOf(args.shell))
   },
 })

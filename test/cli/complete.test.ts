@@ -143,6 +143,8 @@ test('complete prints a script for each shell, which the shell can read', async 
     if (shell !== 'powershell' && spawnSync(shell, ['--version']).status === 0)
       expect(spawnSync(shell, ['-n'], { input: stdout, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' })
   }
+  // A name goes on behind a ":".
+  expect(printed('zsh').stdout).toContain('comp=${comp//:/\\\\:}')
   await refusedCommand(['complete'], 2, 'bash, zsh, fish, powershell')
   await refusedCommand(['complete', 'csh'], 2, 'bash, zsh, fish, powershell')
 })
