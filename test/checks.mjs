@@ -1,3 +1,4 @@
+// node test/checks.mjs [types|lint]
 // What is checked before the tests: the types of the tests and of the dashboard, the form of every file, and the rules of eslint.
 // Each takes one core for up to a minute: they run side by side, and what one that fails has to say is printed whole.
 import { spawn } from 'node:child_process'
@@ -6,14 +7,16 @@ import { availableParallelism } from 'node:os'
 import { buffer } from 'node:stream/consumers'
 
 /** The longest first. */
-const checks = [
-  ['eslint', '.'],
-  ['tsc', '-p', 'test/tsconfig.json'],
-  ['prettier', '--check', '--log-level', 'warn', '.'],
-  ['tsc', '-p', 'web/tsconfig.json'],
+const all = [
+  { kind: 'lint', run: ['eslint', '.'] },
+  { kind: 'types', run: ['tsc', '-p', 'test/tsconfig.json'] },
+  { kind: 'lint', run: ['prettier', '--check', '--log-level', 'warn', '.'] },
+  { kind: 'types', run: ['tsc', '-p', 'web/tsconfig.json'] },
 ]
+const [only] = process.argv.slice(2)
+const checks = all.filter(({ kind }) => only === undefined || kind === only)
 
-async function check([command, ...args]) {
+async function check({ run: [command, ...args] }) {
   const child = spawn('npx', ['--no-install', command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   const [out, err, [code]] = await Promise.all([buffer(child.stdout), buffer(child.stderr), once(child, 'close')])
   if (code === 0) return

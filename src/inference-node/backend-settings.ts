@@ -1,9 +1,7 @@
 import * as v from 'valibot'
+import { yesOrNo } from '../lib/setting-fields.js'
 import { described, seconds } from '../lib/settings.js'
 import { DEFAULT_BASE_URL } from './backends/openai.js'
-
-export const toggle = (fallback: boolean, description: string) =>
-  described(v.optional(v.boolean('must be true or false'), fallback), description)
 
 const HTTP_URL = 'must be an http or https URL'
 const isHttp = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
@@ -48,15 +46,15 @@ export const backendSettings = v.strictObject({
     v.optional(variable, DEFAULT_KEY_VARIABLE),
     'openai: the environment variable that holds the API key.',
   ),
-  tools: toggle(
+  tools: yesOrNo(
     true,
     'openai: whether the models call tools; tasks with tools come only to nodes of which it is said.',
   ),
-  images: toggle(
+  images: yesOrNo(
     true,
     'openai: whether the models see images. The model server fetches those of which a task gives only the address: false where it can reach what strangers must not.',
   ),
-  embeddings: toggle(
+  embeddings: yesOrNo(
     false,
     'openai: whether the model server makes embeddings too, at /embeddings. Offered once it has made one for a model of the node.',
   ),

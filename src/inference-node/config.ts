@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { host, path as optionalPath, port } from '../lib/setting-fields.js'
+import { host, path as optionalPath, port, yesOrNo } from '../lib/setting-fields.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from '../lib/settings.js'
 import { id, models, share, shortText, slots } from '../wire/fields.js'
 import { coordinatorAddress } from './address.js'
-import { backendSettings, DEFAULT_KEY_VARIABLE, toggle } from './backend-settings.js'
+import { backendSettings, DEFAULT_KEY_VARIABLE } from './backend-settings.js'
 import { INVITE, isInvite, readInvite } from './invite.js'
 
 const path = (fallback: string, description: string) =>
@@ -36,7 +36,7 @@ export const nodeSettings = v.strictObject({
     './data/node',
     'Where results are kept until the coordinator has settled them. One running node has it for itself.',
   ),
-  take_over: toggle(
+  take_over: yesOrNo(
     false,
     "Whether the node's first session ends the one that another process holds with the same key. Without it the coordinator refuses the newcomer while the other lives.",
   ),
@@ -55,7 +55,7 @@ export const nodeSettings = v.strictObject({
   performance_score: described(v.optional(share, 1), 'Its own estimate of its speed, 0 to 1.'),
   endpoint: described(v.optional(shortText(0, 2048), ''), 'An address to show; nobody dials it.'),
   node_address: described(v.optional(shortText(0, 256)), 'Its address on the chain.'),
-  sign_results: toggle(true, 'Whether it signs its results with its key: the signature is part of their receipts.'),
+  sign_results: yesOrNo(true, 'Whether it signs its results with its key: the signature is part of their receipts.'),
   drain_timeout: seconds(
     0,
     86_400,

@@ -4,16 +4,12 @@ import { described } from './settings.js'
 
 // The kinds of settings that a configuration has.
 
-export const integer = (min: number, max: number, fallback: number, description: string) => {
+const integerFrom = (min: number, max: number) => {
   const expected = `must be an integer from ${min} to ${max}`
-  return described(
-    v.optional(
-      v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected)),
-      fallback,
-    ),
-    description,
-  )
+  return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected))
 }
+export const integer = (min: number, max: number, fallback: number, description: string) =>
+  described(v.optional(integerFrom(min, max), fallback), description)
 export const days = (max: number, fallback: number, description: string) => {
   const expected = `must be a number of days from 0 to ${max}`
   return described(
@@ -41,13 +37,8 @@ export const networks = (description: string) =>
 export const yesOrNo = (fallback: boolean, description: string) =>
   described(v.optional(v.boolean('must be true or false'), fallback), description)
 
-const PORT = 'must be an integer from 0 to 65535'
 /** A port that need not be; 0 takes a free one. */
-export const port = (description: string) =>
-  described(
-    v.optional(v.pipe(v.number(PORT), v.integer(PORT), v.minValue(0, PORT), v.maxValue(65_535, PORT))),
-    description,
-  )
+export const port = (description: string) => described(v.optional(integerFrom(0, 65_535)), description)
 const HOST = 'must be a host name or address'
 export const host = (fallback: string, description: string) =>
   described(v.optional(v.pipe(v.string(HOST), v.minLength(1, HOST)), fallback), description)
