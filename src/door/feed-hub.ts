@@ -42,9 +42,9 @@ export interface FeedHubParts {
 export type FeedHub = ReturnType<typeof createFeedHub>
 
 /**
- * The readers of the live feed. What turns have to tell is written once for all who want the same, and told together where it comes fast. The newest 10,000 events are kept,
- * so that a reader that was cut off goes on where it was: while somebody reads, and a minute after the last has gone; then the core is
- * told to make none.
+ * The readers of the live feed. What turns have to tell is written once for all who want the same, and told together where it comes
+ * fast. The newest 10,000 events are kept, so that a reader that was cut off goes on where it was: while somebody reads, and a minute
+ * after the last has gone; then the core is told to make none.
  */
 export function createFeedHub({
   send,
@@ -133,7 +133,9 @@ export function createFeedHub({
       }
       group.readers.add(reader)
       readers.add(reader)
-      if (reader.last !== null) {
+      // An event of nothing but its id: a reader that is cut off before the first has a place to go on from, too.
+      if (reader.last === null) reader.write(Buffer.from(`id: ${idOf(boot, seq)}\n\n`))
+      else {
         const missed = missedSince(reader.last)
         const text =
           missed === null

@@ -64,6 +64,24 @@ test('what happens to tasks is counted by model: how many, how long, and how the
   expect(waiting.outcomes).toHaveLength(1)
 })
 
+test('a task that asks for just a family counts the nodes of the family as its own', () => {
+  const world = coreHarness()
+  world.submit(1, { model_name: 'llama' })
+  expect(model(world, 'llama')).toMatchObject({ waiting: 1, nodes: 0, eta_seconds: null })
+  const hello = world.hello(1, 'n1', 2)
+  if (hello.op !== 'nodeHello') throw new Error('no hello')
+  const given = assigned(world.turn({ ...hello, hello: { ...hello.hello, supported_models: ['llama-3-8b'] } }).effects)
+  expect(given).toHaveLength(1)
+  expect(models(world).map((m) => [m.model, m.nodes, m.slots, m.free_slots])).toEqual([
+    ['llama', 1, 2, 1],
+    ['llama-3-8b', 1, 2, 1],
+  ])
+  world.turn(...given.map(accept))
+  world.turn(...given.map(complete))
+  expect(model(world, 'llama')).toMatchObject({ completed_1h: 1, free_slots: 2 })
+  expect(model(world, 'llama-3-8b')).toMatchObject({ completed_1h: 0, free_slots: 2 })
+})
+
 test('how long queues were is known looking back, to the step', () => {
   const world = coreHarness()
   world.submit(4)

@@ -62,12 +62,14 @@ function world(linger = 60_000, tellEvery = 0) {
     const told = (): Told[] =>
       text
         .split('\n\n')
-        .filter((block) => block !== '')
+        .filter((block) => block.includes('data: '))
         .map((block) => {
           const [event = '', id = '', data = ''] = block.split('\n').map((line) => line.replace(/^\w+: /, ''))
           return { event, id, data: JSON.parse(data) as Told['data'] }
         })
-    return { leave, told, ended: () => ended, ids: () => told().map(({ data }) => data.id) }
+    /** The id that it was given at its opening, with no event. */
+    const place = () => /^id: (\S+)\n\n/.exec(text)?.[1] ?? null
+    return { leave, told, place, ended: () => ended, ids: () => told().map(({ data }) => data.id) }
   }
   return {
     hub,
@@ -160,6 +162,17 @@ test('who comes back is told what he has missed, as far as it is known, and else
   expect(late.told()[0]?.data.skipped).toBe(9902 - 1000)
   hub.deliver(Array.from({ length: 100 }, (_, n) => task(`more-${n}`)))
   expect(open({}, a?.id ?? '').told()).toMatchObject([{ event: 'reset' }])
+})
+
+test('a reader that was cut off before its first event has a place to go on from', () => {
+  const { hub, open } = world()
+  open()
+  hub.deliver([task('a')])
+  const cut = open()
+  cut.leave()
+  hub.deliver([task('b')])
+  expect(cut.told()).toEqual([])
+  expect(open({}, cut.place()).ids()).toEqual(['b'])
 })
 
 test('when the last has gone the feed goes on for a while, and then the core makes none', () => {

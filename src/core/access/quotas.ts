@@ -14,6 +14,7 @@ const KEPT_DAYS = 30
 /** How often what was counted is written, ms: with each turn it would be a page more of every commit. */
 const SAVE_EVERY_MS = 1000
 
+/** Changed in place, for it is counted with each submission: what a turn does to it is kept once. */
 interface Day extends Usage {
   readonly day: number
 }
@@ -46,12 +47,22 @@ export function createQuotas(ctx: Context) {
     days.set(owner, read)
     return read
   }
-  const plus = (a: Day, fee: number, bytes: number): Day => ({
-    day: a.day,
-    tasks: a.tasks + 1,
-    fee: Math.min(a.fee + fee, Number.MAX_SAFE_INTEGER),
-    bytes: a.bytes + bytes,
-  })
+  /** Since it was written last. */
+  const addedBy = (owner: string, day: number): Day => {
+    if ((added.get(owner)?.day ?? day) !== day) save() // midnight is between them
+    const known = added.get(owner)
+    if (known !== undefined) return known
+    const none = { day, tasks: 0, fee: 0, bytes: 0 }
+    undo.keepEntry(added, owner)
+    added.set(owner, none)
+    return none
+  }
+  const add = (to: Day, fee: number, bytes: number): void => {
+    undo.keep(to)
+    to.tasks++
+    to.fee = Math.min(to.fee + fee, Number.MAX_SAFE_INTEGER)
+    to.bytes += bytes
+  }
   const tooMuch = (name: string, limit: number, what: string): Refusal =>
     refuse('rate_limited', `${name}: ${what} more than ${limit}, the limit of this token's owner; ask the operator`)
 
@@ -90,13 +101,8 @@ export function createQuotas(ctx: Context) {
     /** Counts a submission that was taken. */
     count(owner: string, fee: number, bytes: number): void {
       const day = dayOf(toSeconds(ctx.wall))
-      const used = usedBy(owner, day)
-      undo.keepEntry(days, owner)
-      days.set(owner, plus(used, fee, bytes))
-      undo.keepEntry(added, owner)
-      const before = added.get(owner)
-      if (before !== undefined && before.day !== day) save() // midnight is between them
-      added.set(owner, plus(added.get(owner) ?? { day, tasks: 0, fee: 0, bytes: 0 }, fee, bytes))
+      add(usedBy(owner, day), fee, bytes)
+      add(addedBy(owner, day), fee, bytes)
     },
 
     /** Writes what was counted. */

@@ -8,7 +8,7 @@ const DAY_MS = 24 * HOUR_MS
 const MAX_SUBJECTS = 20_000
 /** The newest fees of a model, whose median is the usual one. */
 const NEWEST_FEES = 101
-/** The median is taken anew after so many: fewer tell nothing of what is usual, and to sort at each submission would cost more than it. */
+/** Fewer tell nothing of what is usual. */
 const MIN_FEES = 20
 /** A surge has at least so many in the hour. */
 const MIN_SURGE = { owner: 100, nodes: 10 } as const
@@ -26,7 +26,7 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
   const authFailures = createWindow(MINUTE_MS)
   const authFailuresOf = createSubjects(MAX_SUBJECTS, () => createWindow(MINUTE_MS))
   const serverErrors = createWindow(MINUTE_MS)
-  const fees = createSubjects(MAX_SUBJECTS, () => ({ newest: [] as number[], median: 0, since: 0 }))
+  const fees = createSubjects(MAX_SUBJECTS, () => ({ newest: [] as number[], median: 0, until: MIN_FEES }))
   const owners = createSubjects(MAX_SUBJECTS, createSurge)
   const newNodes = createSurge()
   const actions = createWindow(MINUTE_MS)
@@ -72,8 +72,9 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
         raise('fee_outlier', owner, `a fee of ${fee} micro-STX for ${model}, whose usual fee is ${known.median}`)
       known.newest.push(fee)
       if (known.newest.length > NEWEST_FEES) known.newest.shift()
-      if (++known.since >= MIN_FEES) {
-        known.since = 0
+      if (--known.until === 0) {
+        // Not at each: to sort them costs more than the rest of a submission's watch.
+        known.until = NEWEST_FEES
         known.median = [...known.newest].sort((a, b) => a - b)[known.newest.length >> 1] ?? 0
       }
     },

@@ -54,8 +54,10 @@ export function createLabels(served: ServedModels) {
       for (const follow of moved) follow(key, tally)
       return tally
     },
-    /** How many names have a tally of their own: what was looked up before this changed may be out of date. */
-    version: (): number => own.size,
+    /** The tally of tasks that ask for just a family; undefined while there is none. */
+    ofFamily: (family: string): Tally | undefined => families.get(family) ?? own.get(modelKey(family)),
+    /** How many tallies there are: what was looked up before this changed may be out of date. */
+    version: (): number => own.size + families.size,
     /** Told of a name that gets a tally of its own. */
     onOwn: (follow: (key: string, tally: Tally) => void): void => void moved.push(follow),
     /** Every tally, each once; that of all the rest is the last. */

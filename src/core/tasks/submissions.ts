@@ -220,8 +220,11 @@ const sameSubmission = (task: NewTask | TaskHead, s: Submission): boolean =>
   ('is_encrypted' in task ? task.is_encrypted === 1 : task.sent !== undefined) === s.is_encrypted
 
 /** What its texts count as of a day, in bytes of UTF-8. */
-const textBytes = (s: Submission): number =>
-  [s.user_input, s.context, s.signed_tx ?? '', s.params ?? ''].reduce((n, t) => n + Buffer.byteLength(t), 0)
+const textBytes = ({ user_input, context, signed_tx, params }: Submission): number =>
+  Buffer.byteLength(user_input) +
+  Buffer.byteLength(context) +
+  Buffer.byteLength(signed_tx ?? '') +
+  Buffer.byteLength(params ?? '')
 
 /** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
 function assignBytesAbove(s: Submission, limit: number): boolean {

@@ -100,9 +100,9 @@ export function createModels(ctx: Context, slotCounts: SlotCounts) {
       failed_1h: countOf(hour, 'failed') + countOf(hour, 'timeout'),
     }
   }
-  /** Those that are not of one name are shown where they have something to show. */
+  /** Those that are not of one name are shown where they have something to show; the nodes of a family are there under their names. */
   const isShown = ({ nodes, waiting, running, rate_1m }: ModelLine, tally: Tally): boolean =>
-    rates.labels.isOwn(tally) || nodes + waiting + running + rate_1m > 0
+    rates.labels.isOwn(tally) || waiting + running + rate_1m > 0 || (tally === rates.labels.other && nodes > 0)
   const busiest = (a: ModelLine, b: ModelLine): number =>
     b.waiting + b.running - (a.waiting + a.running) || b.rate_1m - a.rate_1m || (a.model < b.model ? -1 : 1)
 

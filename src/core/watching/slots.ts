@@ -1,4 +1,4 @@
-import { modelKey, type ModelTable } from '../../rules/models.js'
+import { modelKey, UNKNOWN, type ModelTable } from '../../rules/models.js'
 import type { Registry } from '../nodes/registry.js'
 import type { Labels } from '../rates/labels.js'
 import type { Tally } from '../rates/tally.js'
@@ -10,7 +10,10 @@ export interface Slots {
 }
 const none = (): Slots => ({ nodes: 0, slots: 0, free_slots: 0 })
 
-/** How many slots there are, of all nodes that are there and by model. Looks at each node, and so only when somebody asks. */
+/**
+ * How many slots there are, of all nodes that are there and by model; a node of a family counts where its tasks do that ask for just
+ * the family, too. Looks at each node, and so only when somebody asks.
+ */
 export function createSlotCounts(
   registry: Pick<Registry, 'nodes' | 'isServing' | 'statusOf'>,
   models: ModelTable,
@@ -21,9 +24,16 @@ export function createSlotCounts(
   const talliesOf = (names: readonly string[]): readonly Tally[] => {
     const found = known.get(names)
     if (found?.version === labels.version()) return found.tallies
-    const tallies = [...new Set(names.map((name) => labels.of(modelKey(name), models.familyOf(name))))]
-    known.set(names, { version: labels.version(), tallies })
-    return tallies
+    const tallies = new Set<Tally>()
+    for (const name of names) {
+      const family = models.familyOf(name)
+      tallies.add(labels.of(modelKey(name), family))
+      const ofFamily = family === UNKNOWN ? undefined : labels.ofFamily(family)
+      if (ofFamily !== undefined) tallies.add(ofFamily)
+    }
+    const list = [...tallies]
+    known.set(names, { version: labels.version(), tallies: list })
+    return list
   }
 
   /** @param now service clock, ms */
