@@ -72,6 +72,7 @@ export default defineCommand({
       valueHint: '/run/secrets/invite',
     },
     'max-concurrent-tasks': { type: 'string', description: 'How many tasks it works on at once', valueHint: '1' },
+    prefetch: { type: 'string', description: 'How many it holds beyond those', valueHint: 'auto' },
     'metrics-port': {
       type: 'string',
       description: 'Where GET /metrics tells what Prometheus reads',
@@ -98,6 +99,7 @@ export default defineCommand({
         invite: args.invite,
         inviteFile: args['invite-file'],
         maxConcurrentTasks: args['max-concurrent-tasks'],
+        prefetch: args.prefetch,
         metricsPort: args['metrics-port'],
       },
       process.env,
@@ -135,6 +137,7 @@ function createNode(config: NodeConfig, log: Logger, metrics: NodeMetrics | null
     takeOver: settings.take_over,
     invite: settings.invite,
     maxConcurrentTasks: settings.max_concurrent_tasks,
+    prefetch: settings.prefetch,
     performanceScore: settings.performance_score,
     endpoint: settings.endpoint,
     nodeAddress: settings.node_address,

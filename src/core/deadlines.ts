@@ -1,8 +1,10 @@
 import { toSeconds } from '../lib/clock.js'
 import type { OpenAttempt } from '../store/attempts.js'
+import { STARVED } from '../store/schema.js'
 import type { Context } from './context.js'
+import type { Dispatch } from './dispatch/dispatch.js'
 import type { Eligibility } from './dispatch/eligibility.js'
-import type { Offers } from './dispatch/offers.js'
+import type { Offer } from './dispatch/offers.js'
 import type { NodeMessages } from './sessions/node-messages.js'
 import type { RestartGrace } from './sessions/restart-grace.js'
 import type { Attempts } from './tasks/attempts.js'
@@ -21,14 +23,15 @@ export interface DeadlineParts {
   transitions: Transitions
   attempts: Attempts
   eligibility: Eligibility
-  offers: Offers
+  dispatch: Pick<Dispatch, 'offers' | 'recall'>
   nodeMessages: NodeMessages
   restartGrace: RestartGrace
 }
 
 /** The one loop over everything that ends by clock. Rows and short in-memory lists; no timer per task or node. */
 export function createDeadlines(ctx: Context, parts: DeadlineParts) {
-  const { transitions, attempts, eligibility, offers, nodeMessages, restartGrace } = parts
+  const { transitions, attempts, eligibility, nodeMessages, restartGrace } = parts
+  const { offers, recall } = parts.dispatch
   const { store, registry, options, undo } = ctx
   const state = {
     /** Every pending task that began to wait at this time or before goes first already; service clock, ms. */
@@ -46,6 +49,23 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     attempts.requeue(open, 'unaccepted', 'node', 'the node did not accept it in time')
   }
 
+  /** Whether a task that waits at its node may go on waiting: until it has starved, or its node has had a slot for it long enough. */
+  const mayWait = (open: Readonly<OpenAttempt>, offer: Offer): boolean => {
+    const { prefetched } = registry
+    const entry = prefetched.of(open)
+    const node = registry.givenTo(open)
+    if (entry === undefined || node === undefined) return false
+    const isStarved = entry.task.queue_rank < STARVED && ctx.now - entry.task.queued_ms >= options.starvationAfter
+    if (isStarved) recall(entry, 'it has waited too long')
+    else {
+      const isFull = node.held.size - node.offered.size >= node.row.max_concurrent_tasks
+      if (!isFull && entry.slotSince !== null) return false
+      prefetched.noteSlot(entry, isFull ? null : ctx.now)
+      offers.add({ ...offer, at: ctx.now + options.acceptTimeout })
+    }
+    return true
+  }
+
   /** Pushed and not accepted in time. */
   const expireOffers = (): void => {
     for (let offer = offers.first(); offer !== undefined; offer = offers.first()) {
@@ -53,7 +73,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
       const waiting = open?.attempt === offer.attempt && open.accepted_ms === null
       if (waiting && offer.at > ctx.now) return ctx.wake(offer.at)
       offers.removeFirst()
-      if (waiting) unaccepted(open)
+      if (waiting && !mayWait(open, offer)) unaccepted(open)
     }
   }
 
@@ -95,7 +115,10 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     for (const { task_id, attempt: number } of due) {
       const attempt = registry.open.get(task_id) ?? adopt(task_id, number)
       if (attempt.accepted_ms === null) {
-        unaccepted(attempt) // its lease was shorter than accept_timeout
+        const waits = registry.prefetched.of(attempt)
+        if (waits === undefined)
+          unaccepted(attempt) // its lease was shorter than accept_timeout
+        else recall(waits, 'it has waited at its node for as long as it may take')
         continue
       }
       const node = registry.givenTo(attempt)

@@ -115,8 +115,7 @@ export function createRunOperation(ctx: Context, { health, watches, storage }: R
   const asks = createAsks(ctx, { drainRates, waiting: operator.waitingOf, isCancelled: operator.isCancelled })
   const receiptOf = createReceipts(ctx, settlementOf)
   const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
-  const { offers } = dispatch
-  const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, offers, nodeMessages, restartGrace })
+  const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, dispatch, nodeMessages, restartGrace })
   const retention = createRetention(ctx)
   const resealing = createResealing(ctx)
 

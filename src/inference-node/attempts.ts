@@ -6,6 +6,7 @@ import { encode } from './frames.js'
 import { modelFor, servesModel } from './model-names.js'
 import { createOutput } from './output.js'
 import type { Channel, Results } from './results.js'
+import { createSlots, type Slotted } from './slots.js'
 import { attemptKey, failure, wireReason, type AttemptRef, type NodeTask, type Result, type Work } from './task.js'
 import { after } from '../lib/timer.js'
 import { BackendDown, FeatureMissing, ModelMissing, tellError } from './work-error.js'
@@ -13,13 +14,13 @@ import { BackendDown, FeatureMissing, ModelMissing, tellError } from './work-err
 export interface AttemptsParts {
   work: Work
   slots: number
+  /** How many it may hold beyond its slots. */
+  prefetch(): number
   /** At most one piece of partial output a task in so many ms, while so many tasks are worked on. */
   outputInterval(running: number): number
   channel: Channel
   results: Results
   availability: Availability
-  /** How long work may go on before its task is accepted, ms: until then it can be rejected, which costs the task no attempt. */
-  acceptAfter(): number
   /** Whether the node still takes tasks. */
   isDraining(): boolean
   /** Work was stopped and leaves no result. */
@@ -27,9 +28,9 @@ export interface AttemptsParts {
   emit: Emit
 }
 
-interface Held {
+interface Held extends Slotted {
   task: NodeTask
-  abort: AbortController
+  /** When it got its slot. */
   received: number
   isAccepted: boolean
   cancelDeadline: () => void
@@ -39,22 +40,31 @@ interface Held {
 
 export type Attempts = ReturnType<typeof createAttempts>
 
-/** Work that has not returned so long after it was told to stop no longer keeps its slot, ms. */
-const ABORT_GRACE_MS = 10_000
 /** When an accept could not be taken it is said again after so long, ms. */
 const ACCEPT_AGAIN_MS = 1000
+/** How long work may show that its model is missing before its task is accepted, ms: until then it can be rejected, which costs no attempt. */
+const ACCEPT_AFTER_MS = 250
+/** Of the time that the coordinator gives for the accept no more than this part is used. */
+const ACCEPT_SHARE = 0.25
 const nothing = (): void => undefined
 
 /** The attempts a node works on. What they come to is handed to the results. */
 export function createAttempts(parts: AttemptsParts) {
-  const { slots, channel, results, availability, emit } = parts
+  const { channel, results, availability, emit } = parts
   const runTraced = createTracedRun()
   const held = new Map<string, Held>()
-  /** Accepted, but a cancelled one still has the slot. */
-  const waiting: Held[] = []
-  /** Work functions that have not returned. */
-  let working = 0
-  const onIdle: (() => void)[] = []
+  let acceptAfter = ACCEPT_AFTER_MS
+  const slots = createSlots<Held>({
+    slots: parts.slots,
+    onClaim: (entry) => claim(entry),
+    run: (entry) => run(entry),
+    onOverdue: ({ task }) =>
+      emit({
+        type: 'warning',
+        message: `${attemptKey(task)}: the work was told to stop and has not returned; its slot is used again`,
+      }),
+    onError: (error) => emit({ type: 'warning', message: tellError(error).message }),
+  })
 
   const say = (message: NodeMessage): void => channel.send(encode(message))
 
@@ -63,8 +73,7 @@ export function createAttempts(parts: AttemptsParts) {
     entry.cancelDeadline()
     entry.cancelAccept()
     held.delete(attemptKey(entry.task))
-    const place = waiting.indexOf(entry)
-    if (place >= 0) waiting.splice(place, 1)
+    slots.leave(entry)
   }
   const isHeld = (entry: Held): boolean => held.get(attemptKey(entry.task)) === entry
 
@@ -130,6 +139,17 @@ export function createAttempts(parts: AttemptsParts) {
     finish(entry, failure(entry.task, told.full, told), told.message)
   }
 
+  /** It has a slot from now on: its time runs. */
+  const claim = (entry: Held): void => {
+    const { max_infer_time } = entry.task
+    entry.received = performance.now()
+    entry.cancelDeadline = after(max_infer_time * 1000, () => {
+      const error = new Error(`not done within max_infer_time, ${max_infer_time} s`)
+      fail(entry, error)
+      entry.abort.abort(error)
+    })
+    entry.cancelAccept = after(acceptAfter, () => accept(entry))
+  }
   const run = async (entry: Held): Promise<void> => {
     const output = createOutput(entry.task, channel, () => parts.outputInterval(held.size))
     const { task, abort } = entry
@@ -155,44 +175,6 @@ export function createAttempts(parts: AttemptsParts) {
     }
   }
 
-  const start = (entry: Held): void => {
-    working++
-    let counted = true
-    const free = (): void => {
-      if (!counted) return
-      counted = false
-      working--
-      startWaiting()
-      if (working === 0) for (const call of onIdle.splice(0)) call()
-    }
-    entry.abort.signal.addEventListener(
-      'abort',
-      () => {
-        const cancel = after(ABORT_GRACE_MS, () => {
-          emit({
-            type: 'warning',
-            message: `${attemptKey(entry.task)}: the work was told to stop and has not returned; its slot is used again`,
-          })
-          free()
-        })
-        ended.then(cancel, cancel)
-      },
-      { once: true },
-    )
-    // Not at once: work that stops its own node before its first await would find nothing here to wait for.
-    const ended = Promise.resolve()
-      .then(() => run(entry))
-      .finally(free)
-    ended.catch((error: unknown) => emit({ type: 'warning', message: tellError(error).message }))
-  }
-  function startWaiting(): void {
-    while (working < slots) {
-      const next = waiting.shift()
-      if (next === undefined) return
-      start(next)
-    }
-  }
-
   const refusal = (m: Assignment): string | null => {
     if (parts.isDraining()) return 'the node is draining'
     if (availability.state.status === 'maintenance') return `the node's backend is down: ${availability.state.reason}`
@@ -200,7 +182,7 @@ export function createAttempts(parts: AttemptsParts) {
       return `the node does not serve ${JSON.stringify(m.model_name)}`
     const lacking = availability.lacking(m.params)
     if (lacking.length > 0) return `the node does not understand ${lacking.join(' and ')}`
-    if (held.size >= slots) return `all ${slots} slots of the node are in use`
+    if (held.size >= parts.slots + parts.prefetch()) return `all ${parts.slots} slots of the node are in use`
     if (results.full) return 'the node holds too many results that are not settled'
     return null
   }
@@ -225,31 +207,30 @@ export function createAttempts(parts: AttemptsParts) {
       abort: new AbortController(),
       received: performance.now(),
       isAccepted: false,
+      priority: m.priority ?? 0,
       cancelDeadline: nothing,
       cancelAccept: nothing,
     }
-    entry.cancelDeadline = after(max_infer_time * 1000, () => {
-      const error = new Error(`not done within max_infer_time, ${max_infer_time} s`)
-      fail(entry, error)
-      entry.abort.abort(error)
-    })
     held.set(attemptKey(task), entry)
-    waiting.push(entry)
-    entry.cancelAccept = after(parts.acceptAfter(), () => accept(entry))
     emit({ type: 'assigned', task_id, attempt, model_name, max_infer_time })
-    startWaiting()
+    slots.add(entry)
   }
 
   return {
     get size() {
       return held.size
     },
-    list: (): AttemptRef[] => [...held.values()].map(({ task: { task_id, attempt } }) => ({ task_id, attempt })),
+    /** What it works on. */
+    list: (): AttemptRef[] =>
+      [...held.values()]
+        .filter((entry) => slots.has(entry))
+        .map(({ task: { task_id, attempt } }) => ({ task_id, attempt })),
 
     assign(m: Assignment): void {
       const ref = { task_id: m.task_id, attempt: m.attempt }
       const known = held.get(attemptKey(ref))
       if (known !== undefined) {
+        if (!slots.has(known)) return
         known.isAccepted = false // it may not have been heard
         return accept(known)
       }
@@ -270,6 +251,10 @@ export function createAttempts(parts: AttemptsParts) {
       stop(entry, reason)
       return true
     },
+    /** The coordinator gives so long for an accept, ms. */
+    acceptWithin(ms: number): void {
+      acceptAfter = Math.min(ACCEPT_AFTER_MS, ms * ACCEPT_SHARE)
+    },
     /** The coordinator takes it for accepted: a hello has named it. */
     resumed(ref: AttemptRef): void {
       const entry = held.get(attemptKey(ref))
@@ -285,10 +270,21 @@ export function createAttempts(parts: AttemptsParts) {
       entry.cancelAccept = after(ACCEPT_AGAIN_MS, () => say({ type: 'task.accept', task_id, attempt }))
       return true
     },
+    /** Gives back what waits for a slot. */
+    giveBack(reason: string): void {
+      for (const entry of slots.takeBeyond()) {
+        release(entry)
+        reject(entry.task, reason)
+      }
+    },
+    /** Forgets what waits for a slot: the session has ended, and the coordinator gives it to others. */
+    forget(): void {
+      for (const entry of slots.takeBeyond()) stop(entry, 'dropped')
+    },
     stopAll(): void {
-      for (const entry of [...held.values()]) stop(entry, 'stopped')
+      for (const entry of [...slots.takeBeyond(), ...held.values()]) if (isHeld(entry)) stop(entry, 'stopped')
     },
     /** Resolves when no work function runs any more. */
-    idle: (): Promise<void> => (working === 0 ? Promise.resolve() : new Promise((resolve) => onIdle.push(resolve))),
+    idle: slots.idle,
   }
 }

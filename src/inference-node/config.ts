@@ -7,6 +7,7 @@ import { id, models, share, shortText, slots } from '../wire/fields.js'
 import { coordinatorAddress } from './address.js'
 import { backendSettings, DEFAULT_KEY_VARIABLE } from './backend-settings.js'
 import { INVITE, isInvite, readInvite } from './invite.js'
+import { prefetchSetting } from './options.js'
 
 const path = (fallback: string, description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path')), fallback), description)
@@ -52,6 +53,10 @@ export const nodeSettings = v.strictObject({
     'The models it serves: full names, or a family ("llama") for every model of it that the model server has. Empty: those of [backend.models], else what the model server lists.',
   ),
   max_concurrent_tasks: described(v.optional(slots, 1), 'How many tasks it works on at once.'),
+  prefetch: described(
+    v.optional(prefetchSetting, 'auto'),
+    'How many tasks it holds beyond those, 0 to 64, so that the next is there when one is done. "auto": one for each, at most 8, while its tasks take a few seconds.',
+  ),
   performance_score: described(v.optional(share, 1), 'Its own estimate of its speed, 0 to 1.'),
   endpoint: described(v.optional(shortText(0, 2048), ''), 'An address to show; nobody dials it.'),
   node_address: described(v.optional(shortText(0, 256)), 'Its address on the chain.'),
@@ -103,6 +108,7 @@ export interface NodeFlags {
   invite?: string | undefined
   inviteFile?: string | undefined
   maxConcurrentTasks?: string | undefined
+  prefetch?: string | undefined
   metricsPort?: string | undefined
 }
 
@@ -193,6 +199,7 @@ function readFlags(flags: NodeFlags) {
       invite: optional(n.invite),
       invite_file: n.invite_file,
       max_concurrent_tasks: optional(slots),
+      prefetch: optional(prefetchSetting),
       metrics_port: n.metrics_port,
     }),
     backend: v.object({
@@ -218,6 +225,7 @@ function readFlags(flags: NodeFlags) {
         invite: flags.invite,
         invite_file: flags.inviteFile,
         max_concurrent_tasks: toNumber(flags.maxConcurrentTasks),
+        prefetch: toNumber(flags.prefetch),
         metrics_port: toNumber(flags.metricsPort),
       }),
       backend: given({

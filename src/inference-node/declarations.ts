@@ -18,6 +18,7 @@ export function helloOf(
     status: DeclaredStatus
     running: AttemptRef[]
     takeOver: boolean
+    prefetch: number
   },
 ): HelloBody {
   return {
@@ -33,6 +34,7 @@ export function helloOf(
     ...(invite === null ? {} : { invite }),
     agent: AGENT,
     features: [...now.features],
+    prefetch: now.prefetch,
   }
 }
 
@@ -42,6 +44,7 @@ export function heartbeatOf(now: {
   /** Empty: there is nothing to say. */
   reason: string
   running: AttemptRef[]
+  prefetch: number
 }): Extract<NodeMessage, { type: 'node.heartbeat' }> {
   const reason = now.reason.slice(0, MAX_STATUS_REASON_LENGTH).toWellFormed()
   return {
@@ -49,5 +52,6 @@ export function heartbeatOf(now: {
     status: now.status,
     ...(reason === '' ? {} : { reason }),
     running: now.running.map(({ task_id }) => task_id),
+    prefetch: now.prefetch,
   }
 }

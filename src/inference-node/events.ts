@@ -39,6 +39,7 @@ export type NodeEvent =
   | { type: 'stopped'; end: NodeEnd }
 
 /** Why work on an attempt was stopped before it came to anything. */
-export type StopReason = 'cancelled' | 'timeout' | 'superseded' | 'dropped' | 'stale_attempt' | 'not_holder' | 'stopped'
+export type StopReason =
+  'cancelled' | 'timeout' | 'superseded' | 'recalled' | 'dropped' | 'stale_attempt' | 'not_holder' | 'stopped'
 
 export type Emit = (event: NodeEvent) => void

@@ -6,6 +6,7 @@ import { takeMessage } from './coordinator-messages.js'
 import { heartbeatOf, helloOf } from './declarations.js'
 import type { DeclaredStatus, NodeEnd, NodeEvent } from './events.js'
 import { resolveOptions, type InferenceNodeOptions, type Resolved } from './options.js'
+import { createPrefetch, type Prefetch } from './prefetch.js'
 import { createResults, type Results } from './results.js'
 import { signResult } from './identity.js'
 import type { Welcome } from './session.js'
@@ -17,10 +18,6 @@ import { tellError } from './work-error.js'
 const CLOSE_AFTER_DRAIN_MS = 5000
 /** How long a stop waits for work functions to return, ms: a program is killed after 2 s. */
 const STOP_GRACE_MS = 4000
-/** How long work may show that its model is missing before its task is accepted, ms. */
-const ACCEPT_AFTER_MS = 250
-/** Of the time that the coordinator gives for the accept no more than this part is used. */
-const ACCEPT_SHARE = 0.25
 
 /**
  * An inference node: holds a session with a coordinator, works on the tasks it is given, and keeps every result until the
@@ -33,12 +30,12 @@ export class InferenceNode {
   readonly #results: Results
   readonly #attempts: Attempts
   readonly #availability: Availability
+  readonly #prefetch: Prefetch
   readonly #halt = new AbortController()
   readonly #closed: Promise<NodeEnd>
   #resolveClosed = (_end: NodeEnd): void => undefined
   #state: 'new' | 'running' | 'draining' | 'ended' = 'new'
   #wasWelcomed = false
-  #acceptAfter = ACCEPT_AFTER_MS
   /** What the last hello has named: models, and features. */
   #named: readonly [models: readonly string[], features: readonly string[]] = [[], []]
   #loop: Promise<void> = Promise.resolve()
@@ -88,14 +85,15 @@ export class InferenceNode {
       emit,
       onGone: () => this.#drainStep(),
     })
+    this.#prefetch = createPrefetch(resolved.prefetch, resolved.slots)
     this.#attempts = createAttempts({
       work: resolved.work,
       slots: resolved.slots,
+      prefetch: this.#prefetch.highest,
       outputInterval: resolved.outputInterval,
       channel,
       results: this.#results,
       availability: this.#availability,
-      acceptAfter: () => this.#acceptAfter,
       isDraining: () => this.#state !== 'running',
       onStopped: () => this.#drainStep(),
       emit,
@@ -166,6 +164,7 @@ export class InferenceNode {
         timeout === undefined ? this.#options.drainTimeout : timeout * 1000,
         () => void this.stop(),
       )
+      this.#attempts.giveBack('the node is draining')
       this.#connection.say({ type: 'session.drain' })
       this.#drainStep()
     }
@@ -179,6 +178,8 @@ export class InferenceNode {
   }
 
   #emit(event: NodeEvent): void {
+    if (event.type === 'completed' && this.#prefetch.took(event.seconds) && this.connected)
+      this.#connection.say(this.#heartbeat())
     try {
       this.#options.onEvent(event)
     } catch (error) {
@@ -202,6 +203,7 @@ export class InferenceNode {
   #onSessionEnd(): boolean {
     this.#cancelClose()
     this.#results.closed()
+    this.#attempts.forget()
     return !this.#isDone()
   }
 
@@ -210,23 +212,24 @@ export class InferenceNode {
     this.#named = [models, features]
     const running = [...this.#attempts.list(), ...this.#results.list()]
     const takeOver = this.#options.takeOver && !this.#wasWelcomed
-    return helloOf(this.#options, { models, features, status: this.#status(), running, takeOver })
+    return helloOf(this.#options, { models, features, ...this.#standing(), running, takeOver })
   }
 
   #heartbeat() {
     const reason = this.#state === 'draining' ? 'draining' : this.#availability.state.reason
-    return heartbeatOf({ status: this.#status(), reason, running: this.#attempts.list() })
+    return heartbeatOf({ ...this.#standing(), reason, running: this.#attempts.list() })
   }
 
   /** A new hello is not draining, so a draining node says maintenance from the start. */
-  #status(): DeclaredStatus {
-    return this.#state === 'draining' ? 'maintenance' : this.#availability.state.status
+  #standing(): { status: DeclaredStatus; prefetch: number } {
+    const status = this.#state === 'draining' ? 'maintenance' : this.#availability.state.status
+    return { status, prefetch: this.#prefetch.ask() }
   }
 
   #onWelcome(welcome: Welcome): void {
     const { session_id, heartbeat_interval, resumed, dropped } = welcome
     this.#wasWelcomed = true
-    this.#acceptAfter = Math.min(ACCEPT_AFTER_MS, welcome.accept_timeout * 1000 * ACCEPT_SHARE)
+    this.#attempts.acceptWithin(welcome.accept_timeout * 1000)
     this.#emit({ type: 'connected', session_id, heartbeat_interval, resumed: resumed.length, dropped: dropped.length })
     for (const ref of resumed) this.#attempts.resumed(ref)
     for (const ref of dropped) this.#attempts.stop(ref, 'dropped')
@@ -239,8 +242,10 @@ export class InferenceNode {
 
   #onState(now: NodeState, before: NodeState): void {
     const { status, reason, models } = now
-    if (status === 'maintenance') this.#emit({ type: 'status', status, reason })
-    else if (before.status === 'maintenance') this.#emit({ type: 'status', status, reason: 'the backend is back' })
+    if (status === 'maintenance') {
+      this.#emit({ type: 'status', status, reason })
+      this.#attempts.giveBack(`the node's backend is down: ${reason}`)
+    } else if (before.status === 'maintenance') this.#emit({ type: 'status', status, reason: 'the backend is back' })
     if (status === 'online' && reason !== '' && reason !== before.reason)
       this.#emit({ type: 'warning', message: reason })
     if (!sameNames(models, before.models)) this.#emit({ type: 'models', models })

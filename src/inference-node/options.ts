@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { id, list, maybe, models, share, shortText, slots } from '../wire/fields.js'
+import { id, list, maybe, models, prefetch, share, shortText, slots } from '../wire/fields.js'
 import { features, type Feature } from '../wire/params.js'
 import { coordinatorAddress, type Address } from './address.js'
 import type { NodeEvent } from './events.js'
@@ -32,6 +32,11 @@ export interface InferenceNodeOptions {
   invite?: string | undefined
   /** How many tasks it works on at once, 1 to 1024. Default 1. */
   maxConcurrentTasks?: number | undefined
+  /**
+   * How many tasks it holds beyond those, so that the next is there when one is done: 0 to 64. Default 'auto': one for each of them, at
+   * most 8, while its tasks take a few seconds.
+   */
+  prefetch?: number | 'auto' | undefined
   /** 0 to 1. Default 1. */
   performanceScore?: number | undefined
   /** An address to show; nobody dials it. */
@@ -72,6 +77,7 @@ export interface Resolved {
   models: readonly string[]
   features: readonly Feature[]
   slots: number
+  prefetch: number | 'auto'
   performanceScore: number
   endpoint: string
   nodeAddress: string | undefined
@@ -91,6 +97,9 @@ export interface Resolved {
 const duration = v.optional(
   v.pipe(v.number('must be a number of seconds from 0'), v.minValue(0, 'must be a number of seconds from 0')),
 )
+/** As an operator says it. */
+export const prefetchSetting = v.union([v.literal('auto'), prefetch], 'must be "auto", or an integer from 0 to 64')
+
 const plain = v.object({
   nodeId: maybe(id),
   features: v.optional(
@@ -98,6 +107,7 @@ const plain = v.object({
     [],
   ),
   maxConcurrentTasks: v.optional(slots, 1),
+  prefetch: v.optional(prefetchSetting, 'auto'),
   performanceScore: v.optional(share, 1),
   endpoint: v.optional(shortText(0, 2048), ''),
   nodeAddress: maybe(shortText(0, 256)),
@@ -137,6 +147,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     models: wanted,
     features: features.filter((feature) => given.features.includes(feature)),
     slots: given.maxConcurrentTasks,
+    prefetch: given.prefetch,
     performanceScore: given.performanceScore,
     endpoint: given.endpoint,
     nodeAddress: given.nodeAddress ?? undefined,

@@ -55,8 +55,10 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
   const insert = db.prepare<Bound<AttemptRow, typeof newColumns>>(
     render(sql`INSERT INTO ${attempts} (${names<AttemptRow>(newColumns)}) VALUES (${marks(newColumns)})`),
   )
-  const accept = db.prepare<Bound<AttemptRow, ['accepted_ms', 'accepted_at', 'task_id', 'attempt', 'node_id']>>(
-    render(sql`UPDATE ${attempts} SET ${updates<AttemptRow>(['accepted_ms', 'accepted_at'])}
+  const accept = db.prepare<
+    Bound<AttemptRow, ['accepted_ms', 'accepted_at', 'lease_ms', 'task_id', 'attempt', 'node_id']>
+  >(
+    render(sql`UPDATE ${attempts} SET ${updates<AttemptRow>(['accepted_ms', 'accepted_at', 'lease_ms'])}
       WHERE ${task_id} = ? AND ${attempt} = ? AND ${node_id} = ? AND ${isNull(ended_ms)}`),
   )
   const complete = db.prepare<
@@ -201,7 +203,7 @@ export function createAttemptTable(db: Database, texts: TaskTexts) {
     /** How many are open of each model. */
     openPerModel: () => openPerModel.all(),
     accept: (a: OpenAttempt, now: Now) =>
-      must(accept.run(now.now, toAt(now), a.task_id, a.attempt, a.node_id).changes, 'accept'),
+      must(accept.run(now.now, toAt(now), a.lease_ms, a.task_id, a.attempt, a.node_id).changes, 'accept'),
     handOut: ({ task_id, attempt }: OpenAttempt) => must(handOut.run({ task_id, attempt }).changes, 'handOut'),
     end: (
       { task_id, attempt, node_id }: OpenAttempt,

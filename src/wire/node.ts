@@ -11,6 +11,7 @@ import {
   maybe,
   model,
   models,
+  prefetch,
   reason,
   resultEntries,
   share,
@@ -67,12 +68,14 @@ export const nodeMessages = {
     invite: maybe(shortText(1, 256)),
     agent: maybe(shortText(0, 256)),
     features: v.optional(featureNames, []),
+    prefetch: v.optional(v.fallback(prefetch, 0), 0),
   }),
   'node.heartbeat': v.object({
     type: v.literal('node.heartbeat'),
     status: maybe(sessionStatus),
     reason: maybe(statusReason),
     running: maybe(v.pipe(list(id), v.maxLength(MAX_RUNNING))),
+    prefetch: maybe(prefetch),
   }),
   'task.accept': v.object({ type: v.literal('task.accept'), task_id: id, attempt }),
   'task.reject': v.object({ type: v.literal('task.reject'), task_id: id, attempt, reason }),
@@ -157,13 +160,15 @@ export const serverMessages = {
     params: maybe(jsonObject),
     /** The trace that the task is a part of, where its submitter has named one. */
     traceparent,
+    /** What a node that holds tasks beyond its slots begins first: the highest. Only of nodes that do. */
+    priority: maybe(v.pipe(v.number(), v.integer(), v.minValue(0))),
   }),
   'task.settled': v.object({ type: v.literal('task.settled'), task_id: id, attempt, status: v.string() }),
   'task.cancel': v.object({
     type: v.literal('task.cancel'),
     task_id: id,
     attempt,
-    reason: v.picklist(['cancelled', 'timeout', 'superseded']),
+    reason: v.picklist(['cancelled', 'timeout', 'superseded', 'recalled']),
   }),
   'session.drain': v.object({ type: v.literal('session.drain'), reason: v.string(), reconnect_after: seconds }),
   error: v.object({

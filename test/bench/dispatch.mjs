@@ -13,6 +13,7 @@ const options = readArgs('bench:dispatch: submit -> push -> complete, each side 
   samples: [999, 200, 'idle tasks, over all runs'],
   nodes: [10, 10, 'nodes, in the throughput runs'],
   slots: [10, 10, 'slots of each node'],
+  prefetch: [8, 8, 'tasks that each of our nodes holds beyond its slots, as our own node does with short tasks'],
   peers: [
     '',
     '',
@@ -49,7 +50,10 @@ async function withLoad(system, way, { count, slots }, measure) {
   const nodes = startChild(new URL('./load/nodes.mjs', import.meta.url))
   const to = { module: moduleOf(system.name), address: system.server.address, way, run: `r${++runId}-${process.pid}` }
   try {
-    await Promise.all([submitter.call('open', to), nodes.call('open', { ...to, count, slots })])
+    await Promise.all([
+      submitter.call('open', to),
+      nodes.call('open', { ...to, count, slots, prefetch: options.prefetch }),
+    ])
     const figures = await measure(submitter, nodes)
     await submitter.call('close')
     await nodes.call('close')

@@ -55,10 +55,11 @@ export async function connectSubmitter(url, { way, run }) {
 }
 
 /** @param o.delay ms that a node takes for a task, 0 for none; @param o.onClose (reason) a session that was closed */
-export async function connectNodes(url, { run, count, slots, delay = 0, onTask, onSettled, onClose }) {
+export async function connectNodes(url, { run, count, slots, prefetch = 0, delay = 0, onTask, onSettled, onClose }) {
   const nodes = await openNodes(url, count, (i) => ({
     id: `${run}-node-${i}`,
     slots,
+    prefetch,
     onTask(task, node) {
       onTask(numberOf(task))
       node.accept(task)

@@ -23,6 +23,7 @@ import {
   POLLING_NODES,
   SESSION_NODES,
   CRASH_SOON_AFTER_IDLING,
+  prefetchOf,
   type Step,
   step,
 } from '../support/lifecycle-steps.js'
@@ -113,6 +114,7 @@ function createWorld(dir: string) {
         const hello = helloOf(node, {
           supported_models: [pick(MODELS, s.node), 'llama'],
           max_concurrent_tasks: 1 + (s.node % 3),
+          prefetch: prefetchOf(node),
           running: s.remembers === 0 ? [] : remembered,
         })
         // Forgotten or not: once it was proven, its name is for this key only.
@@ -357,7 +359,7 @@ function createWorld(dir: string) {
       expect(n.in_progress_tasks).toBe(held)
       // A hello may lower the slots under what is held; then nothing is added.
       if (filled.has(n.row.node_id))
-        expect(held, `slots of ${n.row.node_id}`).toBeLessThanOrEqual(n.row.max_concurrent_tasks)
+        expect(held, n.row.node_id).toBeLessThanOrEqual(n.row.max_concurrent_tasks + prefetchOf(n.row.node_id))
       if (n.status === 'online' && n.row.transport === 'websocket') {
         const lanes = createModelTable().lanesOfNode(n.models)
         const idle = rows.filter(

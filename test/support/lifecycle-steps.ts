@@ -78,6 +78,9 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** The key of a node as the core knows it, and what it says in its hello. */
 export const keyOf = (node: string, n = 0): string => `02${Buffer.from(`${node} ${n}`).toString('hex').padEnd(64, '0')}`
+/** How many tasks a node holds beyond its slots: some do. */
+export const prefetchOf = (node: string): number => (SESSION_NODES.indexOf(node) % 2 === 0 ? 2 : 0)
+
 export const helloOf = (node: string, more: Record<string, unknown> = {}) =>
   v.parse(nodeMessages['session.hello'], {
     type: 'session.hello',

@@ -11,11 +11,15 @@ import type { Submissions } from '../tasks/submissions.js'
 import type { Eligibility } from './eligibility.js'
 import { readLane, takeBest, type LaneReader } from './lane-reader.js'
 import { createOffers } from './offers.js'
+import { createRecalls } from './recalls.js'
 
 /** How many tasks one scan goes over; what is behind them is scanned in a turn of its own. */
 const SCAN_LIMIT = 128
 /** How long until then when the scan placed nothing, ms: tasks that nobody may have now must not keep the loop busy. */
 const RESCAN_AFTER_MS = 20
+
+/** How often a turn looks again after it has taken tasks back; then the next one goes on. */
+const MAX_ROUNDS = 4
 
 /** How many contradictory tasks are passed over. */
 const MAX_QUARANTINED = 1000
@@ -42,15 +46,17 @@ export type Dispatch = ReturnType<typeof createDispatch>
  * Matches ready tasks with free slots. At the end of a turn:
  * 1. What the turn has taken in is placed at free nodes, where nothing waits before it; the rest is written as pending.
  * 2. Only lanes in which something has changed are scanned: a task came, a node became free, or one that may have it left.
- * 3. A scan reads the ready tasks of its lanes, the best first (fee, then age), SCAN_LIMIT of them at most.
- * 4. For each task the best free node is chosen that may have it (eligibility): most tasks take the first step, one read row.
- * 5. The attempt is written and held by the node, and `task.assign` is among what is sent after the commit.
- * 6. A lane that was not read to its end goes on in the next turn where it stopped; one that changed begins at its top again.
- * A poll does steps 3 to 5 for one node and one task; only the last step differs: the task is its answer.
+ * 3. What waits at nodes beyond their slots is taken back where a free node, or a better task, would wait for it (recalls).
+ * 4. A scan reads the ready tasks of its lanes, the best first (fee, then age), SCAN_LIMIT of them at most.
+ * 5. For each task the best free node is chosen that may have it (eligibility): most tasks take the first step, one read row. Where no
+ *    node is free, one that has asked for more than its slots.
+ * 6. The attempt is written and held by the node, and `task.assign` is among what is sent after the commit.
+ * 7. A lane that was not read to its end goes on in the next turn where it stopped; one that changed begins at its top again.
+ * A poll does steps 4 to 6 for one node and one task; only the last step differs: the task is its answer.
  */
 export function createDispatch(ctx: Context, { submissions, attempts, eligibility }: DispatchParts) {
   const { store, registry, undo } = ctx
-  const { hasFree, slotsIn } = eligibility
+  const { hasPlace, slotsIn } = eligibility
   const offers = createOffers(undo)
 
   /** Lanes whose end a scan did not reach: where it goes on, and whether the lane has changed since it began. */
@@ -59,13 +65,24 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
   const pollPlaces = new WeakMap<Node, Map<Lane, Place>>()
   /** Tasks with a row that contradicts itself: they are not scanned again before the next start. */
   const quarantined = new Set<string>()
+  const recalls = createRecalls(ctx, { attempts, eligibility, isQuarantined: (taskId) => quarantined.has(taskId) })
 
   const sessionOf = (node: Node): LiveSession => {
     if (node.session === null) throw new Error(`node ${node.row.node_id} is in a pool of free nodes without a session`)
     return node.session
   }
-  const push = (task: NewTask, attempt: OpenAttempt, node: Node): void => {
+  /** @param ready as it was chosen; what was just taken in has never been given before */
+  const push = (task: NewTask, attempt: OpenAttempt, node: Node, ready: ReadyTask | null = null): void => {
     const session = sessionOf(node)
+    if (node.held.size > node.row.max_concurrent_tasks) {
+      registry.prefetched.add({
+        attempt,
+        task: { ...(ready ?? asReady(task)), attempt: attempt.attempt },
+        lanes: ctx.models.lanesOfTask(task.model_name, task.model_type),
+        inferMs: task.max_infer_time * 1000,
+        slotSince: null,
+      })
+    }
     const acceptBy = ctx.now + ctx.options.acceptTimeout
     offers.add({ task_id: task.task_id, attempt: attempt.attempt, at: acceptBy })
     registry.offer(node, task.task_id, textLength(task))
@@ -86,6 +103,7 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
       stream: ctx.watches.streams(task.task_id, attempt.attempt),
       ...(task.params === null ? {} : { params: readParams(task.params) }),
       ...(task.traceparent === null ? {} : { traceparent: task.traceparent }),
+      ...(node.prefetch === 0 ? {} : { priority: task.queue_rank }),
     })
   }
 
@@ -98,12 +116,12 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
         for (const lane of ctx.models.lanesOfTask(task.model_name, task.model_type)) blocked.add(lane)
       return node
     }
-    submissions.place(nodeFor, push)
+    submissions.place(nodeFor, (task, attempt, node) => push(task, attempt, node))
   }
 
   const pushTo = (node: Node, task: ReadyTask): void => {
     const assigned = attempts.assign(task, node, false)
-    push(assigned.task, assigned.attempt, node)
+    push(assigned.task, assigned.attempt, node, task)
   }
 
   /** @throws UndispatchableTask when it cannot be done through no fault of the store: from then on the task is passed over */
@@ -123,7 +141,7 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
     let placed = false
     for (let i = 0; i < SCAN_LIMIT; i++) {
       const task = takeBest(
-        readers.filter((r) => hasFree(r.lane)),
+        readers.filter((r) => hasPlace(r.lane)),
         seen,
       )
       if (task === undefined) break
@@ -155,35 +173,44 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
     unfinished.set(lane, { place, again })
   }
 
+  /** Fills every free slot of the lanes in which something has changed. @returns whether to do it again: something was taken back for one */
+  const fill = (): boolean => {
+    if (registry.dirtyLanes.size === 0 && unfinished.size === 0) return false
+    const changed = takeDirtyLanes()
+    const goingOn = new Map(takeUnfinished())
+    if (ctx.stopping) return false
+    recalls.beforeScan(changed)
+    const fresh = changed.filter(hasPlace).map((lane) => readLane(store.tasks, lane, null, slotsIn(lane)))
+    let placed = scan(fresh)
+    for (const reader of fresh) {
+      // A lane that the others left no room in the scan goes on from its top.
+      const { lane, place } = reader
+      if (reader.peek() === undefined || !hasPlace(lane)) continue
+      const before = goingOn.get(lane)
+      // The scan that goes on is let to its end first, or what is far behind would never be reached.
+      if (before === undefined) goOnLater(lane, place, false)
+      else goingOn.set(lane, { ...before, again: true })
+    }
+    for (const [lane, { place, again }] of goingOn) {
+      if (!hasPlace(lane)) continue // a slot that becomes free begins at the top
+      const reader = readLane(store.tasks, lane, place, slotsIn(lane))
+      placed = scan([reader]) || placed
+      if (reader.peek() !== undefined && hasPlace(lane)) goOnLater(lane, reader.place ?? place, again)
+      else if (again) registry.dirtyLanes.add(lane)
+    }
+    const more = recalls.afterScan(changed.filter((lane) => !unfinished.has(lane)))
+    if (unfinished.size > 0 || registry.dirtyLanes.size > 0) ctx.wake(placed ? ctx.now : ctx.now + RESCAN_AFTER_MS)
+    return more
+  }
+
   return {
     offers,
+    recall: recalls.recall,
 
     /** The end of a turn: writes what it has taken in, and fills every free slot of the lanes in which something has changed. */
     run() {
       placeNew()
-      if (registry.dirtyLanes.size === 0 && unfinished.size === 0) return
-      const changed = takeDirtyLanes()
-      const goingOn = new Map(takeUnfinished())
-      if (ctx.stopping) return
-      const fresh = changed.filter(hasFree).map((lane) => readLane(store.tasks, lane, null, slotsIn(lane)))
-      let placed = scan(fresh)
-      for (const reader of fresh) {
-        // A lane that the others left no room in the scan goes on from its top.
-        const { lane, place } = reader
-        if (reader.peek() === undefined || !hasFree(lane)) continue
-        const before = goingOn.get(lane)
-        // The scan that goes on is let to its end first, or what is far behind would never be reached.
-        if (before === undefined) goOnLater(lane, place, false)
-        else goingOn.set(lane, { ...before, again: true })
-      }
-      for (const [lane, { place, again }] of goingOn) {
-        if (!hasFree(lane)) continue // a slot that becomes free begins at the top
-        const reader = readLane(store.tasks, lane, place, slotsIn(lane))
-        placed = scan([reader]) || placed
-        if (reader.peek() !== undefined && hasFree(lane)) goOnLater(lane, reader.place ?? place, again)
-        else if (again) registry.dirtyLanes.add(lane)
-      }
-      if (unfinished.size > 0 || registry.dirtyLanes.size > 0) ctx.wake(placed ? ctx.now : ctx.now + RESCAN_AFTER_MS)
+      for (let round = 0; round < MAX_ROUNDS && fill(); round++);
     },
 
     /** The best ready task for a node that polls, assigned to it; null when there is none. A long lane takes several polls. */
@@ -209,4 +236,11 @@ export function createDispatch(ctx: Context, { submissions, attempts, eligibilit
       return null
     },
   }
+}
+
+/** A task that was just taken in, as one that was read would be. */
+const asReady = (task: NewTask): ReadyTask => {
+  const { task_id, model_name, model_type, attempt, queue_rank, queued_ms, infer_fee, paid_nonce, needs } = task
+  const never = { retried_after: 0, seq: 0 }
+  return { task_id, model_name, model_type, attempt, queue_rank, queued_ms, infer_fee, paid_nonce, needs, ...never }
 }

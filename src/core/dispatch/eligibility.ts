@@ -5,6 +5,7 @@ import type { NewTask, ReadyTask } from '../../store/tasks.js'
 import type { Probation } from '../access/probation.js'
 import { understands } from '../../wire/params.js'
 import type { Context } from '../context.js'
+import type { Pool } from '../nodes/free-pool.js'
 import type { Node } from '../nodes/node.js'
 import type { Cover } from '../settlement/cover.js'
 import type { Pending } from '../tasks/pending.js'
@@ -71,7 +72,7 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
 
   const scoreNow = (): ((node: Node) => number) => {
     const poolSeconds = ctx.durations.mean(ctx.now) / 1000
-    return ({ row, held }) =>
+    return ({ row, held, prefetch }) =>
       scoreNode(
         {
           prior: row.performance_score,
@@ -79,57 +80,76 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
           failures: row.failures,
           meanSeconds: row.mean_seconds,
           held: held.size,
-          slots: row.max_concurrent_tasks,
+          slots: held.size < row.max_concurrent_tasks ? row.max_concurrent_tasks : row.max_concurrent_tasks + prefetch,
         },
         poolSeconds,
       )
   }
 
   const hasFree = (lane: Lane): boolean => (registry.freeIn(lane)?.size ?? 0) > 0
-  const freeLanesOf = (task: Pick<ReadyTask, 'model_name' | 'model_type'>): Lane[] =>
-    ctx.models.lanesOfTask(task.model_name, task.model_type).filter(hasFree)
-  const draw = (lanes: readonly Lane[], n: number): readonly Node[] => {
-    const drawn = lanes.map((lane) => registry.freeIn(lane)?.draw(n, ctx.random) ?? [])
+  const hasRoom = (lane: Lane): boolean => (registry.roomIn(lane)?.size ?? 0) > 0
+  const hasPlace = (lane: Lane): boolean => hasFree(lane) || hasRoom(lane)
+  const lanesOf = (task: Pick<ReadyTask, 'model_name' | 'model_type'>): Lane[] =>
+    ctx.models.lanesOfTask(task.model_name, task.model_type)
+  const draw = (pools: readonly (Pool<Node> | undefined)[], n: number): readonly Node[] => {
+    const drawn = pools.flatMap((pool) => (pool === undefined || pool.size === 0 ? [] : [pool.draw(n, ctx.random)]))
     return drawn.length === 1 ? (drawn[0] ?? []) : [...new Set(drawn.flat())] // a node may serve both lanes of a task
   }
+  /** The best node of some pools. @param eligible null: every one is */
+  const best = (
+    pools: readonly (Pool<Node> | undefined)[],
+    eligible: ((node: Node) => boolean) | null,
+  ): Node | undefined => {
+    const few = draw(pools, MAX_COMPARED)
+    if (few.length === 0) return undefined
+    if (eligible === null) return choose(few, scoreNow(), ctx.random)
+    // A task with a history may be barred from all that were drawn, and not from all.
+    return (
+      choose(few.filter(eligible), scoreNow(), ctx.random) ??
+      choose(draw(pools, MAX_COMPARED_AGAIN).filter(eligible), scoreNow(), ctx.random)
+    )
+  }
+  /** One with a free slot; else one that may hold it until it has one. */
+  const freeOrRoom = (lanes: readonly Lane[], eligible: ((node: Node) => boolean) | null): Node | undefined =>
+    best(lanes.map(registry.freeIn), eligible) ?? best(lanes.map(registry.roomIn), eligible)
 
   return {
     mayGet,
     hasFree,
+    hasPlace,
 
-    /** The best free node for a task: all are compared while they are few, else a random draw of MAX_COMPARED. */
+    /** The best node for a task: all with a place are compared while they are few, else a random draw of MAX_COMPARED. */
     nodeFor(task: ReadyTask): Node | undefined {
-      const lanes = freeLanesOf(task)
-      if (lanes.length === 0) return undefined
-      if (task.attempt === 0 && isOpen(task)) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
-      const eligible = mayGet(task)
-      // A task with a history may be barred from all that were drawn, and not from all.
-      return (
-        choose(draw(lanes, MAX_COMPARED).filter(eligible), scoreNow(), ctx.random) ??
-        choose(draw(lanes, MAX_COMPARED_AGAIN).filter(eligible), scoreNow(), ctx.random)
-      )
+      const lanes = lanesOf(task)
+      if (!lanes.some(hasPlace)) return undefined
+      return freeOrRoom(lanes, task.attempt === 0 && isOpen(task) ? null : mayGet(task))
     },
+    /** Whether a node with a free slot may have a task that waits at another. */
+    hasFreeNodeFor: (task: ReadyTask): boolean =>
+      lanesOf(task).some(hasFree) && best(lanesOf(task).map(registry.freeIn), mayGet(task)) !== undefined,
 
     /**
      * The node for a task that was just taken in; undefined when none is free, or others wait before it.
      * @param blocked lanes in which one of the same turn waits: none that is paid less goes before it
      */
     nodeForNew(task: NewTask, blocked: ReadonlySet<Lane>): Node | undefined {
-      const lanes = freeLanesOf(task)
+      const lanes = lanesOf(task).filter(hasPlace)
       if (lanes.length === 0 || lanes.some((lane) => blocked.has(lane)) || !lanes.every(pending.isEmpty))
         return undefined
-      if (isOpen(task)) return choose(draw(lanes, MAX_COMPARED), scoreNow(), ctx.random)
-      const eligible = (node: Node): boolean => isOpenTo(node, task)
-      return (
-        choose(draw(lanes, MAX_COMPARED).filter(eligible), scoreNow(), ctx.random) ??
-        choose(draw(lanes, MAX_COMPARED_AGAIN).filter(eligible), scoreNow(), ctx.random)
-      )
+      return freeOrRoom(lanes, isOpen(task) ? null : (node) => isOpenTo(node, task))
     },
+
+    /** About how many slots of a lane are free. */
+    freeSlotsIn: (lane: Lane): number =>
+      draw([registry.freeIn(lane)], MAX_COMPARED).reduce(
+        (n, { row, held }) => n + row.max_concurrent_tasks - held.size,
+        0,
+      ),
 
     /** About how many tasks can be placed in a lane. */
     slotsIn: (lane: Lane): number =>
-      (registry.freeIn(lane)?.draw(MAX_COMPARED, ctx.random) ?? []).reduce(
-        (n, { row, held }) => n + row.max_concurrent_tasks - held.size,
+      draw([registry.freeIn(lane), registry.roomIn(lane)], MAX_COMPARED).reduce(
+        (n, { row, held, prefetch }) => n + row.max_concurrent_tasks + prefetch - held.size,
         0,
       ),
 

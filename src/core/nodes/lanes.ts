@@ -13,20 +13,26 @@ const NAME_PREFIX = 'name:'
 
 interface Members {
   all: Set<Node>
-  /** Nodes in session that a task can be pushed to now. */
+  /** Nodes in session with a free slot, that a task can be pushed to now. */
   free: Pool<Node>
+  /** Those without a free slot that may hold more tasks than they have slots. */
+  room: Pool<Node>
 }
 
-/** Whether a task can be pushed to the node now. */
-const isFree = (n: Node): boolean =>
-  n.session !== null &&
-  !n.session.draining &&
-  !n.session.stalled &&
-  !inCooldown(n) &&
-  n.row.drained === 0 &&
-  n.offeredLength < MAX_OFFERED_LENGTH &&
-  n.row.status === 'online' &&
-  n.held.size < n.row.max_concurrent_tasks
+/** Where a task that is pushed to the node now would be: in a free slot, or beyond the slots; null: nothing can be pushed to it. */
+const placesOf = (n: Node): 'free' | 'room' | null => {
+  const isOpen =
+    n.session !== null &&
+    !n.session.draining &&
+    !n.session.stalled &&
+    !inCooldown(n) &&
+    n.row.drained === 0 &&
+    n.offeredLength < MAX_OFFERED_LENGTH &&
+    n.row.status === 'online'
+  if (!isOpen) return null
+  const beyond = n.held.size - n.row.max_concurrent_tasks
+  return beyond < 0 ? 'free' : beyond < n.prefetch ? 'room' : null
+}
 
 export type Lanes = ReturnType<typeof createLanes>
 
@@ -40,7 +46,7 @@ export function createLanes(models: ModelTable) {
   const members = (lane: Lane): Members => {
     let found = lanes.get(lane)
     if (found === undefined) {
-      found = { all: new Set(), free: new Pool() }
+      found = { all: new Set(), free: new Pool(), room: new Pool() }
       lanes.set(lane, found)
     }
     return found
@@ -50,6 +56,7 @@ export function createLanes(models: ModelTable) {
       const m = lanes.get(lane)
       m?.all.delete(node)
       m?.free.delete(node)
+      m?.room.delete(node)
       if (m?.all.size === 0) lanes.delete(lane)
     }
   }
@@ -57,6 +64,7 @@ export function createLanes(models: ModelTable) {
   return {
     dirty,
     freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
+    roomIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.room,
     /** Nodes that serve the lane, online or not. */
     servedBy: (lane: Lane): ReadonlySet<Node> | undefined => lanes.get(lane)?.all,
     /** Whether a node serves any of these lanes, online or not. */
@@ -77,16 +85,16 @@ export function createLanes(models: ModelTable) {
       for (const lane of node.lanes) members(lane).all.add(node)
     },
     leave,
-    /** Follows whether the node is free. */
+    /** Follows whether the node is free, or has room beyond its slots. */
     updateFree(node: Node) {
-      const free = isFree(node)
+      const places = placesOf(node)
       for (const lane of node.lanes) {
         const m = members(lane)
-        if (!free) m.free.delete(node)
-        else if (!m.free.has(node)) {
-          m.free.add(node)
-          dirty.add(lane)
-        }
+        if (places !== 'free') m.free.delete(node)
+        if (places !== 'room' && m.room.size > 0) m.room.delete(node)
+        if (places === null || m[places].has(node)) continue
+        m[places].add(node)
+        dirty.add(lane)
       }
     },
     mark(node: Node) {

@@ -46,6 +46,8 @@ export interface Node extends Readonly<NodeState> {
   readonly seen: number
   /** What it said last that it understands, see wire/params. */
   readonly features: number
+  /** How many tasks it may hold beyond its slots. */
+  readonly prefetch: number
   /** Its row has changed and is not written yet. */
   dirty: boolean
   /** Service clock, ms: when its row was written last. */
@@ -96,6 +98,7 @@ export const createNode = (row: NodeRow, seen: number): Node => ({
   lanes: [],
   seen,
   features: 0,
+  prefetch: 0,
   dirty: false,
   writtenAt: seen,
   indexedRow: null,

@@ -1,6 +1,7 @@
 import type { UndoLog } from '../../lib/undo-log.js'
 import type { OpenAttempt } from '../../store/attempts.js'
 import { withEntry, withoutEntry } from './entries.js'
+import { createPrefetched } from './prefetched.js'
 import type { Node, NodeState } from './node.js'
 
 /**
@@ -14,6 +15,7 @@ export function createOpenAttempts(
   undo: UndoLog,
 ) {
   const open = new Map<string, Readonly<OpenAttempt>>()
+  const prefetched = createPrefetched(undo)
 
   const changeAttempt = (attempt: Readonly<OpenAttempt>, columns: Partial<OpenAttempt>): void => {
     undo.keep(attempt)
@@ -35,6 +37,7 @@ export function createOpenAttempts(
   return {
     /** By task id. */
     open: open as ReadonlyMap<string, Readonly<OpenAttempt>>,
+    prefetched,
 
     /** The node that an attempt was given to; undefined when it was forgotten, or its name is in other hands now. */
     givenTo,
@@ -58,9 +61,11 @@ export function createOpenAttempts(
       })
     },
 
-    /** @param at service clock, ms */
+    /** What has waited at its node may take as long as any other from now on. @param at service clock, ms */
     accept(attempt: Readonly<OpenAttempt>, at: number) {
-      changeAttempt(attempt, { accepted_ms: at })
+      const waited = prefetched.remove(attempt)
+      const lease = waited === undefined ? attempt.lease_ms : Math.max(attempt.lease_ms, at + waited.inferMs)
+      changeAttempt(attempt, { accepted_ms: at, lease_ms: lease })
       const node = givenTo(attempt)
       if (node !== undefined) endOffer(node, attempt.task_id)
     },
@@ -74,6 +79,7 @@ export function createOpenAttempts(
       const { task_id } = attempt
       undo.keepEntry(open, task_id)
       open.delete(task_id)
+      prefetched.remove(attempt)
       const node = givenTo(attempt)
       if (node === undefined) return undefined
       endOffer(node, task_id)

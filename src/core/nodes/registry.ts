@@ -86,6 +86,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     longestIdle: index.longestIdle,
     dirtyLanes: lanes.dirty,
     freeIn: lanes.freeIn,
+    roomIn: lanes.roomIn,
     markLanes: lanes.mark,
     isServed: lanes.isServed,
     servedBy: lanes.servedBy,
@@ -205,6 +206,14 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
       const fact: { features: number } = node
       fact.features = features
       lanes.mark(node)
+    },
+
+    /** How many tasks it may hold beyond its slots: a fact like those. */
+    setPrefetch(node: Node, prefetch: number) {
+      if (node.prefetch === prefetch) return
+      const fact: { prefetch: number } = node
+      fact.prefetch = prefetch
+      lanes.updateFree(node)
     },
 
     /** An operator's word about a node; durable at once. */

@@ -128,6 +128,9 @@ export function createNodeMessages(
     if (!attempts.accept(row)) notYours(session, 'stale_attempt', message)
   }
 
+  /** It may hold so many tasks beyond its slots; one that has to prove itself holds no more than it works on. */
+  const ask = (node: Node, prefetch: number): void => registry.setPrefetch(node, probation.has(node) ? 0 : prefetch)
+
   return {
     hello({ session: sessionId, hello, key, from, address }: Omit<HelloOperation, 'op'>): void {
       if (hello.max_concurrent_tasks > options.maxNodeSlots) {
@@ -151,11 +154,11 @@ export function createNodeMessages(
         const { code, close } = refusals[standing.why]
         return refuseHello(sessionId, code, standing.message, close)
       }
-      const row = rowOfHello(hello, standing, probation.slotsFor(key, asked), ctx)
       const isNew = !registry.nodes.has(hello.node_id)
-      const node = registry.save(row, ctx.now)
+      const node = registry.save(rowOfHello(hello, standing, probation.slotsFor(key, asked), ctx), ctx.now)
       registry.setFeatures(node, featureBits(hello.features))
       probation.joined(node, asked)
+      ask(node, hello.prefetch)
       vigilance.nodeJoined(node, address ?? null, isNew)
       if (node.session !== null) {
         ctx.close(node.session.id, 'replaced', 'replaced by a newer session of the same node')
@@ -200,6 +203,7 @@ export function createNodeMessages(
           if (session.stalled || reason !== session.reason)
             registry.setSession(node, { ...session, stalled: false, reason })
           if (message.status != null) registry.declare(node, message.status)
+          if (message.prefetch != null) ask(node, message.prefetch)
           return ctx.send(sessionId, { type: 'node.heartbeat_ack', server_time: toSeconds(ctx.wall) })
         }
         case 'task.output': {

@@ -121,7 +121,7 @@ export function createAttempts(
   }
 
   /** Tells the node of an attempt to stop working on it; one without a session learns it from the answer to its result. */
-  const sendCancel = (open: Open, reason: 'cancelled' | 'timeout' | 'superseded'): void => {
+  const sendCancel = (open: Open, reason: 'cancelled' | 'timeout' | 'superseded' | 'recalled'): void => {
     const { task_id, attempt } = open
     const session = registry.givenTo(open)?.session
     if (session != null) ctx.send(session.id, { type: 'task.cancel', task_id, attempt, reason })

@@ -22,7 +22,7 @@ let shared
 /**
  * Opens the session of one node: lean, for thousands of them in one process. Resolves when it is welcomed.
  * @param url http or ws, of the service
- * @param o.id, o.models, o.slots what its hello says (default slots 1, models ['llama-3-8b'])
+ * @param o.id, o.models, o.slots, o.prefetch what its hello says (default slots 1, models ['llama-3-8b'], prefetch 0)
  * @param o.onTask (assign message, node): called for each; the node says accept, complete or fail. Default: ignores it
  * @param o.onSettled, o.onCancel (message, node)
  * @param o.onClose (code, reason, node): called when the session ends and `close` was not called; default: throws
@@ -93,6 +93,7 @@ export function openNode(url, o) {
             signature: signature.toString('hex'),
             supported_models: o.models ?? ['llama-3-8b'],
             max_concurrent_tasks: o.slots ?? 1,
+            prefetch: o.prefetch ?? 0,
             batch: true,
           })
         }

@@ -35,12 +35,13 @@ const until = (reached) =>
   }).finally(() => (check = () => {}))
 
 serveCalls({
-  async open({ module, address, run, count, slots, delay }) {
+  async open({ module, address, run, count, slots, prefetch, delay }) {
     const { connectNodes } = await import(module)
     nodes = await connectNodes(address, {
       run,
       count,
       slots,
+      prefetch,
       delay,
       onClose: (reason) => {
         closed++
