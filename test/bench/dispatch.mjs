@@ -222,7 +222,7 @@ function print() {
       report.summary(
         `${title}, ${ways[way].title}`,
         `${showSpread(of('rate'))} tasks/s, ${show(of('cpu').median)} us CPU a task${loop[0] === '' ? '' : `, loop delay p99 ${show(of('loop').median)} ms`}`,
-        of('rate'),
+        { rate: of('rate'), cpu: of('cpu') },
       )
     }
     report.raw(system.name, { idle: system.idle, ways: system.ways })
