@@ -46,7 +46,7 @@ export function createWaits(ctx: Context, { cover, probation }: { cover: Cover; 
     const because = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
     if (nodes.length === 0) {
       const near = hints(task.model_name, task.model_type)?.flatMap((hint) => hint.did_you_mean) ?? []
-      const meant = near.length === 0 ? '' : `; did its submitter mean ${near.join(' or ')}?`
+      const meant = near.length === 0 ? '' : `; perhaps ${near.join(' or ')} was meant`
       return because('no_node_for_model', `no registered node serves ${task.model_name}${meant}`)
     }
     if (serving.length === 0) return because('no_node_online', whyNotOnline(nodes, task.model_name))

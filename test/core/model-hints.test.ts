@@ -36,7 +36,7 @@ test('why a task waits has the names that are near to its model too', async () =
   expect(await why()).toBe('no registered node serves mistrl')
   await service.register('n', { supported_models: ['mistral'] })
   // The names of one second are compared once.
-  await until(async () => (await why()) === 'no registered node serves mistrl; did its submitter mean mistral?')
+  await until(async () => (await why()) === 'no registered node serves mistrl; perhaps mistral was meant')
 })
 
 test('a node that is not there still serves its models, and one that was forgotten does not', async () => {

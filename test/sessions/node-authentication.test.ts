@@ -132,6 +132,12 @@ test.runIf(hasOpenssl)('where TLS ends here, its own port belongs to each of pub
   expect(await answerTo('pool.example.org')).toBe('welcome')
   expect(await answerTo(`pool.example.org:${port}`)).toBe('welcome')
   expect(await answerTo('other.example.org:444')).toBe('welcome')
+  const wrong = await openSocket<ServerMessage>(`wss://${service.host}/api/v1/nodes/connect`, ['inference-node.v1'], {
+    rejectUnauthorized: false,
+  })
+  const { nonce } = await wrong.next('session.challenge')
+  wrong.say(hello({ host: 'else' }, 'n', nonce))
+  expect((await wrong.closed).reason).toMatch(/^signature: is not by this key for host pool\.example\.org or /)
   for (const host of [`other.example.org:${port}`, 'pool.example.org:1', `127.0.0.1:${port}`])
     expect([host, await answerTo(host)]).toEqual([host, 4401])
 })
