@@ -37,7 +37,7 @@ const invite = defineCommand({
     if (args.json === true) return printJson({ ...made, coordinator })
     console.log(`npx stacks-signer run-inference-node --coordinator ${coordinator} --invite ${made.token}`)
     console.error(
-      `${made.id}: for ${body.uses === 1 ? 'one node' : `${body.uses} nodes`}, until ${timeOf(made.expires_at)}. Give the command to whoever runs the node, with their own flags, and with the address under which they reach this service if it is another one.`,
+      `${made.id}: for ${body.uses === 1 ? 'one node' : `${body.uses} nodes`}, until ${timeOf(made.expires_at)}. Give the command to whoever runs the node, with their own flags (of the npm package it is "stacks-inference-node" in the place of "npx stacks-signer run-inference-node"), and with the address under which they reach this service if it is another one.`,
     )
   },
 })

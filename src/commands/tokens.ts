@@ -1,5 +1,7 @@
+import { fstatSync } from 'node:fs'
 import { defineCommand } from 'citty'
 import { ConfigError } from '../lib/config-error.js'
+import { openModeOf } from '../lib/permissions.js'
 import { oneLine, table } from '../lib/table.js'
 import { restTokenBody, rotateBody, tokenBody, type NewTokenView, type TokenView } from '../wire/access.js'
 import { bodyOf, durationFlag, given, listFlag, numberFlag, refuseTwice, tokenIdFlag } from './access/flags.js'
@@ -87,8 +89,17 @@ const create = defineCommand({
 function printSecret(made: NewTokenView): void {
   console.log(made.token)
   console.error(
-    `${describe(made)}. The token is on standard output, and is shown only now: keep it as you keep a password.`,
+    `${describe(made)}. The token is on standard output, and is shown only now: keep it as you keep a password.${openFile()}`,
   )
+}
+
+/** What to do about the file that standard output is, where others can read it; such a file is refused as --token-file. */
+function openFile(): string {
+  const stat = fstatSync(process.stdout.fd)
+  const mode = stat.isFile() ? openModeOf(stat) : null
+  return mode === null
+    ? ''
+    : ` Others on this machine can read the file it went into (mode ${mode}): chmod 600 that file.`
 }
 
 /** A token in some words. */

@@ -141,6 +141,7 @@ export function createOperator(
 
   return {
     isCancelled,
+    readTexts,
     /** Where a task is in its queue; null when it does not wait. */
     waitingOf(taskId: string): Waiting | null {
       const task = store.tasks.head(taskId)

@@ -114,7 +114,7 @@ export function createRunOperation(ctx: Context, { health, watches, storage }: R
   })
   const asks = createAsks(ctx, { drainRates, waiting: operator.waitingOf, isCancelled: operator.isCancelled })
   const receiptOf = createReceipts(ctx, settlementOf)
-  const clientRequests = createClientRequests(ctx, { submissions, cancel: operator.cancel, watches })
+  const clientRequests = createClientRequests(ctx, { submissions, operator, watches })
   const deadlines = createDeadlines(ctx, { transitions, attempts, eligibility, dispatch, nodeMessages, restartGrace })
   const retention = createRetention(ctx)
   const resealing = createResealing(ctx)
@@ -268,7 +268,7 @@ export function createRunOperation(ctx: Context, { health, watches, storage }: R
       case 'settlementsDue':
         return desk?.isWritten() ?? true
       case 'clientMessage':
-        return o.message.type !== 'task.cancel'
+        return o.message.type === 'task.watch' ? !ctx.access.readsTexts(allowed) : o.message.type !== 'task.cancel'
       case 'nodeMessage':
         if (o.message.type === 'task.output') return registry.open.get(o.message.task_id)?.accepted_ms !== null
         return o.message.type === 'node.heartbeat' || o.message.type === 'session.drain'

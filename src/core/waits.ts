@@ -8,6 +8,7 @@ import type { Waiting } from './ask-operations.js'
 import type { Context } from './context.js'
 import { inCooldown, type Node } from './nodes/node.js'
 import type { Cover } from './settlement/cover.js'
+import { createModelHints } from './tasks/model-hints.js'
 
 /** So many nodes are said of a task that waits, and so many are looked at for that. */
 const MAX_NODES = 50
@@ -33,6 +34,7 @@ const isFull = (n: Node): boolean => n.held.size >= n.row.max_concurrent_tasks
 /** Why tasks wait. */
 export function createWaits(ctx: Context, { cover, probation }: { cover: Cover; probation: Probation }) {
   const { store, registry } = ctx
+  const hints = createModelHints(ctx)
 
   /** Why a pending task is not worked on yet. */
   const waiting = (task: QueuedTask): Waiting => {
@@ -42,7 +44,11 @@ export function createWaits(ctx: Context, { cover, probation }: { cover: Cover; 
     const position = ahead >= POSITION_LIMIT ? `${POSITION_LIMIT}+` : ahead + 1
     const avoid = nodesToAvoid(store.attempts.ofTask(task.task_id).filter((a) => registry.givenTo(a) !== undefined))
     const because = (reason: Waiting['reason'], explanation: string): Waiting => ({ reason, explanation, position })
-    if (nodes.length === 0) return because('no_node_for_model', `no registered node serves ${task.model_name}`)
+    if (nodes.length === 0) {
+      const near = hints(task.model_name, task.model_type)?.flatMap((hint) => hint.did_you_mean) ?? []
+      const meant = near.length === 0 ? '' : `; perhaps ${near.join(' or ')} was meant`
+      return because('no_node_for_model', `no registered node serves ${task.model_name}${meant}`)
+    }
     if (serving.length === 0) return because('no_node_online', whyNotOnline(nodes, task.model_name))
     if (serving.every(isFull))
       return because(

@@ -3,7 +3,7 @@ import { yesOrNo } from '../lib/setting-fields.js'
 import { described, seconds } from '../lib/settings.js'
 import { DEFAULT_BASE_URL } from './backends/openai.js'
 
-const HTTP_URL = 'must be an http or https URL'
+const HTTP_URL = `must be an http or https URL, such as "${DEFAULT_BASE_URL}"`
 const isHttp = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 const httpUrl = v.pipe(v.string(HTTP_URL), v.check(isHttp, HTTP_URL))
 const VARIABLE = 'must be the name of an environment variable'

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import * as v from 'valibot'
+import { NODE_PATH } from '../wire/node.js'
 import type { Address } from './address.js'
 import { codeOf, explainNetworkError, type Peer } from '../lib/network-error.js'
 
@@ -30,6 +31,10 @@ export async function explainDialAnswer(address: Address, answer: IncomingMessag
   const { statusCode: status = 0, headers } = answer
   const body = await readLittle(answer)
   const said = v.safeParse(refusal, parse(body))
+  const path = new URL(address.url).pathname.slice(0, -NODE_PATH.length)
+  // Such as that of the dashboard, copied from a browser.
+  if (status === 404 && path !== '')
+    return `${subject} has no coordinator at ${path} (${status}): if it is not behind a proxy that adds this path, use ${subject}`
   if (said.success) return `${subject} refuses the session (${status}): ${said.output.error.slice(0, MAX_SHOWN)}`
   if (status >= 300 && status < 400 && headers.location !== undefined)
     return `${subject} redirects to ${headers.location.slice(0, MAX_SHOWN)} (${status}): use the coordinator's own URL`

@@ -39,7 +39,7 @@ export function logEvents(log: Logger, now: () => number = () => performance.now
       case 'status':
         return event.status === 'online'
           ? log.info(line, `online: ${event.reason}`)
-          : log.warn(line, `maintenance: ${event.reason}`)
+          : log.warn(line, `maintenance: ${event.reason} (it gets no tasks until then, and looks again by itself)`)
       case 'models':
         return log.info(line, `offers ${event.models.join(', ')}`)
       case 'assigned':
@@ -57,7 +57,12 @@ export function logEvents(log: Logger, now: () => number = () => performance.now
           `${named(event)} failed after ${short(event.seconds)}: ${event.error}`,
         )
       case 'cancelled':
-        return log.info(line, `${named(event)} stopped: ${event.reason}`)
+        return log.info(
+          line,
+          event.reason === 'stopped'
+            ? `${named(event)} given up: the coordinator gives it to another node`
+            : `${named(event)} stopped: ${event.reason}`,
+        )
       case 'settled':
         return log.debug(line, `${named(event)} settled: ${event.status}`)
       case 'refused':

@@ -75,7 +75,9 @@ export function createRestClient(
         `${url} has no ${path.split('?')[0]}; check the path of the address, and that the service has the same version`,
         code,
       )
-    throw new RestError(error ?? `${url} answers ${response.status} without a reason`, code)
+    const advice =
+      code === 'unauthorized' && login === null ? '; --token-file FILE or STACKS_SIGNER_TOKEN shows it' : ''
+    throw new RestError((error ?? `${url} answers ${response.status} without a reason`) + advice, code)
   }
   const read = <S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> => {
     const parsed = v.safeParse(schema, data)

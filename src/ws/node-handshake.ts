@@ -113,7 +113,8 @@ export function verifyProof(
   return hosts.some((host) => verifySignature(key, helloText(hello.node_id, host, nonce), hello.signature))
     ? { key }
     : {
-        problem: `signature: is not by this key over inference-node.v1:<node_id>:<host>:<nonce> with host ${hosts.join(' or ')}`,
+        // A close has room for 123 bytes: what to do comes first.
+        problem: `signature: is not by this key for host ${hosts.join(' or ')}: dial it so, or add yours to public_hosts; signed is inference-node.v1:<node_id>:<host>:<nonce>`,
       }
 }
 

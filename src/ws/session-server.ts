@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { SubmissionStep } from '../chain/preparation.js'
 import type { Effect } from '../core/operations.js'
@@ -34,6 +35,15 @@ import { createWrongMessages } from './wrong-messages.js'
 const PING_INTERVAL_MS = 30_000
 /** How often it is looked what is unfinished and what was read, ms. */
 const TICK_MS = 1000
+
+/**
+ * The hosts that a hello may be signed for. Where TLS ends here, a node dials our own port: it is part of what it signs, and
+ * `public_hosts` need not repeat it.
+ */
+const signedFor = (hosts: readonly string[], connection: Socket): readonly string[] =>
+  connection instanceof TLSSocket
+    ? hosts.flatMap((host) => (/:\d+$/.test(host) ? [host] : [host, `${host}:${connection.localPort}`]))
+    : hosts
 
 export interface SessionServerParts extends SessionAccess {
   who: Who
@@ -178,8 +188,9 @@ export function createSessionServer(parts: SessionServerParts) {
     sessions.set(id, session)
     unproven.add(session, from[0]?.key ?? address, from.length > 0)
   }
-  const openNode = (own: Own, host: string | undefined): SocketSession => {
-    const hosts = parts.publicHosts.length > 0 ? parts.publicHosts : host === undefined ? [] : [host]
+  const openNode = (own: Own, host: string | undefined, connection: Socket): SocketSession => {
+    const hosts =
+      parts.publicHosts.length > 0 ? signedFor(parts.publicHosts, connection) : host === undefined ? [] : [host]
     return new NodeSession(nodeDoor, { ...own, hosts })
   }
 
@@ -205,7 +216,7 @@ export function createSessionServer(parts: SessionServerParts) {
         begin(socket, raw, connection, remote, isClient ? 'client' : 'node', (own) =>
           isClient
             ? openClientSession(clientDoor, { ...own, identified: identified.value, remote })
-            : openNode(own, host),
+            : openNode(own, host, connection),
         )
       })
       // Whatever was wrong with it, ws has answered.

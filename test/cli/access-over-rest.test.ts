@@ -8,9 +8,10 @@ import { viewAuditRow } from '../../src/store/audit.js'
 import { openDatabase } from '../../src/store/open.js'
 import { envelope, errorEnvelope } from '../../src/wire/envelope.js'
 import { makeToken } from '../../src/wire/token.js'
+import { startGuarded } from '../support/access.js'
 import { inProcess, refusedInProcess } from '../support/command.js'
 import { startHttp } from '../support/http-server.js'
-import { startService } from '../support/service.js'
+import { startService, task } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 
 interface Call {
@@ -185,6 +186,27 @@ describe('every command that calls the service', () => {
     writeFileSync(file, admin)
     chmodSync(file, 0o644)
     await refusedInProcess(['tasks', 'list', '--token-file', file], 2, ['--token-file', `chmod 600 ${file}`])
+  })
+
+  test('says how a token is shown, where none was', async () => {
+    const { url } = await startGuarded()
+    await refusedInProcess(['tasks', 'list', '--url', url], 1, [
+      'this needs a token',
+      '--token-file FILE or STACKS_SIGNER_TOKEN',
+    ])
+  })
+
+  test('shows a viewer the tasks, without what a viewer may not see', async () => {
+    const { url, asAdmin } = await startGuarded()
+    await asAdmin.post('/api/v1/tasks', task({ task_id: 'A' }))
+    const made = await asAdmin.post('/api/v1/tokens', { role: 'viewer', name: 'wall' })
+    const env = { STACKS_SIGNER_TOKEN: (made.body?.data as { token: string }).token }
+    expect((await inProcess(['tasks', 'list', '--json', '--url', url], env)).json()).toMatchObject({
+      tasks: [{ task_id: 'A', user_address: null }],
+    })
+    const { out } = await inProcess(['tasks', 'show', 'A', '--url', url], env)
+    expect(out).toContain('(this token may not read texts)')
+    expect(out.join('\n')).not.toContain('ST1')
   })
 
   test('prints the sentence of a service that does not know its token, and never the token', async () => {

@@ -75,7 +75,7 @@ test('nodes show has all that is known of a node, why it is idle, what it did of
     ['reason', 'the model server is \\x1b[1mdown'],
     [
       'idle because',
-      'of what waits: 4 are for models that it does not serve; 1 it has failed before; 7 it does not get: it is drained, or in maintenance; 2 it does not get: of a newer one',
+      'of what waits: 4 for models that it does not serve; 1 it has failed before; 7 it does not get: it is drained, or in maintenance; 2 it does not get: of a newer one',
     ],
     ['transport', 'websocket'],
     ['agent', 'theirs/1.0'],
@@ -124,7 +124,7 @@ test('nodes show of a real service, as text and as JSON, and of a node that is n
   session.complete({ task_id: 'a', attempt: 1 })
   await session.next('task.settled')
   const idle = await facts()
-  expect(idle.get('idle because')).toBe('of what waits: 1 are for models that it does not serve')
+  expect(idle.get('idle because')).toBe('of what waits: 1 for models that it does not serve')
   expect(idle.get('of late')).toBe('1 completed, 0 failed')
   expect((await inProcess(['nodes', 'show', 'n', '--json', ...at])).json()).toEqual(
     (await service.get('/api/v1/nodes/n')).body?.data,

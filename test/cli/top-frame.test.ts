@@ -119,6 +119,13 @@ test('a model that no node serves says so, and what has waited longest is above'
   expect(rows[1]).toMatch(/^llama +0 +- +1 +3 of 4/)
 })
 
+test('of too many nodes it is said how one is found, and with a filter what was looked at', () => {
+  const many = (more: object) => drawn(standing({ view: 'nodes', hasMoreNodes: true, ...more }), 120).join('\n')
+  expect(many({})).toContain('there are more than these 2 nodes; / finds one by its id')
+  expect(many({ filter: 'a' })).toContain('these are found by their ids')
+  expect(many({ filter: 'a' })).not.toContain('there are more')
+})
+
 test('nodes that could work and do not are above, with the reason', () => {
   const rows = drawn(standing({ view: 'nodes' }), 120).slice(6)
   expect(rows[0]).toMatch(/^b +maintenance +#\.\.\. 1 of 4 .*no model server$/)

@@ -3,6 +3,7 @@ import type { Operation } from '../../src/core/operations.js'
 import { coreHarness, outcomeOf } from '../support/core-harness.js'
 import { connectClient } from '../support/client-session.js'
 import { startService, task } from '../support/service.js'
+import { until } from '../support/wait.js'
 
 test('a task whose model no registered node serves is taken, and its submitter is told the names that are near', async () => {
   const service = await startService()
@@ -26,6 +27,16 @@ test('a task whose model no registered node serves is taken, and its submitter i
   })
   for (const served of ['LLAMA3:8B', 'llama', 'mistral-7b']) expect(await submit(served)).toEqual({ task_id: served })
   expect(await service.status('something else')).toMatchObject({ status: 'pending' })
+})
+
+test('why a task waits has the names that are near to its model too', async () => {
+  const service = await startService()
+  await service.submit({ task_id: 'typo', model_name: 'mistrl' })
+  const why = async () => (await service.get('/api/v1/tasks/typo')).body?.data.waiting.explanation as string
+  expect(await why()).toBe('no registered node serves mistrl')
+  await service.register('n', { supported_models: ['mistral'] })
+  // The names of one second are compared once.
+  await until(async () => (await why()) === 'no registered node serves mistrl; perhaps mistral was meant')
 })
 
 test('a node that is not there still serves its models, and one that was forgotten does not', async () => {

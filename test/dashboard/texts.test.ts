@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { readMetrics } from '../../web/src/state/metrics.js'
+import { readMetrics, sumOfAnswers } from '../../web/src/state/metrics.js'
 import { withQuery } from '../../web/src/parts/paths.js'
 import { shellWord } from '../../web/src/parts/shell.js'
 import { en } from '../../web/src/words/en.js'
@@ -50,4 +50,13 @@ test('one of something is called otherwise than many', () => {
   ])
   expect([bulk.confirm.cancel(one), bulk.confirm.cancel(many)]).toEqual(['Cancel 1 task', 'Cancel 2,000 tasks'])
   expect([fleet.counts(one, '0'), fleet.counts(many, '0')]).toEqual(['1 node there, 0 waiting', '2,000 nodes there, 0 waiting']) // prettier-ignore
+})
+
+test('the time of a request is of answers that are sent at once: neither a feed nor the writing of a model is in it', () => {
+  const metrics = readMetrics(`x_sum{route="/api/v1/stats",method="GET"} 2
+x_sum{route="/api/v1/events",method="GET"} 36000
+x_sum{route="/api/v1/tasks/{task_id}/events",method="GET"} 50
+x_sum{route="/v1/chat/completions",method="POST"} 12
+x_sum{route="/api/v1/tasks",method="GET"} 1`)
+  expect([metrics.sum('x_sum'), sumOfAnswers(metrics, 'x_sum'), sumOfAnswers(metrics, 'y_sum')]).toEqual([36065, 3, 0])
 })

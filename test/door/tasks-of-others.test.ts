@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import type { ClientServerMessage } from '../../src/wire/client-answers.js'
-import { as, bearer, OTHER, OWNER, startGuarded } from '../support/access.js'
+import { as, bearer, idOf, OTHER, OWNER, startGuarded } from '../support/access.js'
 import { submission } from '../support/client-session.js'
-import { statusAndCode } from '../support/rest-calls.js'
+import { complete, statusAndCode } from '../support/rest-calls.js'
 import { task } from '../support/service.js'
 import { openSocket } from '../support/test-socket.js'
 import { until } from '../support/wait.js'
@@ -134,4 +134,46 @@ test('nodes are shown without their keys and endpoints to those who lead none', 
     expect(await first(name)).toMatchObject({ node_id: 'old', endpoint: null, public_key: null, status: 'online' })
   const page = (await of('mine').get('/api/v1/nodes?limit=5')).body?.data
   expect(page.nodes[0]).toMatchObject({ endpoint: null })
+})
+
+test('a session tells a viewer and an operator how a task stands and ended, and its text only to one with the scope, which is in the audit', async () => {
+  const { service, tokens } = await twoUsers()
+  const open = (name: string) =>
+    openSocket<ClientServerMessage>(`ws://${service.host}/api/v1/tasks/connect`, ['inference-client.v1'], {
+      headers: bearer(tokens[name] ?? ''),
+    })
+  const early = await Promise.all(['viewer', 'operator', 'reader'].map(open))
+  for (const session of early) {
+    session.say({ type: 'task.watch', task_id: 'A', watch: 'output' })
+    expect(await session.next('task.status')).toMatchObject({ status: 'pending' })
+  }
+  const made = await service.asAdmin.post('/api/v1/tokens', { role: 'node', name: 'old', node_id: 'old' })
+  const node = as(service, (made.body?.data as { token: string }).token)
+  const registered = await node.post('/api/v1/nodes/register', {
+    node_id: 'old',
+    endpoint: 'http://192.0.2.1:1',
+    public_key: '03placeholder',
+    supported_models: ['llama-3-8b'],
+  })
+  expect(registered.body).toMatchObject({ success: true })
+  expect((await node.get('/api/v1/nodes/old/tasks')).status).toBe(200)
+  expect((await complete(node, 'old', 'A', { output: 'It is Paris.' })).status).toBe(200)
+  const ends = async (session: (typeof early)[number]) => {
+    const end = await session.next('task.result')
+    return [end.status, end.result?.output ?? null]
+  }
+  const expected = [
+    ['completed', null],
+    ['completed', null],
+    ['completed', 'It is Paris.'],
+  ]
+  expect(await Promise.all(early.map(ends))).toEqual(expected)
+  // Who comes when it has ended is told the same.
+  const late = await Promise.all(['viewer', 'operator', 'reader'].map(open))
+  for (const session of late) session.say({ type: 'task.watch', task_id: 'A' })
+  expect(await Promise.all(late.map(ends))).toEqual(expected)
+  const audit = await service.asAdmin.get('/api/v1/audit?subject=A&action=task.texts_read')
+  expect(audit.body?.data.entries.map((entry: { actor: string }) => entry.actor)).toEqual(
+    Array.from({ length: 2 }, () => `token:${idOf(tokens['reader'] ?? '')}`),
+  )
 })

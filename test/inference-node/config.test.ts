@@ -91,7 +91,7 @@ test.each([
   ['[node]\nnode_id = "a/b"', /node\.node_id must be/],
   ['node = 1', /: node /],
   ['[backend]\ntype = "magic"', /backend\.type must be one of "openai"/],
-  ['[backend]\nbase_url = "ftp://x"', /backend\.base_url must be an http or https URL/],
+  ['[backend]\nbase_url = "ftp://x"', /backend\.base_url must be an http or https URL, such as "http:/],
   ['[backend]\nstall_timeout = 0', /backend\.stall_timeout must be a number of seconds from 1/],
   ['[backend.models]\na = 7', /backend\.models\.a must be/],
   ['[backend]\nenv = "PATH"', /backend\.env must be a list of names of environment variables/],

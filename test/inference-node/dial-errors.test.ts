@@ -69,6 +69,13 @@ test('what a coordinator says when it refuses a session is passed on', async () 
   expect(await whyNot(url)).toBe(`${url} refuses the session (421): set public_hosts`)
 })
 
+test('an address that was copied with the path of a page is told without it', async () => {
+  const { url } = await startService()
+  expect(await whyNot(`${url}/dashboard/`)).toBe(
+    `${url} has no coordinator at /dashboard (404): if it is not behind a proxy that adds this path, use ${url}`,
+  )
+})
+
 test('a port where nobody listens, and a name that leads nowhere', async () => {
   const { url, stop } = await startHttp(() => undefined)
   await stop()

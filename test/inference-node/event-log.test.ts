@@ -61,6 +61,7 @@ test('a line about a task names it', () => {
   emit({ type: 'completed', ...ref, characters: 1, completion_tokens: null, seconds: 0.0523 })
   emit({ type: 'failed', ...ref, error: 'broken', retryable: true, seconds: 75.2 })
   emit({ type: 'cancelled', ...ref, reason: 'timeout' })
+  emit({ type: 'cancelled', ...ref, reason: 'stopped' })
   emit({ type: 'settled', ...ref, status: 'completed' })
   emit({ type: 'refused', ...ref, code: 'not_holder', message: 'never yours' })
   expect(lines).toEqual([
@@ -69,6 +70,7 @@ test('a line about a task names it', () => {
     'task-1/2 completed in 0.1 s, 1 character',
     'task-1/2 failed after 75 s: broken',
     'task-1/2 stopped: timeout',
+    'task-1/2 given up: the coordinator gives it to another node',
     'task-1/2 settled: completed',
     'the result of task-1/2 is refused: never yours (not_holder)',
   ])

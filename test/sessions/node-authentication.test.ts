@@ -1,13 +1,18 @@
 import { createPublicKey, ECDH, sign } from 'node:crypto'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { helloText } from '../../src/wire/keys.js'
+import type { ServerMessage } from '../../src/wire/node.js'
+import { hasOpenssl, makeCertificate } from '../support/certificate.js'
 import { fakeTimers } from '../support/fake-time.js'
 import { foreignKey, identity, signText } from '../support/identity.js'
 import { challenged, connectNode, hello, refusedHello } from '../support/node-session.js'
 import { nodeOf } from '../support/rest-calls.js'
 import { type Service, startService } from '../support/service.js'
+import { tempDir } from '../support/temp-dir.js'
+import { openSocket } from '../support/test-socket.js'
 
 test('a public key may be written with 0x and in upper case', async () => {
   const service = await startService()
@@ -107,6 +112,34 @@ test('with public_hosts a hello must be signed for one of them, whatever the Hos
   }
   const { code } = await refusedHello(service, (nonce) => hello(service, 'n', nonce))
   expect(code).toBe(4401)
+})
+
+test.runIf(hasOpenssl)('where TLS ends here, its own port belongs to each of public_hosts that has none', async () => {
+  const [tls_cert, tls_key] = [join(tempDir(), 'cert.pem'), join(tempDir(), 'key.pem')]
+  makeCertificate(tls_cert, tls_key)
+  const service = await startService({ tls_cert, tls_key, public_hosts: ['pool.example.org', 'other.example.org:444'] })
+  const port = service.host.split(':')[1]
+  const answerTo = async (host: string) => {
+    const url = `wss://${service.host}/api/v1/nodes/connect`
+    const node = await openSocket<ServerMessage>(url, ['inference-node.v1'], { rejectUnauthorized: false })
+    const { nonce } = await node.next('session.challenge')
+    node.say(hello({ host }, host.replace(':', '-'), nonce))
+    return node.next('session.welcome').then(
+      () => 'welcome',
+      async () => (await node.closed).code,
+    )
+  }
+  expect(await answerTo('pool.example.org')).toBe('welcome')
+  expect(await answerTo(`pool.example.org:${port}`)).toBe('welcome')
+  expect(await answerTo('other.example.org:444')).toBe('welcome')
+  const wrong = await openSocket<ServerMessage>(`wss://${service.host}/api/v1/nodes/connect`, ['inference-node.v1'], {
+    rejectUnauthorized: false,
+  })
+  const { nonce } = await wrong.next('session.challenge')
+  wrong.say(hello({ host: 'else' }, 'n', nonce))
+  expect((await wrong.closed).reason).toMatch(/^signature: is not by this key for host pool\.example\.org or /)
+  for (const host of [`other.example.org:${port}`, 'pool.example.org:1', `127.0.0.1:${port}`])
+    expect([host, await answerTo(host)]).toEqual([host, 4401])
 })
 
 test.each([

@@ -59,8 +59,8 @@ const shown = new Set([
 
 /** Why it does not have them, of waiting tasks. A newer service may know more reasons. */
 const BECAUSE: ReadonlyMap<string, string> = new Map([
-  ['model', 'are for models that it does not serve'],
-  ['feature', 'need a feature that it lacks'],
+  ['model', 'for models that it does not serve'],
+  ['feature', 'with a need for a feature that it lacks'],
   ['failed_before', 'it has failed before'],
   ['cooldown', 'it does not get: it is in cooldown after failures in a row'],
   ['drained', 'it does not get: it is drained, or in maintenance'],

@@ -10,7 +10,7 @@ import { maybeText } from './task-call.js'
 const lineSchema = v.looseObject({
   task_id: v.string(),
   status: v.string(),
-  user_address: v.string(),
+  user_address: maybeText, // null where the token may not see it
   model_name: v.string(),
   infer_fee: v.number(),
   attempt: v.number(),

@@ -9,8 +9,9 @@ import { maybeNumber, maybeText, pathOf, taskId } from './task-call.js'
 const detailSchema = v.looseObject({
   task_id: v.string(),
   status: v.string(),
-  user_address: v.string(),
-  user_input: v.string(),
+  // What the token may not see is null: texts, and who has submitted it.
+  user_address: maybeText,
+  user_input: maybeText,
   model_name: v.string(),
   infer_fee: v.number(),
   max_infer_time: v.number(),
@@ -18,7 +19,7 @@ const detailSchema = v.looseObject({
   updated_at: v.number(),
   error: maybeText,
   txid: maybeText,
-  result: v.nullable(v.looseObject({ output: v.string(), confidence: maybeNumber })),
+  result: v.nullable(v.looseObject({ output: maybeText, confidence: maybeNumber })),
   attempts: v.array(
     v.looseObject({
       attempt: v.number(),
@@ -96,6 +97,9 @@ const endColumns = [{ title: 'after #' }, { title: 'status' }, { title: 'ended' 
 const errorsOf = (of: readonly { attempt: number; error: string | null }[]): string[] =>
   of.flatMap(({ attempt, error }) => (error === null ? [] : harmless(`error of #${attempt}: ${error}`).split('\n')))
 
+const textLines = (text: string | null): string[] =>
+  text === null ? ['(this token may not read texts)'] : harmless(text).split('\n')
+
 /** How the callback of a task stands, in a line. */
 function callbackOf({ callback }: Detail): string | null {
   if (callback == null) return null
@@ -126,9 +130,9 @@ function print(task: Detail, wide: boolean): void {
     const rows = nodes.map(({ node_id, why }) => [node_id, WHY_NOT.get(why) ?? why.replaceAll('_', ' ')])
     printTable([{ title: 'node' }, { title: 'why' }], rows, wide)
   }
-  printLines(['', 'prompt', ...harmless(task.user_input).split('\n')])
+  printLines(['', 'prompt', ...textLines(task.user_input)])
   if (task.result !== null)
-    printLines(['', `result, confidence ${task.result.confidence}`, ...harmless(task.result.output).split('\n')])
+    printLines(['', `result, confidence ${task.result.confidence}`, ...textLines(task.result.output)])
   if (task.attempts.length > 0) {
     printLines(['', 'attempts'])
     const rows = task.attempts.map((a) => [

@@ -97,7 +97,8 @@ export default defineCommand({
             const { text: rest, anew } = text.finish(message.result.output)
             display.result(message.result.output, rest, anew)
           }
-          say(message.error === null ? message.status : `${message.status}: ${message.error}`)
+          const more = good && message.result === null ? 'this token may not read its text' : message.error
+          say(more === null ? message.status : `${message.status}: ${more}`)
           return true
         }
         default:

@@ -184,7 +184,10 @@ function nodesBody({ nodes, filter, hasMoreNodes }: TopState, place: Place, now:
     .sort((a, b) => rank(a, now) - rank(b, now) || byText(a.node_id, b.node_id))
   const empty =
     filter === '' ? 'no node has joined; on a machine with a model: stacks-signer run-inference-node' : noneFits(filter)
-  const more = `there are more than these ${nodes.length} nodes; / finds one by its id`
+  const more =
+    filter === ''
+      ? `there are more than these ${nodes.length} nodes; / finds one by its id`
+      : 'these are found by their ids: there are too many nodes to look for anything else of them'
   return tableBody(NODE_COLUMNS, found, place, {
     above: hasMoreNodes ? [line(more, 'dim')] : [],
     cells: (n) => [

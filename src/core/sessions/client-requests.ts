@@ -1,5 +1,6 @@
 import { never, refuse, type Outcome } from '../../lib/result.js'
 import { hasEnded } from '../../rules/lifecycle.js'
+import type { Owned } from '../../rules/ownership.js'
 import { clientCode } from '../../wire/client-answers.js'
 import type { ClientRequest, ClientSubmission, TaskWatch } from '../../wire/client.js'
 import type { Allowed } from '../access/caller.js'
@@ -7,16 +8,20 @@ import { reachesTask } from '../access/control.js'
 import type { Context } from '../context.js'
 import type { Submissions } from '../tasks/submissions.js'
 import type { Submitted } from '../operations.js'
-import { answerOf, type Watches } from './watches.js'
+import { answerOf, withoutTexts, type Watches } from './watches.js'
 
 export interface ClientRequestParts {
   submissions: Pick<Submissions, 'submit'>
-  cancel(taskId: string, allowed: Allowed): Outcome<null>
+  operator: {
+    cancel(taskId: string, allowed: Allowed): Outcome<null>
+    /** Texts of a task are about to be read: where that is not for its owner, the audit keeps it. */
+    readTexts(allowed: Allowed, task: Owned & { task_id: string }): void
+  }
   watches: Watches
 }
 
 /** What submitters do in a session. The core knows of a session only what it watches; the rest is the door's. */
-export function createClientRequests(ctx: Context, { submissions, cancel, watches }: ClientRequestParts) {
+export function createClientRequests(ctx: Context, { submissions, operator, watches }: ClientRequestParts) {
   const { store } = ctx
 
   const submitted = (session: number, { ref, watch }: ClientSubmission, outcome: Outcome<Submitted>): void => {
@@ -40,10 +45,12 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
   }
 
   /** Says how a task stands, and no more of it. */
-  const tellEnd = (session: number, task_id: string): void => {
+  const tellEnd = (session: number, task_id: string, { grant }: Allowed): void => {
     watches.unwatch(session, task_id)
     const task = store.tasks.result(task_id)
-    if (task !== undefined) ctx.send(session, answerOf(task, store.attempts.completedOf(task_id)?.attempt ?? null))
+    if (task === undefined) return
+    const answer = answerOf(task, store.attempts.completedOf(task_id)?.attempt ?? null)
+    ctx.send(session, grant.texts ? answer : withoutTexts(answer))
   }
 
   const resume = (session: number, { task_id, watch, attempt, offset }: TaskWatch, allowed: Allowed): void => {
@@ -55,18 +62,22 @@ export function createClientRequests(ctx: Context, { submissions, cancel, watche
         message: `task_id: there is no task ${task_id}`,
         task_id,
       })
-    if (hasEnded(task.status)) return tellEnd(session, task_id)
+    if (hasEnded(task.status)) {
+      operator.readTexts(allowed, task)
+      return tellEnd(session, task_id, allowed)
+    }
     const refused = watches.refusal(session, task_id, 0)
     if (refused !== null) return ctx.send(session, { type: 'error', task_id, ...refused })
     ctx.send(session, answerOf({ ...task, output: null, result_notes: null, error: null }))
-    watches.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset })
+    operator.readTexts(allowed, task)
+    watches.watch(session, task_id, watch === 'output', { attempt: attempt ?? 0, offset }, allowed.grant.texts)
   }
 
   const cancelTask = (session: number, task_id: string, allowed: Allowed): void => {
-    const outcome = cancel(task_id, allowed)
+    const outcome = operator.cancel(task_id, allowed)
     if (!outcome.ok)
       return ctx.send(session, { type: 'error', code: clientCode(outcome.code), message: outcome.message, task_id })
-    tellEnd(session, task_id)
+    tellEnd(session, task_id, allowed)
   }
 
   return {

@@ -21,14 +21,18 @@ const NOBODY: Owner = [{ key: 'nobody', times: 1 }]
 
 const UNREADABLE = 'the result of this task cannot be read; the operator of the service finds the cause in the log'
 
-/** What one session wants of one task, and how much of its text it has. */
-interface Watch {
-  output: boolean
+/** A place in a text: the attempt whose it is, and UTF-16 units. */
+interface Place {
   attempt: number
-  /** UTF-16 units. */
   offset: number
+}
+/** What one session wants of one task, and how much of its text it has. */
+interface Watch extends Place {
+  output: boolean
   /** The same of what the model thinks before it answers. */
   reasoned: number
+  /** Whether its session may read texts. */
+  texts: boolean
   /** Whose share it is of: kept here, because that of a session that has ended is known no more. */
   owner: Owner
 }
@@ -213,14 +217,14 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
       return null
     },
 
-    /** From here on the session is told of the task, from this place in its text on. */
-    watch(session: number, taskId: string, output: boolean, from: { attempt: number; offset: number }): void {
+    /** From here on the session is told of the task, from this place in its text on. @param texts whether it may read them */
+    watch(session: number, taskId: string, output: boolean, from: Place, texts = true): void {
       const text = buffers.get(taskId)
       // Who has some of the answer has read what came before it.
       const reasoned = from.offset > 0 && text?.attempt === from.attempt ? text.reasoning.length : 0
-      const watch = { output, ...from, reasoned, owner: owners.of(session) }
+      const watch = { output: output && texts, ...from, reasoned, texts, owner: owners.of(session) }
       change(session, taskId, watch)
-      if (output) catchUp(session, taskId, watch)
+      if (watch.output) catchUp(session, taskId, watch)
     },
 
     unwatch(session: number, taskId: string): void {
@@ -247,8 +251,8 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
             ? statusMessage({ task_id: taskId, status, attempt })
             : messageFor(taskId, attempt)
         if (message === null) continue
-        for (const session of [...sessions.keys()]) {
-          send(session, message)
+        for (const [session, { texts }] of [...sessions]) {
+          send(session, texts ? message : withoutTexts(message))
           if (message.type !== 'task.status') change(session, taskId, undefined)
         }
       }
@@ -257,21 +261,20 @@ export function createWatches({ task, onUnreadable, send, undo, maxOutput }: Wat
   }
 }
 
-const statusMessage = ({
+type Told<T> = Extract<ClientAnswer, { type: T }>
+const statusMessage = ({ task_id, status, attempt }: Omit<Told<'task.status'>, 'type'>): Told<'task.status'> => ({
+  type: 'task.status',
   task_id,
   status,
   attempt,
-}: {
-  task_id: string
-  status: 'pending' | 'in_progress'
-  attempt: number
-}) => ({ type: 'task.status' as const, task_id, status, attempt })
+})
+
+/** What is told of a task to who may read no texts: how it ended, without the output and without what a node said. */
+export const withoutTexts = (message: ClientAnswer): ClientAnswer =>
+  message.type === 'task.result' ? { ...message, result: null, error: null } : message
 
 /** What there is to say of a task: its result, or where it stands. @param from the attempt that its result is of, where that is known */
-export function answerOf(
-  task: TaskResult,
-  from: number | null = null,
-): Extract<ClientAnswer, { type: 'task.status' | 'task.result' }> {
+export function answerOf(task: TaskResult, from: number | null = null): Told<'task.status' | 'task.result'> {
   const { task_id, status, attempt, error } = task
   if (status === 'pending' || status === 'in_progress') return statusMessage({ task_id, status, attempt })
   const result =

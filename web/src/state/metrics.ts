@@ -44,3 +44,10 @@ export function readMetrics(text: string): Metrics {
     },
   }
 }
+
+/** Their answers last as long as somebody reads, or as a model writes: they say nothing of how quick the service is. */
+const LASTING = /^\/v1\/|\/events$/
+
+/** The sum of a metric of routes over those whose answers are sent at once. */
+export const sumOfAnswers = (metrics: Metrics, name: string): number =>
+  [...metrics.by(name, 'route')].reduce((all, [route, n]) => (LASTING.test(route) ? all : all + n), 0)

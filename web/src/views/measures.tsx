@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { askText } from '../state/api.js'
 import { resync } from '../state/feed.js'
-import { readMetrics, type Metrics } from '../state/metrics.js'
+import { readMetrics, sumOfAnswers, type Metrics } from '../state/metrics.js'
 import { bytes, duration, NONE, number, percent, rate } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Facts, Panel, Scroll } from '../parts/notes.js'
@@ -38,13 +38,15 @@ function useMetrics(everyMs: number): readonly Metrics[] | null {
 }
 
 /** The mean of a histogram since the oldest answer that is kept; since the start of the service with the first one, and after a restart. */
-function meanOf(kept: readonly Metrics[], name: string): number | null {
+function meanOf(kept: readonly Metrics[], name: string, sum = sumOf): number | null {
   const [first, last] = [kept[0], kept.at(-1)]
-  const grown = (part: string): number => (last?.sum(name + part) ?? 0) - (first?.sum(name + part) ?? 0)
+  const at = (metrics: Metrics | undefined, part: string): number => sum(metrics, name + part)
+  const grown = (part: string): number => at(last, part) - at(first, part)
   const whole = kept.length < 2 || grown('_count') <= 0
-  const count = whole ? (last?.sum(`${name}_count`) ?? 0) : grown('_count')
-  return count === 0 ? null : (whole ? (last?.sum(`${name}_sum`) ?? 0) : grown('_sum')) / count
+  const count = whole ? at(last, '_count') : grown('_count')
+  return count === 0 ? null : (whole ? at(last, '_sum') : grown('_sum')) / count
 }
+const sumOf = (metrics: Metrics | undefined, name: string): number => metrics?.sum(name) ?? 0
 
 /** Node.js looks at the delay of its loop in steps of 10 ms, and counts the step itself. */
 const LOOP_STEP = 0.01
@@ -56,8 +58,13 @@ function Measured({ kept }: { kept: readonly Metrics[] }) {
     const value = last?.sum(name)
     return value === undefined ? null : [label, show(value)]
   }
-  const mean = (label: string, name: string, show: (n: number) => string): readonly [string, string] => {
-    const value = meanOf(kept, name)
+  const mean = (
+    label: string,
+    name: string,
+    show: (n: number) => string,
+    sum?: typeof sumOf,
+  ): readonly [string, string] => {
+    const value = meanOf(kept, name, sum)
     return [label, value === null ? NONE : show(value)]
   }
   const yesNo = (n: number): string => (n === 0 ? t.no : t.yes)
@@ -91,7 +98,9 @@ function Measured({ kept }: { kept: readonly Metrics[] }) {
         mean(t.health.turn, 'inference_turn_seconds', duration),
         mean(t.health.turnSize, 'inference_turn_operations', rate),
         mean(t.health.fsync, 'inference_fsync_seconds', duration),
-        mean(t.health.request, 'inference_http_request_seconds', duration),
+        mean(t.health.request, 'inference_http_request_seconds', duration, (metrics, name) =>
+          metrics === undefined ? 0 : sumOfAnswers(metrics, name),
+        ),
         fact(t.health.memory, 'process_resident_memory_bytes', bytes),
         fact(t.health.sessions, 'inference_sessions', number),
         fact(t.health.callbacksWaiting, 'inference_callbacks_waiting', number),
