@@ -82,6 +82,24 @@ test('a task that asks for just a family counts the nodes of the family as its o
   expect(model(world, 'llama-3-8b')).toMatchObject({ completed_1h: 0, free_slots: 2 })
 })
 
+test('when a new task is begun follows from how long one takes, also where few were begun', () => {
+  const world = coreHarness()
+  world.turn(world.hello(1, 'n1', 1))
+  const [given] = assigned(world.submit(1).effects)
+  if (given === undefined) throw new Error('nothing was given')
+  expect(model(world, 'llama')?.eta_seconds).toBe(null)
+  world.turn(accept(given))
+  world.passes(5000)
+  world.turn(complete(given))
+  expect(model(world, 'llama')?.eta_seconds).toBe(0)
+  world.passes(50_000)
+  world.submit(3)
+  // One is worked on and two wait: a fourth would be begun after three more of some 4 s, and not after three minutes.
+  const eta = model(world, 'llama')?.eta_seconds ?? Infinity
+  expect(eta).toBeGreaterThan(5)
+  expect(eta).toBeLessThan(30)
+})
+
 test('how long queues were is known looking back, to the step', () => {
   const world = coreHarness()
   world.submit(4)

@@ -77,10 +77,20 @@ export function createModels(ctx: Context, slotCounts: SlotCounts) {
       rate_1m: countOf(recent.row, 'completed') / recent.seconds,
     }
   }
-  const eta = ({ nodes, free_slots, waiting }: ModelLine, started: number, seconds: number): number | null => {
+  /**
+   * Seconds until a new task is likely to be begun: by how many were begun in the last seconds, or by how long one takes where that is
+   * less, for with few tasks few are begun.
+   */
+  const eta = (
+    { nodes, slots, free_slots, waiting }: ModelLine,
+    { started, seconds, run }: { started: number; seconds: number; run: number | null },
+  ): number | null => {
     if (nodes === 0) return null
     if (free_slots > 0 && waiting === 0) return 0
-    return started === 0 ? null : ((waiting + 1) * seconds) / started
+    const byRate = started === 0 ? Infinity : ((waiting + 1) * seconds) / started
+    const byRun = run === null ? Infinity : ((waiting + 1) * run) / slots
+    const least = Math.min(byRate, byRun)
+    return least === Infinity ? null : least
   }
   const familyOf = (tally: Tally): string | null => {
     const family = tally === rates.labels.other ? UNKNOWN : ctx.models.familyOf(tally.label)
@@ -90,12 +100,17 @@ export function createModels(ctx: Context, slotCounts: SlotCounts) {
     const recent = lastSeconds(tally)
     const hour = lastMinutes(tally, HOUR_MINUTES, ctx.wall)
     const row = line(tally, standing, recent)
+    const quantiles = quantilesOf(lastMinutes(tally, QUANTILE_MINUTES, ctx.wall))
     return {
       ...row,
       family: familyOf(tally),
-      ...quantilesOf(lastMinutes(tally, QUANTILE_MINUTES, ctx.wall)),
+      ...quantiles,
       tokens_per_second: sumOf(recent.row, 'completion_tokens') / recent.seconds,
-      eta_seconds: eta(row, countOf(recent.row, 'started'), recent.seconds),
+      eta_seconds: eta(row, {
+        started: countOf(recent.row, 'started'),
+        seconds: recent.seconds,
+        run: quantiles.run_p50,
+      }),
       completed_1h: countOf(hour, 'completed'),
       failed_1h: countOf(hour, 'failed') + countOf(hour, 'timeout'),
     }
