@@ -26,7 +26,7 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
   const authFailures = createWindow(MINUTE_MS)
   const authFailuresOf = createSubjects(MAX_SUBJECTS, () => createWindow(MINUTE_MS))
   const serverErrors = createWindow(MINUTE_MS)
-  const fees = createSubjects(MAX_SUBJECTS, () => ({ newest: [] as number[], median: 0, until: MIN_FEES }))
+  const fees = createSubjects(MAX_SUBJECTS, () => ({ newest: [] as number[], median: 0, seen: 0, until: MIN_FEES }))
   const owners = createSubjects(MAX_SUBJECTS, createSurge)
   const newNodes = createSurge()
   const actions = createWindow(MINUTE_MS)
@@ -70,8 +70,7 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
       const known = fees.of(model)
       if (known.median > 0 && fee > limits.feeFactor * known.median)
         raise('fee_outlier', owner, `a fee of ${fee} micro-STX for ${model}, whose usual fee is ${known.median}`)
-      known.newest.push(fee)
-      if (known.newest.length > NEWEST_FEES) known.newest.shift()
+      known.newest[known.seen++ % NEWEST_FEES] = fee
       if (--known.until === 0) {
         // Not at each: to sort them costs more than the rest of a submission's watch.
         known.until = NEWEST_FEES
