@@ -53,12 +53,16 @@ export function createAddressRate(
 ): AddressRate {
   /** The longest unused first: it has the most of its rate back, so it is the one to forget. */
   const rates = new Map<string, Rate>()
+  /** What was used last: it is the last of the Map, and mostly the next that is asked for. */
+  let last: { key: string; rate: Rate } | null = null
   const rateOf = (key: string, times: number): Rate => {
+    if (last?.key === key) return last.rate
     const rate = rates.get(key) ?? new Rate(perSecond * times, now(), burst * times)
     rates.delete(key)
     const [longestUnused] = rates.size >= maxKeys ? rates.keys() : []
     if (longestUnused !== undefined) rates.delete(longestUnused)
     rates.set(key, rate)
+    last = { key, rate }
     return rate
   }
   return (keys, n = 1) =>
