@@ -65,7 +65,7 @@ export async function generate({
       addTask ??= insertInto(db, 'inference_tasks', task)
       addTask.run(Object.values(task))
       for (const attempt of attempts) {
-        addAttempt ??= insertInto(db, 'attempts', attempt)
+        addAttempt ??= insertInto(db, 'ended_attempts', attempt)
         addAttempt.run(Object.values(attempt))
       }
     }

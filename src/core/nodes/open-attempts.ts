@@ -58,9 +58,9 @@ export function createOpenAttempts(
       })
     },
 
-    /** @param at service clock, ms */
-    accept(attempt: Readonly<OpenAttempt>, at: number) {
-      changeAttempt(attempt, { accepted_ms: at })
+    /** @param at service clock, ms. @param wallSeconds the same by the wall clock */
+    accept(attempt: Readonly<OpenAttempt>, at: number, wallSeconds: number) {
+      changeAttempt(attempt, { accepted_ms: at, accepted_at: wallSeconds })
       const node = givenTo(attempt)
       if (node !== undefined) endOffer(node, attempt.task_id)
     },
