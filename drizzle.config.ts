@@ -4,6 +4,7 @@ export default defineConfig({
   dialect: 'sqlite',
   schema: [
     './src/store/schema.ts',
+    './src/store/attempt-schema.ts',
     './src/store/access-schema.ts',
     './src/store/settlement-schema.ts',
     './src/store/receipt-schema.ts',

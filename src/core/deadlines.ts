@@ -16,6 +16,8 @@ const BEAT_MS = 1000
 const IDLE_BEAT_MS = 10_000
 /** How many tasks one tick moves at most; when there are more the next tick comes at once. */
 const MAX_AT_ONCE = 200
+/** How often memory is looked through for open attempts that the file knows no more; and so long after its lease one is taken for such, ms. */
+const MISSING_MS = 60_000
 /** How exactly sessions are in the order of their last word, ms. */
 const ORDER_MS = 1000
 
@@ -37,6 +39,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     /** Every pending task that began to wait at this time or before goes first already; service clock, ms. */
     starvedThrough: -1,
     nextSweep: 0,
+    nextMissing: 0,
     nextBeat: 0,
   }
 
@@ -110,6 +113,17 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     return row
   }
 
+  /** Open attempts whose task somebody has deleted, or changed: no lease in the file ends them. Their nodes must not hold them for ever. */
+  const endMissing = (): void => {
+    if (ctx.now < state.nextMissing) return
+    state.nextMissing = ctx.now + MISSING_MS
+    const missing = [...registry.open.values()].filter((open) => open.lease_ms <= ctx.now - MISSING_MS)
+    for (const open of missing.slice(0, MAX_AT_ONCE)) {
+      attempts.sendCancel(open, 'superseded')
+      attempts.requeue(open, 'lost', null, 'it was not in the database any more')
+    }
+  }
+
   const expireLeases = (): void => {
     const due = store.attempts.leasesDue(ctx.now)
     for (const { task_id, attempt: number } of due) {
@@ -136,6 +150,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
       )
     }
     ctx.wake(due.length === MAX_AT_ONCE ? ctx.now : (store.attempts.nextLease() ?? Infinity))
+    if (due.length < MAX_AT_ONCE) endMissing()
   }
 
   /** Tasks that have waited too long: their end, or their place before all others. */

@@ -1,5 +1,5 @@
 import type { ClockOffset } from '../store/clock-offsets.js'
-import type { AttemptRow } from '../store/schema.js'
+import type { AttemptRow } from '../store/attempt-schema.js'
 
 /** What is known of an attempt's times: by the service clock to the ms, by the wall clock to the second. */
 type AttemptTimes = Pick<

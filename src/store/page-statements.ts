@@ -1,9 +1,10 @@
-import { and, eq, isNull, or, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
+import { and, eq, isNotNull, or, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/sqlite-core'
 import type * as v from 'valibot'
 import type { TaskStatus } from '../rules/lifecycle.js'
 import { taskLine } from '../wire/task-answers.js'
-import { attempts, indexes, inferenceTasks, type TaskRow } from './schema.js'
+import { endedAttempts } from './attempt-schema.js'
+import { indexes, inferenceTasks, type TaskRow } from './schema.js'
 import { render } from './statement.js'
 import type { Database, Statement } from './sqlite.js'
 
@@ -42,11 +43,10 @@ export interface PageStatements {
   } | null
 }
 
-// The task that is looked at; the task by whose row the order is made; an attempt of the one, the open one of the other.
+// The task that is looked at; the task by whose row the order is made; an attempt of the one that has ended.
 export const t = alias(inferenceTasks, 't')
 const w = alias(inferenceTasks, 'w')
-const a = alias(attempts, 'a')
-const o = alias(attempts, 'o')
+const a = alias(endedAttempts, 'a')
 
 /** Rows in the order of their making: those of a status, where an index has them in this order, or all. */
 const inOrder = (status: TaskStatus | null): { from: SQL; where: SQL } =>
@@ -58,16 +58,14 @@ const inOrder = (status: TaskStatus | null): { from: SQL; where: SQL } =>
     : { from: sql`${inferenceTasks} AS ${t} NOT INDEXED`, where: sql`true` }
 
 /** Where there may be few rows of a status among very many, and an index has them in another order. */
-const unordered: Partial<Record<TaskStatus, { from: SQL; task: SQL; where: SQL }>> = {
+const unordered: Partial<Record<TaskStatus, { from: SQL; where: SQL }>> = {
   pending: {
     from: sql`${inferenceTasks} AS ${w} INDEXED BY ${sql.identifier(indexes.tasksByAge)}`,
-    task: sql``,
     where: eq(w.status, 'pending'),
   },
   in_progress: {
-    from: sql`${attempts} AS ${o} INDEXED BY ${sql.identifier(indexes.attemptsOpen)}`,
-    task: sql` CROSS JOIN ${inferenceTasks} AS ${w} ON ${w.task_id} = ${o.task_id}`,
-    where: isNull(o.ended_ms),
+    from: sql`${inferenceTasks} AS ${w} INDEXED BY ${sql.identifier(indexes.tasksInProgress)}`,
+    where: isNotNull(w.open_lease_ms),
   },
 }
 
@@ -77,11 +75,11 @@ export const conditions = ({ status, model, user, node }: TaskFilter): SQL =>
     status === null ? undefined : eq(t.status, status),
     model === null ? undefined : or(eq(t.model_key, sql`@model`), eq(t.model_type, sql`@model`)),
     user === null ? undefined : eq(t.user_address, sql`@user`),
-    // The only attempt of a task was with the node that is written in the task: one lookup less for nearly every row.
+    // The only attempt of a task was with the node that is written in the task: one lookup less for nearly every row. So is an open one.
     node === null
       ? undefined
       : sql`(${t.inference_node_id} = @node OR ((${t.attempt} <> 1 OR ${t.inference_node_id} IS NULL)
-          AND EXISTS (SELECT 1 FROM ${attempts} AS ${a} WHERE ${a.task_id} = ${t.task_id} AND ${a.node_id} = @node)))`,
+          AND EXISTS (SELECT 1 FROM ${endedAttempts} AS ${a} WHERE ${a.task_id} = ${t.task_id} AND ${a.node_id} = @node)))`,
   ) ?? sql`true`
 
 /** A line as JSON, of the columns of a row. */
@@ -142,8 +140,8 @@ export function createPageStatements(
 function wholeOf(db: Database, status: TaskStatus | null, maxSorted: number): PageStatements['whole'] {
   const all = status === null ? undefined : unordered[status]
   if (all === undefined) return null
-  const { from, task, where } = all
-  const next = sql`SELECT ${w}.rowid AS seq FROM ${from}${task} WHERE ${where} AND ${w}.rowid < @before`
+  const { from, where } = all
+  const next = sql`SELECT ${w}.rowid AS seq FROM ${from} WHERE ${where} AND ${w}.rowid < @before`
   return {
     count: db.prepare(
       render(sql`SELECT count(*) AS n FROM (SELECT 1 FROM ${from} WHERE ${where} LIMIT ${maxSorted + 1})`),

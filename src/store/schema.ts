@@ -1,15 +1,15 @@
 import { sql } from 'drizzle-orm'
-import { check, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
-import { attemptEndNames, faults, taskStatuses } from '../rules/lifecycle.js'
+import { check, index, integer, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
+import { taskStatuses } from '../rules/lifecycle.js'
 import { nodeStatus, taskErrorCode } from '../wire/fields.js'
 
-const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
+export const oneOf = (names: readonly string[]) => sql.raw(names.map((n) => `'${n}'`).join(', '))
 
 /** The indexes that statements name. */
 export const indexes = {
   tasksByAge: 'tasks_by_age',
   tasksNotDone: 'tasks_not_done',
-  attemptsOpen: 'attempts_open',
+  tasksInProgress: 'tasks_in_progress',
   tasksOfOwner: 'tasks_of_owner',
   tasksToJoin: 'tasks_to_join',
 } as const
@@ -79,6 +79,23 @@ export const inferenceTasks = sqliteTable(
     holds_payment: integer(),
     /** The trace that its submission is a part of, W3C `traceparent` in the form of version 00; null: of none. */
     traceparent: text(),
+    /**
+     * Its open attempt, while it is in progress; else null. Read through the view `attempts` (attempt-schema.ts), which says what is what.
+     * Written with the task itself; only when the attempt ends it gets a row of its own.
+     */
+    open_lease_ms: integer(),
+    open_polled: integer(),
+    open_handouts: integer(),
+    open_node_epoch: integer(),
+    open_assigned_ms: integer(),
+    open_assigned_at: integer(),
+    /**
+     * 1: accepted, at the times that follow. Until then 0, and they are those of its assignment: so that the row stays as long as it
+     * was, and SQLite changes it in its place without writing the texts in it again.
+     */
+    open_begun: integer(),
+    open_accepted_ms: integer(),
+    open_accepted_at: integer(),
   },
   (t) => [
     check('task_status', sql`${t.status} in (${oneOf(taskStatuses)})`),
@@ -109,47 +126,9 @@ export const inferenceTasks = sqliteTable(
     index('tasks_by_txid')
       .on(t.txid)
       .where(sql`paid_nonce is not null`),
-  ],
-)
-
-/** One row per assignment. Open while `ended_ms` is null. */
-export const attempts = sqliteTable(
-  'attempts',
-  {
-    task_id: text().notNull(),
-    attempt: integer().notNull(),
-    node_id: text().notNull(),
-    /** Taken by a poll (begun at once), not pushed. */
-    polled: integer().notNull(),
-    /** How often it was handed to a poll. */
-    handouts: integer().notNull(),
-    assigned_ms: integer().notNull(),
-    /** Null until it was begun: accepted, or handed to a poll. */
-    accepted_ms: integer(),
-    lease_ms: integer().notNull(),
-    ended_ms: integer(),
-    end: text({ enum: attemptEndNames }),
-    /** Whose fault the end was; null where it was nobody's, or there is none. */
-    fault: text({ enum: faults }),
-    error: text(),
-    /** The same three times as a calendar has them, Unix seconds: the service clock stands still while we are down. */
-    assigned_at: integer().notNull().default(0),
-    accepted_at: integer(),
-    ended_at: integer(),
-    prompt_tokens: integer(),
-    completion_tokens: integer(),
-    /** The epoch of its node when it was given the attempt: nobody else who comes by that name has a say in it. */
-    node_epoch: integer().notNull().default(0),
-    /** When its first piece of text came, where somebody read it as it came. */
-    first_word_ms: integer(),
-  },
-  (t) => [
-    primaryKey({ columns: [t.task_id, t.attempt] }),
-    check('attempt_fault', sql`${t.fault} is null or ${t.fault} in (${oneOf(faults)})`),
-    check('attempt_end', sql`${t.end} is null or ${t.end} in (${oneOf(attemptEndNames)})`),
-    index(indexes.attemptsOpen)
-      .on(t.lease_ms)
-      .where(sql`ended_ms is null`),
+    index(indexes.tasksInProgress)
+      .on(t.open_lease_ms)
+      .where(sql`open_lease_ms is not null`),
   ],
 )
 
@@ -256,8 +235,9 @@ export const dataKeys = sqliteTable('data_keys', {
 /** The rank of a starved task: above every fee, so that among them age decides. */
 export const STARVED = 2 ** 53
 
-export type TaskRow = typeof inferenceTasks.$inferSelect
-export type AttemptRow = typeof attempts.$inferSelect
+export type StoredTask = typeof inferenceTasks.$inferSelect
+/** A task without its open attempt. */
+export type TaskRow = Omit<StoredTask, `open_${string}`>
 export type ReopeningRow = typeof reopenings.$inferSelect
 export type DataKeyRow = typeof dataKeys.$inferSelect
 export type NodeRow = typeof inferenceNodes.$inferSelect

@@ -1,6 +1,7 @@
-import { eq, getTableColumns, sql, type Column } from 'drizzle-orm'
+import { eq, sql, type Column } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { sortedJson } from '../lib/canonical-json.js'
+import { taskColumns } from './open-columns.js'
 import { inferenceTasks as tasks, type TaskRow } from './schema.js'
 import { MARK, type Prompt, type TaskTexts } from './task-texts.js'
 import type { Database } from './sqlite.js'
@@ -15,7 +16,7 @@ const {
   text_keys: _keys,
   texts_digest,
   ...headColumns
-} = getTableColumns(tasks)
+} = taskColumns
 const { task_id, status, attempt, confidence, completed_at, inference_node_id } = headColumns
 const { error_code } = headColumns
 const resultColumns = {
@@ -49,7 +50,7 @@ export type TaskResult = Pick<TaskRow, keyof typeof resultColumns>
 export function createTaskReads(db: Database, texts: TaskTexts) {
   const orm = drizzle(db)
   const thisOne = eq(task_id, sql.placeholder('task_id'))
-  const get = orm.select().from(tasks).where(thisOne).prepare()
+  const get = orm.select(taskColumns).from(tasks).where(thisOne).prepare()
   const head = orm.select(headColumns).from(tasks).where(thisOne).prepare()
   const result = orm.select(resultColumns).from(tasks).where(thisOne).prepare()
   const shown = <K extends LargeTexts>(column: Column) =>
@@ -58,7 +59,7 @@ export function createTaskReads(db: Database, texts: TaskTexts) {
     >`CASE WHEN octet_length(${column}) > ${sql.raw(String(LARGE_TEXT_BYTES))} THEN CAST(${column} AS BLOB) ELSE ${column} END`
   const show = orm
     .select({
-      ...getTableColumns(tasks),
+      ...taskColumns,
       user_input: shown<'user_input'>(user_input),
       context: shown<'context'>(context),
       signed_tx: shown<'signed_tx'>(tasks.signed_tx),

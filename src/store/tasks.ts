@@ -1,60 +1,25 @@
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { canMove, hasEnded, type TaskStatus } from '../rules/lifecycle.js'
+import type { AttemptRow, OpenAttempt } from './attempt-schema.js'
+import { createNewTasks, type NewTask } from './new-tasks.js'
+import { noneOpen, openValues, setNoneOpen, setOpen, type openColumns } from './open-columns.js'
 import { createPaidTasks } from './paid-tasks.js'
 import { createReadyTasks } from './ready-tasks.js'
-import { inferenceTasks as tasks, type AttemptRow, type TaskRow } from './schema.js'
-import { bound, literal, marks, name, names, render, updates, type Bound } from './statement.js'
+import { inferenceTasks as tasks, type StoredTask, type TaskRow } from './schema.js'
+import { bound, literal, name, render, updates, type Bound } from './statement.js'
 import type { UndoLog } from '../lib/undo-log.js'
 import { createTaskCounts } from './task-counts.js'
 import { createTaskReads } from './task-reads.js'
-import type { Prompt, TaskTexts } from './task-texts.js'
+import type { TaskTexts } from './task-texts.js'
 import { createWaitingTasks } from './waiting-tasks.js'
 import type { Database } from './sqlite.js'
 
 export { SCAN_LIMITS, type Place, type ReadyTask } from './ready-tasks.js'
+export type { NewTask } from './new-tasks.js'
 export type { TaskCounts } from './task-counts.js'
 export { textLength } from './task-texts.js'
 export type { LargeText, ShownTask, TaskHead, TaskResult } from './task-reads.js'
-
-const newColumns = [
-  'task_id',
-  'user_address',
-  'user_input',
-  'context',
-  'fee',
-  'nonce',
-  'infer_fee',
-  'max_infer_time',
-  'model_type',
-  'model_name',
-  'model_key',
-  'signed_tx',
-  'signer_public_key',
-  'status',
-  'attempt',
-  'created_at',
-  'updated_at',
-  'queued_ms',
-  'queue_rank',
-  'inference_node_id',
-  'owner_id',
-  'txid',
-  'paid_nonce',
-  'holds_payment',
-  'params',
-  'needs',
-  'join_key',
-  'traceparent',
-] as const
-const sentColumns = ['is_encrypted', 'text_keys', 'texts_digest'] as const
-const writtenColumns = [...newColumns, ...sentColumns] as const
-
-/** A task as it is first written: pending, or in progress at once. Its texts are in the clear. */
-export type NewTask = Pick<TaskRow, (typeof newColumns)[number]> & {
-  /** How its texts came, and are stored, where that was encrypted. */
-  sent?: (Prompt & { keys: string }) | undefined
-}
 
 /** What a node has answered. `notes`: JSON of what it says beside that, in the column `result_notes`. */
 export interface Answer {
@@ -65,7 +30,7 @@ export interface Answer {
 
 /** What changes together with a status. A task that goes back to `pending` takes its rank again. */
 export type TaskChange =
-  | { to: 'in_progress'; attempt: number; node_id: string; at: number }
+  | ({ to: 'in_progress'; at: number } & OpenAttempt)
   /** `again`: it was opened again, and counts its attempts anew after this one. */
   | { to: 'pending'; queue_rank: number; at: number; again?: { after: number; queued_ms: number } }
   | ({ to: 'completed'; node_id: string; at: number } & Answer)
@@ -84,21 +49,27 @@ const MAX_AGED = 100
  * The rows of `inference_tasks`, and the one place that writes a status.
  *
  * What every task passes is a statement of better-sqlite3 with the names of the schema in it, rendered once, at start:
- * insert, assign and complete here, insert, accept and complete of its attempt, the scan of its lane (ready-tasks.ts), and
- * the list (page-statements.ts). Those six writes take 17 us together, of the 60 to 100 us of CPU that a task costs; 21 us
+ * insert, assign and complete here, accept and complete of its attempt, the scan of its lane (ready-tasks.ts), and
+ * the list (page-statements.ts). Those five writes take 16 us together, of the 60 to 100 us of CPU that a task costs; 21 us
  * as queries that drizzle prepares, whose placeholders are filled by name; 420 us as queries that it builds at each call.
  * Everything else is a query that drizzle prepares, once: up to 1 us more a call.
+ *
+ * The open attempt of a task is written with it (open-columns.ts): whatever takes it out of progress clears those columns.
  */
 export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts: TaskTexts) {
   const { task_id, status } = tasks
   const become = (to: TaskStatus) => sql`${name(status)} = ${to}`
-  const insert = db.prepare<Bound<TaskRow, typeof writtenColumns>>(
-    render(sql`INSERT INTO ${tasks} (${names<TaskRow>(writtenColumns)}) VALUES (${marks(writtenColumns)})`),
-  )
-  const toInProgress = db.prepare<Bound<TaskRow, ['attempt', 'inference_node_id', 'updated_at', 'task_id']>>(
+  const insert = createNewTasks(db, texts)
+  const toInProgress = db.prepare<
+    [
+      ...Bound<StoredTask, ['attempt', 'inference_node_id', 'updated_at']>,
+      ...Bound<StoredTask, typeof openColumns>,
+      task_id: string,
+    ]
+  >(
     render(sql`UPDATE ${tasks}
-      SET ${become('in_progress')}, ${updates<TaskRow>(['attempt', 'inference_node_id', 'updated_at'])}
-      WHERE ${task_id} = ? AND ${eq(status, 'pending')}`),
+      SET ${become('in_progress')}, ${updates<TaskRow>(['attempt', 'inference_node_id', 'updated_at'])}, ${setOpen}
+      WHERE ${task_id} = ? AND ${eq(status, 'pending')} AND ${isNull(tasks.open_lease_ms)}`),
   )
   const complete = db.prepare<
     Bound<
@@ -107,7 +78,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     >
   >(
     render(sql`UPDATE ${tasks}
-      SET ${become('completed')}, ${updates<TaskRow>(['output', 'result_notes', 'confidence', 'completed_at', 'updated_at'])}
+      SET ${become('completed')}, ${setNoneOpen}, ${updates<TaskRow>(['output', 'result_notes', 'confidence', 'completed_at', 'updated_at'])}
       WHERE ${task_id} = ? AND ${eq(status, 'in_progress')} AND ${tasks.attempt} = ? AND ${tasks.inference_node_id} = ?`),
   )
 
@@ -118,7 +89,13 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
   const toPending = literal(
     orm
       .update(tasks)
-      .set({ status: 'pending', inference_node_id: null, queue_rank: bound('queue_rank'), updated_at: bound('at') })
+      .set({
+        ...noneOpen,
+        status: 'pending',
+        inference_node_id: null,
+        queue_rank: bound('queue_rank'),
+        updated_at: bound('at'),
+      })
       .where(asRead),
   ).prepare()
   const reopen = literal(
@@ -141,6 +118,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     orm
       .update(tasks)
       .set({
+        ...noneOpen,
         status: 'completed',
         inference_node_id: bound('node_id'),
         output: bound('output'),
@@ -154,6 +132,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
   const toEnd = orm
     .update(tasks)
     .set({
+      ...noneOpen,
       status: bound('to'),
       error: bound('error'),
       error_code: bound('code'),
@@ -190,7 +169,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     const { task_id, status } = task
     switch (change.to) {
       case 'in_progress':
-        return toInProgress.run(change.attempt, change.node_id, change.at, task_id)
+        return toInProgress.run(change.attempt, change.node_id, change.at, ...openValues(change), task_id)
       case 'pending': {
         const { queue_rank, at, again } = change
         return again === undefined
@@ -213,43 +192,10 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     ...createWaitingTasks(db),
     counts,
     ...createTaskReads(db, texts),
-    insert(t: NewTask) {
-      const came = t.sent ?? t
-      // By place: to bind twenty names takes longer than to insert the row.
-      insert.run(
-        t.task_id,
-        t.user_address,
-        texts.seal('user_input', t.task_id, came.user_input),
-        texts.seal('context', t.task_id, came.context),
-        t.fee,
-        t.nonce,
-        t.infer_fee,
-        t.max_infer_time,
-        t.model_type,
-        t.model_name,
-        t.model_key,
-        t.signed_tx,
-        t.signer_public_key,
-        t.status,
-        t.attempt,
-        t.created_at,
-        t.updated_at,
-        t.queued_ms,
-        t.queue_rank,
-        t.inference_node_id,
-        t.owner_id,
-        t.txid,
-        t.paid_nonce,
-        t.holds_payment,
-        t.params === null ? null : texts.seal('params', t.task_id, t.params),
-        t.needs,
-        t.join_key,
-        t.traceparent,
-        t.sent === undefined ? 0 : 1,
-        t.sent?.keys ?? null,
-        texts.digest(t.task_id, came),
-      )
-      count(t.status, 1)
+    /** @param open the attempt that a task in progress is written with; null for one that waits */
+    insert(task: NewTask, open: OpenAttempt | null = null) {
+      insert(task, open)
+      count(task.status, 1)
     },
     /**
      * Where a status changes, all but one. `task` is the row as it was read in this transaction.

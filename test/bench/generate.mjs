@@ -58,6 +58,9 @@ export async function generate({
   const now = Date.now()
   const rows = createRows({ tasks, pending: Math.min(pending, tasks), body, output, days, now, seed })
   let addTask, addAttempt
+  // --cli may be of an older version.
+  const isNew = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'ended_attempts'").get() !== undefined
+  const attemptTable = isNew ? 'ended_attempts' : 'attempts'
   const began = performance.now()
   const some = db.transaction((from, to) => {
     for (let i = from; i < to; i++) {
@@ -65,7 +68,7 @@ export async function generate({
       addTask ??= insertInto(db, 'inference_tasks', task)
       addTask.run(Object.values(task))
       for (const attempt of attempts) {
-        addAttempt ??= insertInto(db, 'attempts', attempt)
+        addAttempt ??= insertInto(db, attemptTable, attempt)
         addAttempt.run(Object.values(attempt))
       }
     }

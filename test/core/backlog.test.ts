@@ -108,6 +108,14 @@ test('one row that somebody has changed by hand stops no deadline of others', ()
     status: 'timeout',
   })
   expect(world.db.prepare('SELECT count(*) AS open FROM attempts WHERE ended_ms IS NULL').get()).toEqual({ open: 0 })
+  expect(world.turn({ op: 'nodes', after: null, limit: 9 }).outcomes[0]).toMatchObject({
+    value: { nodes: [{ in_progress_tasks: 1 }] },
+  })
+  // What was deleted is not in the file for its lease to end, and is looked for once a minute.
+  world.passes(120_000)
+  expect(world.turn({ op: 'nodes', after: null, limit: 9 }).outcomes[0]).toMatchObject({
+    value: { nodes: [{ in_progress_tasks: 0 }] },
+  })
 })
 
 test('a lane that others leave no look for is not forgotten', () => {
@@ -135,9 +143,7 @@ test('a task whose rows contradict each other is passed over, and the others are
   const world = coreHarness()
   world.submit(1, { task_id: 'odd', infer_fee: 9 })
   world.submit(3)
-  world.db.exec(
-    "INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, assigned_at, lease_ms, ended_ms, end) VALUES ('odd', 1, 'ghost', 0, 0, 1, 1, 1, 1, 'lost')",
-  )
+  world.db.exec("UPDATE inference_tasks SET open_lease_ms = 4e12 WHERE task_id = 'odd'")
   const given = [...assigned(world.turn(world.hello(1, 'a', 10)).effects), ...assigned(world.wakes(5))]
   expect(given.map((g) => g.task_id)).not.toContain('odd')
   expect(given).toHaveLength(3)

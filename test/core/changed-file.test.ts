@@ -48,7 +48,6 @@ test('a task that is deleted in the file while a node holds it keeps no deadline
   core.turn(core.hello(1, 'a', 1), core.hello(2, 'b', 1))
   const given = assigned(core.submit(2).effects)
   const deleted = first(given).task_id
-  core.db.prepare('DELETE FROM attempts WHERE task_id = ?').run(deleted)
   core.db.prepare('DELETE FROM inference_tasks WHERE task_id = ?').run(deleted)
   core.passes(10_000)
   expect(core.turn({ op: 'tick' }).outcomes[0]).toMatchObject({ ok: true })
@@ -66,12 +65,33 @@ test('an open attempt that only the file knows ends when its lease does', () => 
   core.turn(core.hello(1, 'a', 1))
   const given = first(assigned(core.submit(1, { max_infer_time: 20 }).effects))
   core.turn(complete(1, given))
-  core.db.exec('UPDATE attempts SET ended_ms = NULL, ended_at = NULL, end = NULL')
-  core.db.exec("UPDATE inference_tasks SET status = 'in_progress'")
+  core.db
+    .exec(`UPDATE inference_tasks SET status = 'in_progress', open_lease_ms = a.lease_ms, open_polled = 0, open_handouts = 0,
+    open_node_epoch = a.node_epoch, open_assigned_ms = a.assigned_ms, open_assigned_at = a.assigned_at, open_begun = 1,
+    open_accepted_ms = a.accepted_ms, open_accepted_at = a.accepted_at FROM ended_attempts AS a`)
+  core.db.exec('DELETE FROM ended_attempts')
   core.passes(30_000)
   expect(core.turn({ op: 'tick' }).outcomes[0]).toMatchObject({ ok: true })
   expect(core.db.prepare('SELECT end FROM attempts WHERE attempt = 1').get()).toEqual({ end: 'timeout' })
 })
+
+test.each(['completed', 'unaccepted'] as const)(
+  'an attempt that somebody has written as ended can still be %s, and its row says what the service knows',
+  (end) => {
+    const core = coreHarness()
+    core.turn(core.hello(1, 'a', 1))
+    const given = first(assigned(core.submit(1, { max_infer_time: 20 }).effects))
+    core.db
+      .exec(`INSERT INTO ended_attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, end)
+      VALUES ('${given.task_id}', 1, 'ghost', 0, 0, 1, 1, 1, 'lost')`)
+    const { events } = core.turn(...(end === 'completed' ? [complete(1, given)] : []))
+    if (end === 'unaccepted') core.passes(60_000)
+    else expect(events).toContainEqual(expect.objectContaining({ event: 'task.inconsistent', task_id: given.task_id }))
+    expect(core.db.prepare('SELECT attempt, node_id, end FROM attempts').all()).toEqual([
+      { attempt: 1, node_id: 'a', end },
+    ])
+  },
+)
 
 test('a write-ahead log that cannot be emptied refuses what writes, and forgets no session that ended', () => {
   const core = coreHarness()

@@ -162,7 +162,7 @@ test('an acceptance that the file no longer knows fails nothing else of its turn
   world.turn(world.hello(1, 'a', 2))
   const [one, other] = assigned(world.submit(2).effects)
   if (one === undefined || other === undefined) throw new Error('two tasks were not assigned')
-  world.db.prepare("UPDATE attempts SET ended_ms = 1, end = 'lost' WHERE task_id = ?").run(one.task_id)
+  world.db.prepare('UPDATE inference_tasks SET open_lease_ms = NULL WHERE task_id = ?').run(one.task_id)
   const accept = ({ task_id, attempt }: { task_id: string; attempt: number }) => ({
     op: 'nodeMessage' as const,
     session: 1,

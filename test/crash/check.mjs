@@ -1,3 +1,6 @@
+/** So many columns of a task hold its open attempt. */
+const OPEN_COLUMNS = 9
+
 /**
  * Compares a database with what was promised until `until`. Gives back what is wrong, one sentence each.
  * @param done whether all work has come to its end
@@ -19,6 +22,8 @@ export function checkDatabase(db, record, { until = Infinity, done = false } = {
     if (attempts.has(a.task_id)) attempts.get(a.task_id).push(a)
     else say(`${a.task_id} has an attempt and no task`)
   }
+  for (const a of db.prepare('SELECT * FROM ended_attempts WHERE ended_ms IS NULL').all())
+    say(`${a.task_id}: attempt ${a.attempt} has a row and no end`)
 
   for (const [id, { submission, at }] of record.tasks) {
     const row = rows.get(id)
@@ -48,6 +53,9 @@ export function checkDatabase(db, record, { until = Infinity, done = false } = {
     const completed = own.filter((a) => a.end === 'completed')
     if (own.some((a, i) => a.attempt !== i + 1) || own.length !== row.attempt)
       say(`${id}: its attempts are ${own.map((a) => a.attempt).join()} and its row says ${row.attempt}`)
+    const columns = Object.keys(row).filter((c) => c.startsWith('open_') && row[c] !== null).length
+    if (columns !== (row.status === 'in_progress' ? OPEN_COLUMNS : 0))
+      say(`${id} is ${row.status} and has ${columns} columns of an open attempt`)
     if (own.some((a) => (a.ended_ms === null) !== (a.end === null))) say(`${id}: an attempt has half an end`)
     if (open !== (row.status === 'in_progress' ? 1 : 0)) say(`${id} is ${row.status} and has ${open} open attempts`)
     if (completed.length !== (row.status === 'completed' ? 1 : 0))

@@ -126,7 +126,9 @@ db.close()
 for (const damage of [
   "DELETE FROM inference_tasks WHERE task_id = (SELECT task_id FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
   "UPDATE inference_tasks SET output = output || ' ' WHERE rowid = (SELECT rowid FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
-  'UPDATE attempts SET ended_ms = NULL, end = NULL WHERE rowid = (SELECT max(rowid) FROM attempts)',
+  'UPDATE ended_attempts SET ended_ms = NULL, end = NULL WHERE rowid = (SELECT max(rowid) FROM ended_attempts)',
+  "UPDATE inference_tasks SET open_lease_ms = 1 WHERE rowid = (SELECT rowid FROM inference_tasks WHERE status = 'completed' LIMIT 1)",
+  'DELETE FROM ended_attempts WHERE rowid = (SELECT max(rowid) FROM ended_attempts)',
   "UPDATE task_counts SET tasks = tasks + 1 WHERE status = 'completed'",
 ]) {
   const copy = join(dir, 'damaged.db')

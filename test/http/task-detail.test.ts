@@ -1,15 +1,9 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { drizzle } from 'drizzle-orm/better-sqlite3'
-import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { expect, test } from 'vitest'
 import { fakeTime } from '../support/fake-time.js'
+import { formerFile } from '../support/former-file.js'
 import { connectNode } from '../support/node-session.js'
 import { detailOf } from '../support/rest-calls.js'
 import { startService } from '../support/service.js'
-import { tempDir } from '../support/temp-dir.js'
-import { Database } from '../../src/store/sqlite.js'
 
 /** The same times in ms; nobody has read its text. */
 const inMs = {
@@ -195,22 +189,15 @@ test('the times of an attempt stay what they were when the service stood still a
 })
 
 test('the times of attempts from a file of the first version are found by its clock', async () => {
-  const folder = join(tempDir(), 'drizzle')
-  cpSync(fileURLToPath(new URL('../../drizzle', import.meta.url)), folder, { recursive: true })
-  const journal = join(folder, 'meta', '_journal.json')
-  const { entries, ...rest } = JSON.parse(readFileSync(journal, 'utf8')) as { entries: unknown[] }
-  writeFileSync(journal, JSON.stringify({ ...rest, entries: entries.slice(0, 1) }))
-  const database_path = join(tempDir(), 'inference.db')
-  const db = new Database(database_path)
-  migrate(drizzle(db), { migrationsFolder: folder })
-  db.exec(`
-    INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
+  const database_path = formerFile(
+    1,
+    `INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, attempt, created_at, updated_at, queued_ms, queue_rank)
       VALUES ('a', 'u', 'x', '', 0, 0, 1, 60, 'llama', 'llama', 'llama', 'failed', 2, 1700000000, 1700000000, 1000, 1);
     INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, accepted_ms, lease_ms, ended_ms, end, error)
       VALUES ('a', 1, 'n', 0, 0, 1000, NULL, 61000, 6000, 'unaccepted', NULL), ('a', 2, 'n', 1, 1, 7000, 7000, 67000, 9000, 'failed', 'x');
     INSERT INTO task_counts (status, tasks) VALUES ('failed', 1);
-    INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, 10000, 1700000010)`)
-  db.close()
+    INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, 10000, 1700000010)`,
+  )
   const service = await startService({ database_path })
   expect((await detailOf(service, 'a')).attempts).toMatchObject([
     { assigned_at: 1_700_000_001, accepted_at: null, ended_at: 1_700_000_006, end: 'unaccepted', fault: null },

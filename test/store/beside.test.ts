@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { openBeside, readBeside, type Beside } from '../../src/store/beside.js'
 import { acquireLock, openDatabase, StoreError } from '../../src/store/open.js'
 import { Database } from '../../src/store/sqlite.js'
+import { formerFile } from '../support/former-file.js'
 import { inspect, startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 
@@ -17,30 +18,8 @@ function beside(file: string, open: (file: string) => Beside = openBeside): Besi
 const addRow = ({ access, transaction }: Beside, subject = 'n') =>
   transaction(() => access.audit.append({ action: 'node.drained', subject, detail: {} }, by))
 
-/** A file whose newest migration has not been made. */
-function olderFile(file = join(tempDir(), 'inference.db')): string {
-  openDatabase(file).close()
-  const db = new Database(file)
-  db.exec(`
-    DELETE FROM __drizzle_migrations WHERE created_at IN
-      (SELECT created_at FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 6);
-    ALTER TABLE inference_tasks DROP COLUMN traceparent;
-    ALTER TABLE attempts DROP COLUMN first_word_ms; DROP TABLE clock_offsets;
-    DROP TABLE callbacks; DROP TABLE callback_hosts; DROP TABLE callback_counts;
-    DROP TABLE settlements; DROP TABLE settlement_intake; DROP TABLE settlement_counts; DROP TABLE settlement_sightings; DROP TABLE chain_blocks;
-    DROP TABLE payee_delegations; DROP TABLE result_keys; DROP TABLE result_signatures;
-    DROP INDEX tasks_by_payment; DROP INDEX tasks_by_txid; ALTER TABLE inference_tasks DROP COLUMN paid_nonce;
-    ALTER TABLE inference_tasks DROP COLUMN holds_payment;
-    DROP TABLE tokens; DROP TABLE node_keys; DROP TABLE audit; DROP TABLE quota_days; DROP TABLE data_keys;
-    DROP INDEX tasks_to_join; ALTER TABLE inference_tasks DROP COLUMN params;
-    ALTER TABLE inference_tasks DROP COLUMN needs; ALTER TABLE inference_tasks DROP COLUMN result_notes;
-    ALTER TABLE inference_tasks DROP COLUMN error_code; ALTER TABLE inference_tasks DROP COLUMN join_key;
-    DROP INDEX tasks_of_owner; ALTER TABLE inference_tasks DROP COLUMN owner_id;
-    ALTER TABLE inference_tasks DROP COLUMN is_encrypted; ALTER TABLE inference_tasks DROP COLUMN text_keys;
-    ALTER TABLE inference_tasks DROP COLUMN texts_digest`)
-  db.close()
-  return file
-}
+/** A file of an older version: its six newest migrations have not been made. */
+const olderFile = (): string => formerFile(4, '')
 
 describe('before the first start of a service', () => {
   test('a file that is not there is made, and the service starts on it', async () => {

@@ -74,7 +74,7 @@ test.each([
   ],
   [
     'a running task without an attempt',
-    "DELETE FROM attempts WHERE task_id = 'running'",
+    "UPDATE inference_tasks SET open_lease_ms = NULL WHERE task_id = 'running'",
     'task running is in_progress and has 0 open attempts',
   ],
   [
@@ -84,7 +84,7 @@ test.each([
   ],
   [
     'two completed attempts',
-    "INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, \"end\") VALUES ('done', 2, 'node-1', 0, 0, 0, 0, 0, 'completed')",
+    "INSERT INTO ended_attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, \"end\") VALUES ('done', 2, 'node-1', 0, 0, 0, 0, 0, 'completed')",
     'task done has 2 completed attempts',
   ],
   [
@@ -94,7 +94,7 @@ test.each([
   ],
   [
     'an attempt that was left out',
-    "UPDATE attempts SET attempt = 3 WHERE task_id = 'done'",
+    "UPDATE ended_attempts SET attempt = 3 WHERE task_id = 'done'",
     'task done is at attempt 1 and has 1 from 3 to 3',
   ],
   [
@@ -102,10 +102,30 @@ test.each([
     "UPDATE inference_tasks SET status = 'lost' WHERE task_id = 'waiting'",
     'task waiting is lost',
   ],
+  [
+    'a part of an open attempt',
+    "UPDATE inference_tasks SET open_assigned_at = NULL WHERE task_id = 'running'",
+    'task running has a part of an open attempt',
+  ],
+  [
+    'a rest of an open attempt',
+    "UPDATE inference_tasks SET open_polled = 0 WHERE task_id = 'waiting'",
+    'task waiting has a part of an open attempt',
+  ],
+  [
+    'an open attempt that has a row',
+    "UPDATE ended_attempts SET task_id = 'running' WHERE task_id = 'done'",
+    'attempt 1 of task running has a row and is open',
+  ],
+  [
+    'a row without an end',
+    "UPDATE ended_attempts SET ended_ms = NULL, end = NULL WHERE task_id = 'done'",
+    'attempt 1 of task done has a row and no end',
+  ],
   ['an open attempt of an unknown node', 'DELETE FROM inference_nodes', 'is with node-1: there is no such node'],
   [
     'an attempt of no task',
-    "UPDATE attempts SET task_id = 'nothing' WHERE task_id = 'done'",
+    "UPDATE ended_attempts SET task_id = 'nothing' WHERE task_id = 'done'",
     'attempt 1 of task nothing: there is no such task',
   ],
 ])('%s is found and named', async (_, sql, says) => {

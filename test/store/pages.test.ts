@@ -27,7 +27,10 @@ function createWorld() {
     db.prepare(`INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, attempt, created_at, updated_at, queued_ms, queue_rank, inference_node_id, error)
     VALUES (@id, @user, 'x', '', 0, 0, @fee, 60, @family, @model, @model, @status, @attempt, 1, 1, @queued, @fee, @node, @error)`)
   const attempt = db.prepare(
-    `INSERT INTO attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, end) VALUES (?, ?, ?, 0, 0, 1, 1, ?, ?)`,
+    `INSERT INTO ended_attempts (task_id, attempt, node_id, polled, handouts, assigned_ms, lease_ms, ended_ms, end) VALUES (?, ?, ?, 0, 0, 1, 1, ?, ?)`,
+  )
+  const begin = db.prepare(
+    'UPDATE inference_tasks SET open_lease_ms = 1, open_polled = 0, open_handouts = 0, open_assigned_ms = 1 WHERE task_id = ?',
   )
   let n = 0
   return {
@@ -50,14 +53,9 @@ function createWorld() {
             error,
           })
           nodes.forEach((node, i) => {
-            const open = status === 'in_progress' && i === nodes.length - 1
-            attempt.run(
-              id,
-              i + 1,
-              node,
-              open ? null : 2,
-              open ? null : status === 'completed' && i === nodes.length - 1 ? 'completed' : 'failed',
-            )
+            const isLast = i === nodes.length - 1
+            if (status === 'in_progress' && isLast) begin.run(id)
+            else attempt.run(id, i + 1, node, 2, status === 'completed' && isLast ? 'completed' : 'failed')
           })
         }
       })(),
@@ -122,11 +120,11 @@ test('the pages of a list hold every match exactly once, newest first, whatever 
         { minLength: 1, maxLength: 4 },
       ),
       ({ rows, times, gaps, far }, lists) => {
-        world.db.exec('DELETE FROM inference_tasks; DELETE FROM attempts')
+        world.db.exec('DELETE FROM inference_tasks; DELETE FROM ended_attempts')
         for (let i = 0; i <= times; i++) world.add(rows)
         for (const [from, n] of gaps)
           world.db.prepare('DELETE FROM inference_tasks WHERE rowid > ? AND rowid <= ?').run(from, from + n)
-        world.db.exec('DELETE FROM attempts WHERE task_id NOT IN (SELECT task_id FROM inference_tasks)')
+        world.db.exec('DELETE FROM ended_attempts WHERE task_id NOT IN (SELECT task_id FROM inference_tasks)')
         if (far)
           world.db.exec(
             'UPDATE inference_tasks SET rowid = rowid + 1000000000 WHERE rowid > (SELECT max(rowid) / 2 FROM inference_tasks)',

@@ -3,6 +3,7 @@ import { SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { OpenAttempt } from '../../src/store/attempts.js'
+import * as attemptSchema from '../../src/store/attempt-schema.js'
 import { openDatabase } from '../../src/store/open.js'
 import * as schema from '../../src/store/schema.js'
 import type { NodeRow, ReopeningRow } from '../../src/store/schema.js'
@@ -65,6 +66,8 @@ const attempt: OpenAttempt = {
   assigned_ms: 3,
   accepted_ms: null,
   lease_ms: 4,
+  assigned_at: 60,
+  accepted_at: null,
   node_epoch: 5,
 }
 const node: NodeRow = {
@@ -97,6 +100,7 @@ const reopening: ReopeningRow = {
   ended_at: 2,
   reopened_at: 3,
 }
+const unused = { prompt_tokens: null, completion_tokens: null, first_word_ms: null }
 const now = { now: 50, wall: 60_000 }
 
 function open() {
@@ -110,24 +114,28 @@ test('a row comes back as it was written, column by column', () => {
   tasks.insert(task)
   expect(tasks.get('t-1')).toEqual({ ...task, ...unended })
   expect(tasks.get('t-2')).toBeUndefined()
-  tasks.move(task, { to: 'in_progress', attempt: 1, node_id: 'n-1', at: 10 })
+  tasks.move(task, { to: 'in_progress', at: 10, ...attempt })
   const begun = { status: 'in_progress', attempt: 1, inference_node_id: 'n-1', updated_at: 10 }
   expect(tasks.get('t-1')).toEqual({ ...task, ...unended, ...begun })
-  attempts.insert(attempt, now)
   const unfinished = { ended_ms: null, end: null, fault: null, error: null, ended_at: null }
-  const unused = { prompt_tokens: null, completion_tokens: null, first_word_ms: null }
-  const written = { ...attempt, ...unfinished, ...unused, assigned_at: 60, accepted_at: null }
+  const written = { ...attempt, ...unfinished, ...unused }
   const { error: _, ...head } = written
   expect(attempts.get('t-1', 1)).toEqual(head)
   expect(attempts.allOpen()).toEqual([attempt])
   attempts.accept(attempt, { now: 51, wall: 61_000 })
   expect(attempts.get('t-1', 1)).toEqual({ ...head, accepted_ms: 51, accepted_at: 61 })
-  attempts.complete(attempt, { prompt_tokens: 11, completion_tokens: 12 }, 52, { now: 53, wall: 63_000 })
+  attempts.handOut(attempt)
+  attempts.extendLeases(14)
+  const accepted = { ...attempt, accepted_ms: 51, accepted_at: 61, handouts: 3, lease_ms: 14 }
+  expect(attempts.allOpen()).toEqual([accepted])
+  expect(tasks.complete(attempt, { output: 'out', confidence: 0.5, notes: '{"finish_reason":"stop"}' }, 20)).toBe(true)
+  expect(attempts.history('t-1')).toEqual([])
+  const usage = { prompt_tokens: 11, completion_tokens: 12 }
+  expect(attempts.complete(accepted, usage, 52, { now: 53, wall: 63_000 })).toBe(true)
   expect(attempts.history('t-1')).toEqual([
     {
       ...written,
-      accepted_ms: 51,
-      accepted_at: 61,
+      ...accepted,
       ended_ms: 53,
       ended_at: 63,
       end: 'completed',
@@ -137,7 +145,6 @@ test('a row comes back as it was written, column by column', () => {
     },
   ])
   expect(attempts.recentDurations()).toEqual([{ ms: 2, ended_ms: 53 }])
-  expect(tasks.complete(attempt, { output: 'out', confidence: 0.5, notes: '{"finish_reason":"stop"}' }, 20)).toBe(true)
   const completed = {
     status: 'completed',
     output: 'out',
@@ -173,9 +180,10 @@ test('a task that goes back, ends or is opened again has in its row what the cha
   const { tasks, attempts } = createStore(open())
   tasks.insert(task)
   const row = () => tasks.get('t-1')
-  tasks.move(task, { to: 'in_progress', attempt: 1, node_id: 'n-1', at: 10 })
-  attempts.insert(attempt, now)
-  attempts.end(attempt, 'failed', 'node', 'broke', null, { now: 52, wall: 62_000 })
+  tasks.move(task, { to: 'in_progress', at: 10, ...attempt })
+  expect(attempts.end(attempt, 'failed', 'node', 'broke', null, { now: 52, wall: 62_000 })).toBe(true)
+  expect(attempts.allOpen()).toEqual([])
+  expect(() => attempts.end(attempt, 'lost', 'node', null, null, now)).toThrow('no longer open')
   const ended = { ended_ms: 52, ended_at: 62, end: 'failed', fault: 'node', error: 'broke' }
   expect(attempts.history('t-1')).toMatchObject([ended])
   expect(attempts.ofTask('t-1')).toEqual([
@@ -252,8 +260,14 @@ test('every statement finds its rows by the index that was made for it', () => {
   const second = { ...task, task_id: 't-2' }
   const moved = { ...second, status: 'in_progress' } as const
   const byId = 'SEARCH inference_tasks USING INDEX sqlite_autoindex_inference_tasks_1 (task_id=?)'
-  const byKey = 'SEARCH attempts USING INDEX sqlite_autoindex_attempts_1 (task_id=? AND attempt=?)'
-  const ofTask = 'SEARCH attempts USING INDEX sqlite_autoindex_attempts_1 (task_id=?)'
+  const byKey = 'SEARCH ended_attempts USING INDEX sqlite_autoindex_ended_attempts_1 (task_id=? AND attempt=?)'
+  const ofTask = 'SEARCH ended_attempts USING INDEX sqlite_autoindex_ended_attempts_1 (task_id=?)'
+  /** What has ended, and what is open. */
+  const both = (ended: string) =>
+    `CO-ROUTINE attempts; COMPOUND QUERY; LEFT-MOST SUBQUERY; ${ended}; UNION ALL; ${byId}; SCAN attempts`
+  const sorted = (ended: string) => `${both(ended)}; USE TEMP B-TREE FOR ORDER BY`
+  const third: OpenAttempt = { ...attempt, task_id: 't-3' }
+  const ended = { ended_ms: null, ended_at: null, end: null, fault: null, ...unused }
   const nodeById = 'SEARCH inference_nodes USING INDEX sqlite_autoindex_inference_nodes_1 (node_id=?)'
   const nameById = 'SEARCH forgotten_nodes USING INDEX sqlite_autoindex_forgotten_nodes_1 (node_id=?)'
   const calls: [call: () => unknown, ...plans: string[]][] = [
@@ -274,24 +288,37 @@ test('every statement finds its rows by the index that was made for it', () => {
       'SEARCH inference_tasks USING INDEX tasks_by_family (model_type=? AND queue_rank=? AND rowid>?)',
       'SEARCH inference_tasks USING INDEX tasks_by_family (model_type=? AND queue_rank<?)',
     ],
-    [() => tasks.move(second, { to: 'in_progress', attempt: 1, node_id: 'n-1', at: 10 }), byId],
-    [() => attempts.insert(attempt, now), ''],
-    [() => attempts.insert({ ...attempt, task_id: 't-2' }, now), ''],
-    [() => attempts.accept(attempt, now), byKey],
-    [() => attempts.handOut(attempt), byKey],
-    [() => attempts.end(attempt, 'lost', null, null, null, now), byKey],
-    [() => attempts.complete({ ...attempt, task_id: 't-2' }, null, null, now), byKey],
-    [() => attempts.get('t-1', 1), byKey],
-    [() => attempts.newestOf('t-1', 'n-1'), ofTask],
-    [() => attempts.ofTask('t-1'), ofTask],
-    [() => attempts.history('t-1'), ofTask],
-    [() => attempts.begun('t-1'), ofTask],
-    [() => attempts.leasesDue(10), 'SEARCH attempts USING INDEX attempts_open (lease_ms<?)'],
-    [() => attempts.nextLease(), 'SCAN attempts USING INDEX attempts_open'],
-    [() => attempts.allOpen(), 'SCAN attempts USING INDEX attempts_open'],
-    [() => attempts.extendLeases(10), 'SEARCH attempts USING INDEX attempts_open (lease_ms<?)'],
-    [() => attempts.recentDurations(), 'SCAN attempts'],
+    [() => tasks.move(second, { to: 'in_progress', at: 10, ...attempt, task_id: 't-2' }), byId],
+    [() => tasks.insert({ ...moved, task_id: 't-3', attempt: 1, inference_node_id: 'n-1' }, third), ''],
+    [() => attempts.accept(third, now), byId],
+    [() => attempts.handOut(third), byId],
+    [() => attempts.end(third, 'lost', null, null, null, now), byId, ''],
+    [() => attempts.complete({ ...ended, ...third, ended_ms: 1 }, null, null, now), byKey],
     [() => tasks.complete({ ...attempt, task_id: 't-2' }, { output: '', confidence: 1, notes: null }, 1), byId],
+    [() => attempts.complete({ ...attempt, task_id: 't-2' }, null, null, now), ''],
+    [() => attempts.get('t-1', 1), both(byKey)],
+    [() => attempts.newestOf('t-1', 'n-1'), sorted(ofTask)],
+    [() => attempts.ofTask('t-1'), sorted(ofTask)],
+    [() => attempts.history('t-1'), sorted(ofTask)],
+    [() => attempts.newest('t-1'), sorted(ofTask)],
+    [() => attempts.completedOf('t-1'), both(ofTask)],
+    [() => attempts.begun('t-1'), both(ofTask)],
+    [
+      () => attempts.leasesDue(10),
+      'SEARCH inference_tasks USING INDEX tasks_in_progress (open_lease_ms>? AND open_lease_ms<?)',
+    ],
+    [() => attempts.nextLease(), 'SEARCH inference_tasks USING COVERING INDEX tasks_in_progress (open_lease_ms>?)'],
+    [() => attempts.allOpen(), 'SEARCH inference_tasks USING INDEX tasks_in_progress (open_lease_ms>?)'],
+    [
+      () => attempts.openPerModel(),
+      'SEARCH inference_tasks USING INDEX tasks_in_progress (open_lease_ms>?); USE TEMP B-TREE FOR GROUP BY',
+    ],
+    [() => attempts.latestOpen(), 'SEARCH inference_tasks USING INDEX tasks_in_progress (open_lease_ms>?)'],
+    [
+      () => attempts.extendLeases(10),
+      'SEARCH inference_tasks USING INDEX tasks_in_progress (open_lease_ms>? AND open_lease_ms<?)',
+    ],
+    [() => attempts.recentDurations(), 'SCAN ended_attempts'],
     [() => tasks.oldestAfter(-1), 'SEARCH inference_tasks USING COVERING INDEX tasks_by_age (queued_ms>?)'],
     [() => tasks.waitingSince(0), 'SEARCH inference_tasks USING INDEX tasks_by_age (queued_ms<?)'],
     [
@@ -355,7 +382,7 @@ test('no statement binds its limit, or the status that a partial index is about:
 })
 
 test('a property of the schema has the name of its column, which rows and lists of columns rely on', () => {
-  const tables = Object.values<unknown>(schema).filter((value) => is(value, SQLiteTable))
+  const tables = Object.values<unknown>({ ...schema, ...attemptSchema }).filter((value) => is(value, SQLiteTable))
   expect(tables).toHaveLength(10)
   for (const table of tables) {
     for (const [property, column] of Object.entries(getTableColumns(table))) expect(column.name).toBe(property)

@@ -61,13 +61,19 @@ export function createOpenAttempts(
       })
     },
 
-    /** What has waited at its node may take as long as any other from now on. @param at service clock, ms */
-    accept(attempt: Readonly<OpenAttempt>, at: number) {
+    /**
+     * What has waited at its node may take as long as any other from now on.
+     * @param at service clock, ms @param wallSeconds the same by the wall clock
+     * @returns whether its lease is another one now
+     */
+    accept(attempt: Readonly<OpenAttempt>, at: number, wallSeconds: number): boolean {
       const waited = prefetched.remove(attempt)
       const lease = waited === undefined ? attempt.lease_ms : Math.max(attempt.lease_ms, at + waited.inferMs)
-      changeAttempt(attempt, { accepted_ms: at, lease_ms: lease })
+      const isLonger = lease !== attempt.lease_ms
+      changeAttempt(attempt, { accepted_ms: at, accepted_at: wallSeconds, lease_ms: lease })
       const node = givenTo(attempt)
       if (node !== undefined) endOffer(node, attempt.task_id)
+      return isLonger
     },
 
     countHandout(attempt: Readonly<OpenAttempt>) {

@@ -1,7 +1,7 @@
 import { done, refuse, type Outcome } from '../../lib/result.js'
 import { toSeconds } from '../../lib/clock.js'
 import { canSettle, isUnposted, type SettlementState } from '../../rules/settlement.js'
-import type { AttemptRow } from '../../store/schema.js'
+import type { AttemptRow } from '../../store/attempt-schema.js'
 import type { SettlementRow } from '../../store/settlement-schema.js'
 import { auditBy, type Allowed } from '../access/caller.js'
 import type { ChainOptions, Context } from '../context.js'

@@ -2,7 +2,8 @@ import { toSeconds } from '../../lib/clock.js'
 import { type AttemptEnd, type Fault } from '../../rules/lifecycle.js'
 import type { AttemptHead, OpenAttempt } from '../../store/attempts.js'
 import { isStoreFault } from '../../store/faults.js'
-import type { AttemptRow, TaskRow } from '../../store/schema.js'
+import type { AttemptRow } from '../../store/attempt-schema.js'
+import type { TaskRow } from '../../store/schema.js'
 import type { NewTask, ReadyTask, TaskHead } from '../../store/tasks.js'
 import type { Probation } from '../access/probation.js'
 import type { Vigilance } from '../access/vigilance.js'
@@ -37,6 +38,9 @@ export interface AttemptParts {
   drainRates: DrainRates
 }
 
+/** What the log says where the file had an attempt as ended that was open. */
+const REPLACED = 'the file had it as ended'
+
 export type Attempts = ReturnType<typeof createAttempts>
 
 /**
@@ -52,9 +56,11 @@ export function createAttempts(
 
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
   const unwrittenAccepts = new Set<Open>()
+  /** Those whose lease is another one than when they were given. */
+  const longerLeases = new WeakSet<Open>()
   ctx.undo.onRollback(() => unwrittenAccepts.clear())
 
-  const inconsistent = ({ task_id, attempt }: Open, more: Record<string, string>): void =>
+  const inconsistent = ({ task_id, attempt }: Pick<Open, 'task_id' | 'attempt'>, more: Record<string, string>): void =>
     ctx.log('error', 'task.inconsistent', { task_id, attempt, ...more })
 
   /** Writes what was accepted in this turn: at its end, and before anything reads attempts. */
@@ -62,6 +68,7 @@ export function createAttempts(
     for (const attempt of unwrittenAccepts) {
       try {
         store.attempts.accept(attempt, ctx)
+        if (longerLeases.has(attempt)) store.attempts.extendLease(attempt)
       } catch (error) {
         // Somebody has changed the file under us: that must not fail a turn in which others have their part.
         if (isStoreFault(error)) throw error
@@ -79,8 +86,9 @@ export function createAttempts(
     error: string | null,
   ): void => {
     try {
-      if (unwrittenAccepts.delete(attempt)) store.attempts.accept(attempt, ctx)
-      store.attempts.end(attempt, how, fault, error, ctx.meter.firstWordOf(attempt), ctx)
+      unwrittenAccepts.delete(attempt) // what is written of its end says so too
+      const isNew = store.attempts.end(attempt, how, fault, error, ctx.meter.firstWordOf(attempt), ctx)
+      if (!isNew) inconsistent(attempt, { error: REPLACED })
     } catch (changed) {
       // Somebody has changed the file under us. It is over all the same: its node must not hold it for ever.
       if (isStoreFault(changed)) throw changed
@@ -97,7 +105,8 @@ export function createAttempts(
   const complete = (attempt: Open | AttemptHead, { output, usage, signature }: Omit<NewResult, 'confidence'>): void => {
     const open = findOpen(attempt)
     if (open !== undefined) unwrittenAccepts.delete(open)
-    store.attempts.complete(attempt, usage, ctx.meter.firstWordOf(open ?? attempt), ctx)
+    const isNew = store.attempts.complete(open ?? attempt, usage, ctx.meter.firstWordOf(open ?? attempt), ctx)
+    if (!isNew) inconsistent(attempt, { error: REPLACED })
     if (signature !== null) store.resultProofs.sign({ task_id: attempt.task_id, attempt: attempt.attempt, signature })
     ctx.meter.ended(open ?? attempt, 'completed', null, usage)
     const ms = ctx.now - (attempt.accepted_ms ?? attempt.assigned_ms)
@@ -154,6 +163,8 @@ export function createAttempts(
     assigned_ms: ctx.now,
     accepted_ms: polled ? ctx.now : null,
     lease_ms: ctx.now + max_infer_time * 1000,
+    assigned_at: toSeconds(ctx.wall),
+    accepted_at: polled ? toSeconds(ctx.wall) : null,
   })
   const assigned = (attempt: OpenAttempt, task: NewTask, node: Node): void => {
     ctx.meter.assigned(attempt, task, attempt.attempt > 1 && store.attempts.begun(task.task_id) > attempt.polled)
@@ -193,7 +204,7 @@ export function createAttempts(
 
   const accept = (attempt: Open): void => {
     if (attempt.accepted_ms !== null) return
-    registry.accept(attempt, ctx.now)
+    if (registry.accept(attempt, ctx.now, toSeconds(ctx.wall))) longerLeases.add(attempt)
     ctx.meter.accepted(attempt)
     unwrittenAccepts.add(attempt)
   }
@@ -213,13 +224,7 @@ export function createAttempts(
     assign(ready: ReadyTask, node: Node, polled: boolean): { task: NewTask; attempt: OpenAttempt } {
       const task = pending.takeKept(ready) ?? there(store.tasks.get(ready.task_id), ready.task_id)
       const attempt = begin(task, task.attempt + 1, node, polled)
-      store.attempts.insert(attempt, ctx)
-      transitions.move(task, {
-        to: 'in_progress',
-        attempt: attempt.attempt,
-        node_id: attempt.node_id,
-        at: toSeconds(ctx.wall),
-      })
+      transitions.move(task, { to: 'in_progress', at: attempt.assigned_at, ...attempt })
       assigned(attempt, task, node)
       task.status = 'in_progress'
       task.attempt = attempt.attempt
@@ -233,8 +238,7 @@ export function createAttempts(
       task.status = 'in_progress'
       task.attempt = 1
       task.inference_node_id = attempt.node_id
-      store.tasks.insert(task)
-      store.attempts.insert(attempt, ctx)
+      store.tasks.insert(task, attempt)
       ctx.meter.submitted(task, false)
       ctx.watches.changed(task.task_id, 'in_progress', 1)
       pending.countFor(task.user_address, -1)

@@ -1,6 +1,6 @@
 import { toSeconds } from '../../lib/clock.js'
 import { hasEnded } from '../../rules/lifecycle.js'
-import type { AttemptRow } from '../../store/schema.js'
+import type { AttemptRow } from '../../store/attempt-schema.js'
 import type { TaskHead } from '../../store/tasks.js'
 import type { TaskErrorCode } from '../../wire/fields.js'
 import type { Context } from '../context.js'

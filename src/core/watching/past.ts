@@ -1,6 +1,8 @@
 import type { PastRow } from '../../store/past-attempts.js'
 import type { Context } from '../context.js'
 
+type Past = Omit<PastRow, 'seq'>
+
 /** How far back it is read, seconds. */
 const DAY_SECONDS = 86_400
 /** So many attempts at most: what is older is not known then. */
@@ -26,13 +28,13 @@ export function createPast(ctx: Context) {
   let next = 0
 
   /** Unix ms of a moment of an attempt. */
-  const wallOfRow = (ms: number, { ended_at, assigned_at }: PastRow): number =>
+  const wallOfRow = (ms: number, { ended_at, assigned_at }: Past): number =>
     ctx.moments.wallOf(ms, ended_at ?? assigned_at)
 
   /** What ends after the start is counted as it ends. */
-  const isOver = ({ ended_ms }: PastRow): boolean => ended_ms !== null && ended_ms <= startedAt
+  const isOver = ({ ended_ms }: Past): boolean => ended_ms !== null && ended_ms <= startedAt
 
-  const count = (row: PastRow): void => {
+  const count = (row: Past): void => {
     const tally = rates.tallyOf(row)
     const { past } = tally
     const both = [past, rates.total.past]
@@ -92,7 +94,8 @@ export function createPast(ctx: Context) {
       )
     read += rows.length
     const last = rows.at(-1)
-    const isEnd = last === undefined || last.assigned_at < startedWall / 1000 - DAY_SECONDS || read >= MOST
+    const isEnd =
+      last === undefined || (last.ended_at ?? last.assigned_at) < startedWall / 1000 - DAY_SECONDS || read >= MOST
     before = isEnd ? null : last.seq
   }
   const learnSome = (): void => {
@@ -102,9 +105,10 @@ export function createPast(ctx: Context) {
   }
 
   return {
-    /** What waits and is worked on at the start: counted before the first turn. */
+    /** What waits and is worked on at the start: counted before the first turn, for its attempts are written when they end. */
     load(): void {
       before = store.lastAttempt() + 1
+      store.runningAttempts().forEach(count)
       const family = (key: string) => ({ model_key: key, model_type: ctx.models.familyOf(key) })
       for (const { model_key, n } of store.tasks.pendingPerModel())
         rates.queue.load(model_key, rates.tallyOf(family(model_key)), n, 0)

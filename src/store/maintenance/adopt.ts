@@ -2,6 +2,7 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { createModelTable, modelKey, UNKNOWN } from '../../rules/models.js'
 import { taskStatuses, type TaskStatus } from '../../rules/lifecycle.js'
 import { nodeStatus } from '../../wire/fields.js'
+import { noneOpen } from '../open-columns.js'
 import { inferenceNodes, inferenceTasks, taskCounts, type NodeRow, type TaskRow } from '../schema.js'
 import { excluded, rowOf } from '../statement.js'
 import type { Database } from '../sqlite.js'
@@ -54,7 +55,7 @@ export function copyOriginal(db: Database): Adoption {
     const nowMs = Date.now()
     for (const row of rows(db, 'original_tasks')) {
       const task = adoptTask(row, nowMs)
-      insertTask.run(task)
+      insertTask.run({ ...task, ...noneOpen })
       adoption.tasks++
       if (String(row['status']) === 'in_progress') adoption.requeued++
       if (task.status === 'failed' && String(row['status']) !== 'failed') adoption.failed++

@@ -1,10 +1,12 @@
-import { eq, inArray, isNull, notInArray, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, notInArray, or, sql, type SQL, type SQLWrapper } from 'drizzle-orm'
 import { alias } from 'drizzle-orm/sqlite-core'
 import { existsSync } from 'node:fs'
 import { attemptEndNames, taskStatuses } from '../../rules/lifecycle.js'
 import { callbackCounts, callbackHosts, callbacks } from '../callback-schema.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
-import { attempts, dataKeys, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
+import { attempts, endedAttempts } from '../attempt-schema.js'
+import { openColumns } from '../open-columns.js'
+import { dataKeys, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
 import { settlementCounts, settlements } from '../settlement-schema.js'
 import { render } from '../statement.js'
 import { Database } from '../sqlite.js'
@@ -21,11 +23,12 @@ export interface Finding {
 const MAX_NAMED = 5
 
 const t = alias(inferenceTasks, 't')
-const a = alias(attempts, 'a')
+// A table in a file of an older version, where the open ones have rows too; a view of both since.
+const a = alias(endedAttempts, 'a')
 const aTask = sql`'task ' || ${t.task_id}`
 const anAttempt = sql`'attempt ' || ${a.attempt} || ' of task ' || ${a.task_id}`
 const tasks = sql`${inferenceTasks} AS ${t}`
-const theAttempts = sql`${attempts} AS ${a}`
+const theAttempts = sql`${attempts} AS ${sql.identifier('a')}`
 const ofTask = eq(a.task_id, t.task_id)
 const isOpen = isNull(a.ended_ms)
 const openOfTask = sql`(SELECT count(*) FROM ${theAttempts} WHERE ${ofTask} AND ${isOpen})`
@@ -76,6 +79,22 @@ const rules: Record<string, SQL> = {
     t.status,
     sql`${taskCounts.status} AS of, ${taskCounts.tasks} AS n FROM ${taskCounts}`,
   ),
+}
+
+const e = alias(endedAttempts, 'e')
+const someOpen = or(...openColumns.map((column) => isNotNull(t[column])))
+const allOpen = and(...openColumns.map((column) => isNotNull(t[column])), isNotNull(t.inference_node_id))
+
+/** The same of attempts, in a file where those that are open stand in their tasks. */
+const rulesOfOpenAttempts: Record<string, SQL> = {
+  'an open attempt has no row of its own': sql`
+    SELECT 'attempt ' || ${e.attempt} || ' of task ' || ${e.task_id} || ' has a row and no end' AS says
+    FROM ${endedAttempts} AS ${e} WHERE ${isNull(e.ended_ms)}
+    UNION ALL SELECT 'attempt ' || ${e.attempt} || ' of task ' || ${e.task_id} || ' has a row and is open' AS says
+    FROM ${tasks} JOIN ${endedAttempts} AS ${e} ON ${eq(e.task_id, t.task_id)} AND ${eq(e.attempt, t.attempt)}
+    WHERE ${isNotNull(t.open_lease_ms)}`,
+  'an open attempt is whole': sql`
+    SELECT ${aTask} || ' has a part of an open attempt' AS says FROM ${tasks} WHERE (${someOpen}) AND NOT (${allOpen})`,
 }
 
 const s = alias(settlements, 's')
@@ -153,6 +172,7 @@ export function checkDatabase(file: string, kids: readonly string[] | null = nul
     const intact = integrity(db)
     const always = {
       ...rules,
+      ...(hasTable(db, 'ended_attempts') ? rulesOfOpenAttempts : {}),
       ...(hasTable(db, 'settlements') ? rulesOfPayments : {}),
       ...(hasTable(db, 'callbacks') ? rulesOfCallbacks : {}),
     }
