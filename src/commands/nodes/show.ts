@@ -105,7 +105,7 @@ function factsOf(n: Detail): [string, string | null][] {
     ['agent', n.agent],
     ['models', n.supported_models.join(', ')],
     ['features', n.features.length === 0 ? null : n.features.join(', ')],
-    ['tasks', `${n.in_progress_tasks} of ${n.max_concurrent_tasks} at once`],
+    ['tasks', tasksOf(n)],
     ['success', percentOf(n.success_rate) ?? 'nothing has ended yet'],
     ['of late', completed + failed === 0 ? null : `${completed} completed, ${failed} failed`],
     ['speed', speedFact(n)],
@@ -159,3 +159,7 @@ export default defineCommand({
     printTable(attemptColumns, node.recent_attempts.map(attemptRow), args.wide === true)
   },
 })
+
+function tasksOf({ in_progress_tasks: held, max_concurrent_tasks: all }: Detail): string {
+  return `${Math.min(held, all)} of ${all} at once${held > all ? `, and ${held - all} that wait there for a slot` : ''}`
+}

@@ -170,8 +170,11 @@ function statusWith(node: NodeEntry, now: number): string {
   return left === 0 ? statusOf(node) : `${statusOf(node)}, cooldown ${shortTime(left)}`
 }
 
-const slotsOf = ({ in_progress_tasks: busy, max_concurrent_tasks: all }: NodeEntry): string =>
-  all > MAX_DRAWN_SLOTS ? `${busy} of ${all}` : `${fill(busy, all)} ${busy} of ${all}`
+/** What it holds beyond its slots waits there for one. */
+function slotsOf({ in_progress_tasks: held, max_concurrent_tasks: all }: NodeEntry): string {
+  const said = `${Math.min(held, all)} of ${all}${held > all ? ` +${held - all}` : ''}`
+  return all > MAX_DRAWN_SLOTS ? said : `${fill(held, all)} ${said}`
+}
 
 /** What wants to be seen first: those that could work and do not. */
 const rank = (n: NodeEntry, now: number): number =>

@@ -34,7 +34,8 @@ export function Slots({ busy, all }: { busy: number; all: number }) {
   return (
     <span class="slots">
       <meter min={0} max={Math.max(1, all)} value={Math.min(busy, all)} aria-label={t.nodes.slots} />{' '}
-      {t.nodes.busyOf(number(busy), number(all))}
+      {t.nodes.busyOf(number(Math.min(busy, all)), number(all))}
+      {busy > all && ` +${number(busy - all)}`}
     </span>
   )
 }
