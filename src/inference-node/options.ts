@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
-import { id, list, maybe, models, prefetch, share, shortText, slots } from '../wire/fields.js'
+import { id, list, maybe, models, share, shortText, slots } from '../wire/fields.js'
+import { prefetch } from '../wire/node.js'
 import { features, type Feature } from '../wire/params.js'
 import { coordinatorAddress, type Address } from './address.js'
 import type { NodeEvent } from './events.js'

@@ -112,14 +112,6 @@ export const slots = v.pipe(
   v.maxValue(1024, 'must be an integer from 1 to 1024'),
 )
 
-/** How many tasks a node may hold beyond those. */
-export const prefetch = v.pipe(
-  v.number('must be an integer from 0 to 64'),
-  v.integer('must be an integer from 0 to 64'),
-  v.minValue(0, 'must be an integer from 0 to 64'),
-  v.maxValue(64, 'must be an integer from 0 to 64'),
-)
-
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 /** Any JSON object; what is in it is not looked at. */
