@@ -49,6 +49,9 @@ export function createRecalls(ctx: Context, { attempts, eligibility, isQuarantin
   }
   /** Room for tasks that wait and go before what nodes hold. */
   const forBetter = (lane: Lane): void => {
+    // Mostly nothing goes before what nodes hold: to see that takes one row.
+    const first = store.tasks.ready(lane, null, 0)[0]
+    if (first === undefined || !prefetched.hasBelow(lane, first.queue_rank)) return
     const waiting: ReadyTask[] = store.tasks.ready(lane, null, LOOK).slice(0, MAX_RECALLS)
     for (const task of waiting) {
       if (isQuarantined(task.task_id)) continue

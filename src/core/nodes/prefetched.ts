@@ -82,6 +82,11 @@ export function createPrefetched(undo: UndoLog) {
       entry.slotSince = since
     },
     isIn: (lane: Lane): boolean => byLane.has(lane),
+    /** Whether one of them is of a lower rank than this. */
+    hasBelow(lane: Lane, rank: number): boolean {
+      for (const entry of some(lane)) if (entry.task.queue_rank < rank) return true
+      return false
+    },
     /** The one that goes first of those that were given before a time, service clock, ms. */
     first(lane: Lane, before: number): Prefetched | undefined {
       let first: Prefetched | undefined
