@@ -62,7 +62,8 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
     if (isStarved) recall(entry, 'it has waited too long')
     else {
       const isFull = node.held.size - node.offered.size >= node.row.max_concurrent_tasks
-      if (!isFull && entry.slotSince !== null) return false
+      // Between two tasks it looks as if it had a slot: one that goes on accepting others is at work.
+      if (!isFull && entry.slotSince !== null && !registry.hasAcceptedSince(node, entry.slotSince)) return false
       prefetched.noteSlot(entry, isFull ? null : ctx.now)
       offers.add({ ...offer, at: ctx.now + options.acceptTimeout })
     }

@@ -4,7 +4,7 @@ import { InferenceClient } from '../client/index.js'
 const MODEL = 'gemma-2-9b'
 const QUESTION = 'What is left to ask?'
 /** The longest that the answer may take, ms. */
-const LIMIT_MS = 20_000
+const LIMIT_MS = 45_000
 
 type Official = typeof OpenAI
 
@@ -61,5 +61,7 @@ export async function askLast({
     await client.close()
   }
   onText('\n')
+  // The official client ends a stream that was given up as if it were over.
+  if (signal.aborted) return `the last question was not answered within ${LIMIT_MS / 1000} s`
   return answer.includes(QUESTION) ? null : `the last question has another answer: ${answer}`
 }

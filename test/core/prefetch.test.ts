@@ -139,6 +139,24 @@ test('what waits at a node that does not begin it although it has a slot is take
   expect(ids(assigned(world.turn(said(1, { type: 'node.heartbeat' })).effects)).map(([, s]) => s)).toEqual([1, 1])
 })
 
+test('a node that goes on with better tasks is not blamed for one that waits, though it is seen between two of them', () => {
+  const world = coreHarness({ accept_timeout: 1, starvation_after: 3600 })
+  connect(world, 1, 1, 1)
+  let [next] = assigned(named(world, 'a', { infer_fee: 9 }))
+  if (next === undefined) throw new Error('nothing was given')
+  expect(assigned(named(world, 'poor', { infer_fee: 0 }))).toHaveLength(1)
+  for (let i = 0; i < 8; i++) {
+    // Begun between two looks; done before each of them.
+    world.turn(accept(next))
+    world.time.jump(0.4)
+    world.turn(complete(next))
+    world.passes(700)
+    ;[next] = assigned(named(world, `rich-${i}`, { infer_fee: 9 }))
+    if (next === undefined) throw new Error('the node gets nothing any more')
+  }
+  expect(attemptsOf(world, 'poor').filter((a) => (a as { end: string | null }).end !== null)).toEqual([])
+})
+
 test('what has waited longer than its time at a node, or is starved, goes back to the queue', () => {
   const world = coreHarness({ accept_timeout: 1, starvation_after: 5 })
   connect(world, 1, 1, 1)

@@ -16,6 +16,8 @@ export function createOpenAttempts(
 ) {
   const open = new Map<string, Readonly<OpenAttempt>>()
   const prefetched = createPrefetched(undo)
+  /** When each node accepted something last, service clock, ms: a hint, which is not undone. */
+  const accepts = new WeakMap<Node, number>()
 
   const changeAttempt = (attempt: Readonly<OpenAttempt>, columns: Partial<OpenAttempt>): void => {
     undo.keep(attempt)
@@ -72,9 +74,15 @@ export function createOpenAttempts(
       const isLonger = lease !== attempt.lease_ms
       changeAttempt(attempt, { accepted_ms: at, accepted_at: wallSeconds, lease_ms: lease })
       const node = givenTo(attempt)
-      if (node !== undefined) endOffer(node, attempt.task_id)
+      if (node !== undefined) {
+        accepts.set(node, at)
+        endOffer(node, attempt.task_id)
+      }
       return isLonger
     },
+
+    /** Whether a node has accepted something since a time, service clock, ms. */
+    hasAcceptedSince: (node: Node, since: number): boolean => (accepts.get(node) ?? -Infinity) >= since,
 
     countHandout(attempt: Readonly<OpenAttempt>) {
       changeAttempt(attempt, { handouts: attempt.handouts + 1 })
