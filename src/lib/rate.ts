@@ -1,4 +1,5 @@
 import type { AddressKeys } from './address.js'
+import { createRecentlyUsed } from './recently-used.js'
 
 /** How many seconds of a rate may come at once. */
 export const BURST_SECONDS = 10
@@ -51,21 +52,9 @@ export function createAddressRate(
   burst = perSecond * BURST_SECONDS,
   maxKeys = MAX_KEYS,
 ): AddressRate {
-  /** The longest unused first: it has the most of its rate back, so it is the one to forget. */
-  const rates = new Map<string, Rate>()
-  /** What was used last: it is the last of the Map, and mostly the next that is asked for. */
-  let last: { key: string; rate: Rate } | null = null
-  const rateOf = (key: string, times: number): Rate => {
-    if (last?.key === key) return last.rate
-    const rate = rates.get(key) ?? new Rate(perSecond * times, now(), burst * times)
-    rates.delete(key)
-    const [longestUnused] = rates.size >= maxKeys ? rates.keys() : []
-    if (longestUnused !== undefined) rates.delete(longestUnused)
-    rates.set(key, rate)
-    last = { key, rate }
-    return rate
-  }
+  /** The longest unused has the most of its rate back, so it is the one to forget. */
+  const rates = createRecentlyUsed(maxKeys, (_key, times: number) => new Rate(perSecond * times, now(), burst * times))
   return (keys, n = 1) =>
     perSecond === 0 ||
-    keys.every(({ key, times }) => rateOf(key, times).take(perSecond * times, now(), n, burst * times))
+    keys.every(({ key, times }) => rates.of(key, times).take(perSecond * times, now(), n, burst * times))
 }

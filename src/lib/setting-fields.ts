@@ -1,13 +1,10 @@
 import * as v from 'valibot'
+import { integerFrom } from '../wire/integer.js'
 import { NETWORK, parseNetwork } from './networks.js'
 import { described } from './settings.js'
 
 // The kinds of settings that a configuration has.
 
-const integerFrom = (min: number, max: number) => {
-  const expected = `must be an integer from ${min} to ${max}`
-  return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected))
-}
 export const integer = (min: number, max: number, fallback: number, description: string) =>
   described(v.optional(integerFrom(min, max), fallback), description)
 export const days = (max: number, fallback: number, description: string) => {

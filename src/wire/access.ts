@@ -1,15 +1,12 @@
 import ipaddr from 'ipaddr.js'
 import * as v from 'valibot'
 import { id, namesProblem, shortText } from './fields.js'
+import { integerFrom } from './integer.js'
 import type { TokenKind } from './token.js'
 
 // What the calls about tokens, the audit and the keys of nodes take and answer: shared by the service and its command line.
 
-const whole = (
-  min: number,
-  max: number = Number.MAX_SAFE_INTEGER,
-  expected = `must be an integer from ${min} to ${max}`,
-) => v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected))
+const whole = (min: number, max: number = Number.MAX_SAFE_INTEGER, expected?: string) => integerFrom(min, max, expected)
 const visible = <S extends v.GenericSchema<unknown, string>>(schema: S) =>
   v.pipe(
     schema,

@@ -19,6 +19,7 @@ import {
   statusReason,
   text,
 } from './fields.js'
+import { integerFrom } from './integer.js'
 import { parseJsonInSteps } from './json-steps.js'
 import { parseJson, type Json } from './json.js'
 import { MAX_FRAME_MESSAGES, outputChannel, parserOf } from './messages.js'
@@ -37,14 +38,8 @@ const MAX_RUNNING = 1024
 /** The largest hello, in bytes: more is not read before a node has proven its key. */
 export const MAX_HELLO_BYTES = 1024 * 1024
 
-const PREFETCH = 'must be an integer from 0 to 64'
 /** How many tasks a node may hold beyond its slots. */
-export const prefetch = v.pipe(
-  v.number(PREFETCH),
-  v.integer(PREFETCH),
-  v.minValue(0, PREFETCH),
-  v.maxValue(64, PREFETCH),
-)
+export const prefetch = integerFrom(0, 64)
 
 const held = v.object({ task_id: id, attempt })
 const sessionStatus = v.picklist(['online', 'busy', 'maintenance'], 'must be one of online, busy, maintenance')

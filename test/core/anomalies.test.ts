@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import type { Alert } from '../../src/core/anomalies/alerts.js'
 import { createAnomalies } from '../../src/core/anomalies/index.js'
 import { coreOptions, inferenceDefaults } from '../../src/config.js'
-import { createSubjects, createWindow } from '../../src/core/anomalies/window.js'
+import { createRecentlyUsed } from '../../src/lib/recently-used.js'
+import { createWindow } from '../../src/core/anomalies/window.js'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -62,7 +63,7 @@ describe('windows', () => {
     )
   })
   test('of too many subjects the one that was looked at longest ago is forgotten', () => {
-    const subjects = createSubjects(2, (key) => ({ key }))
+    const subjects = createRecentlyUsed(2, (key) => ({ key }))
     const a = subjects.of('a')
     subjects.of('b')
     subjects.of('a')

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import type { AttemptEnd } from '../../rules/lifecycle.js'
 import type { AlertKind } from './alerts.js'
 import type { AlertThresholds } from './settings.js'
-import { createSubjects, createWindow, type Window } from './window.js'
+import { createRecentlyUsed } from '../../lib/recently-used.js'
+import { createWindow, type Window } from './window.js'
 
 const MINUTE_MS = 60_000
 const SHORT_MS = 10 * MINUTE_MS
@@ -79,12 +80,12 @@ const hash = (text: string): string =>
 
 /** Watches how nodes behave. Times are ms of the service clock. */
 export function createNodeWatch(limits: AlertThresholds, raise: Raise) {
-  const nodes = createSubjects(MAX_SUBJECTS, createNode)
-  const models = createSubjects(MAX_SUBJECTS, createRates)
+  const nodes = createRecentlyUsed(MAX_SUBJECTS, createNode)
+  const models = createRecentlyUsed(MAX_SUBJECTS, createRates)
   const whole = createRates()
   const allResults = createWindow(CONCENTRATION_MS)
-  const results = createSubjects(MAX_SUBJECTS, () => createWindow(CONCENTRATION_MS))
-  const prompts = createSubjects(MAX_PROMPTS, () => ({ hash: '' }))
+  const results = createRecentlyUsed(MAX_SUBJECTS, () => createWindow(CONCENTRATION_MS))
+  const prompts = createRecentlyUsed(MAX_PROMPTS, () => ({ hash: '' }))
 
   /** Whether failures are far above the usual, or null; counts the attempt. */
   const failureRate = (rates: Rates, failed: boolean, now: number): string | null => {

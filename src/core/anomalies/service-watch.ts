@@ -1,6 +1,7 @@
 import type { Raise } from './node-watch.js'
 import type { AlertThresholds } from './settings.js'
-import { createSubjects, createWindow } from './window.js'
+import { createRecentlyUsed } from '../../lib/recently-used.js'
+import { createWindow } from './window.js'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -24,13 +25,13 @@ const createSurge = () => ({ hour: createWindow(HOUR_MS), day: createWindow(DAY_
 /** Watches submitters, operators and the doors. Times are ms of the service clock. */
 export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
   const authFailures = createWindow(MINUTE_MS)
-  const authFailuresOf = createSubjects(MAX_SUBJECTS, () => createWindow(MINUTE_MS))
+  const authFailuresOf = createRecentlyUsed(MAX_SUBJECTS, () => createWindow(MINUTE_MS))
   const serverErrors = createWindow(MINUTE_MS)
-  const fees = createSubjects(MAX_SUBJECTS, () => ({ newest: [] as number[], median: 0, seen: 0, until: MIN_FEES }))
-  const owners = createSubjects(MAX_SUBJECTS, createSurge)
+  const fees = createRecentlyUsed(MAX_SUBJECTS, () => ({ newest: [] as number[], median: 0, seen: 0, until: MIN_FEES }))
+  const owners = createRecentlyUsed(MAX_SUBJECTS, createSurge)
   const newNodes = createSurge()
   const actions = createWindow(MINUTE_MS)
-  const operatorAddresses = createSubjects(MAX_SUBJECTS, () => ({ known: false }))
+  const operatorAddresses = createRecentlyUsed(MAX_SUBJECTS, () => ({ known: false }))
 
   /** How many there were in the hour, where that is far above the usual; else null. Counts so many. */
   const surge = (

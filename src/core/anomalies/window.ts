@@ -33,25 +33,3 @@ export function createWindow(span: number, slices = 12): Window {
     },
   }
 }
-
-/** What is known of each of so many subjects at most: for one more, the one that was looked at longest ago is forgotten. */
-export function createSubjects<T>(most: number, make: (key: string) => T) {
-  const known = new Map<string, T>()
-  /** What was looked at last: it is the last of the Map, and mostly the next that is asked for. */
-  let last: { key: string; value: T } | null = null
-  return {
-    /** Makes it where it is not known. */
-    of(key: string): T {
-      if (last?.key === key) return last.value
-      const found = known.get(key) ?? make(key)
-      known.delete(key)
-      const [oldest] = known.size >= most ? known.keys() : []
-      if (oldest !== undefined) known.delete(oldest)
-      known.set(key, found)
-      last = { key, value: found }
-      return found
-    },
-    peek: (key: string): T | undefined => known.get(key),
-    size: () => known.size,
-  }
-}

@@ -95,6 +95,9 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
     const drawn = pools.flatMap((pool) => (pool === undefined || pool.size === 0 ? [] : [pool.draw(n, ctx.random)]))
     return drawn.length === 1 ? (drawn[0] ?? []) : [...new Set(drawn.flat())] // a node may serve both lanes of a task
   }
+  /** Of the nodes of some pools, as many as are compared. */
+  const sum = (pools: readonly (Pool<Node> | undefined)[], of: (node: Node) => number): number =>
+    draw(pools, MAX_COMPARED).reduce((n, node) => n + of(node), 0)
   /** The best node of some pools. @param eligible null: every one is */
   const best = (
     pools: readonly (Pool<Node> | undefined)[],
@@ -141,16 +144,13 @@ export function createEligibility(ctx: Context, { pending, probation, cover }: E
 
     /** About how many slots of a lane are free. */
     freeSlotsIn: (lane: Lane): number =>
-      draw([registry.freeIn(lane)], MAX_COMPARED).reduce(
-        (n, { row, held }) => n + row.max_concurrent_tasks - held.size,
-        0,
-      ),
+      sum([registry.freeIn(lane)], ({ row, held }) => row.max_concurrent_tasks - held.size),
 
     /** About how many tasks can be placed in a lane. */
     slotsIn: (lane: Lane): number =>
-      draw([registry.freeIn(lane), registry.roomIn(lane)], MAX_COMPARED).reduce(
-        (n, { row, held, prefetch }) => n + row.max_concurrent_tasks + prefetch - held.size,
-        0,
+      sum(
+        [registry.freeIn(lane), registry.roomIn(lane)],
+        ({ row, held, prefetch }) => row.max_concurrent_tasks + prefetch - held.size,
       ),
 
     /** Lets nodes be offered again what they rejected or failed, when the time has come. */

@@ -12,8 +12,8 @@ import type { Eligibility } from './eligibility.js'
 export const RECALL_AFTER_MS = 1000
 /** So many are taken back in one turn of a lane: the rest of them in the next. */
 const MAX_RECALLS = 16
-/** SCAN_LIMITS[4] of the best that wait are looked at. */
-const LOOK = 4
+/** As many of the best that wait are looked at: the place of 16 in SCAN_LIMITS. */
+const LOOK = 3
 
 export interface RecallParts {
   attempts: Attempts
@@ -52,8 +52,7 @@ export function createRecalls(ctx: Context, { attempts, eligibility, isQuarantin
     // Mostly nothing goes before what nodes hold: to see that takes one row.
     const first = store.tasks.ready(lane, null, 0)[0]
     if (first === undefined || !prefetched.hasBelow(lane, first.queue_rank)) return
-    const waiting: ReadyTask[] = store.tasks.ready(lane, null, LOOK).slice(0, MAX_RECALLS)
-    for (const task of waiting) {
+    for (const task of store.tasks.ready(lane, null, LOOK)) {
       if (isQuarantined(task.task_id)) continue
       const mayGet = eligibility.mayGet(task)
       const entry = prefetched.last(lane, task.queue_rank, ({ attempt }) => {

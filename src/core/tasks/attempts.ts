@@ -55,9 +55,7 @@ export function createAttempts(
   const resultKeys = createResultKeys(ctx)
 
   /** Accepted in this turn, which is not written yet: most of what ends in the same turn is then written once. */
-  const unwrittenAccepts = new Set<Open>()
-  /** Those whose lease is another one than when they were given. */
-  const longerLeases = new WeakSet<Open>()
+  const unwrittenAccepts = new Map<Open, { isLeaseLonger: boolean }>()
   ctx.undo.onRollback(() => unwrittenAccepts.clear())
 
   const inconsistent = ({ task_id, attempt }: Pick<Open, 'task_id' | 'attempt'>, more: Record<string, string>): void =>
@@ -65,10 +63,10 @@ export function createAttempts(
 
   /** Writes what was accepted in this turn: at its end, and before anything reads attempts. */
   const flush = (): void => {
-    for (const attempt of unwrittenAccepts) {
+    for (const [attempt, { isLeaseLonger }] of unwrittenAccepts) {
       try {
         store.attempts.accept(attempt, ctx)
-        if (longerLeases.has(attempt)) store.attempts.extendLease(attempt)
+        if (isLeaseLonger) store.attempts.extendLease(attempt)
       } catch (error) {
         // Somebody has changed the file under us: that must not fail a turn in which others have their part.
         if (isStoreFault(error)) throw error
@@ -204,9 +202,9 @@ export function createAttempts(
 
   const accept = (attempt: Open): void => {
     if (attempt.accepted_ms !== null) return
-    if (registry.accept(attempt, ctx.now, toSeconds(ctx.wall))) longerLeases.add(attempt)
+    const isLeaseLonger = registry.accept(attempt, ctx.now, toSeconds(ctx.wall))
     ctx.meter.accepted(attempt)
-    unwrittenAccepts.add(attempt)
+    unwrittenAccepts.set(attempt, { isLeaseLonger })
   }
 
   return {
