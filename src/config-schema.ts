@@ -6,6 +6,7 @@ import {
   authSettings,
   callbackSettings,
   chainSettings,
+  clusterSettings,
   dashboardSettings,
   metricsSettings,
   openAiSettings,
@@ -36,6 +37,8 @@ const origin = v.pipe(
   ),
   v.check(isOrigin, ORIGIN),
 )
+
+const isOnLoopback = (url: string): boolean => /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(new URL(url).hostname)
 
 export const DAY_SECONDS = 86_400
 const MIB = 1024 * 1024
@@ -257,6 +260,15 @@ export const inferenceSections = {
   families: v.optional(families, {}),
   auth: v.optional(v.strictObject(authSettings.entries, 'must be a section [inference.auth]'), {}),
   alerts: v.optional(v.strictObject(alertSettings.entries, 'must be a section [inference.alerts]'), {}),
+  cluster: v.optional(
+    v.pipe(
+      v.strictObject(clusterSettings.entries, 'must be a section [inference.cluster]'),
+      v.check(
+        (c) => c.nats.every((url) => isOnLoopback(url) || (url.startsWith('tls:') && c.credentials !== undefined)),
+        'needs tls:// URLs and credentials for servers that are not on this machine: who may publish may do everything',
+      ),
+    ),
+  ),
 }
 
 /** The whole file. */

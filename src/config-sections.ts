@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { host, integer, networks, port, yesOrNo } from './lib/setting-fields.js'
+import { host, integer, networks, path, port, yesOrNo } from './lib/setting-fields.js'
 import { described, seconds } from './lib/settings.js'
 
 /** `[inference.auth]` */
@@ -136,6 +136,53 @@ export const callbackSettings = v.strictObject({
   allow_private: yesOrNo(
     false,
     'Whether callbacks may go to this machine and to private networks. Whoever submits tasks reaches them then.',
+  ),
+})
+
+const NAME = 'must be a name of small letters, digits and "-", at most 32'
+const name = v.pipe(v.string(NAME), v.regex(/^[a-z0-9][a-z0-9-]{0,31}$/, NAME))
+const LOG_SERVER = 'must be a URL, such as "tls://n1:4222"'
+const logServer = v.pipe(
+  v.string(LOG_SERVER),
+  v.check((text) => /^(nats|tls):\/\//.test(text) && URL.canParse(text), LOG_SERVER),
+)
+
+/** `[inference.cluster]`: more than one coordinator, on a replicated log. */
+export const clusterSettings = v.strictObject({
+  name: described(
+    v.optional(name, 'inference'),
+    'The name of the cluster, the same for all its coordinators: several can share the servers of one log.',
+  ),
+  coordinator: described(
+    v.optional(name),
+    'The name of this coordinator, another for each. Default: made of the host of public_url.',
+  ),
+  nats: described(
+    v.pipe(v.array(logServer, 'must be a list of URLs'), v.minLength(1, 'must name at least one server')),
+    'The servers of the log. Without TLS and credentials only loopback is accepted: who may publish may do everything.',
+  ),
+  monitor: described(
+    v.pipe(
+      v.array(
+        v.pipe(v.string('must be a URL'), v.url('must be a URL, such as "http://n1:8222"')),
+        'must be a list of URLs',
+      ),
+      v.minLength(1, 'must name each server'),
+    ),
+    'The monitoring address of each of these servers: there it is read whether the log keeps its promise (three servers, sync on every write, their version).',
+  ),
+  credentials: path('The file with the credentials for the log (.creds).'),
+  tls_ca: path(
+    'The certificate of who has signed those of the servers, in PEM. Default: the authorities that Node knows.',
+  ),
+  takeover_after: seconds(1, 3600, 10, 'A follower takes over when the owner has said nothing for so long.'),
+  public_url: described(
+    v.pipe(
+      v.string('must be a URL'),
+      v.url('must be a URL, such as "https://c1.example.org"'),
+      v.regex(/^https?:/, 'must begin with https:// or http://'),
+    ),
+    'Where nodes and submitters reach this coordinator; others name it when they are asked instead.',
   ),
 })
 

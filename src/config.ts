@@ -5,6 +5,7 @@ import {
   authSettings,
   callbackSettings,
   chainSettings,
+  clusterSettings,
   dashboardSettings,
   metricsSettings,
   openAiSettings,
@@ -250,6 +251,7 @@ export const describeServiceConfig = (): SettingDoc[] => [
     inference: inferenceSettings,
     'inference.auth': authSettings,
     'inference.alerts': alertSettings,
+    'inference.cluster': clusterSettings,
   }),
   {
     key: 'inference.families',
