@@ -9,6 +9,7 @@ export default defineConfig({
     './src/store/settlement-schema.ts',
     './src/store/receipt-schema.ts',
     './src/store/callback-schema.ts',
+    './src/store/journal-schema.ts',
   ],
   out: './drizzle',
 })

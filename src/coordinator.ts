@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSubmissionOpener } from './chain/encrypted-submissions.js'
 import { inOrder } from './chain/preparation.js'
 import { createReceiptSigner } from './chain/receipts.js'
-import { metricsDefaults, openAiDefaults, openAiOptions, sessionLimits, type ServiceConfig } from './config.js'
-import type { CommitPoint } from './core/engine/open-core.js'
+import { metricsDefaults, openAiDefaults, openAiOptions, sessionLimits } from './config.js'
 import type { Caller } from './core/access/caller.js'
+import type { Coordinator, CoordinatorParts } from './coordinator-parts.js'
 import type { CoreEvent } from './core/operations.js'
 import { createScheduler } from './core/engine/scheduler.js'
 import { createDoorAccess } from './door/access.js'
@@ -21,8 +21,7 @@ import { createLimits } from './http/limits.js'
 import { createOriginGuard } from './http/origin-guard.js'
 import { createServer, setCertificate, startListening, trackConnections } from './http/server.js'
 import { ConfigError } from './lib/config-error.js'
-import { systemTime, type TimeSource } from './lib/clock.js'
-import type { Logger } from './lib/log.js'
+import { systemTime } from './lib/clock.js'
 import { sentences } from './lib/sentences.js'
 import { version } from './lib/version.js'
 import { createDoorFigures } from './metrics/door-figures.js'
@@ -35,6 +34,7 @@ import { shownSettings } from './shown-settings.js'
 import { createTelemetry } from './telemetry.js'
 import { createSessionServer } from './ws/session-server.js'
 
+export type { Coordinator, CoordinatorParts, Ownership } from './coordinator-parts.js'
 export { StoreError } from './store/open.js'
 export { chainDefaults, inferenceDefaults, loadServiceConfig, openAiDefaults, type ServiceConfig } from './config.js'
 
@@ -43,44 +43,6 @@ export class ListenError extends Error {}
 
 const notListening = (error: unknown): never => {
   throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
-}
-
-export interface Coordinator {
-  /** Starts to serve. `observer`: where blocks are announced. @throws ListenError; ConfigError where anybody would be let in, and nobody has said that this is meant */
-  listen(): Promise<{ host: string; port: number; url: string; observer: { host: string; port: number } | null }>
-  /**
-   * Stops in order: refuses what is new, tells the nodes, takes results until none holds a task or the time is over
-   * (`cut` ends the wait), closes sessions, server and database. Leases stay: they are durable.
-   */
-  stop(cut?: AbortSignal): Promise<void>
-}
-
-export interface CoordinatorParts {
-  settings: ServiceConfig['inference']
-  /** Whose key clients may encrypt their texts for, and on which network wallets sign in; without it nothing is encrypted, and it is testnet. */
-  signer?: ServiceConfig['signer'] | undefined
-  /** How the chain is looked at, which needs a signer; without it, it is not. */
-  chain?: ServiceConfig['chain']
-  /** How the ends of tasks are told to those who ask for it; without it they are not. */
-  callbacks?: ServiceConfig['callbacks']
-  /** How requests of clients of OpenAI's API become tasks. */
-  openai?: ServiceConfig['openai'] | undefined
-  /** Whether there is a page for those who watch. */
-  dashboard?: ServiceConfig['dashboard']
-  /** What Prometheus reads. */
-  metrics?: ServiceConfig['metrics'] | undefined
-  log: Logger
-  time?: TimeSource
-  /** Whether it may be open to others without a token. */
-  insecure?: boolean
-  /** Whether it may be reached by others without TLS. */
-  plainHttp?: boolean
-  /** Told where a commit is: for tests that end the process just there. */
-  onCommitPoint?: ((point: CommitPoint) => void) | undefined
-  /** The same for a core in a thread, which no function can be given to. */
-  commitPoints?: { module: string; argument: unknown } | undefined
-  /** How often it is looked whether the certificate has changed, ms. */
-  certificateInterval?: number
 }
 
 const NAME = 'stacks-signer'
@@ -113,11 +75,23 @@ export function createCoordinator({
   onCommitPoint,
   commitPoints,
   certificateInterval,
+  ownership,
 }: CoordinatorParts): Coordinator {
   const files = certificateFiles(settings)
   const tls = files === null ? null : readCertificate(files)
   const isNew = !existsSync(settings.database_path)
-  const runner = openRunner({ settings, signer, chain, callbacks, log, time, onCommitPoint, commitPoints })
+  const core = openRunner({
+    settings,
+    signer,
+    chain,
+    callbacks,
+    log,
+    time,
+    onCommitPoint,
+    commitPoints,
+    epoch: ownership?.epoch,
+  })
+  const runner = ownership === undefined ? core : ownership.durable(core)
   const logEvents = (events: readonly CoreEvent[]): void => {
     for (const { level, event, ...fields } of events) log[level]({ event, ...fields }, event)
   }

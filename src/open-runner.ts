@@ -15,6 +15,8 @@ export interface RunnerParts {
   time?: TimeSource
   onCommitPoint?: ((point: CommitPoint) => void) | undefined
   commitPoints?: { module: string; argument: unknown } | undefined
+  /** Of the ownership of a journal; none without a cluster. */
+  epoch?: number | undefined
 }
 
 /** Where the core runs: the one place that decides it. */
@@ -27,6 +29,7 @@ export function openRunner({
   time = systemTime,
   onCommitPoint,
   commitPoints,
+  epoch,
 }: RunnerParts): CoreRunner {
   const core: CoreSettings = {
     database_path: settings.database_path,
@@ -40,6 +43,7 @@ export function openRunner({
     dataKeys: settings.data_key_file === undefined ? [] : readKeyFile(settings.data_key_file, { insecure: true }),
     wrappingKey: signer === undefined ? null : wrappingKey(signer.stacks_private_key),
     debug: log.isLevelEnabled('debug'),
+    epoch: epoch ?? null,
   }
   if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })
   return workerThread({

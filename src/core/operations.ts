@@ -3,6 +3,7 @@ import type { Outcome } from '../lib/result.js'
 import type { Page, TaskFilter } from '../store/pages.js'
 import type { AttemptRow } from '../store/attempt-schema.js'
 import type { ReopeningRow, TaskRow } from '../store/schema.js'
+import type { WrittenRecord } from '../store/store.js'
 import type { LargeText, NewTask } from '../store/tasks.js'
 import type { Token } from '../store/tokens.js'
 import type { AuditView, InviteBody, NewTokenView, NodeKeyView, RestTokenBody, TokenView } from '../wire/access.js'
@@ -228,6 +229,8 @@ export interface TurnResult {
   feed?: readonly FeedItem[]
   /** Tasks of traces that have ended. */
   traced?: readonly TracedEnd[]
+  /** What the turn has added to the journal, where there is one. Nothing of the turn is told to anybody before it is in the log. */
+  written?: WrittenRecord
 }
 
 export interface Submitted {

@@ -101,9 +101,8 @@ export function acquireLock(file: string): Database {
 /** How the tables of a file compare with those that this program makes; `none`: the file is not ours yet. */
 export function versionOf(db: Database): 'none' | 'older' | 'same' | 'newer' {
   if (!hasTable(db, '__drizzle_migrations')) return 'none'
-  const newest =
-    db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
-  const known = Math.max(...readMigrationFiles({ migrationsFolder }).map((m) => m.folderMillis))
+  const newest = schemaOf(db)
+  const known = newestSchema()
   return newest > known ? 'newer' : newest < known ? 'older' : 'same'
 }
 
@@ -113,6 +112,26 @@ export function refuseNewer(db: Database, file: string): void {
   throw new StoreError(
     `${file}: this database was written by a newer version of the service; upgrade the service, or choose another file with --database`,
   )
+}
+
+/** The newest migration that this program knows, and that of a file: when it was made, Unix ms. */
+export const newestSchema = (): number =>
+  Math.max(...readMigrationFiles({ migrationsFolder }).map((m) => m.folderMillis))
+export const schemaOf = (db: Database): number =>
+  db.prepare<[], { at: number | null }>('SELECT max(created_at) AS at FROM __drizzle_migrations').get()?.at ?? 0
+
+/** Applies the migrations of this program up to and with the one of `schema`: where the owner of a journal has made them, and not before. */
+export function migrateUpTo(db: Database, schema: number): void {
+  const note = db.prepare<[hash: string, at: number]>(
+    'INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)',
+  )
+  for (const { sql, hash, folderMillis } of readMigrationFiles({ migrationsFolder })) {
+    if (folderMillis <= schemaOf(db) || folderMillis > schema) continue
+    db.transaction(() => {
+      for (const statement of sql) db.exec(statement)
+      note.run(hash, folderMillis)
+    })()
+  }
 }
 
 function upgrade(db: Database): Adoption | null {

@@ -8,9 +8,11 @@ import { createCallbackTable } from './callbacks.js'
 import { createClockOffsets } from './clock-offsets.js'
 import { createDelegationTable } from './delegations.js'
 import { createHistory } from './history.js'
+import { createJournalWriter } from './journal.js'
 import { createNodeTable } from './nodes.js'
 import { createChainBlockTable } from './chain-blocks.js'
 import { createPastAttempts } from './past-attempts.js'
+import { recordStatements } from './recording.js'
 import { createResealing } from './resealing.js'
 import { createResultProofs } from './result-proofs.js'
 import { serviceClock } from './schema.js'
@@ -27,17 +29,28 @@ const CLOCK_ROW = 1
 
 export type Store = ReturnType<typeof createStore>
 
+/** What a transaction has written, as the journal tells it. */
+export interface WrittenRecord {
+  n: number
+  body: Buffer
+}
+
 /**
  * The tables over one open database, and the transaction that all of a turn's changes share.
  * @param storage how texts are stored; as they are, unless said
+ * @param epoch of the ownership of a journal; then each transaction adds what it has written to it. null: there is none
  */
-export function createStore(db: Database, storage: TextStorage = plainTexts) {
-  const begin = db.prepare('BEGIN IMMEDIATE')
-  const commit = db.prepare('COMMIT')
-  const rollback = db.prepare('ROLLBACK')
-  const beginSavepoint = db.prepare('SAVEPOINT operation')
-  const undoSavepoint = db.prepare('ROLLBACK TO operation')
-  const endSavepoint = db.prepare('RELEASE operation')
+export function createStore(file: Database, storage: TextStorage = plainTexts, epoch: number | null = null) {
+  const begin = file.prepare('BEGIN IMMEDIATE')
+  const commit = file.prepare('COMMIT')
+  const rollback = file.prepare('ROLLBACK')
+  const beginSavepoint = file.prepare('SAVEPOINT operation')
+  const undoSavepoint = file.prepare('ROLLBACK TO operation')
+  const endSavepoint = file.prepare('RELEASE operation')
+  const recording = epoch === null ? null : recordStatements(file, () => file.inTransaction)
+  const journal = epoch === null ? null : createJournalWriter(file, epoch)
+  const db = recording === null ? file : recording.db
+  let written: WrittenRecord | null = null
   const orm = drizzle(db)
   const loadClock = literal(
     orm.select({ alive_ms: serviceClock.alive_ms }).from(serviceClock).where(eq(serviceClock.id, CLOCK_ROW)),
@@ -96,28 +109,47 @@ export function createStore(db: Database, storage: TextStorage = plainTexts) {
       db.exec(`PRAGMA incremental_vacuum(${pages})`)
     },
     begin: () => begin.run(),
-    commit: () => commit.run(),
+    commit() {
+      const body = recording?.take() ?? null
+      if (body === null || journal === null) return commit.run()
+      const record = { n: journal.add(body), body }
+      const result = commit.run()
+      written = record
+      return result
+    },
+    /** What the last commit has added to the journal, once; null: nothing. */
+    takeWritten(): WrittenRecord | null {
+      const record = written
+      written = null
+      return record
+    },
+    /** What of the journal is in its log; null where there is none. */
+    journal,
     /**
      * A part of the transaction that may fail without it: then nothing of it is left in the file, and the error is
      * returned.
      * @throws when the whole transaction was undone with it
      */
     savepoint(change: () => void): Error | null {
+      const mark = recording?.mark() ?? 0
       beginSavepoint.run()
       try {
         change()
         endSavepoint.run()
         return null
       } catch (error) {
-        if (!db.inTransaction) throw error
+        if (!file.inTransaction) throw error
         undoSavepoint.run()
+        recording?.cut(mark)
         endSavepoint.run()
         return error instanceof Error ? error : new Error('a savepoint failed', { cause: error })
       }
     },
     /** Undoes the whole transaction; SQLite may have done so by itself (a full disk, an I/O error). */
     rollback() {
-      if (db.inTransaction) rollback.run()
+      recording?.cut(0)
+      journal?.undone()
+      if (file.inTransaction) rollback.run()
     },
   }
 }

@@ -8,6 +8,7 @@ import { createCore, type Core } from '../../src/core/engine/core.js'
 import type { Effect, Operation, TurnResult } from '../../src/core/operations.js'
 import { openDatabase, type OpenedDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
+import { plainTexts } from '../../src/store/task-texts.js'
 import { canMove, type TaskStatus } from '../../src/rules/lifecycle.js'
 import { createModelTable } from '../../src/rules/models.js'
 import { registerBody, submitBody } from '../../src/wire/rest.js'
@@ -15,6 +16,8 @@ import * as v from 'valibot'
 import { fakeTime } from '../support/fake-time.js'
 import { checkFigures } from '../support/figures.js'
 import { outcomeOf } from '../support/core-harness.js'
+import { FIRST_EPOCH, journalCopy } from '../support/journal-copy.js'
+import { recountOf, storedCounts } from '../support/recount.js'
 import { checkFairness, strangersWithAttempts, type FairAttempt } from '../support/fairness.js'
 import {
   helloOf,
@@ -41,6 +44,7 @@ function createWorld(dir: string) {
   const time = fakeTime()
   let opened: OpenedDatabase
   let core: Core
+  let copy: ReturnType<typeof journalCopy> | null = null
   let sessions = 0
   /** Live sessions by node, and what each node has been given and remembers. */
   const live = new Map<string, number>()
@@ -57,9 +61,11 @@ function createWorld(dir: string) {
 
   const open = (): void => {
     opened = openDatabase(file)
+    copy ??= journalCopy(opened.db)
     opened.db.exec(`CREATE TEMP TABLE moves (task_id TEXT, was TEXT, became TEXT);
       CREATE TEMP TRIGGER watch AFTER UPDATE OF status ON main.inference_tasks BEGIN INSERT INTO moves VALUES (old.task_id, old.status, new.status); END`)
-    core = createCore({ store: createStore(opened.db), models: createModelTable(), options, time, random: () => 0.5 })
+    const store = createStore(opened.db, plainTexts, FIRST_EPOCH)
+    core = createCore({ store, models: createModelTable(), options, time, random: () => 0.5 })
   }
   const heed = (effects: readonly Effect[]): void => {
     for (const e of effects) {
@@ -311,6 +317,7 @@ function createWorld(dir: string) {
       >('SELECT * FROM attempts')
       .all()
     expect(strangersWithAttempts(db)).toEqual([])
+    copy?.follow(db)
     for (const m of db
       .prepare<[], { task_id: string; was: TaskStatus; became: TaskStatus }>('SELECT * FROM moves')
       .all()) {
@@ -319,17 +326,8 @@ function createWorld(dir: string) {
     db.exec('DELETE FROM moves')
     // Nothing acknowledged is missing, and nothing else is there.
     expect(new Set(rows.map((r) => r.task_id))).toEqual(acknowledged)
-    // Counters equal a recount.
-    const none = { pending: 0, in_progress: 0, completed: 0, submitted: 0, failed: 0, timeout: 0 }
-    const recount: Record<string, number> = { ...none }
-    for (const r of rows) recount[r.status] = (recount[r.status] ?? 0) + 1
-    const stored = Object.fromEntries(
-      db
-        .prepare<[], { status: string; tasks: number }>('SELECT status, tasks FROM task_counts')
-        .all()
-        .map((c) => [c.status, c.tasks]),
-    )
-    expect({ ...none, ...stored }).toEqual(recount)
+    const recount = recountOf(rows)
+    expect(storedCounts(db)).toEqual(recount)
     const stats = core.turn([{ op: 'stats' }]).outcomes[0]
     expect(stats).toMatchObject({ ok: true, value: { tasks: recount } })
     checkFigures(core, db)
@@ -377,7 +375,7 @@ function createWorld(dir: string) {
     filled.clear()
   }
   open()
-  return { take, check, close: () => opened.close() }
+  return { take, check, close: () => (copy?.endsLike(opened.db), opened.close()) }
 }
 
 test('whatever happens, every task is in one right state, has at most one result, and is never lost', () => {

@@ -187,12 +187,14 @@ export function createCore({
         const access = credentials.takeNews()
         const feed = figures.feed.take()
         const traced = figures.tracedEnds.take()
+        const written = store.takeWritten()
         return {
           ...(access === null ? {} : { access }),
           ...(ctx.settlementsDue ? { settlementsDue: true } : {}),
           ...(ctx.callbacksDue ? { callbacksDue: true } : {}),
           ...(feed === null ? {} : { feed }),
           ...(traced === null ? {} : { traced }),
+          ...(written === null ? {} : { written }),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,

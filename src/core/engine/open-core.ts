@@ -8,7 +8,7 @@ import { refuse } from '../../lib/result.js'
 import { createScheduledBackups } from '../../store/maintenance/scheduled-backups.js'
 import { openDatabase } from '../../store/open.js'
 import { createStore, type Store } from '../../store/store.js'
-import { plainTexts } from '../../store/task-texts.js'
+import { plainTexts, type TextStorage } from '../../store/task-texts.js'
 import { createModelTable, type Family } from '../../rules/models.js'
 import { refusalEffects } from '../operation-traits.js'
 import type { CoreOptions } from '../context.js'
@@ -28,6 +28,8 @@ export interface CoreSettings {
   wrappingKey: KeyObject | null
   /** Whether what happens to every single task is logged. */
   debug: boolean
+  /** Of the ownership of a journal that every turn is told to; null: there is none. */
+  epoch: number | null
 }
 
 /** Where what is no event of a turn is logged. */
@@ -44,8 +46,16 @@ export interface OpenedCore {
   /** Never throws: a fault of the core itself refuses the turn. */
   turn(operations: readonly Operation[]): TurnResult
   startBackups(): void
-  /** Writes what memory is ahead of the file by, and closes the file. */
-  close(): Promise<void>
+  /**
+   * The records up to `n` are in the log of the journal, the last of them ends there at `seq`.
+   * @param now whether it is written at once, and not with the next turn
+   */
+  acknowledged(n: number, seq: number, now: boolean): void
+  /**
+   * Closes the file.
+   * @param abandoned somebody else owns the work by now: nothing more is written. Else what memory is ahead of the file by is
+   */
+  close(abandoned?: boolean): Promise<void>
 }
 
 export interface OpenCoreParts {
@@ -71,13 +81,14 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
       'the file keeps the room of deleted tasks to itself; the next start tries again',
     )
   const { wrappingKey } = settings
-  const store = createStore(database.db, {
+  const texts: TextStorage = {
     sealer: createTextSealer(settings.dataKeys),
     encrypted:
       wrappingKey === null
         ? plainTexts.encrypted
         : { open: (task_id, sent, keys) => openStored(wrappingKey, task_id, sent, keys) },
-  })
+  }
+  const store = createStore(database.db, texts, settings.epoch)
   try {
     takeDataKeys(store, settings)
   } catch (error) {
@@ -111,10 +122,14 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
       }
     },
     startBackups: () => backups?.start(),
-    async close() {
+    acknowledged(n, seq, now) {
+      if (now) store.journal?.acknowledgedNow(n, seq)
+      else store.journal?.acknowledged(n, seq)
+    },
+    async close(abandoned = false) {
       await backups?.stop()
       try {
-        core.close()
+        if (!abandoned) core.close()
       } finally {
         database.close()
       }
@@ -133,7 +148,9 @@ function takeDataKeys(store: Store, { dataKeys, database_path }: CoreSettings): 
           : 'it is not in inference.data_key_file; put that key back there'
       }`,
     )
+  store.begin()
   store.resealing.begin()
+  store.commit()
 }
 
 /** What comes of a turn that failed as a whole, through a fault of ours. */
@@ -149,6 +166,16 @@ export function refusedTurn(operations: readonly Operation[], error: string, bus
     took: { all: 0, commit: 0 },
   }
 }
+
+/** What comes of a turn that may be told to nobody, or was not begun, because others own the work or the log is away. */
+export const unavailableTurn = (operations: readonly Operation[], why: string): TurnResult => ({
+  outcomes: operations.map(() => refuse('unavailable', why)),
+  effects: operations.flatMap((o) => refusalEffects(o, 'unavailable', why)),
+  events: [],
+  wakeIn: 1000,
+  busy: false,
+  took: { all: 0, commit: 0 },
+})
 
 /** Answers leave in the turn of the commit and are written at its end, so two turns later they are out. */
 function withCommitPoints(store: Store, at: (point: CommitPoint) => void): Store {

@@ -15,7 +15,9 @@ export interface CoreRunner {
   /** Runs a turn and gives its result back, at once or later; in the order of the calls. */
   turn(operations: readonly Operation[], then: (result: TurnResult) => void): void
   startBackups(): void
-  close(): Promise<void>
+  /** See OpenedCore. */
+  acknowledged(n: number, seq: number, now: boolean): void
+  close(abandoned?: boolean): Promise<void>
 }
 
 /**
@@ -29,7 +31,8 @@ export function sameThread(parts: OpenCoreParts): CoreRunner {
     maxInFlight: 1,
     turn: (operations, then) => then(core.turn(operations)),
     startBackups: () => core.startBackups(),
-    close: () => core.close(),
+    acknowledged: core.acknowledged,
+    close: core.close,
   }
 }
 
@@ -88,11 +91,12 @@ export function workerThread({ settings, log, commitPoints, onFailure }: ThreadP
       say({ turn: operations })
     },
     startBackups: () => say({ startBackups: true }),
-    async close() {
+    acknowledged: (n, seq, now) => say({ acknowledged: { n, seq, now } }),
+    async close(abandoned = false) {
       if (state === 'failed') return
       state = 'closing'
       const ended = once(thread, 'exit')
-      say({ close: true })
+      say({ close: true, abandoned })
       const [code] = (await ended) as [number]
       if (code !== 0) throw new Error(failure === '' ? 'the thread of the core could not close the database' : failure)
     },

@@ -43,7 +43,8 @@ export interface Scheduler {
 }
 
 export interface SchedulerParts {
-  runner: Pick<CoreRunner, 'turn' | 'maxInFlight'>
+  /** `behind`: turns wait for the log, so that new work is refused. */
+  runner: Pick<CoreRunner, 'turn' | 'maxInFlight'> & { behind?(): boolean }
   /** What a turn sends to sessions, all of it at once, so that one commit becomes one frame for each. */
   deliver(effects: readonly Effect[]): void
   log(events: readonly CoreEvent[]): void
@@ -103,7 +104,8 @@ export function createScheduler({
   let tickAt = Infinity
 
   const oldestWait = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
-  const overloaded = createOverload(oldestWait, now)
+  const crowded = createOverload(oldestWait, now)
+  const overloaded = (): boolean => crowded() || runner.behind?.() === true
   const isPaused = (): boolean => batchSize.pause(now()) >= 1
 
   /** Asks for a turn. @param read for what waits for no commit */

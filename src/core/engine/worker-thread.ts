@@ -13,7 +13,11 @@ import {
 import type { Operation, TurnResult } from '../operations.js'
 
 /** What the thread of a core is told. */
-export type ToThread = { turn: readonly Operation[] } | { startBackups: true } | { close: true }
+export type ToThread =
+  | { turn: readonly Operation[] }
+  | { startBackups: true }
+  | { acknowledged: { n: number; seq: number; now: boolean } }
+  | { close: true; abandoned: boolean }
 /** What it says. A turn is answered by its result, in order. */
 export type FromThread =
   | { opened: true }
@@ -62,6 +66,8 @@ if (core !== null) {
   port.on('message', (message: ToThread) => {
     if ('turn' in message) say({ result: core.turn(message.turn) })
     else if ('startBackups' in message) core.startBackups()
-    else void core.close().then(() => port.close()) // a failure to close ends the thread, and says so
+    else if ('acknowledged' in message)
+      core.acknowledged(message.acknowledged.n, message.acknowledged.seq, message.acknowledged.now)
+    else void core.close(message.abandoned).then(() => port.close()) // a failure to close ends the thread, and says so
   })
 }

@@ -1,0 +1,118 @@
+import { newestSchema } from '../store/open.js'
+import { Diverged } from '../store/replay.js'
+import type { Replica } from '../store/replica.js'
+import { applyRecords } from './follower.js'
+import { JournalUnreachable, type Journal } from './port.js'
+import { createAssembler, fenceRecord, readMessage, toMessages, type Fence } from './records.js'
+
+/** Messages are read in slices of so many. */
+const SLICE = 200
+/** So often the end of the journal may move away from a claim: then its owner lives. */
+const MAX_TRIES = 20
+
+export interface Claimed {
+  epoch: number
+  /** The fence, in the log and in the file. */
+  n: number
+  seq: number
+}
+
+/**
+ * Takes the journal over: reads it to its end, gives it what only this file has, and writes the fence right behind. From then on
+ * nobody else can write to it, whatever he believes.
+ * @returns null when somebody else is writing to it, or has taken it over
+ * @throws Diverged, JournalTruncated: the file is of no use any more; JournalUnreachable: nothing is known, try again
+ */
+export async function claim({
+  replica,
+  journal,
+  says,
+  fenced,
+}: {
+  replica: Replica
+  journal: Pick<Journal, 'last' | 'slice' | 'append'>
+  /** What the fence says of the owner to be. */
+  says: Omit<Fence, 'schema'>
+  fenced(fence: Fence): void
+}): Promise<Claimed | null> {
+  const before = replica.newest().epoch
+  for (let i = 0; i < MAX_TRIES; i++) {
+    const end = await catchUp(replica, journal, fenced)
+    if (replica.newest().epoch !== before) return null
+    const seq = await giveRest(replica, journal, end)
+    if (seq === null) continue
+    const { n, epoch } = replica.newest()
+    const record = fenceRecord(n + 1, epoch + 1, { ...says, schema: newestSchema() })
+    const [message = Buffer.alloc(0)] = toMessages(record)
+    const at = await append(journal, seq, message)
+    if (at === null) continue
+    applyRecords(replica, [{ ...record, seq: at }], fenced)
+    return { epoch: epoch + 1, n: n + 1, seq: at }
+  }
+  return null
+}
+
+/** @returns the end of the log: its last message, and the newest record that is whole there */
+async function catchUp(
+  replica: Replica,
+  journal: Pick<Journal, 'last' | 'slice'>,
+  fenced: (fence: Fence) => void,
+): Promise<{ n: number; seq: number }> {
+  const last = await journal.last()
+  if (last === null) return { n: 0, seq: 0 }
+  const assemble = createAssembler()
+  for (let from = (replica.state()?.stored_seq ?? 0) + 1; from <= last.seq;) {
+    const messages = await journal.slice(from, SLICE)
+    const next = messages.at(-1)
+    if (next === undefined) break
+    const records = messages.flatMap((m) => assemble(m) ?? [])
+    applyRecords(replica, records, fenced)
+    from = next.seq + 1
+  }
+  const { n, epoch, part, of } = readMessage(last.message)
+  const whole = part === of - 1 ? n : n - 1
+  const ours = replica.record(whole)
+  if (whole > 0 && (ours === undefined || (whole === n && ours.epoch !== epoch)))
+    throw new Diverged(`the log ends with record ${n} of epoch ${epoch}, which this file does not have`)
+  return { n: whole, seq: last.seq }
+}
+
+/** What this file has beyond the log: it was acknowledged to nobody, or the log has lost it. @returns the end of the log then; null: it has moved */
+async function giveRest(
+  replica: Replica,
+  journal: Pick<Journal, 'last' | 'append' | 'slice'>,
+  end: { n: number; seq: number },
+): Promise<number | null> {
+  let { seq } = end
+  const { n: newest } = replica.newest()
+  for (let n = end.n + 1; n <= newest; n++) {
+    const record = replica.record(n)
+    if (record === undefined)
+      throw new Diverged(
+        `the log ends with record ${end.n}, and this file has kept none of those after it up to ${newest}`,
+      )
+    for (const message of toMessages(record)) {
+      const at = await append(journal, seq, message)
+      if (at === null) return null
+      seq = at
+    }
+    replica.isStored(n, seq)
+  }
+  return seq
+}
+
+/** Where it is not known whether it was stored, it is looked. */
+async function append(
+  journal: Pick<Journal, 'append' | 'slice'>,
+  after: number,
+  message: Uint8Array,
+): Promise<number | null> {
+  try {
+    return await journal.append(after, message)
+  } catch (error) {
+    if (!(error instanceof JournalUnreachable)) throw error
+    const [there] = await journal.slice(after + 1, 1)
+    if (there === undefined) throw error
+    return Buffer.compare(there.message, message) === 0 ? there.seq : null
+  }
+}

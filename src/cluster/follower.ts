@@ -1,0 +1,65 @@
+import type { Replica, StoredRecord } from '../store/replica.js'
+import type { Journal } from './port.js'
+import { createAssembler, readFence, type Fence } from './records.js'
+
+/** Records are applied together up to this many bytes; more that come meanwhile wait in the log. */
+const MAX_TOGETHER_BYTES = 16 * 1024 * 1024
+
+export interface FollowParts {
+  replica: Replica
+  journal: Pick<Journal, 'read'>
+  /** Told of each fence that was applied. */
+  fenced(fence: Fence): void
+  signal: AbortSignal
+}
+
+/** Applies records in their order; a fence tells from when on the tables are of a newer version. */
+export function applyRecords(replica: Replica, records: readonly StoredRecord[], fenced: (fence: Fence) => void): void {
+  let from = 0
+  records.forEach((record, i) => {
+    if (record.kind !== 'fence') return
+    const says = readFence(record)
+    replica.apply(records.slice(from, i))
+    replica.migrate(says.schema)
+    replica.apply([record])
+    from = i + 1
+    fenced(says)
+  })
+  replica.apply(records.slice(from))
+}
+
+/**
+ * Applies what the journal tells, as it comes, until `signal` aborts.
+ * @throws Diverged, JournalTruncated: the file is of no use any more; JournalUnreachable; what the file cannot do
+ */
+export async function follow({ replica, journal, fenced, signal }: FollowParts): Promise<void> {
+  const assemble = createAssembler()
+  const failed = new AbortController()
+  let error: Error | null = null
+  let waiting: StoredRecord[] = []
+  let bytes = 0
+  const apply = (): void => {
+    const records = waiting
+    waiting = []
+    bytes = 0
+    try {
+      applyRecords(replica, records, fenced)
+    } catch (problem) {
+      error ??= problem instanceof Error ? problem : new Error(String(problem))
+      failed.abort()
+    }
+  }
+  const until = AbortSignal.any([signal, failed.signal])
+  for await (const message of journal.read((replica.state()?.stored_seq ?? 0) + 1, until)) {
+    const record = assemble(message)
+    if (record === null) continue
+    waiting.push(record)
+    bytes += record.body.length
+    // What has come together by the next turn of the event loop shares a commit.
+    if (bytes >= MAX_TOGETHER_BYTES) apply()
+    else if (waiting.length === 1) setImmediate(apply)
+    if (until.aborted) break
+  }
+  if (waiting.length > 0 && error === null) apply()
+  if (error !== null) throw error as Error
+}

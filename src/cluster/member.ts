@@ -1,0 +1,280 @@
+import { randomUUID } from 'node:crypto'
+import { ConfigError } from '../lib/config-error.js'
+import type { Logger } from '../lib/log.js'
+import { Diverged } from '../store/replay.js'
+import type { Replica } from '../store/replica.js'
+import { claim, type Claimed } from './claim.js'
+import { setAside } from './files.js'
+import { follow } from './follower.js'
+import { join } from './join.js'
+import { JournalTruncated, JournalUnreachable, type ClusterLog } from './port.js'
+import { createPresence, type Presence } from './presence.js'
+import type { Fence } from './records.js'
+import { createReport, type ClusterReport } from './report.js'
+import { mayClaim } from './standing.js'
+
+/** How often a follower looks whether it should take over, ms. */
+const LOOK_MS = 100
+/** After something has failed it begins again so much later, ms. */
+const RETRY_MS = 1000
+/** Who had the work and could not begin with it leaves it to the others for so many times `takeoverAfter`. */
+const BARRED_TAKEOVERS = 3
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+/** What the coordinator does while it owns the work. */
+export interface Owning {
+  /** Resolves when it owns the work no more. `handOver`: everything is stored, the others may go on at once. */
+  ended: Promise<{ handOver: boolean; why: string }>
+  /** Gives the work up in order. */
+  end(): void
+  /** The newest record of its file, up to where in the log it needs nothing any more, and how long the oldest turn waits, ms. */
+  at(): { n: number; seq: number; waited: number }
+}
+
+export interface MemberParts {
+  file: string
+  coordinator: string
+  url: string
+  /** ms */
+  takeoverAfter: number
+  log: ClusterLog
+  logger: Logger
+  /** Starts to own the work on the file, which is closed by then. @throws what keeps it from that */
+  own(claimed: Claimed): Promise<Owning>
+  /** Fetches a copy of the owner's database, and puts it where there is none. @returns its size, bytes */
+  fetchSeed(signal: AbortSignal): Promise<number>
+  /** Told when it does not own the work any more, or not yet, before and while it follows. */
+  standBy(): Promise<void>
+}
+
+export type ClusterMember = ReturnType<typeof createMember>
+
+/**
+ * A coordinator of a cluster: it follows the journal with its file, takes over when the owner is silent or leaves, owns the work until
+ * somebody else does or the log is away, and follows again. What is wrong with its file is mended by a copy of the owner's.
+ */
+export function createMember({
+  file,
+  coordinator,
+  url,
+  takeoverAfter,
+  log,
+  logger,
+  own,
+  fetchSeed,
+  standBy,
+}: MemberParts) {
+  const run = randomUUID()
+  const stopping = new AbortController()
+  let role: Presence['role'] = 'joining'
+  let replica: Replica | null = null
+  let owning: Owning | null = null
+  let leaving = false
+  let lastFence: Fence | null = null
+  let place = { epoch: 0, n: 0, seq: 0 }
+  let levelAt = performance.now()
+  let connectedSince = performance.now()
+  /** It has the work, and cannot do it: others go first, ms, monotonic. */
+  let barredUntil = -Infinity
+
+  const look = (): typeof place => {
+    if (owning !== null) {
+      const { n, seq } = owning.at()
+      place = { ...place, n, seq }
+    } else if (replica !== null) place = { ...replica.newest(), seq: replica.state()?.stored_seq ?? 0 }
+    return place
+  }
+  const behind = (): number => {
+    if (role === 'joining') return 0
+    if (owning !== null) return Math.round(owning.at().waited)
+    const owner = presence.present().find((m) => m.role === 'owner')
+    if (look().n >= (owner?.n ?? 0)) levelAt = performance.now()
+    return Math.round(performance.now() - levelAt)
+  }
+  const self = (): Presence => ({ coordinator, run, url, role, ...look(), behind_ms: behind(), leaving })
+  const presence: ReturnType<typeof createPresence> = createPresence({ bus: log.bus, own: self })
+  const report = createReport({ own: self, presence })
+
+  const fenced = (fence: Fence): void => {
+    lastFence = fence
+    const state = replica?.state()
+    if (replica === null || state === undefined) return
+    replica.setState({ ...state, role: 'follower', owner_url: fence.url })
+    logger.info(
+      { event: 'cluster.owner', owner: fence.owner, url: fence.url, epoch: replica.newest().epoch },
+      `${fence.owner} owns the work from here on`,
+    )
+  }
+
+  /** Two of one name would take each other for themselves. */
+  const refuseDouble = (): void => {
+    const other = presence.present().find((m) => m.coordinator === coordinator)
+    if (other !== undefined)
+      throw new Error(
+        `another coordinator named ${coordinator} is there (${other.url}): give each its own inference.cluster.coordinator`,
+      )
+  }
+  const standing = () => {
+    if (!log.connected()) connectedSince = performance.now()
+    const owner = presence.owner()
+    const followers = presence.followers()
+    return {
+      connectedFor: performance.now() - connectedSince,
+      ownerSilentFor: owner === null ? Infinity : performance.now() - owner.heard,
+      owner,
+      n: look().n,
+      rank: followers.filter((f) => f.coordinator < coordinator).length,
+      isFormerOwner: lastFence === null && replica?.state()?.owner_url === url,
+      isFirst: replica?.newest().n === 0,
+    }
+  }
+
+  /** Follows until this coordinator has the work. @returns null when it stops */
+  const followUntilClaimed = async (replica: Replica): Promise<Claimed | null> => {
+    const ended = new AbortController()
+    const signal = AbortSignal.any([stopping.signal, ended.signal])
+    let failure: Error | null = null
+    const following = follow({ replica, journal: log.journal, fenced, signal }).catch((error: unknown) => {
+      failure = error instanceof Error ? error : new Error(String(error))
+      ended.abort()
+    })
+    try {
+      while (!signal.aborted) {
+        // A fence of ours that came late: it was not known whether it was stored.
+        if (lastFence?.run === run) return { ...replica.newest(), seq: replica.state()?.stored_seq ?? 0 }
+        refuseDouble()
+        if (performance.now() >= barredUntil && mayClaim(standing(), takeoverAfter)) {
+          ended.abort()
+          await following
+          const claimed = await claim({ replica, journal: log.journal, says: { owner: coordinator, url, run }, fenced })
+          if (claimed !== null || stopping.signal.aborted) return claimed
+          return await followUntilClaimed(replica)
+        }
+        await sleep(LOOK_MS)
+      }
+    } finally {
+      ended.abort()
+      await following
+    }
+    if (failure !== null) throw failure as Error
+    return null
+  }
+
+  const ownUntilEnded = async (claimed: Claimed): Promise<void> => {
+    place = claimed
+    logger.info(
+      { event: 'cluster.owning', epoch: claimed.epoch, record: claimed.n },
+      `this coordinator owns the work (epoch ${claimed.epoch})`,
+    )
+    barredUntil = performance.now() + BARRED_TAKEOVERS * takeoverAfter
+    owning = await own(claimed)
+    barredUntil = -Infinity
+    role = 'owner'
+    presence.say()
+    const { handOver, why } = await owning.ended
+    logger.warn(
+      { event: 'cluster.not_owning', epoch: claimed.epoch, why },
+      `this coordinator owns the work no more: ${why}`,
+    )
+    look()
+    owning = null
+    if (!handOver) return
+    leaving = true
+    presence.say()
+    await untilTakenOver()
+  }
+  /** Others go on at once when they hear it. */
+  const untilTakenOver = async (): Promise<void> => {
+    const { epoch } = place
+    for (
+      const until = performance.now() + takeoverAfter;
+      performance.now() < until && presence.followers().length > 0;
+    ) {
+      if ((presence.owner()?.epoch ?? 0) > epoch) break
+      presence.say()
+      await sleep(LOOK_MS)
+    }
+    leaving = false
+  }
+
+  const closeReplica = (): void => {
+    look()
+    replica?.close()
+    replica = null
+  }
+  /** One round: it follows, and perhaps owns. */
+  const once = async (): Promise<void> => {
+    role = 'joining'
+    await standBy()
+    lastFence = null
+    replica = await join({ file, journal: log.journal, logger, fetchSeed: () => fetchSeed(stopping.signal) })
+    const state = replica.state()
+    if (state !== undefined) replica.setState({ ...state, role: 'follower' })
+    role = 'follower'
+    presence.say()
+    const claimed = await followUntilClaimed(replica)
+    if (claimed === null || stopping.signal.aborted) return
+    const mine = replica.state()
+    if (mine !== undefined) replica.setState({ ...mine, role: 'owner', owner_url: url })
+    closeReplica()
+    await ownUntilEnded(claimed)
+  }
+  const failed = async (error: unknown): Promise<void> => {
+    closeReplica()
+    if (stopping.signal.aborted) return
+    if (error instanceof Diverged || error instanceof JournalTruncated) {
+      const to = setAside(file, error instanceof Diverged ? 'diverged' : 'outdated')
+      logger.warn(
+        { event: 'cluster.set_aside', file: to, error: error.message },
+        `the database is no part of the journal any more, and was set aside as ${to}: ${error.message}`,
+      )
+      return
+    }
+    const level = error instanceof JournalUnreachable ? 'warn' : 'error'
+    logger[level](
+      { event: 'cluster.failed', err: error },
+      'this coordinator can neither follow nor own now; it tries again',
+    )
+    await sleep(RETRY_MS)
+  }
+  const loop = async (): Promise<void> => {
+    let first = true
+    while (!stopping.signal.aborted) {
+      try {
+        await once()
+      } catch (error) {
+        if (first && error instanceof ConfigError) throw error
+        await failed(error)
+      }
+      first = false
+    }
+    closeReplica()
+  }
+  const ended = loop()
+
+  return {
+    /** Rejects when it cannot begin: a ConfigError. Resolves after `stop`. */
+    ended,
+    report: (): ClusterReport => report(),
+    owner: () => ({ url: presence.owner()?.url ?? lastFence?.url ?? null }),
+    role: () => role,
+    /** Where sessions go when this coordinator gives the work up: to the first of those that follow. */
+    successor: (): string | null => presence.followers()[0]?.url ?? null,
+    followersAt: (): number[] => presence.followers().map((f) => f.seq),
+    /** Gives the work up in order, to a follower that is there; this coordinator follows then. @returns why it cannot; null: it does */
+    leave(): string | null {
+      if (owning === null) return 'this coordinator does not own the work'
+      if (presence.followers().length === 0) return 'no other coordinator follows: the work would have no owner'
+      owning.end()
+      return null
+    },
+    async stop(): Promise<void> {
+      stopping.abort()
+      owning?.end()
+      await ended.catch(() => undefined)
+      presence.stop()
+      await log.close()
+    },
+  }
+}
