@@ -32,7 +32,7 @@ export async function claim({
   replica: Replica
   journal: Pick<Journal, 'last' | 'slice' | 'append'>
   /** What the fence says of the owner to be. */
-  says: Omit<Fence, 'schema'>
+  says: Pick<Fence, 'owner' | 'url' | 'run'>
   fenced(fence: Fence): void
 }): Promise<Claimed | null> {
   const before = replica.newest().epoch
@@ -42,7 +42,11 @@ export async function claim({
     const seq = await giveRest(replica, journal, end)
     if (seq === null) continue
     const { n, epoch } = replica.newest()
-    const record = fenceRecord(n + 1, epoch + 1, { ...says, schema: newestSchema() })
+    const record = fenceRecord(n + 1, epoch + 1, {
+      ...says,
+      schema: newestSchema(),
+      all: n === 0 && replica.isEmpty(),
+    })
     const [message = Buffer.alloc(0)] = toMessages(record)
     const at = await append(journal, seq, message)
     if (at === null) continue

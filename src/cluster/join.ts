@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs'
 import { ConfigError } from '../lib/config-error.js'
 import type { Logger } from '../lib/log.js'
+import { newestSchema } from '../store/open.js'
 import { openReplica, type Replica } from '../store/replica.js'
 import { found, journalOf, setAside } from './files.js'
-import type { Journal } from './port.js'
+import { JournalTruncated, JournalUnreachable, type Journal } from './port.js'
+import { readFence, readMessage } from './records.js'
 
 /**
  * The file of this coordinator as a copy that can follow the journal: the one that is there, when it belongs to it; else a copy of the
@@ -17,7 +19,7 @@ export async function join({
   fetchSeed,
 }: {
   file: string
-  journal: Pick<Journal, 'id' | 'last'>
+  journal: Pick<Journal, 'id' | 'last' | 'slice'>
   logger: Pick<Logger, 'info' | 'warn'>
   /** @returns the size of the copy, bytes */
   fetchSeed(): Promise<number>
@@ -41,7 +43,15 @@ export async function join({
     )
   }
   logger.info({ event: 'cluster.seeding' }, 'copying the database of the owner')
-  const bytes = await fetchSeed()
+  let bytes = 0
+  try {
+    bytes = await fetchSeed()
+  } catch (error) {
+    // Nobody is there who has a file; the log may have everything itself.
+    if (!(error instanceof JournalUnreachable) || !(await holdsAll(journal))) throw error
+    logger.warn({ event: 'cluster.from_log' }, 'nobody has a copy of the database; reading all of it from the log')
+    return found(file, journal.id)
+  }
   const replica = openReplica(file)
   if (replica.state()?.journal_id !== journal.id) {
     replica.close()
@@ -53,4 +63,18 @@ export async function join({
     `copied the database of the owner, ${bytes} bytes`,
   )
   return replica
+}
+
+/** Whether the journal tells everything from an empty file on, in tables that this program makes. */
+async function holdsAll(journal: Pick<Journal, 'slice'>): Promise<boolean> {
+  try {
+    const [first] = await journal.slice(1, 1)
+    if (first === undefined) return false
+    const { kind, body } = readMessage(first.message)
+    const { all, schema } = readFence({ kind, body: Buffer.from(body) })
+    return all && schema === newestSchema()
+  } catch (error) {
+    if (error instanceof JournalTruncated) return false
+    throw error
+  }
 }

@@ -77,6 +77,8 @@ export function createMember({
   let connectedSince = performance.now()
   /** It has the work, and cannot do it: others go first, ms, monotonic. */
   let barredUntil = -Infinity
+  /** What the log said last when it could not be reached: once is enough. */
+  let lastUnreachable = ''
 
   const look = (): typeof place => {
     if (owning !== null) {

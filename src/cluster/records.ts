@@ -29,6 +29,8 @@ export const fence = v.strictObject({
   run: v.pipe(v.string(), v.maxLength(64)),
   /** The newest migration that the owner's file has, Unix ms. */
   schema: v.pipe(v.number(), v.safeInteger()),
+  /** The journal begins here, with an empty file: it holds everything. */
+  all: v.boolean(),
 })
 export type Fence = v.InferOutput<typeof fence>
 

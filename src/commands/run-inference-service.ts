@@ -1,6 +1,7 @@
 import { defineCommand } from 'citty'
 import { statSync } from 'node:fs'
 import { loadServiceConfig } from '../config.js'
+import type { CoordinatorParts } from '../coordinator-parts.js'
 import { createLog } from '../lib/log.js'
 import { keepFilesPrivate } from '../lib/permissions.js'
 import { checkSecrets, openDatabaseWarning } from './secrets.js'
@@ -49,7 +50,7 @@ export default defineCommand({
     const isNew = isMissing(config.inference.database_path)
     // Loaded when it is known to start: what is wrong with a configuration is said at once.
     const { createCoordinator } = await import('../coordinator.js')
-    const coordinator = createCoordinator({
+    const parts: CoordinatorParts = {
       settings: config.inference,
       log,
       signer: config.signer,
@@ -60,11 +61,13 @@ export default defineCommand({
       metrics: config.metrics,
       insecure: args.insecure === true,
       plainHttp: args['plain-http'] === true,
-    })
+    }
     // Before the service says that it listens: who waits for that may stop it at once.
     const stop = stopSignals((signal) =>
       log.info({ event: 'service.stopping', signal }, `${signal}: stopping; a second signal stops at once`),
     )
+    if (config.inference.cluster !== undefined) return runInCluster(parts, config.inference.cluster, stop.first)
+    const coordinator = createCoordinator(parts)
     try {
       await coordinator.listen()
       const open = openDatabaseWarning(config.inference.database_path)
@@ -78,6 +81,30 @@ export default defineCommand({
     await coordinator.stop(stop.second)
   },
 })
+
+/** One of several coordinators, until the first signal to stop. */
+async function runInCluster(
+  parts: CoordinatorParts,
+  cluster: NonNullable<CoordinatorParts['settings']['cluster']>,
+  stop: Promise<void>,
+): Promise<void> {
+  const { createClusterCoordinator } = await import('../cluster-coordinator.js')
+  const { createCoordinator } = await import('../coordinator.js')
+  const { settings, log } = parts
+  const coordinator = createClusterCoordinator({
+    settings,
+    cluster,
+    logger: log,
+    create: (ownership) => createCoordinator({ ...parts, ownership }),
+  })
+  const { host, port } = await coordinator.start()
+  log.info(
+    { event: 'cluster.listening', host, port },
+    `a coordinator of the cluster ${cluster.name} listens on port ${port}`,
+  )
+  await Promise.race([stop, coordinator.ended])
+  await coordinator.stop()
+}
 
 const isMissing = (database: string): boolean => !statSync(database, { throwIfNoEntry: false })?.size
 

@@ -109,6 +109,7 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
         : { last_ms: backups.newest(), interval_ms: settings.backups.interval },
   })
   let busy = false
+  let closed = false
 
   return {
     turn(operations) {
@@ -123,10 +124,12 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
     },
     startBackups: () => backups?.start(),
     acknowledged(n, seq, now) {
+      if (closed) return
       if (now) store.journal?.acknowledgedNow(n, seq)
       else store.journal?.acknowledged(n, seq)
     },
     async close(abandoned = false) {
+      closed = true
       await backups?.stop()
       try {
         if (!abandoned) core.close()

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createMember, type ClusterMember } from './cluster/member.js'
+import { connectLog } from './cluster/nats.js'
+import { JournalUnreachable, type ClusterLog } from './cluster/port.js'
+import { fetchSeed } from './cluster/seed.js'
+import type { Coordinator, Ownership } from './coordinator-parts.js'
+import type { ServiceConfig } from './config.js'
+import { ListenError } from './coordinator.js'
+import { certificateFiles, readCertificate } from './http/certificate.js'
+import { createStandby, type StandbyState } from './http/standby.js'
+import type { Logger } from './lib/log.js'
+import { startOwning } from './ownership.js'
+
+/** A log that cannot be reached at the start is tried again after this, ms. */
+const RETRY_MS = 2000
+
+export interface ClusterCoordinatorParts {
+  settings: ServiceConfig['inference']
+  cluster: NonNullable<ServiceConfig['inference']['cluster']>
+  logger: Logger
+  /** The service on the file, for the time in which this coordinator owns the work. */
+  create(ownership: Ownership): Coordinator
+}
+
+export interface ClusterCoordinator {
+  /**
+   * Begins: until it owns the work it answers everything by saying who does. @returns where
+   * @throws ListenError; ConfigError of a log that does not promise what it has to, or a file that is not of this cluster
+   */
+  start(): Promise<{ host: string; port: number }>
+  /** Rejects when it cannot go on at all, which its first steps may tell; resolves after `stop`. */
+  ended: Promise<void>
+  /** Gives the work up, to a follower that is there, and ends. */
+  stop(): Promise<void>
+}
+
+/** The name of a coordinator: the one it was given, or what stands before the first dot of its URL's host. */
+export const coordinatorName = ({ coordinator, public_url }: ClusterCoordinatorParts['cluster']): string =>
+  coordinator ??
+  new URL(public_url).host
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 32)
+
+/** A coordinator that is one of several. */
+export function createClusterCoordinator({
+  settings,
+  cluster,
+  logger,
+  create,
+}: ClusterCoordinatorParts): ClusterCoordinator {
+  const name = coordinatorName(cluster)
+  const takeoverAfter = cluster.takeover_after * 1000
+  const files = certificateFiles(settings)
+  let member: ClusterMember | null = null
+  let stopped = false
+  let finish: (error?: Error) => void
+  const ended = new Promise<void>(
+    (resolve, reject) => (finish = (error) => (error === undefined ? resolve() : reject(error))),
+  )
+  ended.catch(() => undefined) // told by whoever waits for it
+
+  const state = (): StandbyState => {
+    const report = member?.report() ?? null
+    const owner = report?.owner ?? member?.owner().url ?? null
+    const others = owner === cluster.public_url ? null : owner
+    return {
+      owner: others,
+      why:
+        others !== null
+          ? `${name} does not own the work of this cluster: ask ${others}`
+          : `${name} does not own the work of this cluster, and nobody is known to; ask again in a moment`,
+      health: { status: report?.role ?? 'joining', cluster: report },
+    }
+  }
+  const standby = createStandby({
+    host: settings.api_host,
+    port: settings.api_port,
+    tls: files === null ? null : readCertificate(files),
+    state,
+  })
+
+  const connect = async (): Promise<ClusterLog | null> => {
+    for (let told = false; !stopped; told = true) {
+      try {
+        return await connectLog(cluster, logger)
+      } catch (error) {
+        if (!(error instanceof JournalUnreachable)) throw error
+        if (!told)
+          logger.warn(
+            { event: 'cluster.log_unreachable', error: error.message },
+            `the log cannot be reached; trying again: ${error.message}`,
+          )
+        await sleep(RETRY_MS)
+      }
+    }
+    return null
+  }
+  const begin = async (): Promise<void> => {
+    const log = await connect()
+    if (log === null) return
+    const made: ClusterMember = createMember({
+      file: settings.database_path,
+      coordinator: name,
+      url: cluster.public_url,
+      takeoverAfter,
+      log,
+      logger,
+      async own(claimed) {
+        await standby.close()
+        return startOwning({
+          file: settings.database_path,
+          maxWalBytes: settings.max_wal_bytes,
+          takeoverAfter,
+          log,
+          logger,
+          claimed,
+          create,
+          reconnectTo: () => made.successor(),
+          followers: () => made.followersAt(),
+        })
+      },
+      fetchSeed: (signal) => fetchSeed(log.bus, settings.database_path, signal),
+      standBy: async () => void (await standby.open()),
+    })
+    member = made
+    const stopAnswers = log.bus.answer(`leave.${name}`, () =>
+      Promise.resolve(Buffer.from(JSON.stringify({ error: made.leave() }))),
+    )
+    try {
+      await made.ended
+    } finally {
+      stopAnswers()
+    }
+  }
+  let running: Promise<void> = Promise.resolve()
+  return {
+    async start() {
+      const at = await standby.open().catch((error: unknown) => {
+        throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
+      })
+      running = begin().then(
+        () => finish(),
+        (error: unknown) => finish(error instanceof Error ? error : new Error(String(error))),
+      )
+      return at
+    },
+    ended,
+    async stop() {
+      stopped = true
+      await member?.stop()
+      await standby.close()
+      await running
+    },
+  }
+}

@@ -1,0 +1,126 @@
+import { createPublisher, type Publisher } from './cluster/publisher.js'
+import { durableRunner, type DurableRunner } from './cluster/durable-runner.js'
+import type { Claimed } from './cluster/claim.js'
+import type { Owning } from './cluster/member.js'
+import type { ClusterLog } from './cluster/port.js'
+import { offerSeeds } from './cluster/seed.js'
+import type { Coordinator, Ownership } from './coordinator-parts.js'
+import type { Logger } from './lib/log.js'
+import { openOutbox } from './store/outbox.js'
+
+/** How often it is looked whether the log still answers, ms. */
+const WATCH_MS = 250
+/** How often the log forgets what everybody has, ms, and how many messages stay for one who comes back. */
+const TRUNCATE_MS = 60_000
+const KEPT_MESSAGES = 10_000
+
+export interface OwningParts {
+  file: string
+  maxWalBytes: number
+  /** The log may not answer for longer than this, ms: by then others have taken over. */
+  takeoverAfter: number
+  log: ClusterLog
+  logger: Logger
+  claimed: Claimed
+  /** The service on the file, which it opens. */
+  create(ownership: Ownership): Coordinator
+  /** Where sessions go when the work is given up; null: it is not known. */
+  reconnectTo(): string | null
+  /** Up to where in the log each follower that is there needs nothing any more. */
+  followers(): readonly number[]
+}
+
+/**
+ * Owns the work of a cluster: the service on this coordinator's file, each turn of which the log has before anybody is told of it.
+ * @throws what keeps the service from starting
+ */
+export async function startOwning({
+  file,
+  maxWalBytes,
+  takeoverAfter,
+  log: { journal, bus },
+  logger,
+  claimed,
+  create,
+  reconnectTo,
+  followers,
+}: OwningParts): Promise<Owning> {
+  const outbox = openOutbox(file)
+  const made: { publisher?: Publisher; durable?: DurableRunner } = {}
+  const service = create({
+    epoch: claimed.epoch,
+    durable(core) {
+      made.durable = durableRunner(core, (runner) => {
+        const publisher = createPublisher({
+          journal,
+          outbox,
+          epoch: claimed.epoch,
+          stored: { n: claimed.n, seq: claimed.seq },
+          acknowledged: runner.acknowledged,
+          ended: (why) => void over(why, false),
+          healed: (records) =>
+            logger.error(
+              { event: 'cluster.journal_healed', records },
+              `the log had lost its last ${records} records, and was given them again; look after its servers`,
+            ),
+        })
+        made.publisher = publisher
+        return publisher
+      })
+      return made.durable
+    },
+  })
+  const stopSeeds = offerSeeds({ bus, file, maxWalBytes, log: logger })
+
+  let resolveEnded: (how: Awaited<Owning['ended']>) => void
+  const ended = new Promise<Awaited<Owning['ended']>>((resolve) => (resolveEnded = resolve))
+  let ending = false
+  /** Ends the service. @param inOrder everything is stored and told first; else others own the work already, or the log is away */
+  const over = async (why: string, inOrder: boolean): Promise<void> => {
+    if (ending) return
+    ending = true
+    clearInterval(watching)
+    clearInterval(truncating)
+    if (!inOrder) made.durable?.abandon(why)
+    const to = reconnectTo()
+    await service.stop(AbortSignal.abort(), to === null ? {} : { reconnectTo: to }).catch((error: unknown) => {
+      logger.error({ event: 'cluster.stop_failed', err: error }, 'the service did not end in order')
+    })
+    await stopSeeds()
+    const { publisher } = made
+    const isWhole = inOrder && publisher !== undefined && publisher.stored().n >= outbox.newest().n
+    outbox.close()
+    resolveEnded({ handOver: isWhole, why })
+  }
+  const watching = setInterval(() => {
+    if ((made.publisher?.waited() ?? 0) > takeoverAfter)
+      void over(`the log has stored nothing for ${takeoverAfter / 1000} s`, false)
+  }, WATCH_MS)
+  const truncating = setInterval(() => {
+    const needed = followers()
+    const below = Math.min(...needed, made.publisher?.stored().seq ?? 0) - KEPT_MESSAGES
+    if (needed.length > 0 && below > 1)
+      journal.truncate(below).catch((error: unknown) => {
+        logger.warn(
+          { event: 'cluster.truncate_failed', error: String(error) },
+          'the log did not forget old records; it tries again',
+        )
+      })
+  }, TRUNCATE_MS)
+
+  try {
+    await service.listen()
+  } catch (error) {
+    await over('the service did not start', false)
+    throw error
+  }
+  return {
+    ended,
+    end: () => void over('it leaves', true),
+    at: () => ({
+      n: made.publisher?.newest() ?? claimed.n,
+      seq: made.publisher?.stored().seq ?? claimed.seq,
+      waited: made.publisher?.waited() ?? 0,
+    }),
+  }
+}
