@@ -233,11 +233,11 @@ export function createMember({
       )
       return
     }
-    const level = error instanceof JournalUnreachable ? 'warn' : 'error'
-    logger[level](
-      { event: 'cluster.failed', err: error },
-      'this coordinator can neither follow nor own now; it tries again',
-    )
+    const what = error instanceof Error ? error.message : String(error)
+    const text = `this coordinator can neither follow nor own now, and tries again: ${what}`
+    if (!(error instanceof JournalUnreachable)) logger.error({ event: 'cluster.failed', err: error }, text)
+    else if (what !== lastUnreachable) logger.warn({ event: 'cluster.failed' }, text)
+    lastUnreachable = what
     await sleep(RETRY_MS)
   }
   const loop = async (): Promise<void> => {
