@@ -82,6 +82,8 @@ export async function startOwning({
     clearInterval(watching)
     clearInterval(truncating)
     if (!inOrder) made.durable?.abandon(why)
+    // What has not opened its port yet would open it afterwards.
+    await started.catch(() => undefined)
     const to = reconnectTo()
     await service.stop(AbortSignal.abort(), to === null ? {} : { reconnectTo: to }).catch((error: unknown) => {
       logger.error({ event: 'cluster.stop_failed', err: error }, 'the service did not end in order')
@@ -108,8 +110,9 @@ export async function startOwning({
       })
   }, TRUNCATE_MS)
 
+  const started = service.listen()
   try {
-    await service.listen()
+    await started
   } catch (error) {
     await over('the service did not start', false)
     throw error
