@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { leaveTopic, type LeaveAnswer } from './cluster/leave.js'
 import { createMember, type ClusterMember } from './cluster/member.js'
 import { connectLog } from './cluster/nats.js'
 import { JournalUnreachable, type ClusterLog } from './cluster/port.js'
@@ -124,8 +125,8 @@ export function createClusterCoordinator({
       standBy: async () => void (await standby.open()),
     })
     member = made
-    const stopAnswers = log.bus.answer(`leave.${name}`, () =>
-      Promise.resolve(Buffer.from(JSON.stringify({ error: made.leave() }))),
+    const stopAnswers = log.bus.answer(leaveTopic(name), () =>
+      Promise.resolve(Buffer.from(JSON.stringify({ error: made.leave() } satisfies LeaveAnswer))),
     )
     try {
       await made.ended

@@ -100,7 +100,7 @@ export function readMessage(message: Uint8Array): Part {
 }
 
 /** The most parts of a record: bodies of several messages are kept in memory until the last one is there. */
-const MAX_PARTS = 8192
+export const MAX_PARTS = 8192
 
 /**
  * Puts records together from their messages, in the order of the log. A record that was begun and not ended, because its owner died in
