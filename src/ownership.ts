@@ -28,6 +28,10 @@ export interface OwningParts {
   reconnectTo(): string | null
   /** Up to where in the log each follower that is there needs nothing any more. */
   followers(): readonly number[]
+  /** How this coordinator stands in its cluster. */
+  shown: Pick<Ownership['cluster'], 'report' | 'figures'>
+  /** Told of records that the log had lost. */
+  healed(records: number): void
 }
 
 /**
@@ -44,11 +48,14 @@ export async function startOwning({
   create,
   reconnectTo,
   followers,
+  shown,
+  healed,
 }: OwningParts): Promise<Owning> {
   const outbox = openOutbox(file)
   const made: { publisher?: Publisher; durable?: DurableRunner } = {}
   const service = create({
     epoch: claimed.epoch,
+    cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
     durable(core) {
       made.durable = durableRunner(core, (runner) => {
         const publisher = createPublisher({
@@ -58,11 +65,13 @@ export async function startOwning({
           stored: { n: claimed.n, seq: claimed.seq },
           acknowledged: runner.acknowledged,
           ended: (why) => void over(why, false),
-          healed: (records) =>
+          healed(records) {
+            healed(records)
             logger.error(
               { event: 'cluster.journal_healed', records },
               `the log had lost its last ${records} records, and was given them again; look after its servers`,
-            ),
+            )
+          },
         })
         made.publisher = publisher
         return publisher
