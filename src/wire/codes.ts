@@ -20,6 +20,8 @@ export const errors = {
   unavailable: { status: 503, retry: true },
   queue_full: { status: 503, retry: true },
   stopping: { status: 503, retry: true },
+  /** Another one of the services that stand for each other has the work. */
+  not_owner: { status: 503, retry: true },
 } as const
 export type ErrorCode = keyof typeof errors
 
