@@ -34,8 +34,8 @@ test('a service that hands its work over says where as it stops, to nodes and to
   const client = await connectClient(service)
   const a = await beginTask(service, node, 'A')
   const stopped = service.coordinator.stop(undefined, { reconnectTo: 'https://next.example.org' })
-  for (const session of [node, client])
-    expect(await session.next('session.drain')).toEqual({
+  for (const said of [await node.next('session.drain'), await client.next('session.drain')])
+    expect(said).toEqual({
       type: 'session.drain',
       reason: 'shutdown',
       reconnect_after: 0,
