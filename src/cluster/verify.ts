@@ -77,7 +77,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
     else if (own.kind !== kind || Buffer.compare(own.body, body) !== 0)
       wrong(`record ${n} of epoch ${epoch} is another in the log than in the file`)
   }
-  const checkEpoch = (part: Part): void => {
+  const checkEpoch = (part: Pick<Part, 'n' | 'kind' | 'epoch'>): void => {
     const { n, kind } = part
     if (epoch === null && firstSeq === 1 && kind !== 'fence') wrong(`record ${n} comes before any fence`)
     if (epoch !== null && kind === 'fence' && part.epoch <= epoch)
@@ -88,7 +88,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
   }
   const ended = (record: JournalRecord): void => {
     const { n, kind } = record
-    checkEpoch({ ...record, part: 0, of: 1 })
+    checkEpoch(record)
     found.records++
     if (kind === 'fence') found.fences++
     found.first ??= { n, epoch: record.epoch }
@@ -138,11 +138,11 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       begun.bodies.length !== part.part
     )
       return wrong(`message ${seq} is part ${part.part} of record ${part.n}, and what comes before it is not there`)
-    begun.bodies.push(part.body)
+    begun.bodies.push(...part.bodies)
     if (begun.bodies.length < part.of) return
-    const body = Buffer.concat(begun.bodies)
+    const all = part.of === 1 ? part.bodies : [Buffer.concat(begun.bodies)]
     begun = null
-    ended({ n: part.n, epoch: part.epoch, kind: part.kind, body })
+    all.forEach((body, i) => ended({ n: part.n + i, epoch: part.epoch, kind: part.kind, body: Buffer.from(body) }))
   }
 
   return {
