@@ -24,6 +24,7 @@ const commands: Record<string, () => Promise<CommandDef>> = {
   delegations: () => import('./commands/delegations.js').then((m) => m.default as CommandDef),
   receipt: () => import('./commands/receipt.js').then((m) => m.default as CommandDef),
   keys: () => import('./commands/keys.js').then((m) => m.default as CommandDef),
+  cluster: () => import('./commands/cluster.js').then((m) => m.default as CommandDef),
   asyncapi: () => import('./commands/asyncapi.js').then((m) => m.default as CommandDef),
   openapi: () => import('./commands/openapi.js').then((m) => m.default as CommandDef),
   complete: () => import('./commands/complete.js').then((m) => m.default as CommandDef),

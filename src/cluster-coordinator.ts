@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { leaveTopic, type LeaveAnswer } from './cluster/leave.js'
 import { createMember, type ClusterMember } from './cluster/member.js'
 import { connectLog } from './cluster/nats.js'
 import { JournalUnreachable, type ClusterLog } from './cluster/port.js'
@@ -160,8 +161,8 @@ export function createClusterCoordinator({
       standBy: async () => void (await standBy()),
     })
     member = made
-    const stopAnswers = connected.bus.answer(`leave.${name}`, () =>
-      Promise.resolve(Buffer.from(JSON.stringify({ error: made.leave() }))),
+    const stopAnswers = connected.bus.answer(leaveTopic(name), () =>
+      Promise.resolve(Buffer.from(JSON.stringify({ error: made.leave() } satisfies LeaveAnswer))),
     )
     try {
       await made.ended

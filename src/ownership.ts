@@ -84,20 +84,27 @@ export async function startOwning({
   let resolveEnded: (how: Awaited<Owning['ended']>) => void
   const ended = new Promise<Awaited<Owning['ended']>>((resolve) => (resolveEnded = resolve))
   let ending = false
+  let abandoned = false
   /** Ends the service. @param inOrder everything is stored and told first; else others own the work already, or the log is away */
   const over = async (why: string, inOrder: boolean): Promise<void> => {
+    // Also of one that ends in order already: what it waits for does not come any more.
+    if (!inOrder) {
+      abandoned = true
+      made.durable?.abandon(why)
+    }
     if (ending) return
     ending = true
-    clearInterval(watching)
     clearInterval(truncating)
-    if (!inOrder) made.durable?.abandon(why)
+    // What has not opened its port yet would open it afterwards.
+    await started.catch(() => undefined)
     const to = reconnectTo()
     await service.stop(AbortSignal.abort(), to === null ? {} : { reconnectTo: to }).catch((error: unknown) => {
       logger.error({ event: 'cluster.stop_failed', err: error }, 'the service did not end in order')
     })
+    clearInterval(watching)
     await stopSeeds()
     const { publisher } = made
-    const isWhole = inOrder && publisher !== undefined && publisher.stored().n >= outbox.newest().n
+    const isWhole = !abandoned && publisher !== undefined && publisher.stored().n >= outbox.newest().n
     outbox.close()
     resolveEnded({ handOver: isWhole, why })
   }
@@ -117,8 +124,9 @@ export async function startOwning({
       })
   }, TRUNCATE_MS)
 
+  const started = service.listen()
   try {
-    await service.listen()
+    await started
   } catch (error) {
     await over('the service did not start', false)
     throw error

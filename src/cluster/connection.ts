@@ -10,7 +10,7 @@ import type { Logger } from '../lib/log.js'
 import { JournalUnreachable } from './port.js'
 
 /** How long a server may take to accept a connection, ms. */
-const CONNECT_TIMEOUT_MS = 5000
+const CONNECT_TIMEOUT_MS = 2000
 /** Between two tries to reach a server again, ms. */
 const RECONNECT_MS = 250
 /** A server that answers two of these pings in a row with nothing is lost: another is tried. */

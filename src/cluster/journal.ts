@@ -108,11 +108,14 @@ export async function createJournal(
     },
     read: (from, signal) => readJournal({ connection, js, stream, bounds, behindFor: options.behindFor }, from, signal),
     async last() {
-      const found = await messageAt({ last_by_subj: subject })
-      if (found !== null) return { seq: found.seq, message: found.message }
+      const newest = await messageAt({ last_by_subj: subject })
+      if (newest !== null) return { seq: newest.seq, message: newest.message }
       const { last } = await bounds()
       if (last === 0) return null
-      throw new JournalUnreachable(`the stream ${stream} has lost its newest message, ${last}`)
+      // The first was stored between the two questions.
+      const found = await messageAt({ seq: last })
+      if (found !== null) return { seq: found.seq, message: found.message }
+      throw new JournalUnreachable(`the stream ${stream} does not hold its newest message, ${last}`)
     },
     async slice(from, limit) {
       const { first, last } = await bounds()

@@ -73,6 +73,8 @@ export function createMember({
   let owning: Owning | null = null
   let leaving = false
   let lastFence: Fence | null = null
+  /** When it was read, ms, monotonic; of a journal that is read from far back it says nothing. */
+  let fencedAt = -Infinity
   let place = { epoch: 0, n: 0, seq: 0 }
   let levelAt = performance.now()
   let connectedSince = performance.now()
@@ -101,6 +103,7 @@ export function createMember({
 
   const fenced = (fence: Fence): void => {
     lastFence = fence
+    fencedAt = performance.now()
     const state = replica?.state()
     if (replica === null || state === undefined) return
     replica.setState({ ...state, role: 'follower', owner_url: fence.url })
@@ -124,7 +127,8 @@ export function createMember({
     const followers = presence.followers()
     return {
       connectedFor: performance.now() - connectedSince,
-      ownerSilentFor: owner === null ? Infinity : performance.now() - owner.heard,
+      // Who has just written a fence lives.
+      ownerSilentFor: performance.now() - Math.max(owner?.heard ?? -Infinity, fencedAt),
       owner,
       n: look().n,
       rank: followers.filter((f) => f.coordinator < coordinator).length,
@@ -171,10 +175,11 @@ export function createMember({
       `this coordinator owns the work (epoch ${claimed.epoch})`,
     )
     barredUntil = performance.now() + BARRED_TAKEOVERS * takeoverAfter
-    owning = await own(claimed)
-    barredUntil = -Infinity
+    // The others hear it before it serves: a start may take long.
     role = 'owner'
     presence.say()
+    owning = await own(claimed)
+    barredUntil = -Infinity
     const { handOver, why } = await owning.ended
     logger.warn(
       { event: 'cluster.not_owning', epoch: claimed.epoch, why },
@@ -211,6 +216,7 @@ export function createMember({
     role = 'joining'
     await standBy()
     lastFence = null
+    fencedAt = -Infinity
     replica = await join({ file, journal: log.journal, logger, fetchSeed: () => fetchSeed(stopping.signal) })
     const state = replica.state()
     if (state !== undefined) replica.setState({ ...state, role: 'follower' })

@@ -34,35 +34,32 @@ export interface Member extends Presence {
   heard: number
 }
 
+export type Members = ReturnType<typeof hearMembers>
+
 /**
- * Says that this coordinator is there, and hears who else is. Nothing hangs on it but who tries to take over when, and what is shown.
- * @param own of this moment
+ * Hears which coordinators are there.
+ * @param except the run of one that is not heard: one's own; null: all are
+ * @param now ms, monotonic
  */
-export function createPresence({
+export function hearMembers({
   bus,
-  own,
+  except = null,
   now = () => performance.now(),
 }: {
-  bus: Bus
-  own: () => Presence
+  bus: Pick<Bus, 'subscribe'>
+  except?: string | null
   now?: () => number
 }) {
   const members = new Map<string, Member>()
-  const { run } = own()
   const leave = bus.subscribe(TOPIC, (message) => {
     const parsed = read(message)
-    if (parsed === null || parsed.run === run) return
+    if (parsed === null || parsed.run === except) return
     if (!members.has(parsed.run) && members.size >= MAX_MEMBERS) forgetOldest(members)
     members.set(parsed.run, { ...parsed, heard: now() })
   })
-  const say = (): void => bus.publish(TOPIC, Buffer.from(JSON.stringify(own())))
-  const timer = setInterval(say, PRESENCE_MS)
-  say()
   const present = (): Member[] => [...members.values()].filter((m) => now() - m.heard <= PRESENT_MS)
   return {
-    /** At once, because something has changed. */
-    say,
-    /** All others that are there. */
+    /** All that are there. */
     present,
     /** The owner that was heard last, there or not; null: none was heard. */
     owner: (): Member | null =>
@@ -74,9 +71,26 @@ export function createPresence({
       present()
         .filter((m) => m.role === 'follower')
         .sort((a, b) => (a.coordinator < b.coordinator ? -1 : 1)),
+    stop: leave,
+  }
+}
+
+/**
+ * Says that this coordinator is there, and hears who else is. Nothing hangs on it but who tries to take over when, and what is shown.
+ * @param own of this moment
+ */
+export function createPresence({ bus, own, now }: { bus: Bus; own: () => Presence; now?: () => number }) {
+  const members = hearMembers({ bus, except: own().run, ...(now === undefined ? {} : { now }) })
+  const say = (): void => bus.publish(TOPIC, Buffer.from(JSON.stringify(own())))
+  const timer = setInterval(say, PRESENCE_MS)
+  say()
+  return {
+    ...members,
+    /** At once, because something has changed. */
+    say,
     stop() {
       clearInterval(timer)
-      leave()
+      members.stop()
     },
   }
 }

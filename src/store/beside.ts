@@ -1,11 +1,26 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { closeSync, existsSync, fsyncSync, openSync, realpathSync } from 'node:fs'
 import { createAccess, type Access } from './access.js'
 import { codeOf } from './faults.js'
-import { explainOpen, InUseError, openDatabase, refuseNewer, StoreError, versionOf } from './open.js'
+import { createJournalTables, type JournalTables } from './journal.js'
+import {
+  acquireLock,
+  explainOpen,
+  hasTable,
+  InUseError,
+  openDatabase,
+  refuseNewer,
+  StoreError,
+  versionOf,
+} from './open.js'
+import { recordStatements } from './recording.js'
 import { Database } from './sqlite.js'
 
 /** How long a command waits for the service to end a transaction, ms. */
 const LOCK_WAIT_MS = 5000
+/** How long a command waits for the running owner of a cluster to put its change into the log, and how often it looks, ms. */
+const STORED_WAIT_MS = 5000
+const STORED_LOOK_MS = 20
 
 /** A database that a service may be running on. */
 export interface Beside {
@@ -15,17 +30,24 @@ export interface Beside {
    * @throws StoreError when the file cannot be written; then nothing was changed
    */
   transaction<T>(change: () => T): T
+  /**
+   * Waits until the log of the cluster that the file belongs to has what was changed.
+   * @returns null: it has, or there is none; else a sentence of warning: it does not have it yet
+   */
+  inLog(): Promise<string | null>
   close(): void
 }
 
 /**
  * Opens a database for a command that changes who may do what, also while a service runs on it. A file that is not there or of an
- * older version is made, or upgraded, first, as a start of the service does.
- * @throws StoreError
+ * older version is made, or upgraded, first, as a start of the service does. What is changed on a file of a cluster is noted in its
+ * journal, from where the owner sends it to the log.
+ * @throws StoreError also when the coordinator of this file follows: the change belongs to its owner
  */
 export function openBeside(file: string): Beside {
-  if (!existsSync(file) || !isUpToDate(file)) upgrade(file)
+  if (!existsSync(file) || needsUpgrade(file)) upgrade(file)
   return open(file, (db) => {
+    refuseFollower(db, file)
     refuseOther(db, file)
     db.pragma('journal_mode = WAL') // a backup that was put in its place has another
     // The service waits a tenth of a second for us, and a slow disk may take longer: so the commit itself waits for no disk,
@@ -60,14 +82,29 @@ function open(file: string, prepare: (db: Database) => void, readonly = false): 
       db = opened
       prepare(opened)
       const log = `${realpathSync(file)}-wal`
+      const tables = readonly ? null : createJournalTables(opened)
+      const recording = recordStatements(opened, () => opened.inTransaction)
+      /** The newest record that was added; 0: none. */
+      let added = 0
       return {
-        access: createAccess(opened),
+        access: createAccess(readonly ? opened : recording.db),
         transaction: (change) =>
           explained(() => {
-            const result = opened.transaction(change).immediate()
-            flush(log)
-            return result
+            try {
+              const { result, n } = opened
+                .transaction(() => {
+                  if (tables?.state() !== undefined) refuseFollower(opened, file)
+                  return { result: change(), n: note(tables, recording.take()) }
+                })
+                .immediate()
+              flush(log)
+              added = Math.max(added, n)
+              return result
+            } finally {
+              recording.cut(0)
+            }
           }),
+        inLog: () => (tables === null || added === 0 ? Promise.resolve(null) : untilInLog(file, tables, added)),
         close: () => void opened.close(),
       }
     })
@@ -87,11 +124,49 @@ function flush(log: string): void {
   }
 }
 
-function isUpToDate(file: string): boolean {
+/** Adds what a command has written to the journal of a file that has one. @returns its number; 0: there is nothing to add */
+function note(tables: JournalTables | null, body: Buffer | null): number {
+  if (tables === null || body === null || tables.state() === undefined) return 0
+  return tables.addNext(tables.newest().epoch, body)
+}
+
+async function untilInLog(file: string, tables: JournalTables, n: number): Promise<string | null> {
+  const ahead = 'the change is durable on this machine only so far'
+  if (!isServed(file))
+    return `${ahead}: no service runs here. When it starts it sends the change to the log of its cluster, unless another coordinator has taken over until then: then the change is lost, and has to be made there`
+  for (const until = performance.now() + STORED_WAIT_MS; performance.now() < until; await sleep(STORED_LOOK_MS))
+    if ((tables.state()?.stored_n ?? 0) >= n) return null
+  return `${ahead}: the log of the cluster did not have it after ${STORED_WAIT_MS / 1000} s. See "stacks-signer cluster status"; where another coordinator has taken over, make the change there`
+}
+
+/** Whether a service runs on the file. */
+function isServed(file: string): boolean {
+  try {
+    acquireLock(file).close()
+    return false
+  } catch (error) {
+    if (error instanceof InUseError) return true
+    throw error
+  }
+}
+
+/** What follows a journal is written by nobody else. */
+function refuseFollower(db: Database, file: string): void {
+  const state = hasTable(db, 'journal_state') ? createJournalTables(db).state() : undefined
+  if (state?.role !== 'follower') return
+  const where = state.owner_url === '' ? 'the owner' : `the owner, ${state.owner_url}`
+  throw new StoreError(
+    `${file}: this coordinator follows in its cluster, and what is changed here would be lost: run the command on the machine of ${where}, or ask its service with --url`,
+  )
+}
+
+/** A file of a cluster is upgraded by its owner alone, when that starts. */
+function needsUpgrade(file: string): boolean {
   const db = new Database(file, { readonly: true, timeout: LOCK_WAIT_MS })
   try {
     refuseNewer(db, file)
-    return versionOf(db) === 'same'
+    if (versionOf(db) === 'same') return false
+    return !hasTable(db, 'journal_state') || createJournalTables(db).state() === undefined
   } catch (error) {
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
   } finally {

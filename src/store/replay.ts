@@ -12,6 +12,10 @@ const recordBody = v.strictObject({
   run: v.array(v.pipe(v.array(v.unknown()), v.minLength(1))),
 })
 
+/** What a record of a transaction says. @throws Error when the body is none */
+export const readRecordBody = (body: Uint8Array): v.InferOutput<typeof recordBody> =>
+  v.parse(recordBody, JSON.parse(Buffer.from(body).toString()))
+
 /** Statements that are kept prepared; a service has some hundred of them. */
 const MAX_PREPARED = 1000
 
@@ -32,7 +36,7 @@ export function createReplay(db: Database): (body: Uint8Array) => void {
     return statement
   }
   return (body) => {
-    const { sql, run } = v.parse(recordBody, JSON.parse(Buffer.from(body).toString()))
+    const { sql, run } = readRecordBody(body)
     for (const [text, ...noted] of run) {
       const source = typeof text === 'number' ? sql[text] : undefined
       if (source === undefined) throw new Error(`a record names its statement ${String(text)}, and has ${sql.length}`)

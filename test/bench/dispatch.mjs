@@ -17,7 +17,7 @@ const options = readArgs('bench:dispatch: submit -> push -> complete, each side 
   peers: [
     '',
     '',
-    'thread (ours, the core in a thread), bullmq,graphile,beanstalkd: measured beside, in turns; npm install --prefix test/bench/peers first',
+    'thread (ours, the core in a thread), cluster (ours, with a follower and three log servers on this machine), bullmq,graphile,beanstalkd: measured beside, in turns; npm install --prefix test/bench/peers first',
   ],
   ways: ['', '', 'session,rest,batch: only these of ours'],
   'slow-disk': [0, 0, 'ms that every fsync takes longer, for all of them'],
@@ -32,14 +32,16 @@ function stopWith(message) {
   console.error(message)
   process.exit(2)
 }
+/** The same service, otherwise. */
+const OURS = ['thread', 'cluster']
 const moduleOf = (name) =>
   new URL(
-    name === 'ours' ? './ours.mjs' : name === 'thread' ? './ours-thread.mjs' : `./peers/${name}.mjs`,
+    name === 'ours' ? './ours.mjs' : OURS.includes(name) ? `./ours-${name}.mjs` : `./peers/${name}.mjs`,
     import.meta.url,
   ).href
 const names = ['ours', ...options.peers.split(',').filter((name) => name !== '')]
-const unknown = names.find((name) => !['ours', 'thread', 'bullmq', 'graphile', 'beanstalkd'].includes(name))
-if (unknown !== undefined) stopWith(`--peers: there is no ${unknown}; thread, bullmq, graphile, beanstalkd`)
+const unknown = names.find((name) => !['ours', ...OURS, 'bullmq', 'graphile', 'beanstalkd'].includes(name))
+if (unknown !== undefined) stopWith(`--peers: there is no ${unknown}; thread, cluster, bullmq, graphile, beanstalkd`)
 const installed = existsSync(fileURLToPath(new URL('./peers/node_modules', import.meta.url)))
 if (!installed && names.some((name) => ['bullmq', 'graphile'].includes(name)))
   stopWith('--peers: their clients are not installed: npm install --prefix test/bench/peers')
@@ -236,7 +238,7 @@ function print() {
 function printRatios() {
   const [ours, ...peers] = systems
   const rows = [['ours / theirs', ...peers.map((p) => p.module.title)]]
-  const rates = (system, way) => system.ways[way]?.map((x) => x.rate)
+  const rates = (system, way, theirs = way) => (system.ways[way] ?? system.ways[theirs])?.map((x) => x.rate)
   for (const [way, theirs] of [
     ['session', 'single'],
     ['rest', 'single'],
@@ -246,16 +248,19 @@ function printRatios() {
     if (mine !== undefined)
       rows.push([
         ours.module.ways[way].title,
-        ...peers.map((p) => (rates(p, theirs) === undefined ? '-' : showSpread(ratios(mine, rates(p, theirs)), ' x'))),
+        ...peers.map((p) =>
+          rates(p, way, theirs) === undefined ? '-' : showSpread(ratios(mine, rates(p, way, theirs)), ' x'),
+        ),
       ])
   }
   const arrive = (system, way, p) => latency(system.idle.filter((x) => x.way === way).flatMap((x) => x.arrive))[p]
+  const wayOf = (peer, way) => (peer.idle.some((x) => x.way === way) ? way : 'single')
   for (const way of ours.module.idleWays) {
     for (const p of ['p50', 'p99'])
       if (ours.idle.some((x) => x.way === way))
         rows.push([
           `idle submit -> node ${p}, ${ours.module.ways[way].title}`,
-          ...peers.map((peer) => show(arrive(ours, way, p) / arrive(peer, 'single', p), ' x')),
+          ...peers.map((peer) => show(arrive(ours, way, p) / arrive(peer, wayOf(peer, way), p), ' x')),
         ])
   }
   report.table('Ratios within this run (tasks/s: more is better; latency: less is better)', rows)

@@ -2,6 +2,7 @@ import type { ArgsDef } from 'citty'
 import { loadServiceConfig, type ServiceConfig } from '../../config.js'
 import { ConfigError } from '../../lib/config-error.js'
 import { keepFilesPrivate } from '../../lib/permissions.js'
+import { oneLine } from '../../lib/table.js'
 import { openBeside, readBeside } from '../../store/beside.js'
 import { serviceArgs, serviceAt, serviceUrl, type ServiceFlags } from '../service-call.js'
 import type { AccessCalls } from './access-calls.js'
@@ -50,7 +51,10 @@ export async function withAccess<T>(
   const { file, coordinator } = fileOf(flags)
   const beside = how === 'change' ? openBeside(file) : readBeside(file)
   try {
-    return await use(onFile(beside, coordinator))
+    const result = await use(onFile(beside, coordinator))
+    const warning = await beside.inLog()
+    if (warning !== null) console.error(oneLine(`Warning: ${warning}`))
+    return result
   } finally {
     beside.close()
   }

@@ -26,12 +26,13 @@ endpoint = "http://127.0.0.1:20443"
 network = "testnet"
 `
 
-/** Whether GET /health is 200 now. */
-const healthy = (url) =>
+/** Whether GET /health is 200 now, or says that the service follows. */
+const healthy = (url, standsBy) =>
   new Promise((done) => {
     const request = get(`${url}/health`, { agent: false, timeout: 60_000 }, (response) => {
-      response.resume()
-      response.once('end', () => done(response.statusCode === 200))
+      let body = ''
+      response.setEncoding('utf8').on('data', (text) => (body += text))
+      response.once('end', () => done(standsBy ? body.includes('"status":"follower"') : response.statusCode === 200))
       response.once('error', () => done(false))
     })
     request.once('error', () => done(false))
@@ -42,6 +43,8 @@ const healthy = (url) =>
  * Runs the real service by its command line, in a process and a temporary folder of its own, with its defaults.
  * @param o.database a database file to use; otherwise a new one in the temporary folder
  * @param o.config keys of [inference], where they are not the defaults
+ * @param o.sections (url) more sections of its configuration, TOML
+ * @param o.standsBy whether it only follows: then it is there when it says so
  * @param o.slowDisk ms that every flush to disk takes longer
  * @param o.args more flags of the command line
  * @param o.nodeArgs, o.env more flags of node itself, and variables of its environment
@@ -61,7 +64,10 @@ export async function startService(o = {}) {
   const port = o.port ?? (await freePort())
   const database = o.database ?? join(folder, 'inference.db')
   const inference = Object.entries(o.config ?? {}).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
-  writeFileSync(join(folder, 'signer.toml'), `${SIGNER}\n[inference]\n${inference.join('')}`)
+  writeFileSync(
+    join(folder, 'signer.toml'),
+    `${SIGNER}\n[inference]\n${inference.join('')}${o.sections?.(`http://127.0.0.1:${port}`) ?? ''}`,
+  )
   const logFile = join(folder, 'service.log')
   const loopFile = join(folder, 'loop.json')
   const fd = openSync(logFile, 'a')
@@ -95,7 +101,7 @@ export async function startService(o = {}) {
     process.off('exit', remove)
     remove()
   }
-  while (!(await healthy(url))) {
+  while (!(await healthy(url, o.standsBy === true))) {
     if (failure === undefined && now() - started < (o.limit ?? 120_000)) {
       await sleep(2)
       continue
