@@ -3,6 +3,7 @@ CREATE TABLE `journal_records` (
 	`epoch` integer NOT NULL,
 	`kind` text NOT NULL,
 	`body` blob NOT NULL,
+	`seq` integer,
 	CONSTRAINT "journal_record_kind" CHECK("journal_records"."kind" in ('turn', 'fence'))
 );
 --> statement-breakpoint

@@ -1,9 +1,20 @@
+import type { JournalRecord } from '../store/journal-schema.js'
 import { newestSchema } from '../store/open.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
 import { applyRecords } from './follower.js'
 import { JournalUnreachable, type Journal } from './port.js'
-import { createAssembler, fenceRecord, readMessage, toMessages, wholeUpTo, type Fence } from './records.js'
+import {
+  createAssembler,
+  fenceRecord,
+  messagesOf,
+  nextTogether,
+  partsThere,
+  readMessage,
+  toMessages,
+  wholeUpTo,
+  type Fence,
+} from './records.js'
 
 /** Messages are read in slices of so many. */
 const SLICE = 200
@@ -56,14 +67,14 @@ export async function claim({
   return null
 }
 
-/** @returns the end of the log: its last message, and the newest record that is whole there */
+/** @returns the end of the log: its last message, the newest record that is whole there, and how many messages of our next one */
 async function catchUp(
   replica: Replica,
   journal: Pick<Journal, 'last' | 'slice'>,
   fenced: (fence: Fence) => void,
-): Promise<{ n: number; seq: number }> {
+): Promise<{ n: number; seq: number; begun: number }> {
   const last = await journal.last()
-  if (last === null) return { n: 0, seq: 0 }
+  if (last === null) return { n: 0, seq: 0, begun: 0 }
   const assemble = createAssembler()
   for (let from = (replica.state()?.stored_seq ?? 0) + 1; from <= last.seq;) {
     const messages = await journal.slice(from, SLICE)
@@ -78,28 +89,37 @@ async function catchUp(
   const ours = replica.record(whole)
   if (whole > 0 && (ours === undefined || (whole === end.last && ours.epoch !== end.epoch)))
     throw new Diverged(`the log ends with record ${whole} of epoch ${end.epoch}, which this file does not have`)
-  return { n: whole, seq: last.seq }
+  const next = replica.record(end.last)
+  return { n: whole, seq: last.seq, begun: next === undefined ? 0 : partsThere(next, end) }
 }
 
 /** What this file has beyond the log: it was acknowledged to nobody, or the log has lost it. @returns the end of the log then; null: it has moved */
 async function giveRest(
   replica: Replica,
   journal: Pick<Journal, 'last' | 'append' | 'slice'>,
-  end: { n: number; seq: number },
+  end: { n: number; seq: number; begun: number },
 ): Promise<number | null> {
   let { seq } = end
   const { n: newest } = replica.newest()
-  for (let n = end.n + 1; n <= newest; n++) {
-    const record = replica.record(n)
-    if (record === undefined)
+  function* rest(after: number): Generator<JournalRecord> {
+    for (let n = after + 1; n <= newest; n++) {
+      const record = replica.record(n)
+      if (record === undefined) return
+      yield record
+    }
+  }
+  for (let { n, begun } = end; n < newest; begun = 0) {
+    const [first, ...more] = nextTogether(rest(n))
+    if (first === undefined)
       throw new Diverged(
         `the log ends with record ${end.n}, and this file has kept none of those after it up to ${newest}`,
       )
-    for (const message of toMessages(record)) {
+    for (const message of messagesOf([first, ...more], begun)) {
       const at = await append(journal, seq, message)
       if (at === null) return null
       seq = at
     }
+    n = first.n + more.length
     replica.isStored(n, seq)
   }
   return seq

@@ -1,7 +1,7 @@
 import type { JournalRecord } from '../store/journal-schema.js'
 import type { WrittenRecord } from '../store/store.js'
-import { JournalUnreachable, MAX_MESSAGE_BYTES, type Journal } from './port.js'
-import { MAX_TOGETHER, readMessage, toMessage, toMessages, wholeUpTo } from './records.js'
+import { JournalUnreachable, type Journal } from './port.js'
+import { messagesOf, nextTogether, partsThere, readMessage, wholeUpTo } from './records.js'
 
 /** Without anything to send the owner looks so often whether it still is one, ms. */
 const CONFIRM_MS = 1000
@@ -58,6 +58,8 @@ export function createPublisher({
   /** The newest record of the file, as far as turns have told, or it was looked for. */
   let newest = parts.stored.n
   let state: 'idle' | 'sending' | 'looking' | 'ended' = 'idle'
+  /** So many messages of the next record are in the log already. */
+  let begun = 0
   let confirmedAt = now()
   /** What waits until the record `n` is in the log, in order. */
   const waiting: { n: number; at: number; then: () => void }[] = []
@@ -78,24 +80,14 @@ export function createPublisher({
   }
   const recordAt = (n: number): JournalRecord | undefined => {
     const body = bodies.get(n)
-    return body === undefined ? outbox.record(n) : { n, epoch, kind: 'turn', body }
+    return body === undefined ? outbox.record(n) : { n, epoch, kind: 'turn', body, seq: null }
   }
-  /** The records that come next and share a message: of one kind and epoch, and not too large; the first in any case. */
-  const nextRecords = (): JournalRecord[] => {
-    const records: JournalRecord[] = []
-    let bytes = 0
-    for (let n = stored.n + 1; n <= newest && records.length < MAX_TOGETHER; n++) {
+  function* unsent(): Generator<JournalRecord> {
+    for (let n = stored.n + 1; n <= newest; n++) {
       const record = recordAt(n)
-      if (record === undefined) {
-        end(`record ${n} is missing in the database of this coordinator`)
-        return []
-      }
-      bytes += record.body.length
-      const { kind, epoch } = records[0] ?? record
-      if (records.length > 0 && (bytes > MAX_MESSAGE_BYTES || record.kind !== kind || record.epoch !== epoch)) break
-      records.push(record)
+      if (record === undefined) return
+      yield record
     }
-    return records
   }
 
   /** Sends until everything is in the log, or an append does not succeed. */
@@ -103,9 +95,10 @@ export function createPublisher({
     state = 'sending'
     let { seq } = stored
     while (stored.n < newest) {
-      const [first, ...more] = nextRecords()
-      if (first === undefined) return
-      const messages = more.length > 0 ? [toMessage([first, ...more])] : toMessages(first)
+      const [first, ...more] = nextTogether(unsent())
+      if (first === undefined) return end(`record ${stored.n + 1} is missing in the database of this coordinator`)
+      const messages = messagesOf([first, ...more], begun)
+      begun = 0
       for (const message of messages) {
         const sentAt = now()
         const at = await journal.append(seq, message)
@@ -145,6 +138,7 @@ export function createPublisher({
           ? `another coordinator has taken over (epoch ${found.epoch})`
           : `the log ends with record ${found.last} of epoch ${found.epoch}, which this coordinator has not written, or keeps no more; see "stacks-signer cluster rebuild"`,
       )
+    begun = ours === undefined || found === null ? 0 : partsThere(ours, found)
     const there = found === null ? { n: 0, seq: 0 } : { n: wholeUpTo(found), seq: last?.seq ?? 0 }
     // The log went back behind what it had acknowledged.
     if (there.n < stored.n) {

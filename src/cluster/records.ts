@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import type { JournalRecord } from '../store/journal-schema.js'
+import { Diverged } from '../store/replay.js'
 import type { StoredRecord } from '../store/replica.js'
 import { MAX_MESSAGE_BYTES, type JournalMessage } from './port.js'
 
@@ -50,20 +51,51 @@ export const fenceRecord = (n: number, epoch: number, says: Fence): JournalRecor
   epoch,
   kind: 'fence',
   body: Buffer.from(JSON.stringify(says)),
+  seq: null,
 })
+
+/** A record, wherever in the log it is. */
+export type SentRecord = Omit<JournalRecord, 'seq'>
 
 const messageOf = (first: Header, bodies: readonly Uint8Array[]): Buffer =>
   Buffer.concat([Buffer.from(`${JSON.stringify(first)}\n`), ...bodies])
 
+/**
+ * Which of these records come next in one message: records of one kind and epoch, not too many and not too large, and the first in any
+ * case. What was in the log before, and is given to it again, shares a message with whom it did: all behind it has its former place then.
+ * @param from the records in order, as long as they are asked for
+ */
+export function nextTogether(from: Iterable<JournalRecord>): JournalRecord[] {
+  const records: JournalRecord[] = []
+  let bytes = 0
+  for (const record of from) {
+    bytes += record.body.length
+    const { kind, epoch, seq } = records[0] ?? record
+    const isLike = record.kind === kind && record.epoch === epoch && record.seq === seq
+    if (records.length > 0 && (!isLike || (seq === null && bytes > MAX_MESSAGE_BYTES))) break
+    records.push(record)
+    if (records.length === MAX_TOGETHER) break
+  }
+  return records
+}
+
+/** The messages of records that come together. @param begun so many of them are in the log already */
+export const messagesOf = ([first, ...more]: readonly [JournalRecord, ...JournalRecord[]], begun: number): Buffer[] =>
+  more.length > 0 ? [toMessage([first, ...more])] : toMessages(first).slice(begun)
+
+/** How many messages of this record are there already, when the log ends with `end`: it was begun, and goes on behind that. */
+export const partsThere = (record: SentRecord, { n, epoch, part, of }: Part): number =>
+  record.n === n && record.epoch === epoch && part < of - 1 && toMessages(record).length === of ? part + 1 : 0
+
 /** One message of several records, which follow each other. */
-export function toMessage(records: readonly [JournalRecord, ...JournalRecord[]]): Buffer {
+export function toMessage(records: readonly [SentRecord, ...SentRecord[]]): Buffer {
   const [{ n, epoch, kind }] = records
   const bodies = records.map(({ body }) => body)
   return messageOf({ v: 1, e: epoch, n, k: kind, sizes: bodies.map((body) => body.length), part: [0, 1] }, bodies)
 }
 
 /** A record as messages of at most `most` bytes and a header, in order. */
-export function toMessages({ n, epoch, kind, body }: JournalRecord, most = MAX_MESSAGE_BYTES): Buffer[] {
+export function toMessages({ n, epoch, kind, body }: SentRecord, most = MAX_MESSAGE_BYTES): Buffer[] {
   const of = Math.max(1, Math.ceil(body.length / most))
   return Array.from({ length: of }, (_, i) => {
     const part = body.subarray(i * most, (i + 1) * most)
@@ -120,7 +152,8 @@ export function createAssembler(): (message: JournalMessage) => StoredRecord[] {
     if (part.part === 0) begun = { first: part, bodies: [] }
     const first = begun?.first
     if (begun === null || first?.n !== n || first.epoch !== epoch || part.part !== begun.bodies.length)
-      throw new Error(`part ${part.part} of record ${n} has no beginning in the journal`)
+      // Read from a place where no record ends: the log has other messages up to there than this file was told of.
+      throw new Diverged(`part ${part.part} of record ${n} has no beginning in the journal from where it is read`)
     begun.bodies.push(...bodies)
     if (begun.bodies.length < of) return []
     const record = { n, epoch, kind, body: Buffer.concat(begun.bodies), seq }

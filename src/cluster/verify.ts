@@ -1,7 +1,7 @@
 import type { JournalRecord } from '../store/journal-schema.js'
 import { readRecordBody } from '../store/replay.js'
 import type { JournalMessage } from './port.js'
-import { MAX_PARTS, readFence, readMessage, type Part } from './records.js'
+import { MAX_PARTS, readFence, readMessage, type Part, type SentRecord } from './records.js'
 
 /** So many findings are told as sentences; the others are counted. */
 const MAX_FINDINGS = 50
@@ -61,7 +61,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
     else found.more++
   }
 
-  const readBody = (record: JournalRecord): void => {
+  const readBody = (record: SentRecord): void => {
     try {
       if (record.kind === 'fence') readFence(record)
       else readRecordBody(record.body)
@@ -69,7 +69,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       wrong(`record ${record.n} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
-  const compare = ({ n, epoch, kind, body }: JournalRecord): void => {
+  const compare = ({ n, epoch, kind, body }: SentRecord): void => {
     const own = ours(n)
     if (own === undefined) return
     found.compared++
@@ -86,7 +86,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       wrong(`record ${n} is of epoch ${part.epoch}, and the fence before it of ${epoch}`)
     epoch = Math.max(epoch ?? 0, part.epoch)
   }
-  const ended = (record: JournalRecord): void => {
+  const ended = (record: SentRecord): void => {
     const { n, kind } = record
     checkEpoch(record)
     found.records++

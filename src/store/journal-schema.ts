@@ -30,6 +30,8 @@ export const journalRecords = sqliteTable(
     epoch: integer().notNull(),
     kind: text({ enum: ['turn', 'fence'] }).notNull(),
     body: blob({ mode: 'buffer' }).notNull(),
+    /** Where in the log the message is that ends it; null: it is not known to be there. Records of one message have one place. */
+    seq: integer(),
   },
   (t) => [check('journal_record_kind', sql`${t.kind} in ('turn', 'fence')`)],
 )

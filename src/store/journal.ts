@@ -1,4 +1,4 @@
-import { eq, lt, sql } from 'drizzle-orm'
+import { and, eq, gt, lt, lte, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import {
   journalRecords as records,
@@ -49,8 +49,13 @@ export function createJournalTables(db: Database) {
     .set({ stored_n: bound('n'), stored_seq: bound('seq') })
     .where(eq(state.id, STATE_ROW))
     .prepare()
-  const add = db.prepare<[n: number, epoch: number, kind: JournalRecord['kind'], body: Buffer]>(
-    'INSERT INTO journal_records (n, epoch, kind, body) VALUES (?, ?, ?, ?)',
+  const place = orm
+    .update(records)
+    .set({ seq: bound('seq') })
+    .where(and(gt(records.n, placeholder('after')), lte(records.n, placeholder('n'))))
+    .prepare()
+  const add = db.prepare<[n: number, epoch: number, kind: JournalRecord['kind'], body: Buffer, seq: number | null]>(
+    'INSERT INTO journal_records (n, epoch, kind, body, seq) VALUES (?, ?, ?, ?, ?)',
   )
   const addNext = db.prepare<[epoch: number, body: Buffer], { n: number }>(
     "INSERT INTO journal_records (n, epoch, kind, body) SELECT max(n) + 1, ?, 'turn', ? FROM journal_records RETURNING n",
@@ -74,8 +79,12 @@ export function createJournalTables(db: Database) {
     state: (): JournalState | undefined => readState.get(),
     writeState: (s: Omit<JournalState, 'id'>) => void writeState.run(s),
     /** The record `n` is in the log, and ends there at `seq`. */
-    markStored: (n: number, seq: number) => void stored.run({ n, seq }),
-    add: (r: JournalRecord) => void add.run(r.n, r.epoch, r.kind, r.body),
+    markStored(n: number, seq: number) {
+      stored.run({ n, seq })
+    },
+    /** The message at `seq` has the records behind `after` up to `n`. */
+    place: (after: number, n: number, seq: number) => void place.run({ after, n, seq }),
+    add: (r: JournalRecord) => void add.run(r.n, r.epoch, r.kind, r.body, r.seq),
     /** Behind the newest record, of which there is always one: an ownership begins with its fence. @returns its number */
     addNext(epoch: number, body: Buffer): number {
       const row = addNext.get(epoch, body)
@@ -127,28 +136,38 @@ export function createKeeping(tables: Pick<JournalTables, 'sizes' | 'forget'>) {
 export function createJournalWriter(db: Database, epoch: number) {
   const tables = createJournalTables(db)
   const keeping = createKeeping(tables)
-  let stored: { n: number; seq: number } | null = null
+  /** What the log has, and is not written yet: it comes with the next transaction. */
+  let news: { n: number; seq: number }[] = []
   let storedN = tables.state()?.stored_n ?? 0
+  let writtenN = storedN
+  const writeNews = (): void => {
+    for (const { n, seq } of news) {
+      tables.place(writtenN, n, seq)
+      writtenN = n
+    }
+    const last = news.at(-1)
+    if (last !== undefined) tables.markStored(last.n, last.seq)
+    news = []
+  }
   return {
     /** Adds what a transaction has written, within it. @returns its number */
     add(body: Buffer): number {
       const n = tables.addNext(epoch, body)
-      if (stored !== null) tables.markStored(stored.n, stored.seq)
+      writeNews()
       keeping.added(n, body.length, storedN)
-      stored = null
       return n
     },
     undone: keeping.undone,
-    /** The records up to `n` are in the log, the last of them ends there at `seq`; written with the next transaction. */
+    /** The message at `seq` has the records up to `n`; written with the next transaction. */
     acknowledged(n: number, seq: number) {
-      stored = { n, seq }
+      news.push({ n, seq })
       storedN = n
     },
     /** The same, written at once: a command waits for it. Not within a transaction. */
     acknowledgedNow(n: number, seq: number) {
-      tables.markStored(n, seq)
+      news.push({ n, seq })
       storedN = n
-      stored = null
+      db.transaction(writeNews).immediate()
     },
   }
 }

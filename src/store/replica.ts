@@ -17,9 +17,7 @@ import { createReplay, Diverged } from './replay.js'
 import { Database } from './sqlite.js'
 
 /** A record of the journal, and where it ends in the log. */
-export interface StoredRecord extends JournalRecord {
-  seq: number
-}
+export type StoredRecord = JournalRecord & { seq: number }
 
 export type Replica = ReturnType<typeof openReplica>
 
@@ -110,7 +108,12 @@ export function replicaOf(db: Database, close: () => void) {
       db.transaction(() => tables.writeState(state)).immediate()
     },
     /** The records up to `n` are in the log, and end there at `seq`. */
-    isStored: (n: number, seq: number) => tables.markStored(n, seq),
+    isStored(n: number, seq: number) {
+      db.transaction(() => {
+        tables.place(tables.state()?.stored_n ?? 0, n, seq)
+        tables.markStored(n, seq)
+      }).immediate()
+    },
     /** A new journal begins with this file. */
     begin(state: Omit<JournalState, 'id'>) {
       db.transaction(() => {

@@ -37,7 +37,7 @@ export const FIRST_EPOCH = 1
 export function beginJournal(db: Database): void {
   const tables = createJournalTables(db)
   tables.writeState({ journal_id: 'test', role: 'owner', owner_url: '', stored_n: 0, stored_seq: 0 })
-  tables.add({ n: 1, epoch: FIRST_EPOCH, kind: 'fence', body: Buffer.from('{}') })
+  tables.add({ n: 1, epoch: FIRST_EPOCH, kind: 'fence', body: Buffer.from('{}'), seq: null })
 }
 
 /** Begins a journal with an open database, and a second one in memory that follows it by what the journal tells. */
