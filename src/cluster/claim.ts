@@ -3,7 +3,7 @@ import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
 import { applyRecords } from './follower.js'
 import { JournalUnreachable, type Journal } from './port.js'
-import { createAssembler, fenceRecord, readMessage, toMessages, type Fence } from './records.js'
+import { createAssembler, fenceRecord, partsThere, readMessage, toMessages, type Fence } from './records.js'
 
 /** Messages are read in slices of so many. */
 const SLICE = 200
@@ -56,14 +56,14 @@ export async function claim({
   return null
 }
 
-/** @returns the end of the log: its last message, and the newest record that is whole there */
+/** @returns the end of the log: its last message, the newest record that is whole there, and how many messages of our next one */
 async function catchUp(
   replica: Replica,
   journal: Pick<Journal, 'last' | 'slice'>,
   fenced: (fence: Fence) => void,
-): Promise<{ n: number; seq: number }> {
+): Promise<{ n: number; seq: number; begun: number }> {
   const last = await journal.last()
-  if (last === null) return { n: 0, seq: 0 }
+  if (last === null) return { n: 0, seq: 0, begun: 0 }
   const assemble = createAssembler()
   for (let from = (replica.state()?.stored_seq ?? 0) + 1; from <= last.seq;) {
     const messages = await journal.slice(from, SLICE)
@@ -73,19 +73,21 @@ async function catchUp(
     applyRecords(replica, records, fenced)
     from = next.seq + 1
   }
-  const { n, epoch, part, of } = readMessage(last.message)
+  const message = readMessage(last.message)
+  const { n, epoch, part, of } = message
   const whole = part === of - 1 ? n : n - 1
   const ours = replica.record(whole)
   if (whole > 0 && (ours === undefined || (whole === n && ours.epoch !== epoch)))
     throw new Diverged(`the log ends with record ${n} of epoch ${epoch}, which this file does not have`)
-  return { n: whole, seq: last.seq }
+  const next = replica.record(n)
+  return { n: whole, seq: last.seq, begun: next === undefined ? 0 : partsThere(next, message) }
 }
 
 /** What this file has beyond the log: it was acknowledged to nobody, or the log has lost it. @returns the end of the log then; null: it has moved */
 async function giveRest(
   replica: Replica,
   journal: Pick<Journal, 'last' | 'append' | 'slice'>,
-  end: { n: number; seq: number },
+  end: { n: number; seq: number; begun: number },
 ): Promise<number | null> {
   let { seq } = end
   const { n: newest } = replica.newest()
@@ -95,7 +97,7 @@ async function giveRest(
       throw new Diverged(
         `the log ends with record ${end.n}, and this file has kept none of those after it up to ${newest}`,
       )
-    for (const message of toMessages(record)) {
+    for (const message of toMessages(record).slice(n === end.n + 1 ? end.begun : 0)) {
       const at = await append(journal, seq, message)
       if (at === null) return null
       seq = at

@@ -1,7 +1,7 @@
 import type { JournalRecord } from '../store/journal-schema.js'
 import type { WrittenRecord } from '../store/store.js'
 import { JournalUnreachable, type Journal } from './port.js'
-import { readMessage, toMessages } from './records.js'
+import { partsThere, readMessage, toMessages } from './records.js'
 
 /** Without anything to send the owner looks so often whether it still is one, ms. */
 const CONFIRM_MS = 1000
@@ -56,6 +56,8 @@ export function createPublisher({
   let stored = parts.stored
   /** What was sent, of which some may be in the log. */
   let sent = parts.stored
+  /** So many messages of the record behind `sent` are in the log. */
+  let begun = 0
   /** The newest that a turn was told of; what commands wrote besides is known when it is looked for. */
   let newest = parts.stored.n
   let state: 'sending' | 'checking' | 'ended' = 'sending'
@@ -95,6 +97,7 @@ export function createPublisher({
   const send = (record: JournalRecord): void => {
     const messages = toMessages(record)
     messages.forEach((message, i) => {
+      if (i < begun) return
       const after = sent.seq
       const flight = { seq: after + 1, record: i === messages.length - 1 ? record.n : null, at: now(), done: false }
       sent = { n: record.n, seq: after + 1 }
@@ -105,6 +108,7 @@ export function createPublisher({
         () => landed(flight, null),
       )
     })
+    begun = 0
   }
   const sendUpTo = (n: number, known?: WrittenRecord): void => {
     while (state === 'sending' && sent.n < n) {
@@ -123,11 +127,12 @@ export function createPublisher({
   }
 
   /** What is in the log, compared with what this file has. @returns null when this coordinator owns nothing any more */
-  const look = async (): Promise<{ n: number; seq: number } | null> => {
+  const look = async (): Promise<{ n: number; seq: number; begun: number } | null> => {
     const last = await journal.last()
-    if (last === null) return { n: 0, seq: 0 }
-    const { n, epoch: of, part, of: parts } = readMessage(last.message)
-    const complete = part === parts - 1 ? n : n - 1
+    if (last === null) return { n: 0, seq: 0, begun: 0 }
+    const message = readMessage(last.message)
+    const { n, epoch: of, part } = message
+    const complete = part === message.of - 1 ? n : n - 1
     const ours = outbox.record(n)
     if (ours === undefined || ours.epoch !== of) {
       end(
@@ -137,7 +142,7 @@ export function createPublisher({
       )
       return null
     }
-    return { n: complete, seq: last.seq }
+    return { n: complete, seq: last.seq, begun: partsThere(ours, message) }
   }
   /** An append was not stored, or it is not known whether it was. Nothing is on its way. */
   const check = async (): Promise<void> => {
@@ -153,6 +158,8 @@ export function createPublisher({
         state = 'sending'
         confirmedAt = began
         sent = there
+        // It goes on within a record: sent from its beginning, all behind it would be elsewhere than who has read it remembers.
+        begun = there.begun
         if (there.n > stored.n) isStored(there.n, there.seq)
         release()
         return sendUpTo(newest)

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import type { JournalRecord } from '../store/journal-schema.js'
+import { Diverged } from '../store/replay.js'
 import type { StoredRecord } from '../store/replica.js'
 import { MAX_MESSAGE_BYTES, type JournalMessage } from './port.js'
 
@@ -56,6 +57,10 @@ export function toMessages({ n, epoch, kind, body }: JournalRecord, most = MAX_M
   })
 }
 
+/** How many messages of this record are there already, when the log ends with `end`: it was begun, and goes on behind that. */
+export const partsThere = (record: JournalRecord, { n, epoch, part, of }: Part): number =>
+  record.n === n && record.epoch === epoch && part < of - 1 && toMessages(record).length === of ? part + 1 : 0
+
 /** What of a record a message is. */
 export interface Part {
   n: number
@@ -96,7 +101,8 @@ export function createAssembler(): (message: JournalMessage) => StoredRecord | n
       first.epoch !== part.epoch ||
       part.part !== begun.bodies.length
     )
-      throw new Error(`part ${part.part} of record ${part.n} has no beginning in the journal`)
+      // Read from a place where no record ends: the log has other messages up to there than this file was told of.
+      throw new Diverged(`part ${part.part} of record ${part.n} has no beginning in the journal from where it is read`)
     begun.bodies.push(part.body)
     if (begun.bodies.length < part.of) return null
     const { n, epoch, kind } = part
