@@ -181,7 +181,7 @@ async function ask<S extends v.GenericSchema>(url: string, schema: S): Promise<v
 }
 
 /** Ports of loopback that nobody has. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const found = new Set<number>()
   for (let failed = 0; found.size < count;) {
     const port = PORTS.first + Math.floor(Math.random() * PORTS.count)
