@@ -42,7 +42,7 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the commands of a cluster'
   const asked = async ({ url }: TestCoordinator, headers: Record<string, string>): Promise<number> =>
     (await fetch(`${url}/api/v1/tokens`, { headers })).status
   /** Waits until a token opens the service, and nothing does without: the service looks for what commands have changed. */
-  const opens = (of: TestCoordinator, token: string): Promise<true> =>
+  const opens = (of: TestCoordinator, token: string): Promise<boolean> =>
     until(
       async () => (await asked(of, { authorization: `Bearer ${token}` })) === 200 && (await asked(of, {})) === 401,
       `the token at ${of.name}`,
