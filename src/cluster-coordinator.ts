@@ -5,12 +5,15 @@ import { connectLog } from './cluster/nats.js'
 import { JournalUnreachable, type ClusterLog } from './cluster/port.js'
 import { fetchSeed } from './cluster/seed.js'
 import type { Coordinator, Ownership } from './coordinator-parts.js'
-import type { ServiceConfig } from './config.js'
+import { metricsDefaults, type ServiceConfig } from './config.js'
 import { ListenError } from './coordinator.js'
 import { certificateFiles, readCertificate } from './http/certificate.js'
 import { createStandby, type StandbyState } from './http/standby.js'
+import { systemTime, toSeconds } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
+import type { ClusterFigures } from './metrics/cluster-metrics.js'
 import { startOwning } from './ownership.js'
+import { createStandbyTelemetry } from './telemetry.js'
 
 /** A log that cannot be reached at the start is tried again after this, ms. */
 const RETRY_MS = 2000
@@ -18,9 +21,13 @@ const RETRY_MS = 2000
 export interface ClusterCoordinatorParts {
   settings: ServiceConfig['inference']
   cluster: NonNullable<ServiceConfig['inference']['cluster']>
+  /** What Prometheus reads while it does not own the work. */
+  metrics?: ServiceConfig['metrics'] | undefined
   logger: Logger
   /** The service on the file, for the time in which this coordinator owns the work. */
   create(ownership: Ownership): Coordinator
+  /** Connects to the log. @throws JournalUnreachable, ConfigError */
+  connectTo?: typeof connectLog
 }
 
 export interface ClusterCoordinator {
@@ -47,13 +54,18 @@ export const coordinatorName = ({ coordinator, public_url }: ClusterCoordinatorP
 export function createClusterCoordinator({
   settings,
   cluster,
+  metrics = metricsDefaults(),
   logger,
   create,
+  connectTo = connectLog,
 }: ClusterCoordinatorParts): ClusterCoordinator {
   const name = coordinatorName(cluster)
   const takeoverAfter = cluster.takeover_after * 1000
   const files = certificateFiles(settings)
   let member: ClusterMember | null = null
+  let log: ClusterLog | null = null
+  /** Of this process, whatever it was meanwhile. */
+  const counted = { takeovers: 0, healed: 0 }
   let stopped = false
   let finish: (error?: Error) => void
   const ended = new Promise<void>(
@@ -71,20 +83,39 @@ export function createClusterCoordinator({
         others !== null
           ? `${name} does not own the work of this cluster: ask ${others}`
           : `${name} does not own the work of this cluster, and nobody is known to; ask again in a moment`,
-      health: { status: report?.role ?? 'joining', cluster: report },
+      health: {
+        status: report?.role === 'follower' ? 'follower' : 'joining',
+        timestamp: toSeconds(systemTime.wall()),
+        ...(report === null ? {} : { cluster: report }),
+      },
     }
   }
+  const figures = (): ClusterFigures => ({
+    ...counted,
+    report: member?.report() ?? null,
+    connected: log?.connected() ?? false,
+  })
   const standby = createStandby({
     host: settings.api_host,
     port: settings.api_port,
     tls: files === null ? null : readCertificate(files),
     state,
   })
+  const telemetry = createStandbyTelemetry({ settings: metrics, figures, log: logger })
+  const standBy = async () => {
+    const at = await standby.open()
+    await telemetry.open()
+    return at
+  }
+  const standDown = async (): Promise<void> => {
+    await standby.close()
+    await telemetry.close()
+  }
 
   const connect = async (): Promise<ClusterLog | null> => {
     for (let told = false; !stopped; told = true) {
       try {
-        return await connectLog(cluster, logger)
+        return await connectTo(cluster, logger)
       } catch (error) {
         if (!(error instanceof JournalUnreachable)) throw error
         if (!told)
@@ -98,34 +129,39 @@ export function createClusterCoordinator({
     return null
   }
   const begin = async (): Promise<void> => {
-    const log = await connect()
-    if (log === null) return
+    const connected = await connect()
+    if (connected === null) return
+    log = connected
     const made: ClusterMember = createMember({
       file: settings.database_path,
       coordinator: name,
       url: cluster.public_url,
       takeoverAfter,
-      log,
+      log: connected,
       logger,
       async own(claimed) {
-        await standby.close()
-        return startOwning({
+        await standDown()
+        const owning = await startOwning({
           file: settings.database_path,
           maxWalBytes: settings.max_wal_bytes,
           takeoverAfter,
-          log,
+          log: connected,
           logger,
           claimed,
           create,
           reconnectTo: () => made.successor(),
           followers: () => made.followersAt(),
+          shown: { report: () => made.report(), figures },
+          healed: (records) => void (counted.healed += records),
         })
+        counted.takeovers++
+        return owning
       },
-      fetchSeed: (signal) => fetchSeed(log.bus, settings.database_path, signal),
-      standBy: async () => void (await standby.open()),
+      fetchSeed: (signal) => fetchSeed(connected.bus, settings.database_path, signal),
+      standBy: async () => void (await standBy()),
     })
     member = made
-    const stopAnswers = log.bus.answer(leaveTopic(name), () =>
+    const stopAnswers = connected.bus.answer(leaveTopic(name), () =>
       Promise.resolve(Buffer.from(JSON.stringify({ error: made.leave() } satisfies LeaveAnswer))),
     )
     try {
@@ -137,7 +173,8 @@ export function createClusterCoordinator({
   let running: Promise<void> = Promise.resolve()
   return {
     async start() {
-      const at = await standby.open().catch((error: unknown) => {
+      const at = await standBy().catch(async (error: unknown) => {
+        await standDown()
         throw new ListenError(error instanceof Error ? error.message : String(error), { cause: error })
       })
       running = begin().then(
@@ -150,7 +187,7 @@ export function createClusterCoordinator({
     async stop() {
       stopped = true
       await member?.stop()
-      await standby.close()
+      await standDown()
       await running
     },
   }

@@ -3,6 +3,8 @@ import type { CommitPoint } from './core/engine/open-core.js'
 import type { CoreRunner } from './core/engine/runner.js'
 import type { TimeSource } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
+import type { ClusterFigures } from './metrics/cluster-metrics.js'
+import type { ClusterReport } from './wire/service-answers.js'
 
 export interface Coordinator {
   /** Starts to serve. `observer`: where blocks are announced. @throws ListenError; ConfigError where anybody would be let in, and nobody has said that this is meant */
@@ -50,4 +52,12 @@ export interface Ownership {
   epoch: number
   /** A core whose turns are told to nobody before they are in the log. */
   durable(runner: CoreRunner): CoreRunner & { behind(): boolean }
+  /** How it stands in its cluster. */
+  cluster: {
+    report(): ClusterReport
+    /** For Prometheus. */
+    figures(): ClusterFigures
+    /** Whether the log does not store what turns have written: they and all after them wait. */
+    behind(): boolean
+  }
 }

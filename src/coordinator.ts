@@ -129,7 +129,14 @@ export function createCoordinator({
   })
   const outgoing = createOutgoing({ signer, chain, callbacks, ...scheduler, onCallback: figures.calledBack, time, log })
   const taken = () => limits.taken({ connections: connections.open(), sessions: sessions.size() })
-  const telemetry = createTelemetry({ settings: metrics, figures, ...scheduler, taken, log })
+  const telemetry = createTelemetry({
+    settings: metrics,
+    figures,
+    ...scheduler,
+    taken,
+    cluster: ownership?.cluster,
+    log,
+  })
   const limits = createLimits(settings, Math.max(settings.max_body_bytes, settings.max_message_bytes), () =>
     time.monotonic(),
   )
@@ -169,6 +176,7 @@ export function createCoordinator({
     watchers,
     feed,
     metrics: telemetry.metrics,
+    cluster: ownership?.cluster,
     configuration: shownSettings({ signer, chain, callbacks, openai, dashboard, metrics, inference: settings }),
     refusedSubmission: figures.countRefused,
     openai: openAiOptions(openai, opener?.address),

@@ -28,6 +28,10 @@ export interface OwningParts {
   reconnectTo(): string | null
   /** Up to where in the log each follower that is there needs nothing any more. */
   followers(): readonly number[]
+  /** How this coordinator stands in its cluster. */
+  shown: Pick<Ownership['cluster'], 'report' | 'figures'>
+  /** Told of records that the log had lost. */
+  healed(records: number): void
 }
 
 /**
@@ -44,11 +48,14 @@ export async function startOwning({
   create,
   reconnectTo,
   followers,
+  shown,
+  healed,
 }: OwningParts): Promise<Owning> {
   const outbox = openOutbox(file)
   const made: { publisher?: Publisher; durable?: DurableRunner } = {}
   const service = create({
     epoch: claimed.epoch,
+    cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
     durable(core) {
       made.durable = durableRunner(core, (runner) => {
         const publisher = createPublisher({
@@ -58,11 +65,13 @@ export async function startOwning({
           stored: { n: claimed.n, seq: claimed.seq },
           acknowledged: runner.acknowledged,
           ended: (why) => void over(why, false),
-          healed: (records) =>
+          healed(records) {
+            healed(records)
             logger.error(
               { event: 'cluster.journal_healed', records },
               `the log had lost its last ${records} records, and was given them again; look after its servers`,
-            ),
+            )
+          },
         })
         made.publisher = publisher
         return publisher
@@ -75,20 +84,27 @@ export async function startOwning({
   let resolveEnded: (how: Awaited<Owning['ended']>) => void
   const ended = new Promise<Awaited<Owning['ended']>>((resolve) => (resolveEnded = resolve))
   let ending = false
+  let abandoned = false
   /** Ends the service. @param inOrder everything is stored and told first; else others own the work already, or the log is away */
   const over = async (why: string, inOrder: boolean): Promise<void> => {
+    // Also of one that ends in order already: what it waits for does not come any more.
+    if (!inOrder) {
+      abandoned = true
+      made.durable?.abandon(why)
+    }
     if (ending) return
     ending = true
-    clearInterval(watching)
     clearInterval(truncating)
-    if (!inOrder) made.durable?.abandon(why)
+    // What has not opened its port yet would open it afterwards.
+    await started.catch(() => undefined)
     const to = reconnectTo()
     await service.stop(AbortSignal.abort(), to === null ? {} : { reconnectTo: to }).catch((error: unknown) => {
       logger.error({ event: 'cluster.stop_failed', err: error }, 'the service did not end in order')
     })
+    clearInterval(watching)
     await stopSeeds()
     const { publisher } = made
-    const isWhole = inOrder && publisher !== undefined && publisher.stored().n >= outbox.newest().n
+    const isWhole = !abandoned && publisher !== undefined && publisher.stored().n >= outbox.newest().n
     outbox.close()
     resolveEnded({ handOver: isWhole, why })
   }
@@ -108,8 +124,9 @@ export async function startOwning({
       })
   }, TRUNCATE_MS)
 
+  const started = service.listen()
   try {
-    await service.listen()
+    await started
   } catch (error) {
     await over('the service did not start', false)
     throw error

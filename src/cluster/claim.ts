@@ -3,7 +3,7 @@ import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
 import { applyRecords } from './follower.js'
 import { JournalUnreachable, type Journal } from './port.js'
-import { createAssembler, fenceRecord, readMessage, toMessages, type Fence } from './records.js'
+import { createAssembler, fenceRecord, readMessage, toMessages, wholeUpTo, type Fence } from './records.js'
 
 /** Messages are read in slices of so many. */
 const SLICE = 200
@@ -69,15 +69,15 @@ async function catchUp(
     const messages = await journal.slice(from, SLICE)
     const next = messages.at(-1)
     if (next === undefined) break
-    const records = messages.flatMap((m) => assemble(m) ?? [])
+    const records = messages.flatMap(assemble)
     applyRecords(replica, records, fenced)
     from = next.seq + 1
   }
-  const { n, epoch, part, of } = readMessage(last.message)
-  const whole = part === of - 1 ? n : n - 1
+  const end = readMessage(last.message)
+  const whole = wholeUpTo(end)
   const ours = replica.record(whole)
-  if (whole > 0 && (ours === undefined || (whole === n && ours.epoch !== epoch)))
-    throw new Diverged(`the log ends with record ${n} of epoch ${epoch}, which this file does not have`)
+  if (whole > 0 && (ours === undefined || (whole === end.last && ours.epoch !== end.epoch)))
+    throw new Diverged(`the log ends with record ${whole} of epoch ${end.epoch}, which this file does not have`)
   return { n: whole, seq: last.seq }
 }
 

@@ -51,13 +51,13 @@ export async function follow({ replica, journal, fenced, signal }: FollowParts):
   }
   const until = AbortSignal.any([signal, failed.signal])
   for await (const message of journal.read((replica.state()?.stored_seq ?? 0) + 1, until)) {
-    const record = assemble(message)
-    if (record === null) continue
-    waiting.push(record)
-    bytes += record.body.length
+    const records = assemble(message)
+    if (records.length === 0) continue
     // What has come together by the next turn of the event loop shares a commit.
+    if (waiting.length === 0) setImmediate(apply)
+    waiting.push(...records)
+    bytes += message.message.length
     if (bytes >= MAX_TOGETHER_BYTES) apply()
-    else if (waiting.length === 1) setImmediate(apply)
     if (until.aborted) break
   }
   if (waiting.length > 0 && error === null) apply()

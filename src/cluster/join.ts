@@ -70,8 +70,8 @@ async function holdsAll(journal: Pick<Journal, 'slice'>): Promise<boolean> {
   try {
     const [first] = await journal.slice(1, 1)
     if (first === undefined) return false
-    const { kind, body } = readMessage(first.message)
-    const { all, schema } = readFence({ kind, body: Buffer.from(body) })
+    const { kind, bodies } = readMessage(first.message)
+    const { all, schema } = readFence({ kind, body: Buffer.concat(bodies) })
     return all && schema === newestSchema()
   } catch (error) {
     if (error instanceof JournalTruncated) return false

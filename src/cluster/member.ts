@@ -3,6 +3,7 @@ import { ConfigError } from '../lib/config-error.js'
 import type { Logger } from '../lib/log.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
+import type { ClusterReport } from '../wire/service-answers.js'
 import { claim, type Claimed } from './claim.js'
 import { setAside } from './files.js'
 import { follow } from './follower.js'
@@ -10,7 +11,7 @@ import { join } from './join.js'
 import { JournalTruncated, JournalUnreachable, type ClusterLog } from './port.js'
 import { createPresence, type Presence } from './presence.js'
 import type { Fence } from './records.js'
-import { createReport, type ClusterReport } from './report.js'
+import { createReport } from './report.js'
 import { mayClaim } from './standing.js'
 
 /** How often a follower looks whether it should take over, ms. */
@@ -72,6 +73,8 @@ export function createMember({
   let owning: Owning | null = null
   let leaving = false
   let lastFence: Fence | null = null
+  /** When it was read, ms, monotonic; of a journal that is read from far back it says nothing. */
+  let fencedAt = -Infinity
   let place = { epoch: 0, n: 0, seq: 0 }
   let levelAt = performance.now()
   let connectedSince = performance.now()
@@ -100,6 +103,7 @@ export function createMember({
 
   const fenced = (fence: Fence): void => {
     lastFence = fence
+    fencedAt = performance.now()
     const state = replica?.state()
     if (replica === null || state === undefined) return
     replica.setState({ ...state, role: 'follower', owner_url: fence.url })
@@ -123,7 +127,8 @@ export function createMember({
     const followers = presence.followers()
     return {
       connectedFor: performance.now() - connectedSince,
-      ownerSilentFor: owner === null ? Infinity : performance.now() - owner.heard,
+      // Who has just written a fence lives.
+      ownerSilentFor: performance.now() - Math.max(owner?.heard ?? -Infinity, fencedAt),
       owner,
       n: look().n,
       rank: followers.filter((f) => f.coordinator < coordinator).length,
@@ -170,10 +175,11 @@ export function createMember({
       `this coordinator owns the work (epoch ${claimed.epoch})`,
     )
     barredUntil = performance.now() + BARRED_TAKEOVERS * takeoverAfter
-    owning = await own(claimed)
-    barredUntil = -Infinity
+    // The others hear it before it serves: a start may take long.
     role = 'owner'
     presence.say()
+    owning = await own(claimed)
+    barredUntil = -Infinity
     const { handOver, why } = await owning.ended
     logger.warn(
       { event: 'cluster.not_owning', epoch: claimed.epoch, why },
@@ -210,6 +216,7 @@ export function createMember({
     role = 'joining'
     await standBy()
     lastFence = null
+    fencedAt = -Infinity
     replica = await join({ file, journal: log.journal, logger, fetchSeed: () => fetchSeed(stopping.signal) })
     const state = replica.state()
     if (state !== undefined) replica.setState({ ...state, role: 'follower' })

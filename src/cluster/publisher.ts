@@ -1,7 +1,7 @@
 import type { JournalRecord } from '../store/journal-schema.js'
 import type { WrittenRecord } from '../store/store.js'
-import { JournalUnreachable, type Journal } from './port.js'
-import { readMessage, toMessages } from './records.js'
+import { JournalUnreachable, MAX_MESSAGE_BYTES, type Journal } from './port.js'
+import { MAX_TOGETHER, readMessage, toMessage, toMessages, wholeUpTo } from './records.js'
 
 /** Without anything to send the owner looks so often whether it still is one, ms. */
 const CONFIRM_MS = 1000
@@ -40,8 +40,9 @@ export interface PublisherParts {
 export type Publisher = ReturnType<typeof createPublisher>
 
 /**
- * Sends what turns have written to the log, in order, several on their way at once, and lets go what waits for that. Whenever an
- * append does not succeed it reads what is there before it goes on: what was stored is not sent twice, a foreign record ends it.
+ * Sends what turns have written to the log, in order: one message is on its way at a time, and the next has all that came meanwhile. With
+ * two on their way the first could be refused, because of another owner's fence, and the second be stored behind that fence. Whenever an
+ * append does not succeed it is looked what is there before anything is sent: what was stored is not sent twice, a foreign record ends it.
  */
 export function createPublisher({
   journal,
@@ -54,18 +55,15 @@ export function createPublisher({
   ...parts
 }: PublisherParts) {
   let stored = parts.stored
-  /** What was sent, of which some may be in the log. */
-  let sent = parts.stored
-  /** The newest that a turn was told of; what commands wrote besides is known when it is looked for. */
+  /** The newest record of the file, as far as turns have told, or it was looked for. */
   let newest = parts.stored.n
-  let state: 'sending' | 'checking' | 'ended' = 'sending'
+  let state: 'idle' | 'sending' | 'looking' | 'ended' = 'idle'
   let confirmedAt = now()
   /** What waits until the record `n` is in the log, in order. */
   const waiting: { n: number; at: number; then: () => void }[] = []
-  /** Messages on their way, in order. `record`: it is the last one of that record. */
-  const flights: { seq: number; record: number | null; at: number; done: boolean }[] = []
-  let inFlight = 0
-  /** Records that no turn has told of. */
+  /** Of records that turns have told of, and that are not in the log yet. */
+  const bodies = new Map<number, Buffer>()
+  /** The newest record that a command has written, until it is in the log; 0: none. */
   let ofCommands = 0
 
   const release = (): void => {
@@ -73,46 +71,57 @@ export function createPublisher({
       waiting.shift()?.then()
   }
   const isStored = (n: number, seq: number): void => {
+    for (let i = stored.n + 1; i <= n; i++) bodies.delete(i)
     stored = { n, seq }
     acknowledged(n, seq, ofCommands > 0 && ofCommands <= n)
     if (ofCommands <= n) ofCommands = 0
   }
-
-  const landed = (flight: (typeof flights)[number], seq: number | null): void => {
-    inFlight--
-    if (state === 'sending' && seq === flight.seq) {
-      flight.done = true
-      for (let first = flights[0]; first?.done === true; first = flights[0]) {
-        flights.shift()
-        confirmedAt = Math.max(confirmedAt, first.at)
-        if (first.record !== null) isStored(first.record, first.seq)
+  const recordAt = (n: number): JournalRecord | undefined => {
+    const body = bodies.get(n)
+    return body === undefined ? outbox.record(n) : { n, epoch, kind: 'turn', body }
+  }
+  /** The records that come next and share a message: of one kind and epoch, and not too large; the first in any case. */
+  const nextRecords = (): JournalRecord[] => {
+    const records: JournalRecord[] = []
+    let bytes = 0
+    for (let n = stored.n + 1; n <= newest && records.length < MAX_TOGETHER; n++) {
+      const record = recordAt(n)
+      if (record === undefined) {
+        end(`record ${n} is missing in the database of this coordinator`)
+        return []
       }
-      return release()
+      bytes += record.body.length
+      const { kind, epoch } = records[0] ?? record
+      if (records.length > 0 && (bytes > MAX_MESSAGE_BYTES || record.kind !== kind || record.epoch !== epoch)) break
+      records.push(record)
     }
-    if (state === 'sending') state = 'checking'
-    if (inFlight === 0) void check()
+    return records
   }
-  const send = (record: JournalRecord): void => {
-    const messages = toMessages(record)
-    messages.forEach((message, i) => {
-      const after = sent.seq
-      const flight = { seq: after + 1, record: i === messages.length - 1 ? record.n : null, at: now(), done: false }
-      sent = { n: record.n, seq: after + 1 }
-      flights.push(flight)
-      inFlight++
-      journal.append(after, message).then(
-        (seq) => landed(flight, seq),
-        () => landed(flight, null),
-      )
-    })
-  }
-  const sendUpTo = (n: number, known?: WrittenRecord): void => {
-    while (state === 'sending' && sent.n < n) {
-      const next = sent.n + 1
-      const record = known?.n === next ? { ...known, epoch, kind: 'turn' as const } : outbox.record(next)
-      if (record === undefined) return end(`record ${next} is missing in the database of this coordinator`)
-      send(record)
+
+  /** Sends until everything is in the log, or an append does not succeed. */
+  const sendAll = async (): Promise<void> => {
+    state = 'sending'
+    let { seq } = stored
+    while (stored.n < newest) {
+      const [first, ...more] = nextRecords()
+      if (first === undefined) return
+      const messages = more.length > 0 ? [toMessage([first, ...more])] : toMessages(first)
+      for (const message of messages) {
+        const sentAt = now()
+        const at = await journal.append(seq, message)
+        if (isEnded()) return
+        if (at === null) return look()
+        seq = at
+        confirmedAt = Math.max(confirmedAt, sentAt)
+      }
+      isStored(first.n + more.length, seq)
+      release()
     }
+    state = 'idle'
+  }
+  const isEnded = (): boolean => state === 'ended'
+  const send = (): void => {
+    if (state === 'idle' && stored.n < newest) sendAll().catch(lookAgain)
   }
   const end = (why: string): void => {
     if (state === 'ended') return
@@ -122,43 +131,45 @@ export function createPublisher({
     ended(why)
   }
 
-  /** What is in the log, compared with what this file has. @returns null when this coordinator owns nothing any more */
-  const look = async (): Promise<{ n: number; seq: number } | null> => {
+  /** Whether the log ends with what this file has; then goes on behind it. @throws JournalUnreachable */
+  const look = async (): Promise<void> => {
+    state = 'looking'
+    const began = now()
     const last = await journal.last()
-    if (last === null) return { n: 0, seq: 0 }
-    const { n, epoch: of, part, of: parts } = readMessage(last.message)
-    const complete = part === parts - 1 ? n : n - 1
-    const ours = outbox.record(n)
-    if (ours === undefined || ours.epoch !== of) {
-      end(
-        of > epoch
-          ? `another coordinator has taken over (epoch ${of})`
-          : `the log ends with record ${n} of epoch ${of}, which this coordinator has not written`,
+    if (isEnded()) return
+    const found = last === null ? null : readMessage(last.message)
+    const ours = found === null ? undefined : outbox.record(found.last)
+    if (found !== null && ours?.epoch !== found.epoch)
+      return end(
+        found.epoch > epoch
+          ? `another coordinator has taken over (epoch ${found.epoch})`
+          : `the log ends with record ${found.last} of epoch ${found.epoch}, which this coordinator has not written, or keeps no more; see "stacks-signer cluster rebuild"`,
       )
-      return null
+    const there = found === null ? { n: 0, seq: 0 } : { n: wholeUpTo(found), seq: last?.seq ?? 0 }
+    // The log went back behind what it had acknowledged.
+    if (there.n < stored.n) {
+      healed(stored.n - there.n)
+      stored = there
     }
-    return { n: complete, seq: last.seq }
+    confirmedAt = began
+    if (there.n > stored.n) isStored(there.n, there.seq)
+    // Also where the end of the log is a part of a record that is not whole.
+    else stored = { n: stored.n, seq: there.seq }
+    release()
+    state = 'idle'
+    send()
   }
-  /** An append was not stored, or it is not known whether it was. Nothing is on its way. */
-  const check = async (): Promise<void> => {
-    flights.length = 0
-    for (;;) {
-      if (state === 'ended') return
-      const began = now()
+  /** It is not known what the log has, or it cannot be reached. */
+  const lookAgain = async (error: unknown): Promise<void> => {
+    for (let failure = error; !isEnded();) {
+      if (!(failure instanceof JournalUnreachable)) return end(String(failure))
+      state = 'looking'
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
       try {
-        const there = await look()
-        if (there === null) return
-        // The log went back behind what it had acknowledged.
-        if (there.seq < stored.seq) healed(stored.n - there.n)
-        state = 'sending'
-        confirmedAt = began
-        sent = there
-        if (there.n > stored.n) isStored(there.n, there.seq)
-        release()
-        return sendUpTo(newest)
-      } catch (error) {
-        if (!(error instanceof JournalUnreachable)) return end(String(error))
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+        if (!isEnded()) await look()
+        return
+      } catch (again) {
+        failure = again
       }
     }
   }
@@ -167,12 +178,10 @@ export function createPublisher({
     const { n } = outbox.newest()
     if (n <= newest) return
     newest = ofCommands = n
-    sendUpTo(n)
+    send()
   }
   const confirm = (): void => {
-    if (state !== 'sending' || inFlight > 0 || now() - confirmedAt < CONFIRM_MS) return
-    state = 'checking'
-    void check()
+    if (state === 'idle' && now() - confirmedAt >= CONFIRM_MS) look().catch(lookAgain)
   }
   const looking = setInterval(lookForCommands, LOOK_MS)
   const confirming = setInterval(confirm, CONFIRM_MS / 2)
@@ -186,7 +195,8 @@ export function createPublisher({
       if (state === 'ended') return
       if (written !== null && written.n > newest) {
         newest = written.n
-        sendUpTo(written.n, written)
+        bodies.set(written.n, written.body)
+        send()
       }
       waiting.push({ n: newest, at: now(), then })
       release()

@@ -4,21 +4,26 @@ import type { StoredRecord } from '../store/replica.js'
 import { MAX_MESSAGE_BYTES, type JournalMessage } from './port.js'
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const kind = v.picklist(['turn', 'fence'])
+/** Records that share a message, at most. */
+export const MAX_TOGETHER = 500
 /** The first line of a message. */
 const header = v.strictObject({
   v: v.literal(1),
   /** The epoch of the ownership it was written in. */
   e: count,
-  /** The number of the record: from 1, without gaps. */
+  /** The number of its first record: from 1, without gaps. */
   n: count,
   k: kind,
-  /** Which part of the record it is, from 0, and of how many. */
-  part: v.strictTuple([v.pipe(v.number(), v.safeInteger(), v.minValue(0)), count]),
+  /** The bytes of each of its records, or of the part of the one that it holds. */
+  sizes: v.pipe(v.array(size), v.minLength(1), v.maxLength(MAX_TOGETHER)),
+  /** Which part of its record it is, from 0, and of how many; [0, 1] where it holds all of its records. */
+  part: v.strictTuple([size, count]),
 })
 type Header = v.InferOutput<typeof header>
 /** A first line is not longer than this, bytes. */
-const MAX_HEADER_BYTES = 200
+const MAX_HEADER_BYTES = 8192
 const NEWLINE = 10
 
 /** What a fence says: who owns the work from here on. */
@@ -47,32 +52,51 @@ export const fenceRecord = (n: number, epoch: number, says: Fence): JournalRecor
   body: Buffer.from(JSON.stringify(says)),
 })
 
-/** A record as messages of at most MAX_MESSAGE_BYTES and a header, in order. */
+const messageOf = (first: Header, bodies: readonly Uint8Array[]): Buffer =>
+  Buffer.concat([Buffer.from(`${JSON.stringify(first)}\n`), ...bodies])
+
+/** One message of several records, which follow each other. */
+export function toMessage(records: readonly [JournalRecord, ...JournalRecord[]]): Buffer {
+  const [{ n, epoch, kind }] = records
+  const bodies = records.map(({ body }) => body)
+  return messageOf({ v: 1, e: epoch, n, k: kind, sizes: bodies.map((body) => body.length), part: [0, 1] }, bodies)
+}
+
+/** A record as messages of at most `most` bytes and a header, in order. */
 export function toMessages({ n, epoch, kind, body }: JournalRecord, most = MAX_MESSAGE_BYTES): Buffer[] {
   const of = Math.max(1, Math.ceil(body.length / most))
   return Array.from({ length: of }, (_, i) => {
-    const first: Header = { v: 1, e: epoch, n, k: kind, part: [i, of] }
-    return Buffer.concat([Buffer.from(`${JSON.stringify(first)}\n`), body.subarray(i * most, (i + 1) * most)])
+    const part = body.subarray(i * most, (i + 1) * most)
+    return messageOf({ v: 1, e: epoch, n, k: kind, sizes: [part.length], part: [i, of] }, [part])
   })
 }
 
-/** What of a record a message is. */
+/** What of the journal a message is. */
 export interface Part {
+  /** Its first record, and its last. */
   n: number
+  last: number
   epoch: number
   kind: JournalRecord['kind']
   part: number
   of: number
-  body: Uint8Array
+  bodies: Uint8Array[]
 }
+
+/** The newest record that is whole once this message is there. */
+export const wholeUpTo = ({ n, last, part, of }: Part): number => (part === of - 1 ? last : n - 1)
 
 /** @throws when the message is none of ours: somebody else writes to the log */
 export function readMessage(message: Uint8Array): Part {
   const end = message.subarray(0, MAX_HEADER_BYTES).indexOf(NEWLINE)
   if (end < 0) throw new Error('a message of the journal has no header: somebody else writes to its log')
-  const { e, n, k, part } = v.parse(header, JSON.parse(Buffer.from(message.subarray(0, end)).toString()))
-  if (part[0] >= part[1]) throw new Error(`a message of the journal is part ${part[0]} of ${part[1]}`)
-  return { n, epoch: e, kind: k, part: part[0], of: part[1], body: message.subarray(end + 1) }
+  const { e, n, k, sizes, part } = v.parse(header, JSON.parse(Buffer.from(message.subarray(0, end)).toString()))
+  const [i, of] = part
+  if (i >= of || (of > 1 && sizes.length > 1)) throw new Error(`a message of the journal is part ${i} of ${of}`)
+  let from = end + 1
+  const bodies = sizes.map((bytes) => message.subarray(from, (from += bytes)))
+  if (from !== message.length) throw new Error(`the message of record ${n} has ${message.length - from} bytes too many`)
+  return { n, last: n + sizes.length - 1, epoch: e, kind: k, part: i, of, bodies }
 }
 
 /** The most parts of a record: bodies of several messages are kept in memory until the last one is there. */
@@ -81,27 +105,26 @@ export const MAX_PARTS = 8192
 /**
  * Puts records together from their messages, in the order of the log. A record that was begun and not ended, because its owner died in
  * it, never happened: the next begins with its first part, or another record does.
+ * @returns the records that a message ends, all of them at its place
  */
-export function createAssembler(): (message: JournalMessage) => StoredRecord | null {
+export function createAssembler(): (message: JournalMessage) => StoredRecord[] {
   let begun: { first: Part; bodies: Uint8Array[] } | null = null
   return ({ seq, message }) => {
     const part = readMessage(message)
-    if (part.of > MAX_PARTS) throw new Error(`record ${part.n} of the journal has ${part.of} parts`)
+    const { n, epoch, kind, of, bodies } = part
+    if (of > MAX_PARTS) throw new Error(`record ${n} of the journal has ${of} parts`)
+    if (of === 1) {
+      begun = null
+      return bodies.map((body, i) => ({ n: n + i, epoch, kind, body: Buffer.from(body), seq }))
+    }
     if (part.part === 0) begun = { first: part, bodies: [] }
-    const { first } = begun ?? {}
-    if (
-      begun === null ||
-      first === undefined ||
-      first.n !== part.n ||
-      first.epoch !== part.epoch ||
-      part.part !== begun.bodies.length
-    )
-      throw new Error(`part ${part.part} of record ${part.n} has no beginning in the journal`)
-    begun.bodies.push(part.body)
-    if (begun.bodies.length < part.of) return null
-    const { n, epoch, kind } = part
+    const first = begun?.first
+    if (begun === null || first?.n !== n || first.epoch !== epoch || part.part !== begun.bodies.length)
+      throw new Error(`part ${part.part} of record ${n} has no beginning in the journal`)
+    begun.bodies.push(...bodies)
+    if (begun.bodies.length < of) return []
     const record = { n, epoch, kind, body: Buffer.concat(begun.bodies), seq }
     begun = null
-    return record
+    return [record]
   }
 }

@@ -2,6 +2,7 @@ import { defineCommand } from 'citty'
 import * as v from 'valibot'
 import { RestError } from '../lib/rest-client.js'
 import { oneLine } from '../lib/table.js'
+import { clusterView, type ClusterReport } from '../wire/service-answers.js'
 import { printJson } from './print.js'
 import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
 
@@ -9,7 +10,22 @@ import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
 const TIMEOUT_MS = 5000
 
 // What a service answers may hold more than this version knows: it is kept for --json.
-const healthSchema = v.looseObject({ status: v.literal('healthy'), warning: v.optional(v.string()) })
+const healthSchema = v.looseObject({
+  status: v.literal('healthy'),
+  warning: v.optional(v.string()),
+  cluster: v.optional(v.looseObject(clusterView.entries)),
+})
+
+/** One line: who owns the work, and who follows how far. */
+function clusterLine({ coordinator, epoch, record, followers }: ClusterReport): string {
+  const lags = followers.map(({ coordinator: name, behind_records, behind_ms }) => {
+    const lag =
+      behind_records === 0 ? 'level' : `${behind_records} records and ${(behind_ms / 1000).toFixed(1)} s behind`
+    return `${name} (${lag})`
+  })
+  const whoFollows = lags.length === 0 ? 'nobody follows' : `followed by ${lags.join(', ')}`
+  return `cluster: ${coordinator} owns the work (epoch ${epoch}, record ${record}), ${whoFollows}`
+}
 
 export default defineCommand({
   meta: { name: 'health', description: 'Say whether the service is healthy; the exit code is 1 when it is not' },
@@ -27,7 +43,8 @@ export default defineCommand({
       else console.log(`unhealthy: ${oneLine(error.message)}`)
       return
     }
-    if (args.json === true) printJson(health)
-    else console.log(health.warning === undefined ? 'healthy' : `healthy, but: ${oneLine(health.warning)}`)
+    if (args.json === true) return printJson(health)
+    console.log(health.warning === undefined ? 'healthy' : `healthy, but: ${oneLine(health.warning)}`)
+    if (health.cluster !== undefined) console.log(oneLine(clusterLine(health.cluster)))
   },
 })

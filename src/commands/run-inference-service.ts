@@ -94,6 +94,7 @@ async function runInCluster(
   const coordinator = createClusterCoordinator({
     settings,
     cluster,
+    metrics: parts.metrics,
     logger: log,
     create: (ownership) => createCoordinator({ ...parts, ownership }),
   })

@@ -19,7 +19,8 @@ export const serviceRoutes = {
     path: '/health',
     action: 'health',
     summary: 'See whether the service works',
-    description: '503 when the database cannot be written, or the service stops.',
+    description:
+      '503 when the database cannot be written, the service stops, or the log of its cluster does not store; and at a coordinator that does not own the work of its cluster, which says how far it is.',
     answers: { 200: healthView, 503: healthView },
   },
   getEncryptionKey: {

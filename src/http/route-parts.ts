@@ -10,6 +10,7 @@ import type { Watchers } from '../door/watchers.js'
 import type { Verifications } from '../door/verifications.js'
 import type { Who } from '../door/who.js'
 import type { Logger } from '../lib/log.js'
+import type { ClusterReport } from '../wire/service-answers.js'
 import type { ConfigurationView } from '../wire/watch-answers.js'
 import type { BodyLimitParts, BodyLimits } from './body-limits.js'
 import type { Dashboard } from './dashboard.js'
@@ -61,6 +62,8 @@ export interface AppParts extends BodyLimitParts {
   publicHosts: readonly string[]
   /** The page for those who watch; null or absent where it is switched off. */
   dashboard?: Dashboard | null
+  /** How it stands in its cluster; `behind`: the log does not store what turns have written. Absent where it is in none. */
+  cluster?: { report(): ClusterReport; behind(): boolean } | undefined
   /** What an operator should look at, beside what the core says, as a sentence. */
   warning?: () => string | null
 }

@@ -1,8 +1,10 @@
 import { serviceRoutes as routes } from '../contract/service-routes.js'
 import { toSeconds } from '../lib/clock.js'
 import { done, refuse } from '../lib/result.js'
+import { unlessBehind } from '../lib/unless-behind.js'
 import { fail, ok, refused } from './answers.js'
 import type { DefaultsView, HealthView } from '../wire/service-answers.js'
+import { clusterWarning, LOG_BEHIND } from './cluster-health.js'
 import type { RouteParts } from './route-parts.js'
 import type { Exchange } from './exchange.js'
 import type { Routes } from './routes.js'
@@ -16,7 +18,7 @@ const isTold = ({ by }: Exchange): boolean => TOLD.has(by.principal.role)
 /** The service itself: counters, its key and its health. */
 export function serviceRoutes(
   { get, answer }: Routes,
-  { ask, wall, opener, openai, warning = () => null }: RouteParts,
+  { ask, wall, opener, openai, cluster, warning = () => null }: RouteParts,
 ): void {
   get(routes.getStats, async (c) => {
     const stats = await ask(c.env, { op: 'stats' })
@@ -43,10 +45,17 @@ export function serviceRoutes(
   })
 
   get(routes.getHealth, async (c) => {
-    const health = await ask(c.env, { op: 'health' })
-    const view: HealthView = { status: health.ok ? 'healthy' : 'unhealthy', timestamp: toSeconds(wall()) }
+    const asked = () => ask(c.env, { op: 'health' })
+    const health = cluster === undefined ? await asked() : ((await unlessBehind(asked, cluster.behind)) ?? LOG_BEHIND)
+    const told = isTold(c.env)
+    const report = told ? cluster?.report() : undefined
+    const view: HealthView = {
+      status: health.ok ? 'healthy' : 'unhealthy',
+      timestamp: toSeconds(wall()),
+      ...(report === undefined ? {} : { cluster: report }),
+    }
     if (!health.ok) return fail(c, health, { data: view })
-    const warnings = isTold(c.env) ? [health.value.warning, warning()].filter((w) => w !== null) : []
+    const warnings = told ? [health.value.warning, warning(), clusterWarning(report)].filter((w) => w !== null) : []
     return ok(c, warnings.length === 0 ? view : { ...view, warning: warnings.join('. ') })
   })
 }

@@ -4,6 +4,7 @@ import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorEnvelope } from '../wire/envelope.js'
+import type { HealthView } from '../wire/service-answers.js'
 
 /** How long a request may take to arrive, its headers, and a TLS handshake, ms. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -18,7 +19,7 @@ export interface StandbyState {
   /** One sentence: what it is doing instead. */
   why: string
   /** For `GET /health`. */
-  health: object
+  health: HealthView
 }
 
 export interface Standby {

@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client'
 import type { CoreMetrics, LimitFigures, ModelMetrics } from '../core/watching/reports.js'
 import { histogramBounds } from '../rules/histograms.js'
+import { addClusterFamilies, type ClusterFigures } from './cluster-metrics.js'
 import { doorBounds, type DoorFigures } from './door-figures.js'
 import { createFamilies, type Value } from './families.js'
 import type { Buckets } from './measures.js'
@@ -17,6 +18,8 @@ export interface ServiceMetricsParts {
   /** How much of the limits of the doors is taken. */
   taken(): LimitFigures[]
   build: { version: string; node: string; commit: string }
+  /** How it stands in its cluster; null where it is in none. */
+  cluster: (() => ClusterFigures) | null
 }
 
 export type ServiceMetrics = ReturnType<typeof createServiceMetrics>
@@ -25,7 +28,7 @@ export type ServiceMetrics = ReturnType<typeof createServiceMetrics>
  * What is counted, as Prometheus reads it. The core and the doors keep plain numbers; they are looked at when somebody scrapes, so that
  * nothing is paid for it on the way of a task. `model` is a label of core/rates/labels: at most 200 names, families and `other`.
  */
-export function createServiceMetrics({ doors, overloaded, untraced, taken, build }: ServiceMetricsParts) {
+export function createServiceMetrics({ doors, overloaded, untraced, taken, build, cluster }: ServiceMetricsParts) {
   const registry = new Registry()
   const { counter, gauge, histogram } = createFamilies(registry)
   let core: CoreMetrics | null = null
@@ -159,10 +162,11 @@ export function createServiceMetrics({ doors, overloaded, untraced, taken, build
   gauge('inference_callbacks_waiting', 'Callbacks that are to be sent', [], one(() => core?.stats.callbacks?.pending)) // prettier-ignore
   counter('inference_traces_dropped_total', 'Tasks of traces that could not be told to the tracer', [], one(untraced)) // prettier-ignore
   gauge('inference_build_info', 'What runs', ['version', 'node', 'commit'], () => [[build, 1]])
+  if (cluster !== null) addClusterFamilies({ counter, gauge, histogram }, cluster)
 
   return {
-    /** @param now what the core has just said */
-    async text(now: CoreMetrics): Promise<string> {
+    /** @param now what the core has just said; null: it does not answer now, and the rest is told */
+    async text(now: CoreMetrics | null): Promise<string> {
       // It is read before anything else runs: prom-client asks every metric at once.
       core = now
       const own = registry.metrics()

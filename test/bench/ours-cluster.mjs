@@ -42,7 +42,7 @@ export async function start({ slowDisk, cli, takeoverAfter = 10 }) {
   const lags = []
   const watching = setInterval(() => {
     clusterOf(follower.url).then(
-      ({ behind_ms }) => lags.push(behind_ms),
+      (cluster) => cluster?.role === 'follower' && lags.push(cluster.behind_ms),
       () => undefined,
     )
   }, 200)

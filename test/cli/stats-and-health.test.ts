@@ -68,6 +68,31 @@ test('a warning of a healthy service is shown, and does not change the exit code
   })
 })
 
+test('in a cluster it is said who owns the work, and who follows how far', async () => {
+  const follower = { url: 'https://c.example', record: 7 }
+  const followers = [
+    { ...follower, coordinator: 'c2', behind_records: 0, behind_ms: 0 },
+    { ...follower, coordinator: 'c3', behind_records: 5, behind_ms: 2100 },
+  ]
+  const cluster = { coordinator: 'c1', role: 'owner', epoch: 3, record: 12, owner: 'https://c1.example', behind_ms: 0 }
+  let now = followers
+  const server = createServer((_, response) => {
+    const data = { status: 'healthy', timestamp: 1, cluster: { ...cluster, followers: now } }
+    response.end(JSON.stringify({ success: true, data, error: null }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const said = 'cluster: c1 owns the work (epoch 3, record 12), '
+  expect((await run({ url }, 'health')).out).toEqual([
+    'healthy',
+    `${said}followed by c2 (level), c3 (5 records and 2.1 s behind)`,
+  ])
+  now = []
+  expect(await run({ url }, 'health')).toEqual({ code: 0, out: ['healthy', `${said}nobody follows`], err: [] })
+})
+
 test.each([
   [0, '0 s'],
   [59.9, '59 s'],

@@ -43,11 +43,12 @@ this is no sample
 test('one of something is called otherwise than many', () => {
   const one = { n: 1, text: '1' }
   const many = { n: 2000, text: '2,000' }
-  const { node, bulk, fleet } = en
+  const { node, bulk, fleet, cluster } = en
   expect([node.because.model(one), node.because.model(many)]).toEqual([
     '1 waiting task is for a model that it does not serve.',
     '2,000 waiting tasks are for models that it does not serve.',
   ])
+  expect([cluster.behind(one, '2s'), cluster.behind(many, '2s')]).toEqual(['1 record, for 2s', '2,000 records, for 2s']) // prettier-ignore
   expect([bulk.confirm.cancel(one), bulk.confirm.cancel(many)]).toEqual(['Cancel 1 task', 'Cancel 2,000 tasks'])
   expect([fleet.counts(one, '0'), fleet.counts(many, '0')]).toEqual(['1 node there, 0 waiting', '2,000 nodes there, 0 waiting']) // prettier-ignore
 })

@@ -4,6 +4,8 @@ import { metricsDefaults } from '../../src/config.js'
 import { as, startGuarded } from '../support/access.js'
 import { configFile, serviceChild } from '../support/child.js'
 import { connectClient } from '../support/client-session.js'
+import { startClustered } from '../support/cluster.js'
+import { createMemoryLog } from '../support/memory-log.js'
 import { connectNode, nextAssign, nextSettled } from '../support/node-session.js'
 import { noPromtool, promtool, samplesOf, sumOf, type Sample } from '../support/prometheus.js'
 import { startService, task, type Service } from '../support/service.js'
@@ -168,7 +170,9 @@ const metricsIn = (text: string): string[] => [
 test('every metric of the board and of the alerts is there', async () => {
   const service = await startService({ backup_dir: `${(await import('../support/temp-dir.js')).tempDir()}` })
   await worked(service)
-  const text = await scrape(service)
+  const owner = await startClustered(createMemoryLog(), 'c1')
+  await owner.becomes('owner')
+  const text = `${await scrape(service)}\n${await owner.metrics()}`
   const there = new Set([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = '', type]) => type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name])) // prettier-ignore
   const { nodeMetricNames } = await import('../../src/metrics/node-metrics.js')
   for (const name of nodeMetricNames) there.add(name)

@@ -117,7 +117,7 @@ const allowed: Record<string, string[]> = {
   'shown-settings.ts': ['config.ts', 'wire', 'lib'],
   'open-runner.ts': ['config.ts', 'chain', 'core/engine', 'lib'],
   'outgoing.ts': ['config.ts', 'callbacks', 'settlement', 'core/engine', 'http', 'lib'],
-  'coordinator-parts.ts': ['config.ts', 'core/engine', 'lib'],
+  'coordinator-parts.ts': ['config.ts', 'core/engine', 'metrics', 'wire', 'lib'],
   'ownership.ts': ['cluster', 'coordinator-parts.ts', 'store', 'lib'],
   'cluster-coordinator.ts': [
     'cluster',
@@ -125,6 +125,8 @@ const allowed: Record<string, string[]> = {
     'coordinator-parts.ts',
     'coordinator.ts',
     'config.ts',
+    'metrics',
+    'telemetry.ts',
     'http',
     'lib',
   ],

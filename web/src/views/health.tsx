@@ -8,6 +8,7 @@ import { duration, number, time } from '../parts/format.js'
 import { Icon } from '../parts/icons.js'
 import { Facts, Panel, Scroll, Trouble } from '../parts/notes.js'
 import { words } from '../words/index.js'
+import { Cluster } from './cluster.js'
 import { Measures } from './measures.js'
 import { Settings } from './settings.js'
 
@@ -134,6 +135,7 @@ export function HealthView() {
           ]}
         />
       </Panel>
+      {health.data?.cluster !== undefined && <Cluster cluster={health.data.cluster} />}
       {can('alerts') && (
         <Panel title={t.health.alerts}>
           {alerts.data === null ? <Trouble failure={alerts.failure} /> : <AlertTable alerts={alerts.data.alerts} />}

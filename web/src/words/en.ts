@@ -350,6 +350,21 @@ export const en = {
     skipped: (n: Counted) =>
       `${n.text} ${verb(n, 'event was', 'events were')} left out: there are too many to show each.`,
   },
+  cluster: {
+    title: 'Cluster',
+    coordinator: 'This coordinator',
+    role: 'Role',
+    roles: { owner: 'owns the work', follower: 'follows', joining: 'is joining' },
+    epoch: 'Epoch',
+    record: 'Newest record',
+    alone: 'No other coordinator follows: when this one is lost nobody takes over.',
+    followers: 'Followers',
+    follower: 'Follower',
+    address: 'Address',
+    lag: 'Behind',
+    level: 'level with the owner',
+    behind: (records: Counted, time: string) => `${records.text} ${verb(records, 'record', 'records')}, for ${time}`,
+  },
   health: {
     state: 'State',
     healthy: 'The service works.',
