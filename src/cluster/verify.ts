@@ -77,18 +77,18 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
     else if (own.kind !== kind || Buffer.compare(own.body, body) !== 0)
       wrong(`record ${n} of epoch ${epoch} is another in the log than in the file`)
   }
-  const checkEpoch = (part: Part): void => {
-    const { n, kind } = part
+  const checkEpoch = (record: JournalRecord): void => {
+    const { n, kind } = record
     if (epoch === null && firstSeq === 1 && kind !== 'fence') wrong(`record ${n} comes before any fence`)
-    if (epoch !== null && kind === 'fence' && part.epoch <= epoch)
-      wrong(`record ${n} is the fence of epoch ${part.epoch}, after records of epoch ${epoch}`)
-    if (epoch !== null && kind === 'turn' && part.epoch !== epoch)
-      wrong(`record ${n} is of epoch ${part.epoch}, and the fence before it of ${epoch}`)
-    epoch = Math.max(epoch ?? 0, part.epoch)
+    if (epoch !== null && kind === 'fence' && record.epoch <= epoch)
+      wrong(`record ${n} is the fence of epoch ${record.epoch}, after records of epoch ${epoch}`)
+    if (epoch !== null && kind === 'turn' && record.epoch !== epoch)
+      wrong(`record ${n} is of epoch ${record.epoch}, and the fence before it of ${epoch}`)
+    epoch = Math.max(epoch ?? 0, record.epoch)
   }
   const ended = (record: JournalRecord): void => {
     const { n, kind } = record
-    checkEpoch({ ...record, part: 0, of: 1 })
+    checkEpoch(record)
     found.records++
     if (kind === 'fence') found.fences++
     found.first ??= { n, epoch: record.epoch }
@@ -121,10 +121,17 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       begun = null
       return wrong(`message ${seq} is of a record of ${part.of} parts: ${MAX_PARTS} are the most`)
     }
+    if (part.of === 1)
+      return part.bodies.forEach((body, i) => {
+        const n = part.n + i
+        begin({ ...part, n }, seq)
+        begun = null
+        ended({ n, epoch: part.epoch, kind: part.kind, body: Buffer.from(body) })
+      })
     if (part.part === 0) begin(part, seq)
     // The beginning of the first record was forgotten with the messages before it.
     else if (begun === null && lastN === null && firstSeq > 1) {
-      if (part.part === part.of - 1) [lastN, epoch] = [part.n, part.epoch]
+      if (part.part === part.of - 1) [lastN, epoch] = [part.last, part.epoch]
       return
     }
     const of = begun?.part
@@ -138,7 +145,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       begun.bodies.length !== part.part
     )
       return wrong(`message ${seq} is part ${part.part} of record ${part.n}, and what comes before it is not there`)
-    begun.bodies.push(part.body)
+    begun.bodies.push(...part.bodies)
     if (begun.bodies.length < part.of) return
     const body = Buffer.concat(begun.bodies)
     begun = null

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fenceRecord, toMessages } from '../../src/cluster/records.js'
+import { fenceRecord, toMessage, toMessages } from '../../src/cluster/records.js'
 import { createVerifier, type JournalFindings } from '../../src/cluster/verify.js'
 import type { JournalRecord } from '../../src/store/journal-schema.js'
 
@@ -38,6 +38,18 @@ describe('a journal in which nothing is wrong', () => {
       compared: 3,
       findings: [],
     })
+  })
+
+  test('may have several records in a message, which are looked at one by one', () => {
+    const messages = [...whole(fence(1, 1)), toMessage([turn(2, 1), turn(3, 1)]), ...whole(turn(4, 1))]
+    expect(verified(messages, { ours: [turn(3, 1)] })).toMatchObject({
+      messages: 3,
+      records: 4,
+      compared: 1,
+      findings: [],
+    })
+    expect(findings([...whole(fence(1, 1)), toMessage([turn(3, 1), turn(4, 1)])])[0]).toContain('record 2 is missing')
+    expect(findings(messages, { ours: [turn(3, 1, 'x')] })[0]).toContain('record 3 of epoch 1 is another in the log')
   })
 
   test('may have records in parts, and begin in the middle of one where it was truncated', () => {
