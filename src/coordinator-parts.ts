@@ -12,9 +12,9 @@ export interface Coordinator {
   /**
    * Stops in order: refuses what is new, tells the nodes, takes results until none holds a task or the time is over
    * (`cut` ends the wait), closes sessions, server and database. Leases stay: they are durable.
-   * `reconnectTo`: the URL that sessions are told to go to.
+   * `reconnectTo`: the URL of the coordinator where sessions go on; those that know it leave for it at once.
    */
-  stop(cut?: AbortSignal, where?: { reconnectTo?: string }): Promise<void>
+  stop(cut?: AbortSignal, how?: { reconnectTo?: string }): Promise<void>
 }
 
 export interface CoordinatorParts {

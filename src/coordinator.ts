@@ -32,6 +32,7 @@ import { principal } from './rules/principal.js'
 import { sessionProtocolDocument } from './wire/asyncapi.js'
 import { shownSettings } from './shown-settings.js'
 import { createTelemetry } from './telemetry.js'
+import { comebackOf } from './ws/comeback.js'
 import { createSessionServer } from './ws/session-server.js'
 
 export type { Coordinator, CoordinatorParts, Ownership } from './coordinator-parts.js'
@@ -51,9 +52,6 @@ const ITSELF: Caller = { principal: principal({ role: 'admin' }), address: null,
 
 /** How many connections may wait to be taken; the system may allow fewer. After a restart all nodes dial at once, and one that finds no place waits for seconds. */
 const BACKLOG = 4096
-
-/** When sessions may come back after a stop, in seconds. */
-const RECONNECT_AFTER_SECONDS = 5
 
 /**
  * Builds a coordinator on its database; it does not listen yet.
@@ -227,10 +225,11 @@ export function createCoordinator({
   let listening = false
   let stopped: Promise<void> | undefined
 
-  const shutDown = async (cut?: AbortSignal): Promise<void> => {
+  const shutDown = async (cut?: AbortSignal, reconnectTo?: string): Promise<void> => {
+    const comeback = comebackOf(reconnectTo)
     access.stop(scheduler.send)
-    sessions.refuseNew(RECONNECT_AFTER_SECONDS)
-    await scheduler.call({ op: 'stop', reconnect_after: RECONNECT_AFTER_SECONDS })
+    sessions.refuseNew(comeback)
+    await scheduler.call({ op: 'stop', ...comeback })
     const deadline = time.monotonic() + settings.shutdown_timeout * 1000
     // Each look is a turn of its own, so that it sees what the turns before it have settled.
     for (;;) {
@@ -273,8 +272,8 @@ export function createCoordinator({
       log.info({ event: 'service.listening', version, url, ...fields }, `${NAME} ${version} listens on ${url}; ${text}`)
       return { host: settings.api_host, port, url, observer }
     },
-    stop(cut) {
-      stopped ??= shutDown(cut)
+    stop(cut, how) {
+      stopped ??= shutDown(cut, how?.reconnectTo)
       return stopped
     },
   }

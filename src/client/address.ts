@@ -10,8 +10,16 @@ export interface Address {
   login: string | null
 }
 
-/** @throws InferenceError when it is no address of a service */
-export function readAddress(text: string, sessionPath: string): Address {
+/** Of services that stand for each other. */
+export type Addresses = readonly [Address, ...Address[]]
+
+/** @throws InferenceError when there is none, or one is no address of a service */
+export function readAddresses(urls: string | readonly string[], sessionPath: string): Addresses {
+  const [first = '', ...more] = typeof urls === 'string' ? [urls] : urls
+  return [readAddress(first, sessionPath), ...more.map((url) => readAddress(url, sessionPath))]
+}
+
+function readAddress(text: string, sessionPath: string): Address {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
     throw new InferenceError(
       'invalid_request',

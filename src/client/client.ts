@@ -1,8 +1,8 @@
 import { CLIENT_PATH } from '../wire/client-answers.js'
 import { saidView, nodesView, statsView } from '../wire/service-answers.js'
-import { modelList } from '../wire/openai-answers.js'
+import { modelList } from '../wire/model-answers.js'
 import { taskDetailView, tasksPage } from '../wire/task-answers.js'
-import { readAddress } from './address.js'
+import { readAddresses } from './address.js'
 import type { Ask } from './asks.js'
 import { wasClosed } from './errors.js'
 import { createLine, type Line } from './line.js'
@@ -19,8 +19,8 @@ const CLOSE_GRACE_MS = 5000
 const PATIENCE_SECONDS = 120
 
 export interface InferenceClientOptions {
-  /** The address of the service, such as `http://127.0.0.1:8080`. */
-  url: string
+  /** The address of the service, such as `http://127.0.0.1:8080`; or those of several that stand for each other. */
+  url: string | readonly string[]
   /** A token of the service (`sis_...`), or what makes one whenever one is to be shown. */
   token?: Token
   /** For how long a service that is not there is tried again, seconds. Default 120. */
@@ -29,18 +29,20 @@ export interface InferenceClientOptions {
 
 /** All of a client, out of its parts. @throws InferenceError when `url` is no address */
 export function createClient({ url, token, patience = PATIENCE_SECONDS }: InferenceClientOptions) {
-  const address = readAddress(url, CLIENT_PATH)
-  const rest = createRest(address, token)
+  const addresses = readAddresses(url, CLIENT_PATH)
+  const rest = createRest(addresses, token)
   const patienceMs = patience * 1000
   const over = createRestFollow(rest, patienceMs)
   const closed = new AbortController()
   /** Until when asks go over REST, on the clock of performance.now. */
-  let blockedUntil = address.session === null ? Infinity : 0
+  let blockedUntil = addresses.some(({ session }) => session === null) ? Infinity : 0
   const line: Line = createLine({
-    url: address.session ?? '',
+    url: rest.session,
     token,
     patience: patienceMs,
     submit: over.submit,
+    onReady: rest.answered,
+    leadsAway: rest.leadsAway,
     isThere: () => rest.isThere(closed.signal),
     onBlocked(asks) {
       blockedUntil = performance.now() + BLOCKED_MS

@@ -19,14 +19,19 @@ const LARGE_UNITS = 64 * 1024
 const BLOCKED_TRIES = 2
 
 export interface LineParts {
-  url: string
+  /** Of the sessions of the service that is asked now. */
+  url(): string
   token: Token
   /** For how long a lost service is tried again, ms. */
   patience: number
   /** Stores the task of an ask another way. */
   submit(ask: Ask): Promise<Stored>
-  /** Whether the service answers over REST. */
-  isThere(): Promise<boolean>
+  /** A session can be asked. */
+  onReady(): void
+  /** A session is to go on at this URL. @returns whether that is another one that is known */
+  leadsAway(url: string | undefined): boolean
+  /** Whether the service answers over REST. `next`: it does not, and another one is to be tried at once. */
+  isThere(): Promise<boolean | 'next'>
   /** No session is to be had, though the service is there: these have to go another way. */
   onBlocked(asks: Ask[]): void
 }
@@ -34,7 +39,7 @@ export interface LineParts {
 export type Line = ReturnType<typeof createLine>
 
 /** What is asked in task sessions: one after the other, for as long as something waits for its answer. */
-export function createLine({ url, token, patience, submit, isThere, onBlocked }: LineParts) {
+export function createLine({ url, token, patience, submit, onReady, leadsAway, isThere, onBlocked }: LineParts) {
   const asks = new Set<Ask>()
   const byTask = new Map<string, Set<Ask>>()
   /** Submissions without an answer, by their `ref`, and those that wait for one of them to have it. */
@@ -169,17 +174,18 @@ export function createLine({ url, token, patience, submit, isThere, onBlocked }:
   const hold = async (): Promise<SessionEnd> => {
     isDraining = false
     session = openSession({
-      url,
+      url: url(),
       token,
       onReady(most) {
+        onReady()
         maxInFlight = most
         for (const ask of asks) send(ask)
       },
       onAnswer,
-      onDrain(reason) {
+      onDrain(reason, to) {
         isDraining = true
-        // With another token the next session goes on at once.
-        if (reason === 'token_expires' && typeof token === 'function') session?.leave()
+        // With another token the next session goes on at once; and elsewhere.
+        if (leadsAway(to) || (reason === 'token_expires' && typeof token === 'function')) session?.leave()
       },
       onQuiet() {
         const ask = [...asks].find((a) => a.stage === 'stored' || a.submission === null)
@@ -219,8 +225,10 @@ export function createLine({ url, token, patience, submit, isThere, onBlocked }:
         ? { wait: jitteredWait(RECONNECT, failures++) }
         : planReconnect(end, failures++, typeof token === 'function')
       if ('code' in plan) return failAll(plan.code, plan.message)
+      let found: boolean | 'next' = false
       if (!end.ready) {
-        blocked = (await isThere()) ? blocked + 1 : 0
+        found = await isThere()
+        blocked = found === true ? blocked + 1 : 0
         if (blocked >= (end.swallowed ? 1 : BLOCKED_TRIES)) return giveAway()
         if (blocked > 0) lastThere = performance.now()
       }
@@ -229,7 +237,7 @@ export function createLine({ url, token, patience, submit, isThere, onBlocked }:
           'unreachable',
           `the service has not been reached for ${Math.round(patience / 1000)} s (${end.reason}); what it has stored goes on`,
         )
-      await pause(plan.wait, closed.signal)
+      if (found !== 'next') await pause(plan.wait, closed.signal)
     }
   }
   const giveAway = (): void => {

@@ -40,8 +40,8 @@ export interface SessionParts {
   /** Things can be asked now. @param maxInFlight how many submissions may wait for their answer */
   onReady(maxInFlight: number): void
   onAnswer(answer: ClientAnswer): void
-  /** The service wants no new submissions here. */
-  onDrain(reason: string): void
+  /** The service wants no new submissions here. @param to where the session goes on, when it is elsewhere */
+  onDrain(reason: string, to: string | undefined): void
   /** Nothing was heard for long. @returns whether something was asked that has to be answered */
   onQuiet(): boolean
 }
@@ -130,7 +130,7 @@ export function openSession(parts: SessionParts): Session {
         return ready()
       case 'session.drain':
         reconnectAfter = message.reconnect_after
-        return parts.onDrain(message.reason)
+        return parts.onDrain(message.reason, message.reconnect_to)
       default:
         return parts.onAnswer(message)
     }

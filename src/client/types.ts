@@ -1,6 +1,6 @@
 import type * as v from 'valibot'
 import type { ClientServerMessage } from '../wire/client-answers.js'
-import type { modelView } from '../wire/openai-answers.js'
+import type { modelView } from '../wire/model-answers.js'
 import type { listQuery, submitBody } from '../wire/rest.js'
 import type { NodeListEntry, StatsView } from '../wire/service-answers.js'
 import type { TaskDetailView, taskLine } from '../wire/task-answers.js'

@@ -11,7 +11,7 @@ import { printEvents, printText, type Question } from './ask/answer.js'
 import { paramsOf, promptFields } from './ask/prompt.js'
 import { showWaiting } from './ask/waiting.js'
 import { printJson } from './print.js'
-import { parseFlags, refuseMore, serviceArgs, serviceAt, serviceUrl } from './service-call.js'
+import { parseFlags, refuseMore, serviceArgs, serviceAt, serviceUrls } from './service-call.js'
 import { readToken } from './token.js'
 
 /** Exit codes, beside 0 and the 1 of everything else that fails. */
@@ -84,7 +84,7 @@ export default defineCommand({
       ),
     }
     const submission = await withDefaults(given, args)
-    const client = new InferenceClient({ url: serviceUrl(args.url), ...tokenOf(args['token-file']) })
+    const client = new InferenceClient({ url: serviceUrls(args.url), ...tokenOf(args['token-file']) })
     try {
       if (args.wait) await follow(client, submission, args.json === true)
       else await submit(client, submission, args.json === true)

@@ -1,9 +1,22 @@
 import { defineCommand } from 'citty'
+import { runClusterDemo } from '../demo/cluster/demo.js'
 import { runDemo } from '../demo/demo.js'
 
 export default defineCommand({
   meta: { name: 'demo', description: 'Show the whole service at work, in a minute, on this machine' },
-  async run() {
+  args: {
+    cluster: {
+      type: 'boolean',
+      default: false,
+      description:
+        'Two coordinators on a replicated log instead, of which one is lost with its disk; needs nats-server',
+    },
+  },
+  async run({ args }) {
+    if (args.cluster) {
+      if (!(await runClusterDemo())) process.exitCode = 1
+      return
+    }
     const asItShould = await runDemo()
     if (!asItShould) {
       process.exitCode = 1

@@ -6,7 +6,7 @@ import { feedQuery } from '../wire/watch-events.js'
 import { describeEvent, eventLine, readFeedEvent } from './feed/describe.js'
 import { followFeed } from './feed/follow-feed.js'
 import { givenFlags } from './paged-list.js'
-import { parseFlags, refuseMore, serviceArgs, serviceAt, serviceUrl } from './service-call.js'
+import { parseFlags, refuseMore, serviceArgs, serviceAt, serviceUrls } from './service-call.js'
 import { readToken } from './token.js'
 import { untilHalted } from './until-halted.js'
 
@@ -37,7 +37,7 @@ export default defineCommand({
     let lost = ''
     await untilHalted(async (halted) => {
       const refusal = await followFeed({
-        url: serviceUrl(args.url),
+        urls: serviceUrls(args.url),
         token: readToken(args['token-file']),
         query,
         onOpen() {

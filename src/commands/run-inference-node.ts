@@ -15,7 +15,11 @@ export default defineCommand({
   },
   args: {
     config: { type: 'string', description: 'The configuration file (TOML)', valueHint: './config/node.toml' },
-    coordinator: { type: 'string', description: "The coordinator's URL", valueHint: 'http://127.0.0.1:8080' },
+    coordinator: {
+      type: 'string',
+      description: "The coordinator's URL; of several that stand for each other, with commas between",
+      valueHint: 'http://127.0.0.1:8080',
+    },
     model: {
       type: 'string',
       description:

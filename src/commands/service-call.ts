@@ -2,6 +2,7 @@ import type { ArgsDef } from 'citty'
 import type * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
 import { createRestClient, type RestClient } from '../lib/rest-client.js'
+import { splitUrls } from '../lib/turns.js'
 import { fit } from '../wire/fields.js'
 import { readToken } from './token.js'
 
@@ -12,7 +13,7 @@ const DEFAULT_URL = 'http://127.0.0.1:8080'
 export const serviceArgs = {
   url: {
     type: 'string',
-    description: `The address of the service. Default: $STACKS_SIGNER_URL, else ${DEFAULT_URL}`,
+    description: `The address of the service; of several that stand for each other, with commas between. Default: $STACKS_SIGNER_URL, else ${DEFAULT_URL}`,
     valueHint: 'URL',
   },
   'token-file': {
@@ -29,16 +30,19 @@ export const wideArg = {
 } as const satisfies ArgsDef
 
 /**
- * The address of the service: the flag, else the environment, else where a coordinator of this machine listens.
- * @throws ConfigError when it is none
+ * The addresses of the service: the flag, else the environment, else where a coordinator of this machine listens.
+ * @returns at least one
+ * @throws ConfigError when one is none
  */
-export function serviceUrl(flag: string | undefined): string {
+export function serviceUrls(flag: string | undefined): string[] {
   const { STACKS_SIGNER_URL: variable = '' } = process.env
-  const [source, url] =
+  const [source, text] =
     flag !== undefined ? ['--url', flag] : ['STACKS_SIGNER_URL', variable === '' ? DEFAULT_URL : variable]
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new ConfigError(`${source}: must be an address such as ${DEFAULT_URL}, not ${JSON.stringify(url)}`)
-  return url
+  const urls = splitUrls(text)
+  const wrong = urls.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+  if (wrong !== undefined)
+    throw new ConfigError(`${source}: must be an address such as ${DEFAULT_URL}, not ${JSON.stringify(wrong)}`)
+  return urls
 }
 
 /** Those of a command's flags that say which service is asked, and by whom. */
@@ -52,7 +56,7 @@ export interface ServiceFlags {
  * @throws ConfigError when the address is none, or the token
  */
 export const serviceAt = (flags: ServiceFlags, timeout?: number): RestClient =>
-  createRestClient(serviceUrl(flags.url), {
+  createRestClient(serviceUrls(flags.url), {
     token: readToken(flags['token-file']),
     ...(timeout === undefined ? {} : { timeout }),
   })

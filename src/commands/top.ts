@@ -1,7 +1,7 @@
 import { defineCommand } from 'citty'
 import { ConfigError } from '../lib/config-error.js'
 import { shownAddress } from '../lib/connection-error.js'
-import { refuseMore, serviceArgs, serviceAt, serviceUrl } from './service-call.js'
+import { refuseMore, serviceArgs, serviceAt, serviceUrls } from './service-call.js'
 import { readToken } from './token.js'
 import { overviewSchema } from './top/answers.js'
 import { showInteractive } from './top/interactive.js'
@@ -32,10 +32,10 @@ export default defineCommand({
     if (args.once === true) return printOnce(service, args.json === true)
     // Says in its sentences what the feed cannot: that there is no service, or that it may not be watched.
     await service.get('/api/v1/overview', overviewSchema)
-    const url = serviceUrl(args.url)
+    const urls = serviceUrls(args.url)
     const token = readToken(args['token-file'])
-    if (!isInteractive()) return untilHalted((halted) => printForEver(url, token, halted))
+    if (!isInteractive()) return untilHalted((halted) => printForEver(urls, token, halted))
     const isColoured = args.color && (process.env['NO_COLOR'] ?? '') === ''
-    await showInteractive({ url, shown: shownAddress(url), token, isColoured })
+    await showInteractive({ urls, shown: urls.map(shownAddress).join(', '), token, isColoured })
   },
 })

@@ -1,3 +1,4 @@
+import { modelList, modelView } from '../wire/model-answers.js'
 import { chatBody, completionBody, embeddingBody } from '../wire/openai.js'
 import {
   chatCompletion,
@@ -5,8 +6,6 @@ import {
   completion,
   completionEvent,
   embeddingList,
-  modelList,
-  modelView,
   openAiFailure,
 } from '../wire/openai-answers.js'
 import { bare, EVENT_STREAM, traceHeaders, type RouteTable } from './route.js'

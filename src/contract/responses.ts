@@ -15,6 +15,7 @@ const everywhere: readonly ErrorCode[] = [
   'internal',
   'unavailable',
   'stopping',
+  'not_owner',
 ]
 const ofBodies: readonly ErrorCode[] = ['too_large', 'unsupported_media_type']
 /** Only where the service is too full for new tasks, or new nodes. */
@@ -33,6 +34,10 @@ export const failed = (data: Json): Json => ({
     data,
     error: { type: 'string', description: 'A sentence for a person' },
     code: ref('schemas', 'ErrorCode'),
+    owner: {
+      type: ['string', 'null'],
+      description: 'With `not_owner`: the URL of the service that has the work; null where nobody knows it',
+    },
   },
   required: ['success', 'data', 'error', 'code'],
 })

@@ -122,8 +122,14 @@ export type Operation =
   | Exclude<AskOperation, { op: 'models' | 'modelServed' }>
   /** Looks at the deadlines. */
   | { op: 'tick' }
-  /** Nothing new is taken or dispatched from here on; nodes are told to drain. */
-  | { op: 'stop'; reconnect_after: number }
+  /** Nothing new is taken or dispatched from here on; nodes are told to drain, and where to go on when it is elsewhere. */
+  | ({ op: 'stop' } & Comeback)
+
+/** When sessions may come again after a stop, in seconds; and to which URL, when it is another one. */
+export interface Comeback {
+  reconnect_after: number
+  reconnect_to?: string
+}
 
 /** What each operation gives back. */
 export interface Results extends SettlementResults, CallbackResults, AskResults, WatchResults {

@@ -122,10 +122,10 @@ export function createRunOperation(ctx: Context, { health, watches, storage }: R
   const figures = createFigures(ctx, { health, vigilance, desk, callbacks })
   const watchOrders = createWatchOrders(ctx, { nodes: nodePages, stats: figures.stats, storage })
 
-  const stop = (reconnectAfter: number): void => {
+  const stop = ({ op: _, ...comeback }: Extract<Operation, { op: 'stop' }>): null => {
     ctx.stopping = true
-    for (const id of registry.sessions.keys())
-      ctx.send(id, { type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
+    for (const id of registry.sessions.keys()) ctx.send(id, { type: 'session.drain', reason: 'shutdown', ...comeback })
+    return null
   }
 
   /** Writes what this turn has put off. */
@@ -248,8 +248,7 @@ export function createRunOperation(ctx: Context, { health, watches, storage }: R
         resealing.tick()
         return done(null)
       case 'stop':
-        stop(o.reconnect_after)
-        return done(null)
+        return done(stop(o))
       default:
         return never(o)
     }

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
@@ -8,6 +6,7 @@ import { silentLog } from '../lib/log.js'
 import { createRestClient, type RestClient } from '../lib/rest-client.js'
 import { startBlockClock } from './block-clock.js'
 import { createFakeChain } from './chain/fake-chain.js'
+import { playInFolder, type OnEnd } from './in-folder.js'
 import { askLast } from './last-question.js'
 import { runLegacyNode } from './legacy-node.js'
 import { startModelServer } from './model-server.js'
@@ -31,7 +30,6 @@ import {
 /** The longest the demo takes, ms. */
 const LIMIT_MS = 90_000
 const TASKS = 60
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** What stands before what is said: the time. */
 const INDENT = 9
 
@@ -40,27 +38,9 @@ const INDENT = 9
  * and a chain that pays for all of it and forks once.
  * @returns whether every task ended as it should, and every result is paid
  */
-export async function runDemo(): Promise<boolean> {
-  const dir = mkdtempSync(join(tmpdir(), 'inference-demo-'))
-  const releasers: (() => Promise<void> | void)[] = [() => rmSync(dir, { recursive: true, force: true })]
-  const cleanUp = async (): Promise<void> => {
-    for (const release of releasers.splice(0).reverse()) await release()
-  }
-  const onSignal = (): void => void cleanUp().finally(() => process.exit(130))
-  // SIGHUP: its terminal is closed. What cannot be written there any more must not keep it from ending what it has started.
-  const onLostTerminal = (): void => undefined
-  process.stderr.on('error', onLostTerminal)
-  for (const signal of SIGNALS) process.once(signal, onSignal)
-  try {
-    return await play(dir, (release) => releasers.push(release))
-  } finally {
-    process.stderr.off('error', onLostTerminal)
-    for (const signal of SIGNALS) process.off(signal, onSignal)
-    await cleanUp()
-  }
-}
+export const runDemo = (): Promise<boolean> => playInFolder('inference-demo-', play)
 
-async function play(dir: string, onEnd: (release: () => Promise<void> | void) => void): Promise<boolean> {
+async function play(dir: string, onEnd: OnEnd): Promise<boolean> {
   const screen = createScreen(process.stdout)
   const started = Date.now()
   const say = (line: string): void =>

@@ -208,8 +208,8 @@ class OpenExchange implements Exchange {
 export const JSON_TYPE = { 'Content-Type': 'application/json' }
 
 /** An error as the clients of a path read it. */
-export const errorBody = (url: string | undefined, { code, message }: Refusal, data: unknown = null): object =>
-  url?.startsWith(OPENAI_PATH) === true ? openAiError(code, message) : errorEnvelope(code, message, data)
+export const errorBody = (url: string | undefined, { code, message, owner }: Refusal, data: unknown = null): object =>
+  url?.startsWith(OPENAI_PATH) === true ? openAiError(code, message) : errorEnvelope(code, message, data, owner)
 
 /** Whether a request has a body that is more than node:http should read and drop, so that the connection can go on. */
 const hasLargeBody = ({ headers }: IncomingMessage): boolean =>

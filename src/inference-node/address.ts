@@ -1,3 +1,4 @@
+import { splitUrls } from '../lib/turns.js'
 import { NODE_PATH } from '../wire/node.js'
 
 /** Where a coordinator is reached. */
@@ -16,6 +17,21 @@ const SCHEMES = new Map([
   ['ws:', 'ws:'],
   ['wss:', 'wss:'],
 ])
+
+/** The most coordinators that may stand for each other. */
+export const MAX_COORDINATORS = 16
+export const COORDINATORS = `must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080", or up to ${MAX_COORDINATORS} of them`
+
+/**
+ * Reads the URLs of coordinators that stand for each other: a list, or a text with commas between.
+ * Returns null when one of them is no such URL, or there are none, or too many.
+ */
+export function coordinatorAddresses(given: string | readonly string[]): readonly [Address, ...Address[]] | null {
+  const texts = typeof given === 'string' ? splitUrls(given) : given
+  const [first, ...more] = texts.map(coordinatorAddress).filter((address) => address !== null)
+  const areAll = more.length === texts.length - 1 && texts.length <= MAX_COORDINATORS
+  return first === undefined || !areAll ? null : [first, ...more]
+}
 
 /**
  * Reads a coordinator's URL: ws, wss, http or https; the path of node sessions is added where it is absent.

@@ -4,7 +4,7 @@ import { ConfigError } from '../lib/config-error.js'
 import { host, path as optionalPath, port, yesOrNo } from '../lib/setting-fields.js'
 import { described, describeSettings, parseSettings, readToml, seconds, type SettingDoc } from '../lib/settings.js'
 import { id, models, share, shortText, slots } from '../wire/fields.js'
-import { coordinatorAddress } from './address.js'
+import { COORDINATORS, coordinatorAddresses } from './address.js'
 import { backendSettings, DEFAULT_KEY_VARIABLE } from './backend-settings.js'
 import { INVITE, isInvite, readInvite } from './invite.js'
 import { prefetchSetting } from './options.js'
@@ -12,18 +12,16 @@ import { prefetchSetting } from './options.js'
 const path = (fallback: string, description: string) =>
   described(v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must be a path')), fallback), description)
 
-const COORDINATOR = 'must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"'
-
 /** `[node]` */
 export const nodeSettings = v.strictObject({
   coordinator: described(
     v.optional(
       v.pipe(
-        v.string(COORDINATOR),
-        v.check((text) => coordinatorAddress(text) !== null, COORDINATOR),
+        v.union([v.string(), v.array(v.string())], COORDINATORS),
+        v.check((given) => coordinatorAddresses(given) !== null, COORDINATORS),
       ),
     ),
-    "The coordinator's URL: ws, wss, http or https. Required, here or as --coordinator.",
+    "The coordinator's URL: ws, wss, http or https. Of several that stand for each other a list, or a text with commas between. Required, here or as --coordinator.",
   ),
   node_id: described(
     v.optional(id),
@@ -81,7 +79,10 @@ type FileSettings = v.InferOutput<typeof fileSchema>
 /** Everything an operator has set, resolved: a flag beats the file, the file beats the default. Frozen. */
 export interface NodeConfig {
   node: Readonly<
-    Omit<FileSettings['node'], 'coordinator' | 'models'> & { coordinator: string; models: readonly string[] }
+    Omit<FileSettings['node'], 'coordinator' | 'models'> & {
+      coordinator: string | readonly string[]
+      models: readonly string[]
+    }
   >
   backend: Readonly<FileSettings['backend']>
   /** Where completions are kept until they are settled. */

@@ -1,11 +1,15 @@
 import type { NodeMessage } from '../wire/node.js'
+import type { Address } from './address.js'
+import { createDialling } from './dialling.js'
 import { encode } from './frames.js'
 import { createReconnects } from './reconnect.js'
 import type { Channel } from './results.js'
 import { DEFAULT_MAX_MESSAGE_BYTES, openSession, type Session, type SessionEnd, type SessionParts } from './session.js'
 import { pause } from '../lib/timer.js'
 
-export interface ConnectionParts extends Omit<SessionParts, 'onEnd'> {
+export interface ConnectionParts extends Omit<SessionParts, 'onEnd' | 'address'> {
+  /** Of the coordinators that stand for each other, in the order in which they are dialled. */
+  addresses: readonly [Address, ...Address[]]
   /** Ends the loop and every wait in it. */
   halted: AbortSignal
   random: () => number
@@ -38,6 +42,7 @@ const OWN_CLOSE_CODES = [1001, 1006]
 /** The connection to a coordinator: a session, and after its end the next, as the table of close codes says. */
 export function createConnection(parts: ConnectionParts): Connection {
   const { halted } = parts
+  const dialling = createDialling(parts.addresses)
   const reconnects = createReconnects(parts.random)
   let session: Session | null = null
   let renewal: string | null = null
@@ -47,10 +52,17 @@ export function createConnection(parts: ConnectionParts): Connection {
     new Promise((resolve) => {
       session = openSession({
         ...parts,
+        address: dialling.address(),
         onWelcome(welcome) {
+          dialling.welcomed()
           maxMessageBytes = welcome.max_message_bytes
           reconnects.welcomed(welcome.heartbeat_interval)
           parts.onWelcome(welcome)
+        },
+        onMessage(message) {
+          parts.onMessage(message)
+          if (message.type === 'session.drain' && dialling.leadsAway(message.reconnect_to))
+            session?.close(1001, 'the coordinator has named another one')
         },
         onEnd(end) {
           session = null
@@ -80,7 +92,7 @@ export function createConnection(parts: ConnectionParts): Connection {
         if (!parts.onEnd() || halted.aborted) return null
         const why = OWN_CLOSE_CODES.includes(end.code) && end.reconnectAfter === null ? renewal : null
         renewal = null
-        const plan = reconnects.after(end, why !== null)
+        const plan = reconnects.after(end, why !== null, dialling.next(end))
         const told = why === null ? end : { ...end, reason: why }
         parts.onDisconnected(told, 'stop' in plan ? null : plan.wait, why !== null)
         if ('stop' in plan) return plan.stop

@@ -49,10 +49,10 @@ export class InferenceNode {
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
-    const { nodeId, address, identity, connectTimeout, random, unsettledFolder } = resolved
+    const { nodeId, addresses, identity, connectTimeout, random, unsettledFolder } = resolved
     const emit = (event: NodeEvent): void => this.#emit(event)
     this.#connection = createConnection({
-      address,
+      addresses,
       identity,
       connectTimeout,
       random,
@@ -68,8 +68,8 @@ export class InferenceNode {
         emit({ type: 'disconnected', code, reason, welcomed, renewal, retry_in: wait === null ? null : wait / 1000 }),
     })
     const { channel } = this.#connection
-    this.#folder =
-      unsettledFolder === undefined ? null : openUnsettledFolder(unsettledFolder, { nodeId, host: address.host })
+    const owner = { nodeId, hosts: addresses.map(({ host }) => host) }
+    this.#folder = unsettledFolder === undefined ? null : openUnsettledFolder(unsettledFolder, owner)
     this.#availability = createAvailability({
       look: resolved.look,
       models: resolved.models,
@@ -107,9 +107,9 @@ export class InferenceNode {
   get publicKey(): string {
     return this.#options.identity.publicKey
   }
-  /** The URL that is dialled, for logs. */
+  /** The URL that is dialled, for logs; of several with commas between. */
   get coordinator(): string {
-    return this.#options.address.shown
+    return this.#options.addresses.map(({ shown }) => shown).join(', ')
   }
   /** What it offers, or has offered before it was in maintenance. */
   get models(): readonly string[] {

@@ -3,15 +3,18 @@ import { ConfigError } from '../lib/config-error.js'
 import { id, list, maybe, models, share, shortText, slots } from '../wire/fields.js'
 import { prefetch } from '../wire/node.js'
 import { features, type Feature } from '../wire/params.js'
-import { coordinatorAddress, type Address } from './address.js'
+import { COORDINATORS, coordinatorAddresses, type Address } from './address.js'
 import type { NodeEvent } from './events.js'
 import { createIdentity, defaultNodeId, loadIdentity, type Identity } from './identity.js'
 import { usableModels, type Offer } from './offer.js'
 import type { Work } from './task.js'
 
 export interface InferenceNodeOptions {
-  /** The coordinator's URL: ws, wss, http or https; the path of node sessions is added. */
-  coordinator: string
+  /**
+   * The coordinator's URL: ws, wss, http or https; the path of node sessions is added. Of several that stand for each other a list,
+   * or a text with commas between: they are dialled in turn.
+   */
+  coordinator: string | readonly string[]
   /** Does the inference. */
   work: Work
   /** The models it serves, at most 64; or what finds them out, at the start and whenever the backend is back. */
@@ -68,7 +71,7 @@ export interface InferenceNodeOptions {
 }
 
 export interface Resolved {
-  address: Address
+  addresses: readonly [Address, ...Address[]]
   identity: Identity
   nodeId: string
   takeOver: boolean
@@ -126,9 +129,8 @@ const outputInterval = (running: number): number => Math.max(OUTPUT_INTERVAL_MS,
 
 /** @throws ConfigError one line: what is wrong with which option, or with the key file */
 export function resolveOptions(options: InferenceNodeOptions): Resolved {
-  const address = coordinatorAddress(options.coordinator)
-  if (address === null)
-    throw new ConfigError(`coordinator: must be a ws, wss, http or https URL, such as "http://127.0.0.1:8080"`)
+  const addresses = coordinatorAddresses(options.coordinator)
+  if (addresses === null) throw new ConfigError(`coordinator: ${COORDINATORS}`)
   const parsed = v.safeParse(plain, options)
   if (!parsed.success)
     throw new ConfigError(`${v.getDotPath(parsed.issues[0]) ?? 'options'}: ${parsed.issues[0].message}`)
@@ -139,7 +141,7 @@ export function resolveOptions(options: InferenceNodeOptions): Resolved {
     options.identity ?? (options.keyFile === undefined ? createIdentity() : loadIdentity(options.keyFile))
   const ms = (seconds: number): number => seconds * 1000
   return Object.freeze({
-    address,
+    addresses,
     identity,
     nodeId: given.nodeId ?? defaultNodeId(identity),
     takeOver: options.takeOver ?? false,

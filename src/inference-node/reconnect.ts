@@ -17,13 +17,16 @@ const OWN_SESSION_HEARTBEATS = 4
 /** At `after` or later, by up to half of it: all nodes were told the same, and must not be back in the same moment. */
 const spread = (after: number, random: () => number): number => after * (1 + random() / 2)
 
+/** Whether a session was one: what went wrong before it does not count any more. */
+export const hasLasted = ({ welcomed, lasted }: SessionEnd): boolean => welcomed && lasted >= SHORT_SESSION_MS
+
 /**
  * What to do after a session.
  * @param failures sessions that were not welcomed, or ended soon after, in a row before this one
  */
 export function planReconnect(end: SessionEnd, failures: number, random: () => number): Plan {
   const backoff = (): { wait: number } => ({ wait: jitteredWait(RECONNECT, failures, random) })
-  const short = !end.welcomed || end.lasted < SHORT_SESSION_MS
+  const short = !hasLasted(end)
   if (end.code === DRAINED_CODE) return backoff() // as the node likes; one that has not asked to drain wants to work
   const rule = reconnectAfter(end.code)
   switch (rule) {
@@ -66,11 +69,16 @@ export function createReconnects(random: () => number) {
       ownLooksAlive = heartbeatInterval * OWN_SESSION_HEARTBEATS * 1000
       refusedSince = null
     },
-    /** @param isRenewal the node itself has ended the session, to say a new hello */
-    after(end: SessionEnd, isRenewal = false): Plan {
-      if (end.welcomed && end.lasted >= SHORT_SESSION_MS) failures = 0
-      const plan = planReconnect(end, failures++, random)
-      if (isRenewal && end.lasted >= SHORT_SESSION_MS) return { wait: 0 }
+    /**
+     * @param isRenewal the node itself has ended the session, to say a new hello
+     * @param isMidRound the next coordinator of the list is dialled, which was not since the last welcome
+     */
+    after(end: SessionEnd, isRenewal = false, isMidRound = false): Plan {
+      if (hasLasted(end)) failures = 0
+      const plan = planReconnect(end, failures, random)
+      if (isMidRound && 'wait' in plan) return { wait: 0 }
+      failures++
+      if (isRenewal && hasLasted(end)) return { wait: 0 }
       if (end.code !== closeCodes.replaced.code || end.welcomed) return plan
       // What is taken for another node may be our own earlier session, kept up by a proxy that answers for us.
       refusedSince ??= performance.now()

@@ -2,7 +2,7 @@ import { WebSocket } from 'ws'
 import { helloText } from '../wire/keys.js'
 import { NODE_PROTOCOL, parseServerMessage, splitFrame, type NodeMessage, type ServerMessage } from '../wire/node.js'
 import type { Address } from './address.js'
-import { explainDialAnswer, explainDialError } from './dial-error.js'
+import { explainDialError, readDialAnswer } from './dial-error.js'
 import { createFrames, encode, type Encoded } from './frames.js'
 import type { Identity } from './identity.js'
 
@@ -28,6 +28,8 @@ export interface SessionEnd {
   lasted: number
   /** What the coordinator asked for in its session.drain, seconds. */
   reconnectAfter: number | null
+  /** The URL where the coordinator says that the session is to be held instead; null where it has named none. */
+  elsewhere: string | null
 }
 
 export interface SessionParts {
@@ -81,6 +83,7 @@ export function openSession(parts: SessionParts): Session {
   let maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES
   let welcomedAt = 0
   let reconnectAfter: number | null = null
+  let elsewhere: string | null = null
   let said = '' // the coordinator's last error: it tells why it closes
   let given = '' // why the node itself gave the session up
   let mistakes = 0
@@ -145,7 +148,10 @@ export function openSession(parts: SessionParts): Session {
     if (message.type === 'session.welcome') return welcome(message)
     if (message.type === 'node.heartbeat_ack') return
     if (message.type === 'error') said = `${message.code}: ${message.message}`
-    if (message.type === 'session.drain') reconnectAfter = message.reconnect_after
+    if (message.type === 'session.drain') {
+      reconnectAfter = message.reconnect_after
+      elsewhere = message.reconnect_to ?? null
+    }
     if (state === 'open') parts.onMessage(message)
   }
 
@@ -158,7 +164,12 @@ export function openSession(parts: SessionParts): Session {
   })
   let connected = false
   socket.on('open', () => (connected = true))
-  socket.on('unexpected-response', (_request, answer) => void explainDialAnswer(address, answer).then(giveUp))
+  socket.on('unexpected-response', (_request, answer) => {
+    void readDialAnswer(address, answer).then(({ why, owner }) => {
+      elsewhere = owner
+      giveUp(why)
+    })
+  })
   // 'close' follows. Its code may then be the one that the node itself closed with, which says nothing about the node.
   socket.on('error', (error) => {
     if (given !== '') return
@@ -179,6 +190,7 @@ export function openSession(parts: SessionParts): Session {
       welcomed,
       lasted: welcomed ? performance.now() - welcomedAt : 0,
       reconnectAfter,
+      elsewhere,
     })
   })
 

@@ -20,7 +20,8 @@ export interface UnsettledFolder {
 /** Who the results are for: another coordinator or node_id could only refuse them. */
 export interface UnsettledOwner {
   nodeId: string
-  host: string
+  /** Of the coordinators that stand for each other: a result is for any of them. At least one. */
+  hosts: readonly string[]
 }
 
 /** A hello names each of them and must stay far below the size limit. */
@@ -72,7 +73,7 @@ export function openUnsettledFolder(
       warn(`${file}: is no result of a task; it was set aside as ${name}.corrupt`)
       return null
     }
-    if (parsed.node_id !== owner.nodeId || parsed.host !== owner.host) {
+    if (parsed.node_id !== owner.nodeId || !owner.hosts.includes(parsed.host)) {
       warn(
         `${file}: is a result for ${parsed.host} by ${parsed.node_id}; it stays there until a node of that name comes back to that coordinator`,
       )
@@ -106,7 +107,7 @@ export function openUnsettledFolder(
 
     put(result) {
       const name = fileName(result)
-      const content = JSON.stringify({ version: 1, node_id: owner.nodeId, host: owner.host, result })
+      const content = JSON.stringify({ version: 1, node_id: owner.nodeId, host: owner.hosts[0], result })
       const bytes = Buffer.byteLength(content)
       if (sizes.size >= limits.count || total + bytes > limits.bytes) {
         return Promise.reject(new Error(`${folder}: holds too many unsettled results (${sizes.size}, ${total} bytes)`))

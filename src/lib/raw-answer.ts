@@ -10,9 +10,9 @@ const LINGER_MS = 2000
 
 /** Answers on a bare connection like any other request is answered, and ends it. */
 export function answerRaw(socket: Duplex, refusal: Refusal): void {
-  const { code, message } = refusal
+  const { code, message, owner } = refusal
   const { status } = errors[code]
-  const body = JSON.stringify(errorEnvelope(code, message))
+  const body = JSON.stringify(errorEnvelope(code, message, null, owner))
   // The other side may keep its half open for ever, or not read at all: neither keeps the socket.
   socket.on('error', () => socket.destroy())
   socket.once('finish', () => socket.destroy())

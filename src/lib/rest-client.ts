@@ -1,5 +1,7 @@
 import * as v from 'valibot'
 import { explainConnection, GIVE_ADDRESS, shownAddress } from './connection-error.js'
+import { isUnreachable } from './network-error.js'
+import { createTurns } from './turns.js'
 
 /** A service as its REST contract shows it to a client. Every call throws RestError. */
 export interface RestClient {
@@ -21,6 +23,19 @@ export class RestError extends Error {
   }
 }
 
+/** It was not asked, or has not the work: of several that stand for each other the next one is asked. */
+class Elsewhere extends RestError {
+  /** @param owner the URL of the service that has it, where the other one has said it */
+  constructor(
+    message: string,
+    code: string | null,
+    readonly owner: string | null,
+    options?: ErrorOptions,
+  ) {
+    super(message, code, options)
+  }
+}
+
 /** How long a call waits for its answer, ms. */
 const TIMEOUT_MS = 30_000
 
@@ -29,22 +44,26 @@ const envelope = v.object({
   data: v.unknown(),
   error: v.nullable(v.string()),
   code: v.optional(v.string()),
+  owner: v.fallback(v.nullish(v.string()), null),
 })
 
 /**
- * @param base the service's address, such as `http://127.0.0.1:8080`, with a path where a proxy adds one, and with user and
- * password where a proxy wants them
+ * @param bases the service's address, such as `http://127.0.0.1:8080`, with a path where a proxy adds one, and with user and
+ * password where a proxy wants them; or those of several that stand for each other, of which the first that has the work is asked
  * @param how.token shown with every call, instead of a login in the address; null where there is none
  * @param how.timeout how long a call waits for its answer, ms
  */
 export function createRestClient(
-  base: string,
+  bases: string | readonly string[],
   { token = null, timeout = TIMEOUT_MS }: { token?: string | null; timeout?: number } = {},
 ): RestClient {
-  const url = shownAddress(base)
-  const login = token === null ? loginOf(base) : `Bearer ${token}`
+  const all = typeof bases === 'string' ? [bases] : bases
+  const turns = createTurns(all)
+  const addressAt = (place: number): string => all[place] ?? ''
 
-  const call = async (path: string, init: { method?: string; body?: string }): Promise<unknown> => {
+  const callAt = async (base: string, path: string, init: { method?: string; body?: string }): Promise<unknown> => {
+    const url = shownAddress(base)
+    const login = token === null ? loginOf(base) : `Bearer ${token}`
     const headers = {
       ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(login === null ? {} : { authorization: login }),
@@ -56,18 +75,17 @@ export function createRestClient(
       text = await response.text()
     } catch (error) {
       const late = error instanceof Error && error.name === 'TimeoutError'
-      throw new RestError(
-        late
-          ? `${url} has not answered within ${timeout / 1000} s; see in its log what the service does`
-          : explainConnection(error, url),
-        null,
-        { cause: error },
-      )
+      const why = late
+        ? `${url} has not answered within ${timeout / 1000} s; see in its log what the service does`
+        : explainConnection(error, url)
+      throw isUnreachable(error instanceof Error ? error.cause : error)
+        ? new Elsewhere(why, null, null, { cause: error })
+        : new RestError(why, null, { cause: error })
     }
     if (response.status === 204) return null
     const answer = v.safeParse(v.pipe(v.string(), v.parseJson(), envelope), text)
     if (!answer.success) throw new RestError(explainForeign(url, path, response))
-    const { success, data, error, code = null } = answer.output
+    const { success, data, error, code = null, owner = null } = answer.output
     if (success) return data
     // Other things may be missing too, of which the service's own sentence says more.
     if (code === 'not_found' && error?.startsWith('there is no /') === true)
@@ -77,13 +95,26 @@ export function createRestClient(
       )
     const advice =
       code === 'unauthorized' && login === null ? '; --token-file FILE or STACKS_SIGNER_TOKEN shows it' : ''
-    throw new RestError((error ?? `${url} answers ${response.status} without a reason`) + advice, code)
+    const why = (error ?? `${url} answers ${response.status} without a reason`) + advice
+    throw code === 'not_owner' ? new Elsewhere(why, code, owner) : new RestError(why, code)
+  }
+  const call = async (path: string, init: { method?: string; body?: string }): Promise<unknown> => {
+    for (;;) {
+      const place = turns.at
+      try {
+        const data = await callAt(addressAt(place), path, init)
+        turns.answered()
+        return data
+      } catch (error) {
+        if (!(error instanceof Elsewhere) || !turns.failed(place, turns.placeOf(error.owner))) throw error
+      }
+    }
   }
   const read = <S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> => {
     const parsed = v.safeParse(schema, data)
     if (!parsed.success)
       throw new RestError(
-        `${url} answers, but not as this inference service does; check the address, and that both have the same version`,
+        `${shownAddress(addressAt(turns.at))} answers, but not as this inference service does; check the address, and that both have the same version`,
       )
     return parsed.output
   }

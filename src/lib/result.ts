@@ -11,6 +11,8 @@ export interface Refusal {
   retryAfter?: number
   /** The limit that was passed, where it is one of requests in a time. */
   limit?: RateLimit
+  /** Of `not_owner`: the URL of the service that has the work; null where nobody knows it. */
+  owner?: string | null
 }
 
 /** So many in a time, which is given back bit by bit. */

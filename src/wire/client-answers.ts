@@ -40,9 +40,14 @@ export type ClientErrorCode = v.InferOutput<typeof clientErrorCode>
 
 const codes: ReadonlySet<string> = new Set(clientErrorCode.options)
 const isClientCode = (code: string): code is ClientErrorCode => codes.has(code)
+/** What sessions call what REST calls otherwise. */
+const OTHER_NAMES: Partial<Record<ErrorCode, ClientErrorCode>> = {
+  invalid_request: 'invalid_message',
+  not_owner: 'unavailable',
+}
 /** The code as sessions know it; one that only REST has never comes from a submission. */
 export const clientCode = (code: ErrorCode): ClientErrorCode =>
-  code === 'invalid_request' ? 'invalid_message' : isClientCode(code) ? code : 'internal'
+  OTHER_NAMES[code] ?? (isClientCode(code) ? code : 'internal')
 
 const status = v.picklist(['pending', 'in_progress', 'completed', 'submitted', 'failed', 'timeout'])
 const result = v.object({
@@ -103,6 +108,8 @@ export const clientServerMessages = {
     type: v.literal('session.drain'),
     reason: v.string(),
     reconnect_after: v.pipe(v.number(), v.minValue(0)),
+    /** Where the session goes on, when it is elsewhere. */
+    reconnect_to: v.optional(shortText(1, 2048)),
   }),
   error: v.object({
     type: v.literal('error'),

@@ -173,7 +173,13 @@ export const serverMessages = {
     attempt,
     reason: v.picklist(['cancelled', 'timeout', 'superseded', 'recalled']),
   }),
-  'session.drain': v.object({ type: v.literal('session.drain'), reason: v.string(), reconnect_after: seconds }),
+  'session.drain': v.object({
+    type: v.literal('session.drain'),
+    reason: v.string(),
+    reconnect_after: seconds,
+    /** Where the session goes on, when it is elsewhere. */
+    reconnect_to: v.optional(shortText(1, 2048)),
+  }),
   error: v.object({
     type: v.literal('error'),
     code: sessionErrorCode,

@@ -91,11 +91,3 @@ export const embeddingList = v.object({
   model: v.string(),
   usage: v.object(usage),
 })
-
-export const modelView = v.object({
-  id: v.string(),
-  object: v.literal('model'),
-  created: integer,
-  owned_by: v.literal('nodes'),
-})
-export const modelList = v.object({ object: v.literal('list'), data: v.array(modelView) })

@@ -91,6 +91,7 @@ const kinds: Partial<Record<ErrorCode, Pick<OpenAiError, 'type' | 'code'>>> = {
   unavailable: { type: 'server_error', code: 'overloaded' },
   queue_full: { type: 'server_error', code: 'overloaded' },
   stopping: { type: 'server_error', code: 'overloaded' },
+  not_owner: { type: 'server_error', code: 'overloaded' },
   internal: { type: 'server_error', code: null },
 }
 /** The field at the beginning of a sentence that names one. */

@@ -4,6 +4,7 @@ import { jsonObject, list, resultEntries, submissionWarning, taskErrorCode } fro
 import { settlementState } from './settlement.js'
 
 // What REST says of tasks, before it is in its envelope. A field that only some may see is null for who may not.
+// What is pure is left out of our client for pages, which has no use for it: other calls at the top of a module bundlers keep.
 
 const integer = v.pipe(v.number(), v.integer())
 const maybeInteger = v.nullable(integer)
@@ -44,33 +45,36 @@ export const settlementView = v.object({
   updated_at: integer,
 })
 export type SettlementView = v.InferOutput<typeof settlementView>
-export const settlementsPage = v.object({ settlements: v.array(settlementView), next_cursor: maybeText })
+export const settlementsPage = /* @__PURE__ */ (() =>
+  v.object({ settlements: v.array(settlementView), next_cursor: maybeText }))()
 
 /** A task as a miner asks for it, that holds its transaction: the node is who the transaction pays. */
-export const paidTaskView = v.object({
-  txid: v.string(),
-  status: taskStatus,
-  created_at: integer,
-  result: v.nullable(v.object({ output_hash: v.string(), inference_node_id: maybeText })),
-})
+export const paidTaskView = /* @__PURE__ */ (() =>
+  v.object({
+    txid: v.string(),
+    status: taskStatus,
+    created_at: integer,
+    result: v.nullable(v.object({ output_hash: v.string(), inference_node_id: maybeText })),
+  }))()
 export type PaidTaskView = v.InferOutput<typeof paidTaskView>
 
 /** A task as a polling node gets it. */
-export const polledTaskView = v.object({
-  task_id: v.string(),
-  user_input: v.string(),
-  context: v.string(),
-  model_name: v.string(),
-  model_type: v.string(),
-  max_infer_time: integer,
-  infer_fee: integer,
-  signed_tx: maybeText,
-  status: taskStatus,
-  created_at: integer,
-  attempt: integer,
-  params: v.optional(jsonObject),
-  traceparent: v.optional(v.string()),
-})
+export const polledTaskView = /* @__PURE__ */ (() =>
+  v.object({
+    task_id: v.string(),
+    user_input: v.string(),
+    context: v.string(),
+    model_name: v.string(),
+    model_type: v.string(),
+    max_infer_time: integer,
+    infer_fee: integer,
+    signed_tx: maybeText,
+    status: taskStatus,
+    created_at: integer,
+    attempt: integer,
+    params: v.optional(jsonObject),
+    traceparent: v.optional(v.string()),
+  }))()
 export type PolledTaskView = v.InferOutput<typeof polledTaskView>
 
 const statusEntries = {
@@ -112,16 +116,18 @@ export const taskStatusView = v.object({
 })
 export type TaskStatusView = v.InferOutput<typeof taskStatusView>
 /** What is posted to the `callback_url` of a task that has ended. */
-export const callbackMessage = v.object({
-  type: v.picklist(['task.completed', 'task.failed', 'task.timeout']),
-  /** When it ended. */
-  timestamp: v.pipe(v.string(), v.isoTimestamp()),
-  data: taskStatusView,
-})
+export const callbackMessage = /* @__PURE__ */ (() =>
+  v.object({
+    type: v.picklist(['task.completed', 'task.failed', 'task.timeout']),
+    /** When it ended. */
+    timestamp: v.pipe(v.string(), v.isoTimestamp()),
+    data: taskStatusView,
+  }))()
 export type CallbackMessage = v.InferOutput<typeof callbackMessage>
 /** A submission that was waited for is answered with how its task stands. */
-export const submissionView = v.union([submittedView, taskStatusView])
-export const batchView = v.object({ results: v.array(v.union([submittedView, taskStatusView, refusedEntry])) })
+export const submissionView = /* @__PURE__ */ (() => v.union([submittedView, taskStatusView]))()
+export const batchView = /* @__PURE__ */ (() =>
+  v.object({ results: v.array(v.union([submittedView, taskStatusView, refusedEntry])) }))()
 
 /** How an attempt ended, and whose fault that was, as rules/lifecycle.ts has them. */
 export const attemptEnd = v.picklist([

@@ -4,6 +4,8 @@ import * as v from 'valibot'
 
 /** A version, the trace, the span, flags; a later version than ours may go on. Lower case only; no id is all zeros. */
 const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:$|-.{0,200}$)/
+/** One that is as we write it: nearly all of them. Looked for first, for it takes a fifth of the time. */
+const CLEAN = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[0-3]$/
 /** The flags that are known: sampled, and that the id is random. */
 const KNOWN_FLAGS = 0x03
 
@@ -30,6 +32,7 @@ export const writeTraceparent = ({ traceId, spanId, traceFlags }: TraceParent): 
 
 /** The same `traceparent` in the form of version 00; null for what is none. */
 export const cleanTraceparent = (said: string): string | null => {
+  if (CLEAN.test(said)) return said
   const parent = readTraceparent(said)
   return parent === null ? null : writeTraceparent(parent)
 }

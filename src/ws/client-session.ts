@@ -234,8 +234,8 @@ export function openClientSession(
     flush: () => out.flush(),
     close,
     gone: () => out.gone(),
-    drain(reconnectAfter) {
-      out.push({ type: 'session.drain', reason: 'shutdown', reconnect_after: reconnectAfter })
+    drain(comeback) {
+      out.push({ type: 'session.drain', reason: 'shutdown', ...comeback })
       out.flush()
     },
     check() {

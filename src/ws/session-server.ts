@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { SubmissionStep } from '../chain/preparation.js'
-import type { Effect } from '../core/operations.js'
+import type { Comeback, Effect } from '../core/operations.js'
 import type { Scheduler } from '../core/engine/scheduler.js'
 import type { Budget } from '../lib/budget.js'
 import type { TimeSource } from '../lib/clock.js'
@@ -246,10 +246,10 @@ export function createSessionServer(parts: SessionServerParts) {
      * Tells submitters that the service stops; the core tells the nodes. Also closes what has not said hello yet: a node
      * welcomed after this would not be told.
      */
-    refuseNew(reconnectAfter: number) {
+    refuseNew(comeback: Comeback) {
       stopping = true
       each((session) =>
-        session.inHandshake ? session.close('stopping', 'the service is stopping') : session.drain(reconnectAfter),
+        session.inHandshake ? session.close('stopping', 'the service is stopping') : session.drain(comeback),
       )
     },
 

@@ -1,3 +1,4 @@
+import type { Comeback } from '../core/operations.js'
 import type { ClientAnswer } from '../wire/client-answers.js'
 import type { ServerMessage } from '../wire/node.js'
 import type { Outgoing } from './socket-writer.js'
@@ -18,7 +19,7 @@ export interface SocketSession extends Outgoing<ServerMessage | ClientAnswer> {
   /** So many bytes have come of it. */
   received(bytes: number): void
   /** The service stops: tells the other side, unless the core does. */
-  drain(reconnectAfter: number): void
+  drain(comeback: Comeback): void
   /** Looks whether the other side is still there, where it sends no heartbeat. */
   check(): void
 }

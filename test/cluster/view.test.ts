@@ -134,7 +134,7 @@ test('both are scraped at ports of their own, which pass from who follows to who
   await c2.becomes('follower')
   const back = await until(async () => {
     const text = await c2.metrics().catch(() => '')
-    return roleIn(text) === 'follower' && text
+    return roleIn(text) === 'follower' ? text : null
   }, 'the metrics of c2 as a follower')
   expect([figure(back, 'takeovers_total'), back.includes('inference_tasks{')]).toEqual([1, false])
 })

@@ -40,6 +40,7 @@ const end = (given: Partial<SessionEnd>): SessionEnd => ({
   welcomed: true,
   lasted: 60_000,
   reconnectAfter: null,
+  elsewhere: null,
   ...given,
 })
 const plan = (given: Partial<SessionEnd>, n = 0) => planReconnect(end(given), n, () => 0.5)

@@ -16,7 +16,7 @@ const completion = (task_id: string, output = 'text') => ({
   output,
   confidence: 1,
 })
-const owner = { nodeId: 'n1', host: 'h' }
+const owner = { nodeId: 'n1', hosts: ['h'] }
 const noWarning = (message: string): void => expect.fail(message)
 
 test('on reconnect the hello names working and finished attempts, and finished results are sent again', async () => {
@@ -202,7 +202,7 @@ test('results for another coordinator or node stay where they are', async () => 
   const folder = tempDir()
   await openUnsettledFolder(folder, owner).put(completion('t1'))
   const warnings: string[] = []
-  expect(await openUnsettledFolder(folder, { ...owner, host: 'other' }).load((m) => warnings.push(m))).toEqual([])
+  expect(await openUnsettledFolder(folder, { ...owner, hosts: ['other'] }).load((m) => warnings.push(m))).toEqual([])
   expect(await openUnsettledFolder(folder, { ...owner, nodeId: 'n2' }).load((m) => warnings.push(m))).toEqual([])
   expect(warnings).toHaveLength(2)
   expect(await openUnsettledFolder(folder, owner).load(noWarning)).toEqual([completion('t1')])

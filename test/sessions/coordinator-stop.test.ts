@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { connectClient } from '../support/client-session.js'
 import { beginTask, connectNode, dial, hello, nextAssign, nextSettled } from '../support/node-session.js'
 import { nodeOf } from '../support/rest-calls.js'
 import { startService } from '../support/service.js'
@@ -25,6 +26,25 @@ test('a service that stops says so, takes the results that come, and closes with
   const second = await startService({ database_path: service.file })
   expect(await second.status('A')).toMatchObject({ status: 'completed', result: { output: 'at the last moment' } })
   expect(await second.status('B')).toMatchObject({ status: 'pending', attempts: 0 })
+})
+
+test('a service that hands its work over says where as it stops, to nodes and to submitters; who stays is served as ever', async () => {
+  const service = await startService({ shutdown_timeout: 600 })
+  const node = await connectNode(service, 'n')
+  const client = await connectClient(service)
+  const a = await beginTask(service, node, 'A')
+  const stopped = service.coordinator.stop(undefined, { reconnectTo: 'https://next.example.org' })
+  for (const said of [await node.next('session.drain'), await client.next('session.drain')])
+    expect(said).toEqual({
+      type: 'session.drain',
+      reason: 'shutdown',
+      reconnect_after: 0,
+      reconnect_to: 'https://next.example.org',
+    })
+  node.complete(a, 'here still')
+  expect(await nextSettled(node, 'A')).toMatchObject({ status: 'completed' })
+  expect((await node.closed).code).toBe(1001)
+  await stopped
 })
 
 test('a service that stops waits no longer than shutdown_timeout, and nothing is lost', async () => {

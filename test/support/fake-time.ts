@@ -16,18 +16,21 @@ export interface FakeTime extends TimeSource {
   until<T>(service: Pick<Service, 'get' | 'send'>, coming: Promise<T>): Promise<T>
   /** Lets time pass at once: nobody reads the clock meanwhile, as when the service is down or the machine suspended. */
   jump(seconds: number): void
+  /** The clock of the machine is set, forward or back: only wall-clock time sees it. */
+  set(seconds: number): void
 }
 
 /** A clock that stands still until a test lets time pass. */
 export function fakeTime(): FakeTime {
   const start = Date.now()
   let passed = 0
+  let setBy = 0
   const step = async (service: Pick<Service, 'get' | 'send'>, ms: number): Promise<void> => {
     passed += ms
     await service.get('/health')
   }
   return {
-    wall: () => start + passed,
+    wall: () => start + setBy + passed,
     monotonic: () => passed,
     async pass(service, seconds) {
       for (let left = seconds * 1000; left > 0; left -= STEP) await step(service, Math.min(STEP, left))
@@ -46,6 +49,9 @@ export function fakeTime(): FakeTime {
     },
     jump(seconds) {
       passed += Math.round(seconds * 1000)
+    },
+    set(seconds) {
+      setBy += Math.round(seconds * 1000)
     },
   }
 }

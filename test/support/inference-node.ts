@@ -7,8 +7,10 @@ import { startCoordinator } from './scripted-coordinator.js'
 
 type OfType<T, K> = Extract<T, { type: K }>
 
+type Given = Partial<InferenceNodeOptions> & Pick<InferenceNodeOptions, 'coordinator'>
+
 /** A node that is stopped after the test, with its events. */
-export function createNode(options: Partial<InferenceNodeOptions> & { coordinator: string }) {
+export function createNode(options: Given) {
   const events = createInbox<NodeEvent>()
   const node = new InferenceNode({
     models: ['llama-3-8b'],
@@ -26,7 +28,7 @@ export function createNode(options: Partial<InferenceNodeOptions> & { coordinato
   }
 }
 
-export async function startNode(options: Partial<InferenceNodeOptions> & { coordinator: string }) {
+export async function startNode(options: Given) {
   const parts = createNode(options)
   await parts.node.start()
   return parts

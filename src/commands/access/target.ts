@@ -4,7 +4,7 @@ import { ConfigError } from '../../lib/config-error.js'
 import { keepFilesPrivate } from '../../lib/permissions.js'
 import { oneLine } from '../../lib/table.js'
 import { openBeside, readBeside } from '../../store/beside.js'
-import { serviceArgs, serviceAt, serviceUrl, type ServiceFlags } from '../service-call.js'
+import { serviceArgs, serviceAt, serviceUrls, type ServiceFlags } from '../service-call.js'
 import type { AccessCalls } from './access-calls.js'
 import { onFile } from './on-file.js'
 import { overRest } from './over-rest.js'
@@ -43,7 +43,7 @@ export async function withAccess<T>(
   how: 'change' | 'look',
   use: (calls: AccessCalls) => Promise<T>,
 ): Promise<T> {
-  if (!worksOnFile(flags)) return use(overRest(serviceAt(flags), serviceUrl(flags.url)))
+  if (!worksOnFile(flags)) return use(overRest(serviceAt(flags), serviceUrls(flags.url).join(',')))
   const extra = flags.url !== undefined ? '--url' : flags['token-file'] !== undefined ? '--token-file' : null
   if (extra !== null)
     throw new ConfigError(`${extra}: goes without --config and --database, which work on the file and ask no service`)
@@ -61,7 +61,7 @@ export async function withAccess<T>(
 }
 
 function fileOf({ config, database }: AccessFlags): { file: string; coordinator: string } {
-  if (config === undefined) return { file: database ?? '', coordinator: serviceUrl(undefined) }
+  if (config === undefined) return { file: database ?? '', coordinator: serviceUrls(undefined).join(',') }
   const { inference } = loadServiceConfig(config, { database })
   return { file: inference.database_path, coordinator: coordinatorOf(inference) }
 }

@@ -1,6 +1,6 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import * as v from 'valibot'
-import { readAddress } from '../../client/address.js'
+import { readAddresses } from '../../client/address.js'
 import { InferenceError } from '../../client/errors.js'
 import { createRest, retryAfterOf } from '../../client/rest.js'
 import { jitteredWait, type Backoff } from '../../lib/backoff.js'
@@ -15,7 +15,8 @@ export interface FeedMessage {
 }
 
 export interface FeedParts {
-  url: string
+  /** The addresses of services that stand for each other: they are asked in turn. */
+  urls: readonly string[]
   /** Shown with each call; null where there is none. */
   token: string | null
   /** As `feedQuery` has it. */
@@ -58,7 +59,7 @@ const json = v.pipe(v.string(), v.parseJson())
  * @returns why it may not be followed; null when it was halted
  */
 export async function followFeed({
-  url,
+  urls,
   token,
   query,
   onOpen,
@@ -66,7 +67,7 @@ export async function followFeed({
   onLost,
   halted,
 }: FeedParts): Promise<string | null> {
-  const rest = createRest(readAddress(url, ''), token ?? undefined)
+  const rest = createRest(readAddresses(urls, ''), token ?? undefined)
   const path = `/api/v1/events?${new URLSearchParams(query).toString()}`
   let lastId: string | null = null
   let failures = 0

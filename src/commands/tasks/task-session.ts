@@ -1,16 +1,17 @@
 import { WebSocket } from 'ws'
 import { pause } from '../../lib/timer.js'
-import { planReconnect, SHORT_SESSION_MS } from '../../inference-node/reconnect.js'
+import { hasLasted, planReconnect } from '../../inference-node/reconnect.js'
 import type { SessionEnd } from '../../inference-node/session.js'
 import { shownAddress } from '../../lib/connection-error.js'
 import { explainNetworkError } from '../../lib/network-error.js'
 import { CLIENT_PATH, CLIENT_PROTOCOL, parseClientServerMessage, type ClientAnswer } from '../../wire/client-answers.js'
 import type { TaskWatch } from '../../wire/client.js'
+import { createTurns } from '../../lib/turns.js'
 import { splitFrame } from '../../wire/node.js'
 
 export interface TaskSessionParts {
-  /** The service's address, `http` or `https`. */
-  url: string
+  /** The addresses of services that stand for each other, `http` or `https`: they are asked in turn. */
+  urls: readonly string[]
   /** Shown with each session; null where there is none. */
   token: string | null
   /** What is asked for in each session; asked when it begins. */
@@ -38,14 +39,19 @@ const LOST_CODE = 1006
  * @returns why no other session may follow; null when none is wanted
  */
 export async function watchTask(parts: TaskSessionParts): Promise<string | null> {
+  const turns = createTurns(parts.urls)
   let failures = 0
   let told = ''
   while (!parts.halted.aborted) {
-    const end = await holdSession(parts)
+    const place = turns.at
+    const end = await holdSession(parts.urls[place] ?? '', parts)
     if (end === null || parts.halted.aborted) return null
     if ('refused' in end) return end.refused
-    if (end.welcomed) told = ''
-    if (end.welcomed && end.lasted >= SHORT_SESSION_MS) failures = 0
+    if (end.welcomed) {
+      told = ''
+      turns.answered()
+    } else if (turns.failed(place)) continue
+    if (hasLasted(end)) failures = 0
     const plan = planReconnect(end, failures++, Math.random)
     if ('stop' in plan) return plan.stop
     if (end.reason !== told) parts.onLost(end.reason, plan.wait)
@@ -56,13 +62,10 @@ export async function watchTask(parts: TaskSessionParts): Promise<string | null>
 }
 
 /** One session. Null: it ended because nothing more is wanted. */
-function holdSession({
-  url,
-  token,
-  watch,
-  onMessage,
-  halted,
-}: TaskSessionParts): Promise<SessionEnd | { refused: string } | null> {
+function holdSession(
+  url: string,
+  { token, watch, onMessage, halted }: TaskSessionParts,
+): Promise<SessionEnd | { refused: string } | null> {
   const shown = shownAddress(url)
   const socket = new WebSocket(sessionUrl(url), CLIENT_PROTOCOL, {
     perMessageDeflate: false,
@@ -142,6 +145,7 @@ function holdSession({
         welcomed: welcomedAt !== null,
         lasted: welcomedAt === null ? 0 : performance.now() - welcomedAt,
         reconnectAfter,
+        elsewhere: null,
       })
     })
   })

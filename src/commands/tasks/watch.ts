@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { RestError } from '../../lib/rest-client.js'
 import { harmless, oneLine } from '../../lib/table.js'
 import type { ClientAnswer } from '../../wire/client-answers.js'
-import { refuseMore, serviceArgs, serviceAt, serviceUrl } from '../service-call.js'
+import { refuseMore, serviceArgs, serviceAt, serviceUrls } from '../service-call.js'
 import { readToken } from '../token.js'
 import { parseTaskId, pathOf, taskId } from './task-call.js'
 import { watchTask } from './task-session.js'
@@ -111,7 +111,7 @@ export default defineCommand({
     process.once('SIGINT', onInterrupt)
     try {
       const refusal = await watchTask({
-        url: serviceUrl(args.url),
+        urls: serviceUrls(args.url),
         token: readToken(args['token-file']),
         watch: () => ({ type: 'task.watch', task_id, watch: 'output', ...text.position() }),
         onMessage: take,

@@ -12,7 +12,7 @@ const FRAME_MS = 100
 const CLOCK_MS = 1000
 
 export interface InteractiveParts {
-  url: string
+  urls: readonly string[]
   /** The address as it may be seen. */
   shown: string
   token: string | null
@@ -20,7 +20,7 @@ export interface InteractiveParts {
 }
 
 /** Shows the service on the whole terminal until a key ends it. @throws RestError when it may not be watched any more */
-export async function showInteractive({ url, shown, token, isColoured }: InteractiveParts): Promise<void> {
+export async function showInteractive({ urls, shown, token, isColoured }: InteractiveParts): Promise<void> {
   let state: TopState = begin()
   let page: Page = { rows: 1, most: 0 }
   const halted = new AbortController()
@@ -37,7 +37,7 @@ export async function showInteractive({ url, shown, token, isColoured }: Interac
     screen.draw(drawn.lines.map((one) => paint(one, columns, isColoured)))
   }
   const watched = watchService({
-    url,
+    urls,
     token,
     state: () => state,
     change(next) {

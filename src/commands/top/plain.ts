@@ -1,4 +1,4 @@
-import { readAddress } from '../../client/address.js'
+import { readAddresses } from '../../client/address.js'
 import { createRest } from '../../client/rest.js'
 import { outputWidth } from '../../lib/output-width.js'
 import type { RestClient } from '../../lib/rest-client.js'
@@ -36,8 +36,8 @@ export async function printOnce(service: RestClient, asJson: boolean): Promise<v
 }
 
 /** Prints how the service stands again and again, a line each time, and why where it does not say it. */
-export async function printForEver(url: string, token: string | null, halted: AbortSignal): Promise<void> {
-  const rest = createRest(readAddress(url, ''), token ?? undefined)
+export async function printForEver(urls: readonly string[], token: string | null, halted: AbortSignal): Promise<void> {
+  const rest = createRest(readAddresses(urls, ''), token ?? undefined)
   while (!halted.aborted) {
     const said = await rest.get('/api/v1/overview', overviewSchema, halted).then(
       (overview) => standing(withOverview(begin(), overview, Date.now()).figures),

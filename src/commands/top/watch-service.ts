@@ -1,4 +1,4 @@
-import { readAddress } from '../../client/address.js'
+import { readAddresses } from '../../client/address.js'
 import { createRest } from '../../client/rest.js'
 import { createWaker } from '../../lib/waker.js'
 import { readFeedEvent } from '../feed/describe.js'
@@ -12,7 +12,7 @@ const REFRESH_MS = 3000
 const MAX_NODES = 1000
 
 export interface WatchParts {
-  url: string
+  urls: readonly string[]
   token: string | null
   state(): TopState
   /** Makes another state of the one that is. */
@@ -21,8 +21,8 @@ export interface WatchParts {
 }
 
 /** Keeps what is seen as the service is: by its feed, and by asking for the rest of what the view needs. */
-export function watchService({ url, token, state, change, halted }: WatchParts) {
-  const rest = createRest(readAddress(url, ''), token ?? undefined)
+export function watchService({ urls, token, state, change, halted }: WatchParts) {
+  const rest = createRest(readAddresses(urls, ''), token ?? undefined)
   const waker = createWaker()
   halted.addEventListener('abort', () => waker.stop())
 
@@ -64,7 +64,7 @@ export function watchService({ url, token, state, change, halted }: WatchParts) 
   }
   const follow = (): Promise<string | null> =>
     followFeed({
-      url,
+      urls,
       token,
       query: {},
       onOpen() {

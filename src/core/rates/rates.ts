@@ -26,6 +26,8 @@ export function createRates(served: ServedModels, startedAt: number) {
   /** Ends of attempts by minute. */
   const ends = new Uint32Array(MINUTES * END_KINDS)
   const endMinutes = new Float64Array(MINUTES).fill(-1)
+  /** In which ways attempts have ended otherwise than well: a few of those there are. */
+  const badKinds = new Set<number>()
 
   labels.onOwn((key, tally) => {
     const moved = queue.move(key, tally)
@@ -44,8 +46,20 @@ export function createRates(served: ServedModels, startedAt: number) {
       endMinutes[place] = minute
       ends.fill(0, place * END_KINDS, (place + 1) * END_KINDS)
     }
-    const at = place * END_KINDS + endKind(end, fault)
+    const kind = endKind(end, fault)
+    if (end !== 'completed') badKinds.add(kind)
+    const at = place * END_KINDS + kind
     ends[at] = (ends[at] ?? 0) + 1
+  }
+
+  /** How many attempts ended in one way in the minutes from `from` to before `to`. */
+  const countKind = (kind: number, from: number, to: number): number => {
+    let count = 0
+    for (let minute = Math.max(from, to - MINUTES, 0); minute < to; minute++) {
+      const place = minute % MINUTES
+      if (endMinutes[place] === minute) count += ends[place * END_KINDS + kind] ?? 0
+    }
+    return count
   }
 
   return {
@@ -71,15 +85,10 @@ export function createRates(served: ServedModels, startedAt: number) {
     pastEnd: countEnd,
     /** How attempts ended otherwise than well in the minutes from `from` to before `to`, the most frequent first. */
     failures(from: number, to: number): { end: AttemptEnd; fault: Fault | null; count: number }[] {
-      const found = new Float64Array(END_KINDS)
-      for (let minute = Math.max(from, to - MINUTES, 0); minute < to; minute++) {
-        const place = minute % MINUTES
-        if (endMinutes[place] !== minute) continue
-        for (let i = 0; i < END_KINDS; i++) found[i] = (found[i] ?? 0) + (ends[place * END_KINDS + i] ?? 0)
-      }
-      return [...found]
-        .map((count, kind) => ({ ...endOfKind(kind), count }))
-        .filter(({ end, count }) => count > 0 && end !== 'completed')
+      return [...badKinds]
+        .sort((a, b) => a - b)
+        .map((kind) => ({ ...endOfKind(kind), count: countKind(kind, from, to) }))
+        .filter(({ count }) => count > 0)
         .sort((a, b) => b.count - a.count)
     },
   }

@@ -20,10 +20,17 @@ export function createRing(places: number, narrow: boolean) {
   const most = narrow ? 0xffff : 0xffffffff
   const sums = new Float64Array(places * ROW_SUMS)
   const steps = new Float64Array(places).fill(-1)
+  /** Somebody keeps what the steps before this one came to. */
+  let closed = 0
+  let revision = 0
 
   /** The place of a step, empty where another was in it. */
   const placeFor = (step: number): number => {
     const place = step % places
+    if (step < closed) {
+      revision++
+      closed = 0
+    }
     if (steps[place] !== step) {
       steps[place] = step
       counts.fill(0, place * ROW_COUNTS, (place + 1) * ROW_COUNTS)
@@ -40,6 +47,14 @@ export function createRing(places: number, narrow: boolean) {
     add(step: number, at: number, n: number): void {
       const i = placeFor(step) * ROW_SUMS + at
       sums[i] = (sums[i] ?? 0) + n
+    },
+    /**
+     * To be asked before what the steps before this one came to is read and kept.
+     * @returns another number than before once one of those that are kept has changed
+     */
+    close(step: number): number {
+      closed = Math.max(closed, step)
+      return revision
     },
     /** What was added up in the steps from `from` to before `to`. */
     sum(at: number, from: number, to: number): number {

@@ -110,10 +110,10 @@ export function createTally(label: string) {
     },
     /** Adds the seconds from `from` to before `to` to a row; seconds since the Unix epoch. */
     addSeconds: (row: Row, from: number, to: number): void => seconds?.addTo(row, from, to),
-    /** How many more waited at their end than at their beginning. */
-    waitingOfSeconds: (from: number, to: number): number => seconds?.sum(sumPlaceOf('waiting'), from, to) ?? 0,
-    waitingOfMinutes: (from: number, to: number): number => minutes?.sum(sumPlaceOf('waiting'), from, to) ?? 0,
     /** The same of minutes. */
     addMinutes: (row: Row, from: number, to: number): void => minutes?.addTo(row, from, to),
+    /** What it is counted in; null: nothing has been counted. */
+    seconds: (): Ring | null => seconds,
+    minutes: (): Ring | null => minutes,
   }
 }

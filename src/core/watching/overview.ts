@@ -2,12 +2,13 @@ import { done, refuse, type Outcome } from '../../lib/result.js'
 import { overviewWindows, type OverviewWindow, type SeriesView } from '../../wire/watch-answers.js'
 import type { Context } from '../context.js'
 import type { Stats } from '../operations.js'
-import { emptyRow, type Row } from '../rates/ring.js'
+import { emptyRow, type Ring } from '../rates/ring.js'
 import { OTHER } from '../rates/labels.js'
-import { counters } from '../rates/row.js'
+import { sumPlaceOf } from '../rates/row.js'
 import type { Tally } from '../rates/tally.js'
 import { ageOf, countOf, lastMinutes, quantilesOf, sumOf, type Models } from './models.js'
 import type { WatchResults } from './reports.js'
+import { createStepValues, stepsAt, type Steps } from './step-values.js'
 
 const HOUR_MINUTES = 60
 const MINUTE = 60
@@ -17,30 +18,51 @@ const MAX_BREAKS = 100
 /** So many queues are shown each by itself. */
 const MAX_QUEUES = 8
 
+const byWindow = <T>(make: () => T): Record<OverviewWindow, T> => ({ '15m': make(), '1h': make(), '24h': make() })
+
+/** What the series say of a step. */
+const figuresOf = (ring: Ring | null, from: number, to: number) => {
+  const row = emptyRow()
+  ring?.addTo(row, from, to)
+  return {
+    submitted: countOf(row, 'submitted'),
+    started: countOf(row, 'started'),
+    completed: countOf(row, 'completed'),
+    failed: countOf(row, 'failed'),
+    timeout: countOf(row, 'timeout'),
+    cancelled: countOf(row, 'cancelled'),
+    requeued: countOf(row, 'requeued'),
+    fees: sumOf(row, 'fees'),
+    prompt_tokens: sumOf(row, 'prompt_tokens'),
+    completion_tokens: sumOf(row, 'completion_tokens'),
+    ...quantilesOf(row),
+  }
+}
+type Figures = ReturnType<typeof figuresOf>
+/** How many more waited at its end than at its beginning. */
+const waitingOf = (ring: Ring | null, from: number, to: number): number =>
+  ring?.sum(sumPlaceOf('waiting'), from, to) ?? 0
+
 /** The service as a whole, and how it was. */
 export function createOverview(ctx: Context, { models, stats }: { models: Models; stats: () => Stats }) {
   const { rates } = ctx.figures
   const started_ms = Math.floor(ctx.wall)
 
-  /** A step of a series. `from`, `to`: Unix seconds. */
-  const addTo = (row: Row, tally: Tally, from: number, to: number, step: number): void => {
-    if (step < MINUTE) tally.addSeconds(row, from, to)
-    else tally.addMinutes(row, from / MINUTE, to / MINUTE)
-  }
-  const waitingIn = (tally: Tally, from: number, to: number, step: number): number =>
-    step < MINUTE ? tally.waitingOfSeconds(from, to) : tally.waitingOfMinutes(from / MINUTE, to / MINUTE)
+  const figures = byWindow(() => createStepValues(figuresOf))
+  const changes = byWindow(() => createStepValues(waitingOf))
 
   /** How long queues were at the end of each step: from how long they are now, back by what came and went. */
-  const queues = (tallies: readonly Tally[], ends: readonly number[], step: number): SeriesView['waiting'] => {
+  const queues = (tallies: readonly Tally[], window: OverviewWindow, steps: Steps): SeriesView['waiting'] => {
+    const { ends } = steps
     const now = rates.queue.byTally()
     const isBefore = ends.map((end) => end * 1000 < started_ms)
     const all = tallies.flatMap((tally) => {
       let waiting = now.get(tally)?.waiting ?? 0
+      const changed = changes[window](tally, steps)
       const counts = new Array<number>(ends.length).fill(0)
       for (let i = ends.length - 1; i >= 0; i--) {
         counts[i] = Math.max(0, waiting)
-        const end = ends[i] ?? 0
-        if (isBefore[i] !== true) waiting -= waitingIn(tally, end - step, end, step)
+        if (isBefore[i] !== true) waiting -= changed[i] ?? 0
       }
       const most = Math.max(...counts)
       return most === 0 ? [] : [{ model: tally.label, counts, most }]
@@ -57,34 +79,30 @@ export function createOverview(ctx: Context, { models, stats }: { models: Models
   }
 
   const series = (tally: Tally, tallies: readonly Tally[], window: OverviewWindow): SeriesView => {
-    const { seconds, step } = overviewWindows[window]
-    const last = (Math.floor(ctx.wall / 1000 / step) + 1) * step
-    const ends = Array.from({ length: seconds / step }, (_, i) => last - seconds + (i + 1) * step)
-    const rows = ends.map((end) => {
-      const row = emptyRow()
-      addTo(row, tally, end - step, end, step)
-      return row
-    })
-    const quantiles = rows.map(quantilesOf)
-    type Quantile = keyof ReturnType<typeof quantilesOf>
-    const mean = (name: Quantile): (number | null)[] => quantiles.map((q) => q[name])
-    const counted = Object.fromEntries(
-      counters.map((counter) => [counter, rows.map((row) => countOf(row, counter))]),
-    ) as Record<(typeof counters)[number], number[]>
+    const steps = stepsAt(window, ctx.wall)
+    const { step } = steps
+    const values = figures[window](tally, steps)
+    const column = <K extends keyof Figures>(name: K): Figures[K][] => values.map((of) => of[name])
     return {
-      from_ms: (last - seconds) * 1000,
+      from_ms: (steps.open + step - overviewWindows[window].seconds) * 1000,
       step_seconds: step,
-      ...counted,
-      fees: rows.map((row) => sumOf(row, 'fees')),
-      prompt_tokens: rows.map((row) => sumOf(row, 'prompt_tokens')),
-      completion_tokens: rows.map((row) => sumOf(row, 'completion_tokens')),
-      wait_p50: mean('wait_p50'),
-      wait_p95: mean('wait_p95'),
-      first_word_p50: mean('first_word_p50'),
-      first_word_p95: mean('first_word_p95'),
-      run_p50: mean('run_p50'),
-      run_p95: mean('run_p95'),
-      waiting: queues(tallies, ends, step),
+      submitted: column('submitted'),
+      started: column('started'),
+      completed: column('completed'),
+      failed: column('failed'),
+      timeout: column('timeout'),
+      cancelled: column('cancelled'),
+      requeued: column('requeued'),
+      fees: column('fees'),
+      prompt_tokens: column('prompt_tokens'),
+      completion_tokens: column('completion_tokens'),
+      wait_p50: column('wait_p50'),
+      wait_p95: column('wait_p95'),
+      first_word_p50: column('first_word_p50'),
+      first_word_p95: column('first_word_p95'),
+      run_p50: column('run_p50'),
+      run_p95: column('run_p95'),
+      waiting: queues(tallies, window, steps),
     }
   }
 
