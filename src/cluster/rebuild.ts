@@ -12,7 +12,7 @@ import { lookAtLog, type LogLook } from './look.js'
 import { initJournal } from './nats.js'
 import { JournalUnreachable } from './port.js'
 import { hearMembers, PRESENCE_MS } from './presence.js'
-import { fenceRecord, readMessage, toMessages } from './records.js'
+import { fenceRecord, readMessage, toMessages, wholeUpTo } from './records.js'
 import { streamOf } from './stream.js'
 
 /** Who is there has said so within this time, ms. */
@@ -98,7 +98,8 @@ async function former(look: LogLook, replica: Replica, file: string): Promise<{ 
     return { what: `the log has a journal that gives no answer now (${unreachable})`, epoch: ours.epoch }
   if (journal === null) return { what: null, epoch: ours.epoch }
   const last = await journal.journal.last()
-  const theirs = last === null ? { n: 0, epoch: 0 } : readMessage(last.message)
+  const end = last === null ? null : readMessage(last.message)
+  const theirs = end === null ? { n: 0, epoch: 0 } : { n: wholeUpTo(end), epoch: end.epoch }
   const isOurs = replica.state()?.journal_id === journal.id
   const compared = !isOurs
     ? `${file} belongs to another journal, or to none`

@@ -103,7 +103,7 @@ async function lastOf(found: LookedAt | null): Promise<{ n: number; epoch: numbe
   try {
     const last = await found.journal.last()
     if (last === null) return null
-    const { n, epoch } = readMessage(last.message)
+    const { last: n, epoch } = readMessage(last.message)
     return { n, epoch }
   } catch (error) {
     return `the newest message of the journal cannot be read: ${error instanceof Error ? error.message : String(error)}`

@@ -77,14 +77,14 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
     else if (own.kind !== kind || Buffer.compare(own.body, body) !== 0)
       wrong(`record ${n} of epoch ${epoch} is another in the log than in the file`)
   }
-  const checkEpoch = (part: Pick<Part, 'n' | 'kind' | 'epoch'>): void => {
-    const { n, kind } = part
+  const checkEpoch = (record: JournalRecord): void => {
+    const { n, kind } = record
     if (epoch === null && firstSeq === 1 && kind !== 'fence') wrong(`record ${n} comes before any fence`)
-    if (epoch !== null && kind === 'fence' && part.epoch <= epoch)
-      wrong(`record ${n} is the fence of epoch ${part.epoch}, after records of epoch ${epoch}`)
-    if (epoch !== null && kind === 'turn' && part.epoch !== epoch)
-      wrong(`record ${n} is of epoch ${part.epoch}, and the fence before it of ${epoch}`)
-    epoch = Math.max(epoch ?? 0, part.epoch)
+    if (epoch !== null && kind === 'fence' && record.epoch <= epoch)
+      wrong(`record ${n} is the fence of epoch ${record.epoch}, after records of epoch ${epoch}`)
+    if (epoch !== null && kind === 'turn' && record.epoch !== epoch)
+      wrong(`record ${n} is of epoch ${record.epoch}, and the fence before it of ${epoch}`)
+    epoch = Math.max(epoch ?? 0, record.epoch)
   }
   const ended = (record: SentRecord): void => {
     const { n, kind } = record
@@ -121,10 +121,17 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       begun = null
       return wrong(`message ${seq} is of a record of ${part.of} parts: ${MAX_PARTS} are the most`)
     }
+    if (part.of === 1)
+      return part.bodies.forEach((body, i) => {
+        const n = part.n + i
+        begin({ ...part, n }, seq)
+        begun = null
+        ended({ n, epoch: part.epoch, kind: part.kind, body: Buffer.from(body) })
+      })
     if (part.part === 0) begin(part, seq)
     // The beginning of the first record was forgotten with the messages before it.
     else if (begun === null && lastN === null && firstSeq > 1) {
-      if (part.part === part.of - 1) [lastN, epoch] = [part.n, part.epoch]
+      if (part.part === part.of - 1) [lastN, epoch] = [part.last, part.epoch]
       return
     }
     const of = begun?.part
@@ -140,9 +147,9 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
       return wrong(`message ${seq} is part ${part.part} of record ${part.n}, and what comes before it is not there`)
     begun.bodies.push(...part.bodies)
     if (begun.bodies.length < part.of) return
-    const all = part.of === 1 ? part.bodies : [Buffer.concat(begun.bodies)]
+    const body = Buffer.concat(begun.bodies)
     begun = null
-    all.forEach((body, i) => ended({ n: part.n + i, epoch: part.epoch, kind: part.kind, body: Buffer.from(body) }))
+    ended({ n: part.n, epoch: part.epoch, kind: part.kind, body })
   }
 
   return {

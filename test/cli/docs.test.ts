@@ -96,7 +96,7 @@ const flagsIn = (text: string): string[] => [...text.matchAll(/(?<![\w-])--([a-z
 test('the pages name only commands and flags that are there, and docs/operations.md, docs/node.md and docs/security.md name all of them', async () => {
   const top = commandsIn(await helpOf([]))
   expect(top).toContain('run-inference-service')
-  const groups = ['tasks', 'nodes', 'tokens', 'audit', 'keys', 'receipt', 'delegations', 'settlements']
+  const groups = ['tasks', 'nodes', 'tokens', 'audit', 'keys', 'receipt', 'delegations', 'settlements', 'cluster']
   /** The commands at the end of these words. */
   const below = async (words: string[]): Promise<string[][]> => {
     const subs = commandsIn(await helpOf(words))

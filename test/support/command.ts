@@ -1,6 +1,7 @@
 import { runCommand, type CommandDef } from 'citty'
 import { expect, vi } from 'vitest'
 import audit from '../../src/commands/audit.js'
+import cluster from '../../src/commands/cluster.js'
 import delegations from '../../src/commands/delegations.js'
 import keys from '../../src/commands/keys.js'
 import nodes from '../../src/commands/nodes.js'
@@ -38,6 +39,7 @@ export async function refusedCommand(args: readonly string[], code: number, ...p
 
 const groups: Record<string, CommandDef> = {
   audit: audit,
+  cluster: cluster,
   delegations: delegations,
   keys: keys,
   nodes: nodes,
