@@ -2,7 +2,7 @@ import type { JournalRecord } from '../store/journal-schema.js'
 import { newestSchema } from '../store/open.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
-import { applyRecords } from './follower.js'
+import { applyRecords, checkPlace } from './follower.js'
 import { JournalUnreachable, type Journal } from './port.js'
 import {
   createAssembler,
@@ -75,6 +75,7 @@ async function catchUp(
 ): Promise<{ n: number; seq: number; begun: number }> {
   const last = await journal.last()
   if (last === null) return { n: 0, seq: 0, begun: 0 }
+  await checkPlace(replica, journal)
   const assemble = createAssembler()
   for (let from = (replica.state()?.stored_seq ?? 0) + 1; from <= last.seq;) {
     const messages = await journal.slice(from, SLICE)
@@ -87,11 +88,18 @@ async function catchUp(
   const end = readMessage(last.message)
   const whole = wholeUpTo(end)
   const ours = replica.record(whole)
+  if (whole > 0 && ours === undefined && whole < replica.newest().n) throw lostTooMuch(whole, replica)
   if (whole > 0 && (ours === undefined || (whole === end.last && ours.epoch !== end.epoch)))
     throw new Diverged(`the log ends with record ${whole} of epoch ${end.epoch}, which this file does not have`)
   const next = replica.record(end.last)
   return { n: whole, seq: last.seq, begun: next === undefined ? 0 : partsThere(next, end) }
 }
+
+/** The file is good, and only an operator can say which of several is the best. */
+const lostTooMuch = (n: number, replica: Replica): Error =>
+  new Error(
+    `the log ends with record ${n}, and this file with ${replica.newest().n}: it has lost more than is kept to give it again; see "stacks-signer cluster rebuild"`,
+  )
 
 /** What this file has beyond the log: it was acknowledged to nobody, or the log has lost it. @returns the end of the log then; null: it has moved */
 async function giveRest(
@@ -110,10 +118,7 @@ async function giveRest(
   }
   for (let { n, begun } = end; n < newest; begun = 0) {
     const [first, ...more] = nextTogether(rest(n))
-    if (first === undefined)
-      throw new Diverged(
-        `the log ends with record ${end.n}, and this file has kept none of those after it up to ${newest}`,
-      )
+    if (first === undefined) throw lostTooMuch(n, replica)
     for (const message of messagesOf([first, ...more], begun)) {
       const at = await append(journal, seq, message)
       if (at === null) return null

@@ -1,13 +1,14 @@
+import { Diverged } from '../store/replay.js'
 import type { Replica, StoredRecord } from '../store/replica.js'
-import type { Journal } from './port.js'
-import { createAssembler, readFence, type Fence } from './records.js'
+import { JournalTruncated, type Journal } from './port.js'
+import { createAssembler, readFence, readMessage, wholeUpTo, type Fence } from './records.js'
 
 /** Records are applied together up to this many bytes; more that come meanwhile wait in the log. */
 const MAX_TOGETHER_BYTES = 16 * 1024 * 1024
 
 export interface FollowParts {
   replica: Replica
-  journal: Pick<Journal, 'read'>
+  journal: Pick<Journal, 'read' | 'slice'>
   /** Told of each fence that was applied. */
   fenced(fence: Fence): void
   signal: AbortSignal
@@ -29,10 +30,33 @@ export function applyRecords(replica: Replica, records: readonly StoredRecord[],
 }
 
 /**
+ * Looks whether the log has the newest record of this file that was in it where it was. One that has lost its end is given it again; one
+ * that has gone on otherwise is another journal.
+ * @throws Diverged; JournalUnreachable
+ */
+export async function checkPlace(replica: Replica, journal: Pick<Journal, 'slice'>): Promise<void> {
+  const { stored_n: n, stored_seq: seq } = replica.state() ?? { stored_n: 0, stored_seq: 0 }
+  if (seq === 0) return
+  try {
+    const [there] = await journal.slice(seq, 1)
+    if (there === undefined) return
+    const part = readMessage(there.message)
+    const ours = replica.record(n)
+    if (wholeUpTo(part) !== n || (ours !== undefined && ours.epoch !== part.epoch))
+      throw new Diverged(
+        `record ${n} of this file is not where it was in the log, which has lost its end and gone on otherwise`,
+      )
+  } catch (error) {
+    if (!(error instanceof JournalTruncated)) throw error // what is behind it may be there all the same
+  }
+}
+
+/**
  * Applies what the journal tells, as it comes, until `signal` aborts.
  * @throws Diverged, JournalTruncated: the file is of no use any more; JournalUnreachable; what the file cannot do
  */
 export async function follow({ replica, journal, fenced, signal }: FollowParts): Promise<void> {
+  await checkPlace(replica, journal)
   const assemble = createAssembler()
   const failed = new AbortController()
   let error: Error | null = null

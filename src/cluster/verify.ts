@@ -77,7 +77,7 @@ export function createVerifier({ first: firstSeq, ours }: VerifierParts) {
     else if (own.kind !== kind || Buffer.compare(own.body, body) !== 0)
       wrong(`record ${n} of epoch ${epoch} is another in the log than in the file`)
   }
-  const checkEpoch = (record: JournalRecord): void => {
+  const checkEpoch = (record: SentRecord): void => {
     const { n, kind } = record
     if (epoch === null && firstSeq === 1 && kind !== 'fence') wrong(`record ${n} comes before any fence`)
     if (epoch !== null && kind === 'fence' && record.epoch <= epoch)

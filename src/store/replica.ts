@@ -68,6 +68,7 @@ export function replicaOf(db: Database, close: () => void) {
       // What is older than all that is kept was compared when it was applied.
       if (ours !== undefined && ours.epoch !== record.epoch)
         throw new Diverged(`record ${record.n} is of epoch ${record.epoch} in the journal, and of ${ours.epoch} here`)
+      if (ours?.seq === null) tables.place(record.n - 1, record.n, record.seq)
       return
     }
     if (record.n !== newest.n + 1)

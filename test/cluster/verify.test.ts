@@ -4,6 +4,7 @@ import { createVerifier, type JournalFindings } from '../../src/cluster/verify.j
 import type { JournalRecord } from '../../src/store/journal-schema.js'
 
 const turn = (n: number, epoch: number, more = ''): JournalRecord => ({
+  seq: null,
   n,
   epoch,
   kind: 'turn',
