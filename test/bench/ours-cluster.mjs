@@ -61,8 +61,8 @@ export async function start({ slowDisk, cli, takeoverAfter = 10 }) {
       const worst = Math.max(...lags)
       console.log(`  the follower was behind by ${worst} ms at most, in ${lags.length} looks`)
       for (const until = now() + 10_000; now() < until; await sleep(50)) {
-        const { record, behind_ms, members } = await clusterOf(follower.url)
-        if (behind_ms <= LEVEL_MS && members.every((m) => m.record <= record)) return
+        const { record, behind_ms, followers } = await clusterOf(follower.url)
+        if (behind_ms <= LEVEL_MS && followers.every((m) => m.record <= record)) return
       }
       throw new Error('the follower is not level with its owner')
     },

@@ -100,7 +100,13 @@ export function reasonsOfRepeats(file, ledger) {
     for (const [id, runs] of ledger.runs)
       for (const { attempt } of runs.slice(0, -1)) {
         const row = find.get(id, attempt)
-        const reason = row?.end == null || row.end === 'completed' ? 'without a reason' : `${row.end} (${row.fault})`
+        // A late result of it was taken, and the attempt that ran by then was given up.
+        const isSalvaged = row?.end === 'completed' && find.get(id, attempt + 1)?.end === 'superseded'
+        const reason = isSalvaged
+          ? 'completed late'
+          : row?.end == null || row.end === 'completed'
+            ? 'without a reason'
+            : `${row.end} (${row.fault})`
         reasons[reason] = (reasons[reason] ?? 0) + 1
       }
   })
