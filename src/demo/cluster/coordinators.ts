@@ -24,7 +24,7 @@ export interface Coordinator {
   destroy(): Promise<void>
   leave(): Promise<void>
   /** Runs `stacks-signer cluster <order>` with its configuration, to the end. @throws with what it said when that is not 0 */
-  order(order: string): Promise<void>
+  order(order: string, ...flags: string[]): Promise<void>
   tail(): string
 }
 
@@ -77,8 +77,8 @@ public_url = "${url}"
       async leave() {
         await running?.leave()
       },
-      async order(order) {
-        const one = startCli(home, ['cluster', order, '--config', 'signer.toml'])
+      async order(order, ...flags) {
+        const one = startCli(home, ['cluster', order, '--config', 'signer.toml', ...flags])
         await one.exited
         if (one.child.exitCode !== 0) throw new Error(`stacks-signer cluster ${order} failed:\n${one.tail()}`)
       },

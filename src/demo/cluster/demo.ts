@@ -32,6 +32,9 @@ export async function runClusterDemo(): Promise<boolean> {
   return playInFolder('inference-cluster-demo-', play)
 }
 
+/** How much the journal may hold on each server: far more than is written here, and little for the disk. */
+const JOURNAL_BYTES = 1024 ** 3
+
 async function play(dir: string, onEnd: OnEnd): Promise<boolean> {
   const screen = createScreen(process.stdout)
   const started = Date.now()
@@ -44,7 +47,7 @@ async function play(dir: string, onEnd: OnEnd): Promise<boolean> {
   const [first, second] = await prepareCoordinators(dir, log, ['c1', 'c2'])
   if (first === undefined || second === undefined) throw new Error('there are no two coordinators')
   onEnd(async () => void (await Promise.all([first.leave(), second.leave()])))
-  await first.order('init')
+  await first.order('init', '--max-bytes', String(JOURNAL_BYTES))
   first.start()
   await becomes(first, 'owner', COORDINATOR_MS)
   second.start()
