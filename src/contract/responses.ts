@@ -35,7 +35,7 @@ export const failed = (data: Json): Json => ({
     error: { type: 'string', description: 'A sentence for a person' },
     code: ref('schemas', 'ErrorCode'),
     owner: {
-      type: ['string', 'null'],
+      anyOf: [{ type: 'string' }, { type: 'null' }],
       description: 'With `not_owner`: the URL of the service that has the work; null where nobody knows it',
     },
   },

@@ -67,36 +67,38 @@ export const statsView = v.object({
 export type StatsView = v.InferOutput<typeof statsView>
 
 /** What a coordinator knows of its cluster. `record`: the newest of its file; they are numbered from 1. */
-export const clusterView = v.object({
-  coordinator: v.string(),
-  role: v.picklist(['owner', 'follower', 'joining']),
-  epoch: integer,
-  record: integer,
-  /** Where the owner is reached; null: none is there. */
-  owner: maybeText,
-  /** Of a follower, for how long it has been behind its owner; of the owner, how long its oldest turn waits for the log; ms. */
-  behind_ms: integer,
-  /** The others that follow, by their names. */
-  followers: v.array(
-    v.object({
-      coordinator: v.string(),
-      url: v.string(),
-      record: integer,
-      /** How many records it is behind the owner, and for how long, ms. */
-      behind_records: integer,
-      behind_ms: integer,
-    }),
-  ),
-})
+export const clusterView = /* @__PURE__ */ (() =>
+  v.object({
+    coordinator: v.string(),
+    role: v.picklist(['owner', 'follower', 'joining']),
+    epoch: integer,
+    record: integer,
+    /** Where the owner is reached; null: none is there. */
+    owner: maybeText,
+    /** Of a follower, for how long it has been behind its owner; of the owner, how long its oldest turn waits for the log; ms. */
+    behind_ms: integer,
+    /** The others that follow, by their names. */
+    followers: v.array(
+      v.object({
+        coordinator: v.string(),
+        url: v.string(),
+        record: integer,
+        /** How many records it is behind the owner, and for how long, ms. */
+        behind_records: integer,
+        behind_ms: integer,
+      }),
+    ),
+  }))()
 export type ClusterReport = v.InferOutput<typeof clusterView>
 
 /** `follower`, `joining`: of a coordinator that does not own the work of its cluster. */
-export const healthView = v.object({
-  status: v.picklist(['healthy', 'unhealthy', 'follower', 'joining']),
-  timestamp: integer,
-  warning: v.optional(v.string()),
-  cluster: v.optional(clusterView),
-})
+export const healthView = /* @__PURE__ */ (() =>
+  v.object({
+    status: v.picklist(['healthy', 'unhealthy', 'follower', 'joining']),
+    timestamp: integer,
+    warning: v.optional(v.string()),
+    cluster: v.optional(clusterView),
+  }))()
 export type HealthView = v.InferOutput<typeof healthView>
 
 export const encryptionKeyView = v.object({ public_key: v.string(), signer_address: v.string() })

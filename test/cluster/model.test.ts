@@ -21,7 +21,7 @@ const RUNS = Number(MODEL_RUNS ?? 150)
 /** One of so many has a log that loses what it has acknowledged. */
 const LOSS_SHARE = 5
 /** Without a number of runs the two properties together take no longer, ms. */
-const DEFAULT_MS = 16_000
+const DEFAULT_MS = 8_000
 /** Of each property, ms. */
 const timeout = MODEL_RUNS === undefined ? 120_000 : RUNS * 5000
 

@@ -14,7 +14,10 @@ import { tempDir } from '../support/temp-dir.js'
 
 /** So many migrations the version knew in which every attempt had a row. */
 const WITH_ROWS = 10
-const back = readFileSync(join(migrations, 'back', '0010_open_attempts.sql'), 'utf8')
+/** From the newest version back to that one, migration by migration. */
+const back = ['0011_journal', '0010_open_attempts'].map((name) =>
+  readFileSync(join(migrations, 'back', `${name}.sql`), 'utf8'),
+)
 
 const task = (id: string, status: string, attempt: number, node: string | null, output: string | null = null) =>
   `INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, attempt, created_at, updated_at, queued_ms, queue_rank, inference_node_id, output)
@@ -135,7 +138,7 @@ test('a file goes back to the version before, and forth again, and nothing of it
   const former = inFile(file, (db) => ({ schema: schemaOf(db), rows: rowsOf(db) }))
   upgrade(file)
   const upgraded = inFile(file, rowsOf)
-  inFile(file, (db) => db.exec(back))
+  for (const one of back) inFile(file, (db) => db.exec(one))
   expect(inFile(file, (db) => ({ schema: schemaOf(db), rows: rowsOf(db) }))).toEqual(former)
   upgrade(file)
   expect(inFile(file, rowsOf)).toEqual(upgraded)
