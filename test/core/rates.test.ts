@@ -202,3 +202,25 @@ test('after a restart what waits and what is worked on is known at once, and the
   expect(all(seen.value.series.started)).toBe(2)
   expect(all(seen.value.series.fees)).toBe(1)
 })
+
+test('what is read again after a restart and is older than a day takes nothing from the minutes of this day', () => {
+  const world = coreHarness({ max_queue_time: 0 })
+  world.submit(1)
+  world.wakesUpAfter(86_400) // a minute of yesterday has the place of the same minute of today
+  const given = assigned(world.turn(world.hello(1, 'n1', 4)).effects)
+  const more = assigned(world.submit(1).effects)
+  expect([given.length, more.length]).toEqual([1, 1])
+  world.turn(...[...given, ...more].map(accept))
+  world.passes(1000)
+  world.turn(...[...more, ...given].map(complete))
+  world.time.jump(120)
+  const next = world.restarted()
+  for (let i = 0; i < 20; i++) {
+    world.time.jump(0.05)
+    next.turn([{ op: 'tick' }])
+  }
+  const seen = outcomeOf(next.turn([{ op: 'overview', window: '24h', model: null }]), 'overview')
+  if (seen?.ok !== true) throw new Error('no overview')
+  expect(all(seen.value.series.submitted)).toBe(1)
+  expect(all(seen.value.series.completed)).toBe(2)
+})

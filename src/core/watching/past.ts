@@ -34,13 +34,17 @@ export function createPast(ctx: Context) {
   /** What ends after the start is counted as it ends. */
   const isOver = ({ ended_ms }: Past): boolean => ended_ms !== null && ended_ms <= startedAt
 
+  /** Before it, a minute has the place of a newer one. Unix ms. */
+  const since = (): number => ctx.wall - (DAY_SECONDS - 60) * 1000
+
   const count = (row: Past): void => {
     const tally = rates.tallyOf(row)
     const { past } = tally
     const both = [past, rates.total.past]
     const { ended_ms, accepted_ms, end, fault } = row
-    if (row.attempt === 1) for (const t of both) t.count('submitted', row.created_at * 1000)
-    if (accepted_ms !== null && accepted_ms <= startedAt) {
+    if (row.attempt === 1 && row.created_at * 1000 >= since())
+      for (const t of both) t.count('submitted', row.created_at * 1000)
+    if (accepted_ms !== null && accepted_ms <= startedAt && wallOfRow(accepted_ms, row) >= since()) {
       const at = wallOfRow(accepted_ms, row)
       for (const t of both) {
         t.count('started', at)
@@ -50,6 +54,7 @@ export function createPast(ctx: Context) {
     }
     if (!isOver(row) || ended_ms === null || end === null) return
     const at = wallOfRow(ended_ms, row)
+    if (at < since()) return
     rates.pastEnd(end, fault, at)
     if (end === 'completed')
       for (const t of both) {
