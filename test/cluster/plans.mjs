@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { waitFor } from './wait.mjs'
 
 /** What a takeover may take beside the silence that it waits for, ms: the log may have to elect a leader. */
-const BESIDE_MS = 10_000
+const BESIDE_MS = 17_000
 /** How long the cluster may take to be whole again after one fault, ms. */
 const WHOLE_MS = 60_000
 /** So many faults may overlap. */
