@@ -1,4 +1,3 @@
-import type { JournalRecord } from '../store/journal-schema.js'
 import { newestSchema } from '../store/open.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
@@ -11,6 +10,7 @@ import {
   nextTogether,
   partsThere,
   readMessage,
+  recordsBehind,
   toMessages,
   wholeUpTo,
   type Fence,
@@ -109,15 +109,8 @@ async function giveRest(
 ): Promise<number | null> {
   let { seq } = end
   const { n: newest } = replica.newest()
-  function* rest(after: number): Generator<JournalRecord> {
-    for (let n = after + 1; n <= newest; n++) {
-      const record = replica.record(n)
-      if (record === undefined) return
-      yield record
-    }
-  }
   for (let { n, begun } = end; n < newest; begun = 0) {
-    const [first, ...more] = nextTogether(rest(n))
+    const [first, ...more] = nextTogether(recordsBehind(n, newest, replica.record))
     if (first === undefined) throw lostTooMuch(n, replica)
     for (const message of messagesOf([first, ...more], begun)) {
       const at = await append(journal, seq, message)

@@ -1,9 +1,8 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { createJournalTables } from '../store/journal.js'
-import { hasTable, openDatabase } from '../store/open.js'
+import { openDatabase } from '../store/open.js'
+import { readOutbox } from '../store/outbox.js'
 import { openReplica, type Replica } from '../store/replica.js'
-import { Database } from '../store/sqlite.js'
 
 /** So many files that were set aside are kept; older ones are deleted. */
 const KEPT = 2
@@ -39,11 +38,10 @@ export function found(file: string, journalId: string): Replica {
 
 /** The journal that a database belongs to; null: it belongs to none, or is not there. */
 export function journalOf(file: string): string | null {
-  if (!existsSync(file)) return null
-  const db = new Database(file, { readonly: true })
+  const outbox = readOutbox(file)
   try {
-    return hasTable(db, 'journal_state') ? (createJournalTables(db).state()?.journal_id ?? null) : null
+    return outbox?.state()?.journal_id ?? null
   } finally {
-    db.close()
+    outbox?.close()
   }
 }

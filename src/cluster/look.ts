@@ -1,6 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream'
 import * as v from 'valibot'
-import { ConfigError } from '../lib/config-error.js'
 import type { Logger } from '../lib/log.js'
 import { createBus } from './bus.js'
 import { connectServers, type LogConnection, type LogSettings } from './connection.js'
@@ -65,11 +64,7 @@ export async function lookAtLog(settings: LogSettings, log: Logger): Promise<Log
       return null
     })
     if (info === null) return { ...base, lacks: report.lacks, journal: null, unreachable }
-    const id = journalIdOf(info)
-    if (id === null)
-      throw new ConfigError(
-        `the log has a stream for a cluster "${settings.name}" that is no journal: give the cluster another name, or remove the stream`,
-      )
+    const id = journalIdOf(settings.name, info)
     const { first_seq, last_seq, bytes } = info.state
     const { leader = null, replicas } = info.cluster
     const bound = v.safeParse(v.pipe(v.number(), v.minValue(1)), info.config['max_bytes'])

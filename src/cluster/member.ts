@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { ConfigError } from '../lib/config-error.js'
 import type { Logger } from '../lib/log.js'
+import { sleep } from '../lib/timer.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
-import type { ClusterReport } from '../wire/service-answers.js'
 import { claim, type Claimed } from './claim.js'
 import { setAside } from './files.js'
 import { follow } from './follower.js'
@@ -20,8 +20,6 @@ const LOOK_MS = 100
 const RETRY_MS = 1000
 /** Who had the work and could not begin with it leaves it to the others for so many times `takeoverAfter`. */
 const BARRED_TAKEOVERS = 3
-
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
 /** What the coordinator does while it owns the work. */
 export interface Owning {
@@ -104,9 +102,8 @@ export function createMember({
   const fenced = (fence: Fence): void => {
     lastFence = fence
     fencedAt = performance.now()
-    const state = replica?.state()
-    if (replica === null || state === undefined) return
-    replica.setState({ ...state, role: 'follower', owner_url: fence.url })
+    if (replica === null) return
+    replica.setRole('follower', fence.url)
     logger.info(
       { event: 'cluster.owner', owner: fence.owner, url: fence.url, epoch: replica.newest().epoch },
       `${fence.owner} owns the work from here on`,
@@ -218,14 +215,12 @@ export function createMember({
     lastFence = null
     fencedAt = -Infinity
     replica = await join({ file, journal: log.journal, logger, fetchSeed: () => fetchSeed(stopping.signal) })
-    const state = replica.state()
-    if (state !== undefined) replica.setState({ ...state, role: 'follower' })
+    replica.setRole('follower', replica.state()?.owner_url ?? '')
     role = 'follower'
     presence.say()
     const claimed = await followUntilClaimed(replica)
     if (claimed === null || stopping.signal.aborted) return
-    const mine = replica.state()
-    if (mine !== undefined) replica.setState({ ...mine, role: 'owner', owner_url: url })
+    replica.setRole('owner', url)
     closeReplica()
     await ownUntilEnded(claimed)
   }
@@ -265,7 +260,7 @@ export function createMember({
   return {
     /** Rejects when it cannot begin: a ConfigError. Resolves after `stop`. */
     ended,
-    report: (): ClusterReport => report(),
+    report,
     owner: () => ({ url: presence.owner()?.url ?? lastFence?.url ?? null }),
     role: () => role,
     /** Where sessions go when this coordinator gives the work up: to the first of those that follow. */

@@ -114,10 +114,5 @@ async function openJournal(
   if (info === null) return null
   const lacks = lacksOfStream(name, info, servers, silent.length)
   if (lacks.length > 0) throw new ConfigError(lacks.join('. '))
-  const id = journalIdOf(info)
-  if (id === null)
-    throw new ConfigError(
-      `the log has a stream for a cluster "${name}" that is no journal: give the cluster another name, or remove the stream`,
-    )
-  return id
+  return journalIdOf(name, info)
 }

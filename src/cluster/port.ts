@@ -7,7 +7,8 @@ export interface Journal {
   readonly id: string
   /**
    * Stores a message right behind the message `after` (0: as the first), and only there: the compare-and-set that fences a former
-   * owner. Several may be on their way at once, each behind the one before.
+   * owner. Several may be on their way at once, each behind the one before; where a fence may come between them only one may: the second
+   * would be stored behind a fence that the first was refused for.
    * @returns the sequence it was stored at, which is `after + 1`; null: something else is there, nothing was stored
    * @throws JournalUnreachable when it is not known whether it was stored: read before it is sent again
    */

@@ -1,7 +1,8 @@
+import { sleep } from '../lib/timer.js'
 import type { JournalRecord } from '../store/journal-schema.js'
 import type { WrittenRecord } from '../store/store.js'
 import { JournalUnreachable, type Journal } from './port.js'
-import { messagesOf, nextTogether, partsThere, readMessage, wholeUpTo } from './records.js'
+import { messagesOf, nextTogether, partsThere, readMessage, recordsBehind, wholeUpTo } from './records.js'
 
 /** Without anything to send the owner looks so often whether it still is one, ms. */
 const CONFIRM_MS = 1000
@@ -13,6 +14,8 @@ const LOOK_MS = 200
 const RETRY_MS = 200
 /** A coordinator whose oldest turn waits longer than this for the log takes no new work, ms. */
 const BEHIND_MS = 1000
+/** How often a stop looks whether the log has everything, ms. */
+const FLUSH_LOOK_MS = 5
 
 /** The records of a file, read beside the core that writes them. */
 export interface Outbox {
@@ -68,6 +71,7 @@ export function createPublisher({
   /** The newest record that a command has written, until it is in the log; 0: none. */
   let ofCommands = 0
 
+  const waited = (): number => (waiting[0] === undefined ? 0 : now() - waiting[0].at)
   const release = (): void => {
     while (waiting[0] !== undefined && waiting[0].n <= stored.n && now() - confirmedAt <= LEASE_MS)
       waiting.shift()?.then()
@@ -82,20 +86,13 @@ export function createPublisher({
     const body = bodies.get(n)
     return body === undefined ? outbox.record(n) : { n, epoch, kind: 'turn', body, seq: null }
   }
-  function* unsent(): Generator<JournalRecord> {
-    for (let n = stored.n + 1; n <= newest; n++) {
-      const record = recordAt(n)
-      if (record === undefined) return
-      yield record
-    }
-  }
 
   /** Sends until everything is in the log, or an append does not succeed. */
   const sendAll = async (): Promise<void> => {
     state = 'sending'
     let { seq } = stored
     while (stored.n < newest) {
-      const [first, ...more] = nextTogether(unsent())
+      const [first, ...more] = nextTogether(recordsBehind(stored.n, newest, recordAt))
       if (first === undefined) return end(`record ${stored.n + 1} is missing in the database of this coordinator`)
       const messages = messagesOf([first, ...more], begun)
       begun = 0
@@ -116,11 +113,14 @@ export function createPublisher({
   const send = (): void => {
     if (state === 'idle' && stored.n < newest) sendAll().catch(lookAgain)
   }
-  const end = (why: string): void => {
-    if (state === 'ended') return
+  const stop = (): void => {
     state = 'ended'
     clearInterval(looking)
     clearInterval(confirming)
+  }
+  const end = (why: string): void => {
+    if (state === 'ended') return
+    stop()
     ended(why)
   }
 
@@ -158,7 +158,7 @@ export function createPublisher({
     for (let failure = error; !isEnded();) {
       if (!(failure instanceof JournalUnreachable)) return end(String(failure))
       state = 'looking'
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      await sleep(RETRY_MS)
       try {
         if (!isEnded()) await look()
         return
@@ -200,21 +200,16 @@ export function createPublisher({
       lookForCommands()
       for (const until = now() + within; now() < until && state !== 'ended';) {
         if (stored.n >= newest) return true
-        await new Promise((resolve) => setTimeout(resolve, 5))
+        await sleep(FLUSH_LOOK_MS)
       }
       return false
     },
     /** How long the oldest turn has waited for the log, ms; 0: none waits. */
-    waited: (): number => (waiting[0] === undefined ? 0 : now() - waiting[0].at),
-    behind: (): boolean => waiting[0] !== undefined && now() - waiting[0].at > BEHIND_MS,
+    waited,
+    behind: (): boolean => waited() > BEHIND_MS,
     stored: () => stored,
     /** The newest record of the file. */
     newest: (): number => newest,
-    stop(): void {
-      if (state === 'ended') return
-      state = 'ended'
-      clearInterval(looking)
-      clearInterval(confirming)
-    },
+    stop,
   }
 }

@@ -60,6 +60,19 @@ export type SentRecord = Omit<JournalRecord, 'seq'>
 const messageOf = (first: Header, bodies: readonly Uint8Array[]): Buffer =>
   Buffer.concat([Buffer.from(`${JSON.stringify(first)}\n`), ...bodies])
 
+/** The records of a file behind `n`, up to `newest`, or to the first that it does not have. */
+export function* recordsBehind(
+  n: number,
+  newest: number,
+  recordAt: (n: number) => JournalRecord | undefined,
+): Generator<JournalRecord> {
+  for (let next = n + 1; next <= newest; next++) {
+    const record = recordAt(next)
+    if (record === undefined) return
+    yield record
+  }
+}
+
 /**
  * Which of these records come next in one message: records of one kind and epoch, not too many and not too large, and the first in any
  * case. What was in the log before, and is given to it again, shares a message with whom it did: all behind it has its former place then.

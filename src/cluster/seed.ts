@@ -4,6 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as v from 'valibot'
 import type { Logger } from '../lib/log.js'
+import { sleep } from '../lib/timer.js'
 import { backUp } from '../store/maintenance/backup.js'
 import { removeCopy, syncFolder } from '../store/maintenance/copy.js'
 import { JournalUnreachable, type Bus } from './port.js'
@@ -17,6 +18,8 @@ const IDLE_MS = 60_000
 /** How long a copy may take to be made, and a piece to come, ms. */
 const MAKE_MS = 600_000
 const PIECE_MS = 5000
+/** How often it is looked whether the copy is made, ms. */
+const LOOK_MS = 250
 /** A piece that does not come is asked for so often. */
 const PIECE_TRIES = 6
 
@@ -157,7 +160,7 @@ async function askFor(bus: Pick<Bus, 'request'>, signal: AbortSignal): Promise<{
     const answer = fromMessage(copyOf, await bus.request(BEGIN, Buffer.alloc(0), PIECE_MS))
     if (answer.state === 'ready') return answer
     if (answer.state === 'failed') throw new Error(`the owner could not make a copy of its database: ${answer.error}`)
-    await new Promise((resolve) => setTimeout(resolve, 250))
+    await sleep(LOOK_MS)
   }
   throw new Error('the owner did not make a copy of its database in time')
 }

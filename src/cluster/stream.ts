@@ -71,10 +71,13 @@ export async function readInfo(
   }
 }
 
-/** The id that a journal was given when it was made; null: it is none of ours. */
-export const journalIdOf = ({ config }: JournalInfo): string | null => {
+/** The id that a journal was given when it was made. @throws ConfigError when the stream is no journal of ours */
+export function journalIdOf(name: string, { config }: JournalInfo): string {
   const id = v.safeParse(v.pipe(v.string(), v.uuid()), config.metadata[ID])
-  return id.success ? id.output : null
+  if (id.success) return id.output
+  throw new ConfigError(
+    `the log has a stream for a cluster "${name}" that is no journal: give the cluster another name, or remove the stream`,
+  )
 }
 
 /**

@@ -11,6 +11,9 @@ export function after(ms: number, run: () => void): () => void {
   return () => clearTimeout(timer)
 }
 
+/** Resolves after `ms`, which is a time that a timer takes. By the timers that are there when it is called. */
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
 /** Resolves after `ms`, or as soon as the signal aborts. Never rejects. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -2,17 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { closeSync, existsSync, fsyncSync, openSync, realpathSync } from 'node:fs'
 import { createAccess, type Access } from './access.js'
 import { codeOf } from './faults.js'
-import { createJournalTables, type JournalTables } from './journal.js'
-import {
-  acquireLock,
-  explainOpen,
-  hasTable,
-  InUseError,
-  openDatabase,
-  refuseNewer,
-  StoreError,
-  versionOf,
-} from './open.js'
+import { createJournalTables, journalStateOf, type JournalTables } from './journal.js'
+import { acquireLock, explainOpen, InUseError, openDatabase, refuseNewer, StoreError, versionOf } from './open.js'
 import { recordStatements } from './recording.js'
 import { Database } from './sqlite.js'
 
@@ -152,7 +143,7 @@ function isServed(file: string): boolean {
 
 /** What follows a journal is written by nobody else. */
 function refuseFollower(db: Database, file: string): void {
-  const state = hasTable(db, 'journal_state') ? createJournalTables(db).state() : undefined
+  const state = journalStateOf(db)
   if (state?.role !== 'follower') return
   const where = state.owner_url === '' ? 'the owner' : `the owner, ${state.owner_url}`
   throw new StoreError(
@@ -166,7 +157,7 @@ function needsUpgrade(file: string): boolean {
   try {
     refuseNewer(db, file)
     if (versionOf(db) === 'same') return false
-    return !hasTable(db, 'journal_state') || createJournalTables(db).state() === undefined
+    return journalStateOf(db) === undefined
   } catch (error) {
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
   } finally {

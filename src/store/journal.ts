@@ -6,7 +6,8 @@ import {
   type JournalRecord,
   type JournalState,
 } from './journal-schema.js'
-import { bound } from './statement.js'
+import { hasTable } from './open.js'
+import { bound, excluded, rowOf } from './statement.js'
 import type { Database } from './sqlite.js'
 
 /** The state's only row. */
@@ -25,24 +26,13 @@ export function createJournalTables(db: Database) {
   const readState = orm.select().from(state).where(eq(state.id, STATE_ROW)).prepare()
   const writeState = orm
     .insert(state)
-    .values({
-      id: STATE_ROW,
-      journal_id: bound('journal_id'),
-      role: bound('role'),
-      owner_url: bound('owner_url'),
-      stored_n: bound('stored_n'),
-      stored_seq: bound('stored_seq'),
-    })
-    .onConflictDoUpdate({
-      target: state.id,
-      set: {
-        journal_id: bound('journal_id'),
-        role: bound('role'),
-        owner_url: bound('owner_url'),
-        stored_n: bound('stored_n'),
-        stored_seq: bound('stored_seq'),
-      },
-    })
+    .values(rowOf(state))
+    .onConflictDoUpdate({ target: state.id, set: excluded(state, 'id') })
+    .prepare()
+  const setRole = orm
+    .update(state)
+    .set({ role: bound('role'), owner_url: bound('owner_url') })
+    .where(eq(state.id, STATE_ROW))
     .prepare()
   const stored = orm
     .update(state)
@@ -77,11 +67,11 @@ export function createJournalTables(db: Database) {
 
   return {
     state: (): JournalState | undefined => readState.get(),
-    writeState: (s: Omit<JournalState, 'id'>) => void writeState.run(s),
+    writeState: (s: Omit<JournalState, 'id'>) => void writeState.run({ id: STATE_ROW, ...s }),
+    /** Whether the coordinator of this file owns the work, and who does; nothing where the file belongs to no journal. */
+    setRole: (role: JournalState['role'], owner_url: string) => void setRole.run({ role, owner_url }),
     /** The record `n` is in the log, and ends there at `seq`. */
-    markStored(n: number, seq: number) {
-      stored.run({ n, seq })
-    },
+    markStored: (n: number, seq: number) => void stored.run({ n, seq }),
     /** The message at `seq` has the records behind `after` up to `n`. */
     place: (after: number, n: number, seq: number) => void place.run({ after, n, seq }),
     add: (r: JournalRecord) => void add.run(r.n, r.epoch, r.kind, r.body, r.seq),
@@ -99,6 +89,10 @@ export function createJournalTables(db: Database) {
     forgetAll: () => void forgetAll.run(),
   }
 }
+
+/** Where a file of any version is in its journal; undefined: it belongs to none. */
+export const journalStateOf = (db: Database): JournalState | undefined =>
+  hasTable(db, 'journal_state') ? createJournalTables(db).state() : undefined
 
 /** Which of the records that a file holds are kept. @param records the tables, of which the sizes are read once */
 export function createKeeping(tables: Pick<JournalTables, 'sizes' | 'forget'>) {

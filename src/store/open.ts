@@ -40,14 +40,9 @@ export function openDatabase(file: string): OpenedDatabase {
     db = new Database(file, { timeout: LOCK_WAIT_AT_START_MS })
     refuseNewer(db, file)
     db.pragma('auto_vacuum = INCREMENTAL') // takes effect in a new file only
-    db.pragma('journal_mode = WAL')
     // In WAL mode the default is NORMAL, which loses the newest commits in a power cut.
-    db.pragma('synchronous = FULL')
+    setUp(db, 'FULL')
     db.pragma('wal_autocheckpoint = 2000')
-    // KiB. With the 2 MiB that SQLite takes by itself, tasks that waited a second are read from the log again.
-    db.pragma('cache_size = -65536')
-    // What a reader made it grow to is given back with the next write after it has gone.
-    db.pragma('journal_size_limit = 67108864')
     const adopted = upgrade(db)
     const unvacuumed = vacuumOnce(db)
     db.pragma(`busy_timeout = ${LOCK_WAIT_MS}`)
@@ -58,19 +53,32 @@ export function openDatabase(file: string): OpenedDatabase {
       db,
       adopted,
       unvacuumed,
-      close() {
-        try {
-          opened.pragma('wal_checkpoint(TRUNCATE)')
-        } finally {
-          opened.close()
-          owner.close()
-        }
-      },
+      close: () => closeFile(opened, owner),
     }
   } catch (error) {
     db?.close()
     owner.close()
     throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
+  }
+}
+
+/** What every connection that writes a coordinator's file has in common. */
+export function setUp(db: Database, synchronous: 'FULL' | 'NORMAL'): void {
+  db.pragma('journal_mode = WAL')
+  db.pragma(`synchronous = ${synchronous}`)
+  // KiB. With the 2 MiB that SQLite takes by itself, tasks that waited a second are read from the log again.
+  db.pragma('cache_size = -65536')
+  // What a reader made it grow to is given back with the next write after it has gone.
+  db.pragma('journal_size_limit = 67108864')
+}
+
+/** Closes a database that was opened alone: without a log beside it, and for others to open. */
+export function closeFile(db: Database, lock: Database): void {
+  try {
+    db.pragma('wal_checkpoint(TRUNCATE)')
+  } finally {
+    db.close()
+    lock.close()
   }
 }
 

@@ -4,12 +4,13 @@ import { createJournalTables, createKeeping } from './journal.js'
 import type { JournalRecord, JournalState } from './journal-schema.js'
 import {
   acquireLock,
+  closeFile,
   explainOpen,
   hasTable,
   migrateUpTo,
   newestSchema,
   refuseNewer,
-  schemaOf,
+  setUp,
   StoreError,
   versionOf,
 } from './open.js'
@@ -35,19 +36,9 @@ export function openReplica(file: string) {
     db = opened
     refuseNewer(opened, file)
     if (versionOf(opened) === 'none') throw new StoreError(`${file}: this is not a database of this service`)
-    opened.pragma('journal_mode = WAL')
     // A commit that a power cut takes back is read from the journal again.
-    opened.pragma('synchronous = NORMAL')
-    opened.pragma('cache_size = -65536')
-    opened.pragma('journal_size_limit = 67108864')
-    return replicaOf(opened, () => {
-      try {
-        opened.pragma('wal_checkpoint(TRUNCATE)')
-      } finally {
-        opened.close()
-        lock.close()
-      }
-    })
+    setUp(opened, 'NORMAL')
+    return replicaOf(opened, () => closeFile(opened, lock))
   } catch (error) {
     db?.close()
     lock.close()
@@ -91,7 +82,6 @@ export function replicaOf(db: Database, close: () => void) {
     state: tables.state,
     newest: tables.newest,
     record: tables.get,
-    schema: () => schemaOf(db),
     /** Whether it holds no tasks, nodes and tokens yet. */
     isEmpty: (): boolean =>
       ['inference_tasks', 'inference_nodes', 'tokens'].every(
@@ -105,9 +95,7 @@ export function replicaOf(db: Database, close: () => void) {
         )
       migrateUpTo(db, schema)
     },
-    setState(state: Omit<JournalState, 'id'>) {
-      db.transaction(() => tables.writeState(state)).immediate()
-    },
+    setRole: tables.setRole,
     /** The records up to `n` are in the log, and end there at `seq`. */
     isStored(n: number, seq: number) {
       db.transaction(() => {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -12,7 +11,7 @@ import { JournalUnreachable } from '../../src/cluster/port.js'
 import { lacksOfStream } from '../../src/cluster/stream.js'
 import { ConfigError } from '../../src/lib/config-error.js'
 import { silentLog } from '../../src/lib/log.js'
-import { logServers, noLogServer } from '../support/log-servers.js'
+import { clusterOn, logServers, noLogServer } from '../support/log-servers.js'
 
 const SMALL = { maxBytes: 32 * 1024 * 1024 }
 
@@ -149,12 +148,7 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'of real servers', () => {
     servers = await logServers()
   })
   afterAll(() => servers.stop())
-  const settings = (more: Partial<LogSettings> = {}): LogSettings => ({
-    name: `t${randomBytes(4).toString('hex')}`,
-    nats: servers.urls,
-    monitor: servers.monitors,
-    ...more,
-  })
+  const settings = (more: Partial<LogSettings> = {}): LogSettings => clusterOn(servers, more)
   const others = async (options: Parameters<typeof logServers>[0]) => {
     const found = await logServers(options)
     onTestFinished(() => found.stop())

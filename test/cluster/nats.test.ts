@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import * as v from 'valibot'
 import type { LogSettings } from '../../src/cluster/connection.js'
@@ -13,7 +12,7 @@ import {
   type JournalMessage,
 } from '../../src/cluster/port.js'
 import { silentLog } from '../../src/lib/log.js'
-import { logServers, noLogServer, startLink } from '../support/log-servers.js'
+import { clusterOn, logServers, noLogServer, startLink } from '../support/log-servers.js'
 import { until } from '../support/wait.js'
 
 const SMALL = { maxBytes: 32 * 1024 * 1024 }
@@ -29,13 +28,7 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the log on NATS', () => {
   })
   afterAll(() => servers.stop())
 
-  /** Of a cluster that no other test has. */
-  const settings = (more: Partial<LogSettings> = {}): LogSettings => ({
-    name: `t${randomBytes(4).toString('hex')}`,
-    nats: servers.urls,
-    monitor: servers.monitors,
-    ...more,
-  })
+  const settings = (more: Partial<LogSettings> = {}): LogSettings => clusterOn(servers, more)
   const connected = async (of: LogSettings, options: Partial<JournalOptions> = {}): Promise<ClusterLog> => {
     const log = await connectLog(of, silentLog(), options)
     onTestFinished(() => log.close())

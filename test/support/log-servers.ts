@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { LogSettings } from '../../src/cluster/connection.js'
 import { findLogServer, startLogServers, type LogServerOptions } from '../../src/demo/cluster/log-servers.js'
 import { once } from 'node:events'
 
@@ -18,6 +20,17 @@ function whyNone(): string | null {
     return `${error instanceof Error ? error.message : String(error)}; test/cluster/get-nats-server fetches it`
   }
 }
+
+/** The settings of a cluster that no other test has. */
+export const clusterOn = (
+  servers: { urls: string[]; monitors: string[] },
+  more: Partial<LogSettings> = {},
+): LogSettings => ({
+  name: `t${randomBytes(4).toString('hex')}`,
+  nats: servers.urls,
+  monitor: servers.monitors,
+  ...more,
+})
 
 /** Log servers for all tests of a file, in a folder that is gone when they have stopped. */
 export async function logServers(options: LogServerOptions = {}) {

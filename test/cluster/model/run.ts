@@ -9,7 +9,8 @@ import { silentLog, type Logger } from '../../../src/lib/log.js'
 import { contentOf } from '../../support/journal-copy.js'
 import { place, type Broken } from './model-member.js'
 import type { Schedule } from './steps.js'
-import { comes, pass, seeded, stopTime } from './virtual-time.js'
+import { seeded } from '../../support/seeded.js'
+import { comes, pass, stopTime } from './virtual-time.js'
 import { createWorld, type World } from './world.js'
 
 /** All have begun, and one of them owns the work. */

@@ -7,7 +7,8 @@ import { createLedger } from './ledger.js'
 import { createMemoryLog } from './memory-log.js'
 import { startMember, type Broken, type ModelMember } from './model-member.js'
 import { NODES, type Schedule, type Step } from './steps.js'
-import { pass, seeded } from './virtual-time.js'
+import { seeded } from '../../support/seeded.js'
+import { pass } from './virtual-time.js'
 
 const LARGE_CHARACTERS = 700_000
 
