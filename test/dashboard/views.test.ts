@@ -251,6 +251,7 @@ inBrowser(() => {
     const service = await busyService()
     const { page, open } = await openDashboard(service)
     await open('/')
+    await page.locator('main').waitFor()
     for (const view of views) {
       await page.keyboard.press('g')
       await page.keyboard.press(
@@ -269,6 +270,23 @@ inBrowser(() => {
     await page.getByRole('dialog').waitFor()
     await page.keyboard.press('Escape')
     await page.getByRole('dialog').waitFor({ state: 'detached' })
+  })
+
+  test('a letter after `g` leads to its view also when the view changes between the two', async () => {
+    const service = await startService()
+    const { page, open } = await openDashboard(service)
+    await open('/')
+    await page.locator('main').waitFor()
+    const press = (...keys: string[]): Promise<void> =>
+      page.evaluate((pressed) => {
+        for (const key of pressed) document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))
+      }, keys)
+    // The first view is left in the same moment in which the second chord begins.
+    await press('g', 't', 'g')
+    await page.waitForURL(`${service.url}/dashboard/tasks`)
+    await page.locator('nav [aria-current]', { hasText: 'Tasks' }).waitFor()
+    await press('h')
+    await page.waitForURL(`${service.url}/dashboard/health`)
   })
 
   test('a task that a node has is shown with its new end', async () => {

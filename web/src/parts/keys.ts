@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import { useLocation } from 'preact-iso/router'
 import { paths } from './paths.js'
 
@@ -22,20 +22,23 @@ const isField = (target: EventTarget | null): boolean =>
 /** The keys of the page: `/` to search, `g` and a letter for a view, `?` for help. */
 export function useKeys(help: () => void): void {
   const { route } = useLocation()
-  useEffect(() => {
-    let chordUntil = 0
+  // Outlives the listener, which is set again after each change of view: a `g` just before that still counts.
+  const chordUntil = useRef(0)
+  // In layout, not after the paint: a key that is pressed on what is just shown is heard.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return
       if (document.querySelector('dialog[open]') !== null) return
       const view = chords[event.key]
-      if (view !== undefined && performance.now() < chordUntil) {
-        chordUntil = 0
+      if (view !== undefined && event.timeStamp < chordUntil.current) {
+        chordUntil.current = 0
         event.preventDefault()
         const path = paths[view]
         if (typeof path === 'string') route(path)
         return
       }
-      chordUntil = event.key === 'g' ? performance.now() + CHORD_MS : 0
+      // When the key was pressed, not when a busy page came to it.
+      chordUntil.current = event.key === 'g' ? event.timeStamp + CHORD_MS : 0
       if (event.key === '?') help()
       if (event.key !== '/') return
       const field = document.getElementById(SEARCH_ID)
