@@ -17,11 +17,11 @@ const MAX_SHOWN = 10_000
 
 /** Who shows a token that is good. */
 export interface Holder {
-  principal: Principal
+  readonly principal: Principal
   /** The id of its token, by which it is asked for again. */
-  id: string
+  readonly tokenId: string
   /** Whether it may be shown from an address; null where it may from everywhere. */
-  isFrom: InNetworks | null
+  readonly isFrom: InNetworks | null
 }
 
 interface Entry {
@@ -29,6 +29,9 @@ interface Entry {
   /** Unix seconds; null: until it is revoked. */
   expires_at: number | null
   holder: Holder
+  /** When it was used last, Unix seconds, and when that was last told; null where it was not, and for tokens of wallets. */
+  usedAt: number | null
+  toldAt: number | null
 }
 
 export type TokenDirectory = ReturnType<typeof createTokenDirectory>
@@ -41,41 +44,47 @@ export type TokenDirectory = ReturnType<typeof createTokenDirectory>
 export function createTokenDirectory(now: () => number) {
   let known = new Map<string, Entry>()
   const wallets = new Map<string, Entry>()
-  /** The ids of texts that were shown before and found good: to look at each anew would be a tenth of what a submission costs. */
-  const shown = new Map<string, string>()
-  /** When each token of the file was used last, since it was told; and what was told. */
-  const used = new Map<string, number>()
-  const toldAt = new Map<string, number>()
+  /** By texts that were shown before and found good: to look at each anew would be a tenth of what a submission costs. */
+  const shown = new Map<string, Entry>()
+  /** The last uses of tokens that are good no more, which were not told yet. */
+  let lastUses: { id: string; at: number }[] = []
 
-  const isGood = ({ expires_at }: Entry): boolean => expires_at === null || expires_at > now()
+  const isGood = ({ expires_at }: Entry, at = now()): boolean => expires_at === null || expires_at > at
   const goodEntry = (id: string): Entry | undefined => {
     const entry = known.get(id) ?? wallets.get(id)
     return entry !== undefined && isGood(entry) ? entry : undefined
   }
 
-  const use = ({ holder }: Entry): Holder => {
-    if (known.has(holder.id)) used.set(holder.id, now())
-    return holder
-  }
-
   return {
     /** What the core says: all tokens that are good. */
     set(tokens: AccessState['tokens']): void {
-      known = new Map(tokens.flatMap((token) => entryOf(token) ?? []))
+      const before = known
+      known = new Map()
+      for (const token of tokens) {
+        const entry = entryOf(token)
+        if (entry === null) continue
+        const { usedAt = null, toldAt = null } = before.get(token.id) ?? {}
+        known.set(token.id, { ...entry, usedAt, toldAt })
+        before.delete(token.id)
+      }
+      for (const [id, { usedAt: at }] of before) if (at !== null) lastUses.push({ id, at })
       shown.clear()
-      for (const id of toldAt.keys()) if (!known.has(id)) toldAt.delete(id)
     },
 
     /** How many are good now; those of wallets are not counted. */
-    good: (): number => [...known.values()].filter(isGood).length,
+    good: (): number => [...known.values()].filter((entry) => isGood(entry)).length,
 
     /** How long a token that was good stays so: Unix seconds, null until it is revoked; undefined when it is good no more. */
     goodUntil: (id: string): number | null | undefined => goodEntry(id)?.expires_at,
 
     /** Who a token belongs to, or why it is refused. */
     find(text: string): Holder | Refusal {
-      const before = goodEntry(shown.get(text) ?? '')
-      if (before !== undefined) return use(before)
+      const at = now()
+      const before = shown.get(text)
+      if (before !== undefined && isGood(before, at)) {
+        before.usedAt = at
+        return before.holder
+      }
       const name = parseToken(text)
       if (name === null)
         return refuse('unauthorized', 'Authorization: this is no token of this service; give one as "Bearer sis_..."')
@@ -84,18 +93,23 @@ export function createTokenDirectory(now: () => number) {
       const entry = goodEntry(name.id)
       if (entry === undefined || !sameHash(entry.hash, hashToken(text))) return NOT_GOOD
       if (shown.size >= MAX_SHOWN) shown.clear()
-      shown.set(text, name.id)
-      return use(entry)
+      shown.set(text, entry)
+      entry.usedAt = at
+      return entry.holder
     },
 
     /** Which were used since this was told, if that is so many seconds ago, and when they were last, Unix seconds. */
     takeUsed(after: number): { id: string; at: number }[] {
-      const taken = [...used].filter(([id, at]) => at - (toldAt.get(id) ?? -Infinity) >= after)
-      for (const [id, at] of taken) {
-        used.delete(id)
-        toldAt.set(id, at)
+      const taken = lastUses
+      lastUses = []
+      for (const [id, entry] of known) {
+        const { usedAt: at, toldAt } = entry
+        if (at === null || at - (toldAt ?? -Infinity) < after) continue
+        entry.usedAt = null
+        entry.toldAt = at
+        taken.push({ id, at })
       }
-      return taken.map(([id, at]) => ({ id, at }))
+      return taken
     },
 
     /** A token for a wallet that has proven its address. @returns its text, and when it ends, Unix seconds */
@@ -103,10 +117,17 @@ export function createTokenDirectory(now: () => number) {
       const { token, id, hash } = makeToken('usr')
       const expires_at = now() + WALLET_TOKEN_SECONDS
       const [oldest] = wallets.size >= MAX_WALLET_TOKENS ? wallets.keys() : []
-      if (oldest !== undefined) wallets.delete(oldest)
+      if (oldest !== undefined) {
+        wallets.delete(oldest)
+        shown.clear()
+      }
       // The file does not know the token: what its bearer does is done by the wallet.
-      const holder = { id, isFrom: null, principal: principal({ role: 'user', owners: [address], wallet: true }) }
-      wallets.set(id, { hash, expires_at, holder })
+      const holder = {
+        tokenId: id,
+        isFrom: null,
+        principal: principal({ role: 'user', owners: [address], wallet: true }),
+      }
+      wallets.set(id, { hash, expires_at, holder, usedAt: null, toldAt: null })
       return { token, expires_at }
     },
   }
@@ -117,30 +138,18 @@ const NOT_GOOD = refuse(
   'the token is not known here, or is expired or revoked; ask the operator of this service for another one, or sign in again',
 )
 
-/** A token by its id; an invite gives no role, and is none of these. */
-function entryOf(token: KnownToken): [[string, Entry]] | undefined {
+/** What is known of a token; null of an invite, which gives no role. */
+function entryOf(token: KnownToken): Pick<Entry, 'hash' | 'expires_at' | 'holder'> | null {
   const { id, hash, kind, owners, node_id, scopes, limits, cidrs, expires_at } = token
   const role = roleOfKind[kind]
-  if (role === null) return undefined
-  return [
-    [
-      id,
-      {
-        hash,
-        expires_at,
-        holder: {
-          id,
-          isFrom: cidrs === null ? null : createNetworks(cidrs),
-          principal: principal({
-            role,
-            token_id: id,
-            owners: owners ?? [],
-            node_id,
-            scopes,
-            limits: limitsOf(limits),
-          }),
-        },
-      },
-    ],
-  ]
+  if (role === null) return null
+  return {
+    hash,
+    expires_at,
+    holder: {
+      tokenId: id,
+      isFrom: cidrs === null ? null : createNetworks(cidrs),
+      principal: principal({ role, token_id: id, owners: owners ?? [], node_id, scopes, limits: limitsOf(limits) }),
+    },
+  }
 }

@@ -24,7 +24,8 @@ export const createTokenLimits = (now: () => number): TokenLimits => ({
 
 /** Who a principal counts as in one of them; nobody where it has no such limit. */
 export function holdersOf({ token_id, wallet, owners, limits }: Principal, limit: CountedLimit): AddressKeys {
-  const key = token_id ?? (wallet ? owners[0] : undefined)
   const most: Limits[CountedLimit] = limits[limit]
-  return key === undefined || most === null ? [] : [{ key, times: most }]
+  if (most === null) return []
+  const key = token_id ?? (wallet ? owners[0] : undefined)
+  return key === undefined ? [] : [{ key, times: most }]
 }

@@ -62,10 +62,14 @@ export function createWho({ tokens, isOn, legacyUnsigned, monotonic, onFailure }
   const byToken = (text: string, from: From): Outcome<Identified> => {
     const found = tokens.find(text)
     if ('ok' in found) return fail(from, parseToken(text)?.id ?? null, found)
-    const { id, isFrom, principal: holder } = found
+    const { tokenId, isFrom } = found
     return isFrom === null || isFrom(from.address)
-      ? done({ principal: holder, tokenId: id })
-      : fail(from, id, refuse('unauthorized', `the token is not good for ${from.address}; use it from its networks`))
+      ? done(found)
+      : fail(
+          from,
+          tokenId,
+          refuse('unauthorized', `the token is not good for ${from.address}; use it from its networks`),
+        )
   }
 
   return {

@@ -15,7 +15,7 @@ import { tempDir } from '../support/temp-dir.js'
 /** So many migrations the version knew in which every attempt had a row. */
 const WITH_ROWS = 10
 /** From the newest version back to that one, migration by migration. */
-const back = ['0011_journal', '0010_open_attempts'].map((name) =>
+const back = ['0012_owner_index', '0011_journal', '0010_open_attempts'].map((name) =>
   readFileSync(join(migrations, 'back', `${name}.sql`), 'utf8'),
 )
 
