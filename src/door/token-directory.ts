@@ -10,7 +10,11 @@ const MAX_WALLET_TOKENS = 10_000
 /** How long the token of a wallet is good, seconds. */
 const WALLET_TOKEN_SECONDS = 3600
 
-type KnownToken = AccessState['tokens'][number]
+/** What the directory keeps of a token. */
+type KnownToken = Pick<
+  AccessState['tokens'][number],
+  'id' | 'hash' | 'kind' | 'owners' | 'node_id' | 'scopes' | 'limits' | 'cidrs' | 'expires_at'
+>
 
 /** Texts that are known without their hash. */
 const MAX_SHOWN = 10_000
@@ -57,7 +61,7 @@ export function createTokenDirectory(now: () => number) {
 
   return {
     /** What the core says: all tokens that are good. */
-    set(tokens: AccessState['tokens']): void {
+    set(tokens: readonly KnownToken[]): void {
       const before = known
       known = new Map()
       for (const token of tokens) {

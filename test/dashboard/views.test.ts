@@ -277,10 +277,10 @@ inBrowser(() => {
     const { page, open } = await openDashboard(service)
     await open('/')
     await page.locator('main').waitFor()
-    const press = (...keys: string[]): Promise<void> =>
-      page.evaluate((pressed) => {
-        for (const key of pressed) document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))
-      }, keys)
+    const press = (...keys: string[]): Promise<unknown> =>
+      page.evaluate(
+        `for (const key of ${JSON.stringify(keys)}) document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))`,
+      )
     // The first view is left in the same moment in which the second chord begins.
     await press('g', 't', 'g')
     await page.waitForURL(`${service.url}/dashboard/tasks`)

@@ -7,14 +7,14 @@ const given = () => {
   const known = {
     id,
     hash,
-    kind: 'usr',
+    kind: 'usr' as const,
     owners: ['ST1'],
     node_id: null,
     scopes: [],
     limits: {},
     cidrs: null,
     expires_at: null,
-  } as const
+  }
   return { token, id, known }
 }
 
