@@ -28,7 +28,9 @@ export function recordStatements(db: Database, isOpen: () => boolean): Recording
       throw new Error(`written outside of a transaction of the store, which the journal would miss: ${sql}`)
     let text = texts.get(sql)
     if (text === undefined) texts.set(sql, (text = texts.size))
-    noted.push(JSON.stringify([text, ...values.map(toJson)]))
+    // Nearly all values are JSON as they are.
+    const plain = values.every(isPlain) ? values : values.map(toJson)
+    noted.push(values.length === 0 ? `[${text}]` : `[${text},${JSON.stringify(plain).slice(1)}`)
   }
   const watched = <S extends AnyStatement>(statement: S, sql: string): S => {
     const run = statement.run.bind(statement)
@@ -77,9 +79,13 @@ export function recordStatements(db: Database, isOpen: () => boolean): Recording
   }
 }
 
-/** A value as JSON: numbers, text and null are themselves. */
+/** Numbers, text and null are themselves. */
+const isPlain = (value: unknown): value is null | string | number =>
+  value === null || typeof value === 'string' || typeof value === 'number'
+
+/** A value as JSON. */
 function toJson(value: unknown): unknown {
-  if (value === null || typeof value === 'string' || typeof value === 'number') return value
+  if (isPlain(value)) return value
   if (typeof value === 'bigint') return { i: String(value) }
   if (Buffer.isBuffer(value)) return { b: value.toString('base64') }
   // Values by their names.
