@@ -27,20 +27,23 @@ export function createNodePages(ctx: Context, { probation, cover }: { probation:
     cooled_until: inCooldown(n) ? toSeconds(ctx.wall + n.row.cooled_until_ms - ctx.now) : null,
   })
 
-  function* matching({ status, model, q }: NodeFilter): Generator<string> {
-    const key = model === null ? null : modelKey(model)
-    const lanes = key === null ? [] : ctx.models.lanesOfTask(key, ctx.models.familyOf(key))
+  /** The first `n` ids above `after` that a filter lets through, in order. */
+  const matching = (after: string | null, n: number, { status, model, q }: NodeFilter): string[] => {
     const text = q?.toLowerCase() ?? ''
-    for (const node of key === null ? registry.nodes.values() : registry.nodesOf(lanes)) {
-      const { node_id } = node.row
-      if (text !== '' && !node_id.toLowerCase().includes(text)) continue
-      if (status === null || registry.statusOf(node, ctx.now) === status) yield node_id
+    const matches = (id: string): boolean => {
+      if (text !== '' && !id.toLowerCase().includes(text)) return false
+      const node = registry.nodes.get(id)
+      return node !== undefined && (status === null || registry.statusOf(node, ctx.now) === status)
     }
+    if (model === null) return first(registry.idsAfter(after), n, matches)
+    const key = modelKey(model)
+    const serving = registry.nodesOf(ctx.models.lanesOfTask(key, ctx.models.familyOf(key)))
+    return smallest(serving.map((node) => node.row.node_id).filter(matches), after, n)
   }
 
   /** Nodes by their ids. @param after the last id of the page before */
   const page = (after: string | null, limit: number, { grant }: Allowed, filter: NodeFilter = ALL): NodePage => {
-    const ids = smallest(filter === ALL ? registry.nodes.keys() : matching(filter), after, limit + 1)
+    const ids = matching(after, limit + 1, filter)
     const nodes = ids.slice(0, limit).flatMap((id) => registry.nodes.get(id) ?? [])
     return {
       nodes: nodes.map(viewNode),
@@ -50,4 +53,15 @@ export function createNodePages(ctx: Context, { probation, cover }: { probation:
   }
 
   return { page, view: viewNode }
+}
+
+/** The first `n` of some texts that match. */
+function first(texts: Iterable<string>, n: number, matches: (text: string) => boolean): string[] {
+  const found: string[] = []
+  for (const text of texts) {
+    if (!matches(text)) continue
+    found.push(text)
+    if (found.length === n) break
+  }
+  return found
 }

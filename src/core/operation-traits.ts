@@ -25,6 +25,9 @@ export interface OperationTraits<O extends Operation> {
 
 /** A page of a list takes a few milliseconds: two of them fill the smallest batch. */
 const LIST_WEIGHT = 64
+/** So many nodes of their list take as long as one submission, and to begin with it as long as LIST_BEGIN_WEIGHT. */
+const NODES_A_SUBMISSION = 16
+const LIST_BEGIN_WEIGHT = 8
 /** A watch of a task that has ended is answered with its result, which may be large: a turn has few of them in memory. */
 const WATCH_WEIGHT = 8
 
@@ -71,7 +74,11 @@ export const operationTraits = {
   list: { ...read, action: is('list'), weight: () => LIST_WEIGHT },
   cancel: { ...call, action: is('cancel') },
   retry: { ...call, action: is('retry') },
-  nodes: { ...read, action: is('nodes'), weight: () => LIST_WEIGHT },
+  nodes: {
+    ...read,
+    action: is('nodes'),
+    weight: ({ limit }) => LIST_BEGIN_WEIGHT + Math.ceil(limit / NODES_A_SUBMISSION),
+  },
   drain: { ...call, action: ({ drained }) => (drained ? 'drain' : 'resume') },
   forget: { ...call, action: is('forget') },
   stats: { ...read, action: is('stats'), readsRows: false },

@@ -1,5 +1,5 @@
 import type { NodeFilter } from '../core/watching/reports.js'
-import { done, type Outcome } from '../lib/result.js'
+import { done, refuse, type Outcome } from '../lib/result.js'
 import { writeMs } from '../lib/time-shares.js'
 import { redact } from '../rules/ownership.js'
 import { envelopeText } from '../wire/envelope.js'
@@ -10,11 +10,15 @@ import type { Ask } from './routes.js'
 import { createUnsent } from './unsent.js'
 import { nodeEntry } from './views.js'
 
-/** Nodes of the first slice: an entry is about 400 bytes, and 17 KB at most. */
-const FIRST_SLICE = 500
-/** Of each that follows; about, in bytes and in nodes: to find where it begins costs as much as 1,000 entries. */
-const SLICE_BYTES = 1024 * 1024
-const SLICE_NODES = 2000
+/** A list of up to so many nodes is one answer that says how long it is; a longer one is sent in slices. */
+const WHOLE_NODES = 500
+/** Nodes of the first slice: how long an entry is, is not known yet. About 400 bytes, and 17 KB at most. */
+const FIRST_SLICE = 50
+/** Of each that follows, at most: to make one takes about a millisecond, and others have their turns between two. */
+const SLICE_NODES = 250
+const SLICE_UNITS = 128 * 1024
+
+const GONE = refuse('unavailable', 'the connection has ended')
 
 /** Some nodes as JSON, with commas between. */
 interface Slice {
@@ -24,19 +28,21 @@ interface Slice {
   next: string | null
 }
 const sizeAfter = ({ json, count }: Slice): number =>
-  Math.max(1, Math.min(SLICE_NODES, Math.floor((SLICE_BYTES / (json.length + 1)) * count)))
+  Math.max(1, Math.min(SLICE_NODES, Math.floor((SLICE_UNITS / (json.length + 1)) * count)))
 
-/** The list of nodes, a slice at a time: however many there are, no slice holds up what else is served. */
+/** The list of nodes, a slice in a turn of the event loop: however many there are, no slice holds up what else is served. */
 export function createNodeList(ask: Ask, gate: ReadGate) {
   const slice = async (
     exchange: Exchange,
     after: string | null,
     limit: number,
-    filter: NodeFilter | null = null,
+    filter: NodeFilter | null,
   ): Promise<Outcome<Slice>> => {
     await gate.enter()
     let json = ''
     try {
+      // Who has gone while this waited is not read for.
+      if (exchange.request.socket.destroyed) return GONE
       const found = await ask(
         exchange,
         filter === null ? { op: 'nodes', after, limit } : { op: 'nodePage', after, limit, filter },
@@ -50,11 +56,32 @@ export function createNodeList(ask: Ask, gate: ReadGate) {
     }
   }
 
+  /** Up to `limit` nodes, of as many slices as that takes. */
+  const collect = async (
+    exchange: Exchange,
+    after: string | null,
+    limit: number,
+    filter: NodeFilter | null = null,
+  ): Promise<Outcome<Slice>> => {
+    const parts: string[] = []
+    let count = 0
+    let next = after
+    for (let size = FIRST_SLICE; ;) {
+      const found = await slice(exchange, next, Math.min(size, limit - count), filter)
+      if (!found.ok) return found
+      if (found.value.count > 0) parts.push(found.value.json)
+      count += found.value.count
+      next = found.value.next
+      if (next === null || count >= limit) return done({ json: parts.join(','), count, next })
+      size = sizeAfter(found.value)
+    }
+  }
+
   async function* texts(exchange: Exchange, first: Slice): AsyncGenerator<string, undefined> {
     const [begin = '', end = ''] = envelopeText('[]').split('[]')
     yield `${begin}[${first.json}`
     for (let last = first; last.next !== null;) {
-      const more = await slice(exchange, last.next, sizeAfter(last))
+      const more = await slice(exchange, last.next, sizeAfter(last), null)
       if (!more.ok) throw new Error(more.message)
       last = more.value
       if (last.count > 0) yield `,${last.json}`
@@ -94,14 +121,14 @@ export function createNodeList(ask: Ask, gate: ReadGate) {
   return {
     /** A page, as JSON. @param after the cursor of the page before */
     async page(exchange: Exchange, after: string | null, limit: number, filter: NodeFilter): Promise<Outcome<string>> {
-      const found = await slice(exchange, after, limit, filter)
+      const found = await collect(exchange, after, limit, filter)
       if (!found.ok) return found
       const { json, next } = found.value
       return done(`{"nodes":[${json}],"next_cursor":${JSON.stringify(next)}}`)
     },
     /** All of it. */
     async all(c: RouteContext): Promise<Outcome<Response>> {
-      const first = await slice(c.env, null, FIRST_SLICE)
+      const first = await collect(c.env, null, WHOLE_NODES)
       if (!first.ok) return first
       return done(first.value.next === null ? okText(c, `[${first.value.json}]`) : stream(c, first.value))
     },

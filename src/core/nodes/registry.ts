@@ -1,4 +1,5 @@
 import { toSeconds } from '../../lib/clock.js'
+import { SortedMap } from '../../lib/sorted-map.js'
 import type { UndoLog } from '../../lib/undo-log.js'
 import type { Fault } from '../../rules/lifecycle.js'
 import type { Lane, ModelTable } from '../../rules/models.js'
@@ -31,7 +32,7 @@ export type Registry = ReturnType<typeof createRegistry>
 export function createRegistry(store: Store, models: ModelTable, nodeTimeout: number, undo: UndoLog) {
   const index = createNodeIndex(models, nodeTimeout)
   const { lanes, status } = index
-  const nodes = new Map<string, Node>()
+  const nodes = new SortedMap<Node>()
   /** Nodes that the undo log has put back, until they are indexed again. */
   const restored = new Set<Node>()
 
@@ -78,6 +79,8 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
 
   return {
     nodes: nodes as ReadonlyMap<string, Node>,
+    /** Their ids in order, from the first above `after` on. */
+    idsAfter: (after: string | null): Iterable<string> => nodes.keysAfter(after),
     ...attempts,
     sessions: index.sessions,
     disconnected: index.disconnected,
@@ -117,6 +120,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
           n.registered = true
         })
       }
+      nodes.sort()
     },
 
     /** Reads the open attempts from the file, at start. */
