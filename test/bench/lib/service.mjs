@@ -48,7 +48,8 @@ const healthy = (url, standsBy) =>
  * @param o.slowDisk ms that every flush to disk takes longer
  * @param o.args more flags of the command line
  * @param o.nodeArgs, o.env more flags of node itself, and variables of its environment
- * @param o.monitor whether `loopDelay` is wanted: it loads a small file into the service
+ * @param o.monitor what `loopDelay` is to say, by a small file that is loaded into the service: true, how late the event loop is; 'turns',
+ *   only its longest turn in ms, as `longest`
  * @param o.cli the cli.js to run; default: that of this checkout
  * @param o.limit ms until it must be healthy
  * @returns url, ws, port, pid, folder, database; `ready` ms from spawn to the first healthy answer; `cpu()` seconds so far;
@@ -82,7 +83,8 @@ export async function startService(o = {}) {
     String(port),
     ...(o.args ?? []),
   ]
-  const monitor = o.monitor ? ['--import', new URL('./loop-monitor.mjs', import.meta.url).href] : []
+  const loaded = o.monitor === 'turns' ? './loop-turns.mjs' : './loop-monitor.mjs'
+  const monitor = o.monitor ? ['--import', new URL(loaded, import.meta.url).href] : []
   const started = now()
   const child = spawn(process.execPath, [...monitor, ...(o.nodeArgs ?? []), ...args], {
     cwd: folder,
