@@ -9,7 +9,7 @@ export type { TaskFilter, TaskLine } from './page-statements.js'
 /** A page is looked for in at most this many rows, however many are stored. */
 export const ROWS_A_PAGE = 10_000
 /** And for this long, by which it may be late for as long as one step takes. */
-export const PAGE_TIME_MS = 3
+export const PAGE_TIME_MS = 2
 
 /** How many rows one step looks at: few at first, since rows with long texts, or that the system has to read from the disk, take long. */
 const STEP_ROWS = [20, 80, 300] as const
