@@ -1,7 +1,5 @@
-import { Registry } from 'prom-client'
 import { clusterView, type ClusterReport } from '../wire/service-answers.js'
 import { createFamilies, type Families, type Value } from './families.js'
-import { processMetrics } from './process.js'
 
 /** How a coordinator stands in its cluster, and what its process has seen of it. */
 export interface ClusterFigures {
@@ -58,9 +56,8 @@ export function createStandbyMetrics(
   figures: () => ClusterFigures,
   build: { version: string; node: string; commit: string },
 ) {
-  const registry = new Registry()
-  const families = createFamilies(registry)
+  const families = createFamilies()
   addClusterFamilies(families, figures)
   families.gauge('inference_build_info', 'What runs', ['version', 'node', 'commit'], () => [[build, 1]])
-  return { text: async (): Promise<string> => `${await registry.metrics()}\n${await processMetrics().metrics()}` }
+  return { text: families.text }
 }

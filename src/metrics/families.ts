@@ -1,77 +1,102 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { setImmediate } from 'node:timers/promises'
+import { Gauge, Registry } from 'prom-client'
 import type { Buckets } from './measures.js'
+import { processMetrics } from './process.js'
 
 /** The labels of a value, and the value. */
 export type Value<T = number> = readonly [labels: Readonly<Record<string, string>>, value: T]
 
-/** A histogram that somebody else has counted: it is read, and never observed. */
-class ReadHistogram extends Histogram {
-  readonly #about: { name: string; help: string }
-  readonly #bounds: readonly number[]
-  readonly #read: () => readonly Value<Buckets>[]
+/** So much text is made in one turn of the event loop, ms: with 200 models it is a megabyte. */
+const TURN_MS = 1
+/** So many lines prom-client is given to write at once. */
+const LINES_AT_ONCE = 250
 
-  constructor(
-    about: { name: string; help: string; labelNames: string[] },
-    bounds: readonly number[],
-    registry: Registry,
-    read: () => readonly Value<Buckets>[],
-  ) {
-    super({ ...about, buckets: [...bounds], registers: [registry] })
-    this.#about = about
-    this.#bounds = bounds
-    this.#read = read
+/** A line as prom-client is given it. */
+interface Line {
+  metricName: string
+  labels: Readonly<Record<string, string | number>>
+  value: number
+  exemplar: null
+}
+type Kind = 'counter' | 'gauge' | 'histogram'
+
+/** A family whose values are kept elsewhere, some of them at a time: a registry asks it for them, and writes what it answers. */
+class Piece extends Gauge {
+  readonly #about: { name: string; help: string; type: Kind }
+  lines: readonly Line[] = []
+
+  constructor(name: string, help: string, type: Kind, labelNames: readonly string[], registry: Registry) {
+    super({ name, help, labelNames: [...labelNames], registers: [registry] })
+    this.#about = { name, help, type }
   }
 
-  /** What the registry asks for first. */
+  /** What a registry asks for first. */
   getForPromString() {
-    const { name, help } = this.#about
-    const values = this.#read().flatMap(([labels, { buckets, sum }]) => {
-      let below = 0
-      const lines = [...this.#bounds, Infinity].map((bound, i) => {
-        below += buckets[i] ?? 0
-        const le = bound === Infinity ? '+Inf' : bound
-        return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below, exemplar: null }
-      })
-      return [
-        ...lines,
-        { metricName: `${name}_sum`, labels, value: sum, exemplar: null },
-        { metricName: `${name}_count`, labels, value: below, exemplar: null },
-      ]
-    })
-    return Promise.resolve({ name, help, type: 'histogram', aggregator: 'sum', values })
+    return Promise.resolve({ ...this.#about, aggregator: 'sum', values: this.lines })
   }
 }
 
-/** Makes metrics of what is kept elsewhere, read when somebody scrapes. */
-export function createFamilies(registry: Registry) {
+interface Family {
+  name: string
+  piece: Piece
+  /** Its lines; those of one value are together, for it may be counted on meanwhile. */
+  read: () => Iterable<readonly Line[]>
+}
+
+function histogramLines(name: string, bounds: readonly number[], [labels, { buckets, sum }]: Value<Buckets>): Line[] {
+  let below = 0
+  const lines = [...bounds, Infinity].map((bound, i): Line => {
+    below += buckets[i] ?? 0
+    const le = bound === Infinity ? '+Inf' : bound
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below, exemplar: null }
+  })
+  return [
+    ...lines,
+    { metricName: `${name}_sum`, labels, value: sum, exemplar: null },
+    { metricName: `${name}_count`, labels, value: below, exemplar: null },
+  ]
+}
+
+/** Metrics of what is kept elsewhere, read when somebody scrapes. */
+export function createFamilies() {
+  const registry = new Registry()
+  const families: Family[] = []
+  const simple =
+    (type: 'counter' | 'gauge') =>
+    (name: string, help: string, labelNames: readonly string[], read: () => readonly Value[]): void => {
+      families.push({
+        name,
+        piece: new Piece(name, help, type, labelNames, registry),
+        *read() {
+          for (const [labels, value] of read()) yield [{ metricName: name, labels, value, exemplar: null }]
+        },
+      })
+    }
+
+  /** The text of a family, in parts. */
+  async function* textOf({ name, piece, read }: Family): AsyncGenerator<string> {
+    let begun = false
+    const write = async (lines: readonly Line[]): Promise<string> => {
+      piece.lines = lines
+      const text = await registry.getSingleMetricAsString(name)
+      // Every part comes with the two lines of the head.
+      const part = begun ? text.slice(text.indexOf('\n', text.indexOf('\n') + 1)) : text
+      begun = true
+      return part
+    }
+    let lines: Line[] = []
+    for (const more of read()) {
+      lines.push(...more)
+      if (lines.length < LINES_AT_ONCE) continue
+      yield write(lines)
+      lines = []
+    }
+    if (lines.length > 0 || !begun) yield write(lines)
+  }
+
   return {
-    counter(name: string, help: string, labelNames: readonly string[], read: () => readonly Value[]): void {
-      new Counter({
-        name,
-        help,
-        labelNames: [...labelNames],
-        registers: [registry],
-        collect() {
-          this.reset()
-          for (const [labels, value] of read()) this.inc(labels, value)
-        },
-      })
-    },
-    gauge(name: string, help: string, labelNames: readonly string[], read: () => readonly Value[]): void {
-      new Gauge({
-        name,
-        help,
-        labelNames: [...labelNames],
-        registers: [registry],
-        collect() {
-          this.reset()
-          const values = read()
-          // One that has no value now is not there: 0 would be one.
-          if (labelNames.length === 0 && values.length === 0) this.remove()
-          for (const [labels, value] of values) this.set(labels, value)
-        },
-      })
-    },
+    counter: simple('counter'),
+    gauge: simple('gauge'),
     histogram(
       name: string,
       help: string,
@@ -79,8 +104,32 @@ export function createFamilies(registry: Registry) {
       bounds: readonly number[],
       read: () => readonly Value<Buckets>[],
     ): void {
-      new ReadHistogram({ name, help, labelNames: [...labelNames] }, bounds, registry, read)
+      families.push({
+        name,
+        piece: new Piece(name, help, 'histogram', labelNames, registry),
+        *read() {
+          for (const value of read()) yield histogramLines(name, bounds, value)
+        },
+      })
+    },
+    /**
+     * All of them, and those of the process, in turns of the event loop that stay short: prom-client writes the text of a registry in one
+     * piece, which takes tens of milliseconds with 150 models.
+     */
+    async text(): Promise<string> {
+      let made = ''
+      let began = performance.now()
+      for (const family of families) {
+        for await (const part of textOf(family)) {
+          made += part
+          if (performance.now() - began < TURN_MS) continue
+          await setImmediate()
+          began = performance.now()
+        }
+        made += '\n\n'
+      }
+      return `${made}${await processMetrics().metrics()}`
     },
   }
 }
-export type Families = ReturnType<typeof createFamilies>
+export type Families = Omit<ReturnType<typeof createFamilies>, 'text'>

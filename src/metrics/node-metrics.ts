@@ -6,7 +6,6 @@ import { version } from '../lib/version.js'
 import { histogramBounds } from '../rules/histograms.js'
 import { createFamilies } from './families.js'
 import { createKinds, createMeasure } from './measures.js'
-import { processMetrics } from './process.js'
 import { createMetricsServer } from './server.js'
 
 /** The names of the series of a node. */
@@ -27,8 +26,8 @@ export type NodeMetrics = ReturnType<typeof createNodeMetrics>
 
 /** What Prometheus reads of a node: counted from its events. */
 export function createNodeMetrics() {
-  const registry = new Registry()
-  const { counter, gauge, histogram } = createFamilies(registry)
+  const families = createFamilies()
+  const { counter, gauge, histogram } = families
   const ends = createKinds<[end: string], { n: number }>(() => ({ n: 0 }))
   const seconds = createMeasure(histogramBounds.run)
   let tokens = 0
@@ -88,7 +87,7 @@ export function createNodeMetrics() {
         default:
       }
     },
-    text: async (): Promise<string> => `${await registry.metrics()}\n${await processMetrics().metrics()}`,
+    text: families.text,
 
     /** @throws ConfigError where the address cannot be had */
     async serve(
@@ -100,7 +99,7 @@ export function createNodeMetrics() {
       const server = createMetricsServer({
         host: metrics_host,
         port: metrics_port,
-        type: registry.contentType,
+        type: Registry.PROMETHEUS_CONTENT_TYPE,
         text: this.text,
         log,
       })

@@ -5,7 +5,6 @@ import { addClusterFamilies, type ClusterFigures } from './cluster-metrics.js'
 import { doorBounds, type DoorFigures } from './door-figures.js'
 import { createFamilies, type Value } from './families.js'
 import type { Buckets } from './measures.js'
-import { processMetrics } from './process.js'
 
 export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE
 
@@ -29,8 +28,8 @@ export type ServiceMetrics = ReturnType<typeof createServiceMetrics>
  * nothing is paid for it on the way of a task. `model` is a label of core/rates/labels: at most 200 names, families and `other`.
  */
 export function createServiceMetrics({ doors, overloaded, untraced, taken, build, cluster }: ServiceMetricsParts) {
-  const registry = new Registry()
-  const { counter, gauge, histogram } = createFamilies(registry)
+  const families = createFamilies()
+  const { counter, gauge, histogram } = families
   let core: CoreMetrics | null = null
 
   const models = <T>(read: (m: ModelMetrics) => T): (() => Value<T>[]) => {
@@ -164,13 +163,20 @@ export function createServiceMetrics({ doors, overloaded, untraced, taken, build
   gauge('inference_build_info', 'What runs', ['version', 'node', 'commit'], () => [[build, 1]])
   if (cluster !== null) addClusterFamilies({ counter, gauge, histogram }, cluster)
 
+  let running: Promise<string> | null = null
   return {
-    /** @param now what the core has just said; null: it does not answer now, and the rest is told */
-    async text(now: CoreMetrics | null): Promise<string> {
-      // It is read before anything else runs: prom-client asks every metric at once.
+    /**
+     * Whoever asks while a text is made gets that one.
+     * @param now what the core has just said; null: it does not answer now, and the rest is told
+     */
+    text(now: CoreMetrics | null): Promise<string> {
+      if (running !== null) return running
       core = now
-      const own = registry.metrics()
-      return `${await own}\n${await processMetrics().metrics()}`
+      running = families.text().finally(() => {
+        core = null
+        running = null
+      })
+      return running
     },
   }
 }
