@@ -15,7 +15,7 @@ const WHOLE_NODES = 500
 /** Nodes of the first slice: how long an entry is, is not known yet. About 400 bytes, and 17 KB at most. */
 const FIRST_SLICE = 50
 /** Of each that follows, at most: to make one takes about a millisecond, and others have their turns between two. */
-const SLICE_NODES = 250
+const SLICE_NODES = 100
 const SLICE_UNITS = 128 * 1024
 
 const GONE = refuse('unavailable', 'the connection has ended')
