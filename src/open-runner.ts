@@ -45,17 +45,13 @@ export function openRunner({
     debug: log.isLevelEnabled('debug'),
     epoch: epoch ?? null,
   }
-  if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint })
-  return workerThread({
-    settings: core,
-    log,
-    commitPoints,
-    onFailure(error) {
-      log.fatal(
-        { event: 'core.failed', err: error },
-        'the core has failed; the service ends, and its next start goes on from what is stored',
-      )
-      throw error
-    },
-  })
+  const onFailure = (error: Error): never => {
+    log.fatal(
+      { event: 'core.failed', err: error },
+      'the core has failed; the service ends, and its next start goes on from what is stored',
+    )
+    throw error
+  }
+  if (!settings.core_thread) return sameThread({ settings: core, log, time, onCommitPoint, onFailure })
+  return workerThread({ settings: core, log, commitPoints, onFailure })
 }

@@ -223,8 +223,10 @@ export interface TurnResult {
   wakeIn: number
   /** Whether a node in session holds a task: a stop waits for that. */
   busy: boolean
-  /** How long the turn took, and the commit within it, ms. */
+  /** How long the turn took, and the commit within it, with its sync, ms. */
   took: { all: number; commit: number }
+  /** Its sync ran beside the core, which may have the next turn meanwhile. */
+  beside?: true
   /** Who has access, when that has changed since the last turn; with the first turn always. */
   access?: AccessState
   /** Settlements are to be looked at: the relay asks for them. */

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { codeOf } from './faults.js'
 import { adoptOriginal, copyOriginal, type Adoption } from './maintenance/adopt.js'
 import { Database } from './sqlite.js'
+import { renewWal } from './wal.js'
 
 /** The database cannot be used; the message says which file, why, and what to do. */
 export class StoreError extends Error {}
@@ -43,6 +44,7 @@ export function openDatabase(file: string): OpenedDatabase {
     // In WAL mode the default is NORMAL, which loses the newest commits in a power cut.
     setUp(db, 'FULL')
     db.pragma('wal_autocheckpoint = 2000')
+    renewWal(db)
     const adopted = upgrade(db)
     const unvacuumed = vacuumOnce(db)
     db.pragma(`busy_timeout = ${LOCK_WAIT_MS}`)

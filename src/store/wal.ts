@@ -1,5 +1,8 @@
-import { statSync } from 'node:fs'
+import { closeSync, fdatasyncSync, openSync, readSync, realpathSync, statSync, writeSync } from 'node:fs'
 import type { Database } from './sqlite.js'
+
+/** How much of a log is read and written at once, bytes. */
+const PIECE = 1024 * 1024
 
 export type Wal = ReturnType<typeof createWal>
 
@@ -24,5 +27,25 @@ export function createWal(db: Database) {
         db.pragma(`busy_timeout = ${wait}`)
       }
     },
+  }
+}
+
+/**
+ * Writes the log that a process has left over itself, and syncs it. When a sync has failed the system may go on showing what the disk does
+ * not have, and take it for written: nothing that comes behind it would be durable.
+ */
+export function renewWal(db: Database): void {
+  const file = `${realpathSync(db.name)}-wal`
+  if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) return
+  db.exec('BEGIN IMMEDIATE') // nobody else writes it meanwhile
+  const fd = openSync(file, 'r+')
+  try {
+    const piece = Buffer.alloc(PIECE)
+    for (let at = 0, length; (length = readSync(fd, piece, 0, PIECE, at)) > 0;)
+      at += writeSync(fd, piece, 0, length, at)
+    fdatasyncSync(fd)
+  } finally {
+    closeSync(fd)
+    db.exec('ROLLBACK')
   }
 }

@@ -6,7 +6,7 @@ import { numberOf, OUTPUT, submissionOf } from './lib/tasks.mjs'
 
 export const title = 'this service'
 export const durability =
-  'SQLite, WAL, synchronous=FULL, commits shared: fsync before the submitter is answered, before a task is pushed and before it is settled'
+  'SQLite, WAL, commits shared: fsync before the submitter is answered, before a task is pushed and before it is settled'
 export const ways = {
   session: { title: 'single, submitter sessions', bulk: 1, inFlight: 100 },
   rest: { title: 'single, REST', bulk: 1, inFlight: 100 },

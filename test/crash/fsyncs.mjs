@@ -1,5 +1,5 @@
 /**
- * `node test/crash/fsyncs.mjs [--tasks 100] [--dir FOLDER]`: counts what the serving process syncs while tasks are submitted one
+ * `node test/crash/fsyncs.mjs [--tasks 100] [--dir FOLDER] [--slow yes]` (a slow disk): counts what the serving process syncs while tasks are submitted one
  * after the other, and looks at the order of its system calls: no byte of an answer may leave while something that was written
  * to the WAL is not synced. Needs strace.
  */
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { print } from './check.mjs'
 import { readFlags } from './random.mjs'
 
+const SLOW_SYNC = new URL('../support/slow-sync.mjs', import.meta.url).href
 const SERVE = fileURLToPath(new URL('serve.mjs', import.meta.url))
 const CALLS = 'fsync,fdatasync,pwrite64,pwritev,write,writev,sendto,sendmsg'
 
@@ -25,14 +26,26 @@ export function straceExists() {
 }
 
 /** Submits so many tasks one after the other to a service under strace. */
-export async function countSyncs(dir, tasks) {
+export async function countSyncs(dir, tasks, slow = false) {
   if (!straceExists()) return { figures: { strace: 'not here' }, wrong: [] }
   mkdirSync(dir, { recursive: true })
   const trace = join(dir, 'trace.txt')
   const strace = spawn(
     'strace',
-    ['-f', '-yy', '-s', '0', '-o', trace, '-e', `trace=${CALLS}`, process.execPath, SERVE],
-    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+    [
+      '-f',
+      '-yy',
+      '-s',
+      '0',
+      '-o',
+      trace,
+      '-e',
+      `trace=${CALLS}`,
+      process.execPath,
+      ...(slow ? ['--import', SLOW_SYNC] : []),
+      SERVE,
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { ...process.env, SLOW_SYNC_MS: slow ? '4' : '0' } },
   )
   const ended = once(strace, 'exit')
   try {
@@ -82,13 +95,19 @@ function judge(lines, tasks) {
   let syncs = 0
   let answers = 0
   let unsynced = false
+  /** Threads whose sync of the log has begun and not ended. */
+  const syncing = new Set()
   for (const line of lines) {
-    const call = /^\d+\s+(\w+)\(\d+<([^>]*)>/.exec(line)
+    const resumed = /^(\d+)\s+<\.\.\. (\w+) resumed>/.exec(line)
+    if (resumed !== null && resumed[2].endsWith('sync') && syncing.delete(resumed[1])) unsynced = false
+    const call = /^(\d+)\s+(\w+)\(\d+<([^>]*)>/.exec(line)
     if (call === null) continue
-    const [, name, target] = call
+    const [, thread, name, target] = call
     if (name === 'fsync' || name === 'fdatasync') {
       syncs++
-      if (target.endsWith('-wal')) unsynced = false
+      if (!target.endsWith('-wal')) continue
+      if (line.includes('<unfinished')) syncing.add(thread)
+      else unsynced = false
     } else if (target.endsWith('-wal')) unsynced = true
     else if (target.startsWith('TCP')) {
       answers++
@@ -109,9 +128,9 @@ function judge(lines, tasks) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const flags = readFlags(process.argv.slice(2), { tasks: '100', dir: '' })
+  const flags = readFlags(process.argv.slice(2), { tasks: '100', dir: '', slow: 'no' })
   const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-fsyncs-')) : flags.dir
-  const { figures, wrong } = await countSyncs(dir, Number(flags.tasks))
+  const { figures, wrong } = await countSyncs(dir, Number(flags.tasks), flags.slow === 'yes')
   print(figures)
   for (const text of wrong.slice(0, 20)) console.log(`  ${text}`)
   if (wrong.length > 0) process.exitCode = 1

@@ -1,5 +1,6 @@
 /**
- * Power loss: `node test/crash/power-loss.mjs --images 200 [--seed N] [--dir FOLDER] [--fsyncs N]`. Runs real load, notes at
+ * Power loss: `node test/crash/power-loss.mjs --images 200 [--seed N] [--dir FOLDER] [--fsyncs N] [--slow yes]` (a slow disk, which is
+ * synced beside the thread). Runs real load, notes at
  * every commit what is on the disk and what has been acknowledged by then, builds images of the database's folder as a power
  * cut could leave it, and opens every one of them. Exit code 1, with the seed, when one does not hold what was promised.
  */
@@ -40,7 +41,12 @@ const flags = readFlags(process.argv.slice(2), {
   dir: '',
   fsyncs: '200',
   checkpoints: '4',
+  slow: 'no',
 })
+if (flags.slow === 'yes') {
+  process.env.SLOW_SYNC_MS = '4'
+  await import('../support/slow-sync.mjs')
+}
 const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-power-')) : flags.dir
 const choice = createChoice(flags.seed)
 const settings = (database_path) =>
@@ -55,7 +61,7 @@ const settings = (database_path) =>
     max_attempts: 4,
     shutdown_timeout: 2,
   })
-console.log(`power loss: ${flags.images} images, seed ${flags.seed}`)
+console.log(`power loss: ${flags.images} images, seed ${flags.seed}${flags.slow === 'yes' ? ', a slow disk' : ''}`)
 
 /** Runs load until the WAL was copied into the main file so many times. */
 async function runLoad(file) {
@@ -63,7 +69,8 @@ async function runLoad(file) {
   const record = createRecord(() => files.moments.length)
   const onCommitPoint = (point) => {
     if (point === 'before commit') files.before()
-    if (point === 'after commit') files.after()
+    if (point === 'after commit') files.committed()
+    if (point === 'after sync') files.synced()
   }
   const coordinator = createCoordinator({ settings: settings(file), log: silentLog(), onCommitPoint })
   const { url } = await coordinator.listen()
@@ -161,8 +168,17 @@ for (let i = 0; i < Number(flags.images); i++) {
 
 // A check that never fails proves nothing: an image that ends before the last sync must be found to have lost something.
 let controls = 0
+const isNewIn = (k, id) => {
+  const { generation, end } = moments[k]
+  const before = moments[k - 1]
+  const there = (bytes) => bytes.includes(id)
+  const { bytes } = generation
+  return there(bytes.subarray(before.end, end)) && !there(bytes.subarray(0, before.end)) && !there(before.main)
+}
 const losers = moments.flatMap((m, k) =>
-  k > 0 && moments[k - 1].generation === m.generation && [...record.tasks.values()].some((t) => t.at === k + 1)
+  k > 0 &&
+  moments[k - 1].generation === m.generation &&
+  [...record.tasks].some(([id, { at }]) => at === k + 1 && isNewIn(k, id))
     ? [k]
     : [],
 )
@@ -186,7 +202,7 @@ print({
 console.log('images')
 print({ ...kinds, 'promises checked': promises, 'controls found to have lost something': `${controls} of 5` })
 if (Number(flags.fsyncs) > 0) {
-  const syncs = await countSyncs(join(dir, 'fsyncs'), Number(flags.fsyncs))
+  const syncs = await countSyncs(join(dir, 'fsyncs'), Number(flags.fsyncs), flags.slow === 'yes')
   console.log('syncs')
   print(syncs.figures)
   wrong.push(...syncs.wrong)
@@ -195,7 +211,7 @@ console.log(`violations  ${wrong.length}`)
 for (const text of wrong.slice(0, 20)) console.log(`  ${text.slice(0, 800)}`)
 if (wrong.length > 0) {
   console.log(
-    `FAILED; everything is in ${dir}; replay with: node test/crash/power-loss.mjs --images ${flags.images} --seed ${flags.seed}`,
+    `FAILED; everything is in ${dir}; replay with: node test/crash/power-loss.mjs --images ${flags.images} --seed ${flags.seed} --slow ${flags.slow}`,
   )
   process.exitCode = 1
 } else if (flags.dir === '') rmSync(dir, { recursive: true })

@@ -1,6 +1,6 @@
 /**
  * The crash proof: `node test/crash/run.mjs --kills 200 [--seed N] [--dir FOLDER]
- * [--thread yes]` (the core in a thread of its own). The serving process is killed at random
+ * [--thread yes]` (the core in a thread of its own) `[--slow yes]` (a slow disk, which is synced beside the core). The serving process is killed at random
  * moments and exactly at every named point around a commit, again and again, while submitters and nodes work against
  * it. In the end everything that was promised must be there, and nothing twice. Exit code 1, with the seed, if not.
  */
@@ -15,7 +15,7 @@ import { createChoice, readFlags } from './random.mjs'
 import { createRecord } from './record.mjs'
 import { createServer } from './server.mjs'
 
-const POINTS = ['before commit', 'after commit', 'after reply']
+const POINTS = ['before commit', 'after commit', 'after sync', 'after reply']
 /** The longest one serving process may live, and the end may take, ms. */
 const PATIENCE = 60_000
 
@@ -24,6 +24,7 @@ const flags = readFlags(process.argv.slice(2), {
   seed: String(Math.floor(Math.random() * 2 ** 31)),
   dir: '',
   thread: 'no',
+  slow: 'no',
 })
 const kills = Number(flags.kills)
 const dir = flags.dir === '' ? mkdtempSync(join(tmpdir(), 'inference-crash-')) : flags.dir
@@ -31,28 +32,34 @@ mkdirSync(dir, { recursive: true })
 const file = join(dir, 'inference.db')
 const choice = createChoice(flags.seed)
 const record = createRecord()
-console.log(`crash proof: ${kills} kills, seed ${flags.seed}${flags.thread === 'yes' ? ', the core in a thread' : ''}`)
+console.log(
+  `crash proof: ${kills} kills, seed ${flags.seed}${flags.thread === 'yes' ? ', the core in a thread' : ''}${flags.slow === 'yes' ? ', a slow disk' : ''}`,
+)
 
-/** Every fourth kill comes from outside, at any moment after the start; the others at the n-th passage of a point. */
+/** Every fifth kill comes from outside, at any moment after the start; the others at the n-th passage of a point. */
 function planOf(i) {
-  const kind = (i + Math.floor(choice('first kind') * 4)) % 4
-  if (kind < 3) return { point: POINTS[kind], nth: 1 + Math.floor(choice('nth', i) ** 2 * 60) }
+  const kind = (i + Math.floor(choice('first kind') * 5)) % 5
+  if (kind < POINTS.length) return { point: POINTS[kind], nth: 1 + Math.floor(choice('nth', i) ** 2 * 60) }
   const early = choice('early', i) < 0.2
   return { point: null, after: early ? choice('after', i) * 60 : 60 + choice('after', i) * 400 }
 }
 
-const server = createServer({
-  database_path: file,
-  api_port: 0,
-  heartbeat_interval: 3,
-  accept_timeout: 5,
-  reconnect_grace: 5,
-  restart_grace: 5,
-  node_timeout: 10,
-  max_attempts: 4,
-  shutdown_timeout: 2,
-  core_thread: flags.thread === 'yes',
-})
+const server = createServer(
+  {
+    database_path: file,
+    api_port: 0,
+    heartbeat_interval: 3,
+    accept_timeout: 5,
+    reconnect_grace: 5,
+    restart_grace: 5,
+    node_timeout: 10,
+    max_attempts: 4,
+    shutdown_timeout: 2,
+    core_thread: flags.thread === 'yes',
+  },
+  {},
+  flags.slow === 'yes' ? 3 : 0,
+)
 const world = createWorld({ server, record, choice })
 const killed = {
   'at a random moment': 0,

@@ -3,16 +3,22 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
+const SLOW_SYNC = new URL('../support/slow-sync.mjs', import.meta.url).href
 const SERVE = fileURLToPath(new URL('serve.mjs', import.meta.url))
 
 /**
  * Serving processes, one after the other, on one database. The next one is always loaded already, so that a restart takes
  * as long as opening the database does.
  * @param paid `{ signer, chain }` of one that looks at the chain
+ * @param slow ms that every sync of the log takes longer
  */
-export function createServer(settings, paid = {}) {
+export function createServer(settings, paid = {}, slow = 0) {
   const prepare = () => {
-    const child = fork(SERVE, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+    const child = fork(SERVE, {
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+      execArgv: slow > 0 ? ['--import', SLOW_SYNC] : [],
+      env: { ...process.env, SLOW_SYNC_MS: String(slow) },
+    })
     const server = {
       child,
       errors: '',

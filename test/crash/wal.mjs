@@ -15,8 +15,10 @@ export function followFiles(file) {
   const generations = []
   let main = null
   let mainTime = -1n
-  /** One a commit. */
+  /** One a commit that is durable. */
   const moments = []
+  /** Of commits that are not synced yet. */
+  const unsynced = []
 
   const readMain = () => {
     const { mtimeNs } = statSync(file, { bigint: true })
@@ -64,11 +66,11 @@ export function followFiles(file) {
     /** Call before a commit: a checkpoint that it does changes the main file. */
     before: readMain,
     /** Call when a commit is over. */
-    after() {
+    committed() {
       const mainBefore = main
       const generation = readWal()
       const mainAfter = readMain()
-      moments.push({
+      unsynced.push({
         generation,
         end: generation?.bytes.length ?? 0,
         mainBefore,
@@ -76,6 +78,8 @@ export function followFiles(file) {
         checkpointed: mainAfter !== mainBefore,
       })
     },
+    /** Call when the oldest commit that was not durable is. */
+    synced: () => void moments.push(unsynced.shift()),
     /** Call after a close, which copies everything into the main file and empties the WAL. */
     closed() {
       const last = moments.at(-1)

@@ -15,3 +15,10 @@ test('the same with the core in a thread of its own', async () => {
   expect(out).toContain('the core in a thread')
   expect(out).toContain('violations  0')
 }, 120_000)
+
+test('the same on a slow disk, which is synced beside the core', async () => {
+  const { code, out } = await runScript('run.mjs', ['--kills', '10', '--dir', tempDir(), '--slow', 'yes'])
+  expect(code, out).toBe(0)
+  expect(out).toContain('a slow disk')
+  expect(out).toContain('violations  0')
+}, 120_000)

@@ -8,6 +8,7 @@ import { refuse } from '../../lib/result.js'
 import { createScheduledBackups } from '../../store/maintenance/scheduled-backups.js'
 import { openDatabase } from '../../store/open.js'
 import { createStore, type Store } from '../../store/store.js'
+import { createWalSync, type WalSync } from '../../store/wal-sync.js'
 import { plainTexts, type TextStorage } from '../../store/task-texts.js'
 import { createModelTable, type Family } from '../../rules/models.js'
 import { refusalEffects } from '../operation-traits.js'
@@ -39,12 +40,18 @@ export interface CoreLog {
 }
 export type LogFields = Record<string, unknown>
 
-/** Before the fsync of a turn; after it, before any answer; after the answers were written to their sockets. */
-export type CommitPoint = 'before commit' | 'after commit' | 'after reply'
+/**
+ * Before the commit of a turn; after it; when it is durable, before any answer; after the answers were written to their sockets. Between
+ * the second and the third other turns may be.
+ */
+export type CommitPoint = 'before commit' | 'after commit' | 'after sync' | 'after reply'
 
 export interface OpenedCore {
-  /** Never throws: a fault of the core itself refuses the turn. */
-  turn(operations: readonly Operation[]): TurnResult
+  /**
+   * Runs a turn, and gives its result back when all that it may tell of is durable, at once or later; in the order of the calls. A fault of
+   * the core itself refuses the turn.
+   */
+  turn(operations: readonly Operation[], then: (result: TurnResult) => void): void
   startBackups(): void
   /**
    * The records up to `n` are in the log of the journal, the last of them ends there at `seq`.
@@ -64,6 +71,8 @@ export interface OpenCoreParts {
   time: TimeSource
   /** Told where a commit is: for tests that end the process just there. */
   onCommitPoint?: ((point: CommitPoint) => void) | undefined
+  /** Told that what was committed cannot be made durable: nothing is answered any more, and the process has to end. */
+  onFailure(error: Error): void
 }
 
 /**
@@ -71,7 +80,7 @@ export interface OpenCoreParts {
  * @throws StoreError when the database cannot be opened
  * @throws ConfigError when texts in it are sealed under a data key that is not among ours
  */
-export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts): OpenedCore {
+export function openCore({ settings, log, time, onCommitPoint: at, onFailure }: OpenCoreParts): OpenedCore {
   const database = openDatabase(settings.database_path)
   const { adopted, unvacuumed } = database
   if (adopted !== null) log.info({ event: 'database.adopted', ...adopted }, 'database of the original service adopted')
@@ -88,7 +97,22 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
         ? plainTexts.encrypted
         : { open: (task_id, sent, keys) => openStored(wrappingKey, task_id, sent, keys) },
   }
-  const store = createStore(database.db, texts, settings.epoch)
+  const opened = createStore(database.db, texts, settings.epoch)
+  /** Makes turns durable, beside the thread where the disk is slow; null while SQLite does with each commit. */
+  let walSync: WalSync | null = null
+  /** Whether something was committed that is not durable yet. */
+  let committed = false
+  const store: Store = {
+    ...opened,
+    commit() {
+      at?.('before commit')
+      const result = opened.commit()
+      at?.('after commit')
+      if (walSync === null) at?.('after sync')
+      committed = walSync !== null
+      return result
+    },
+  }
   try {
     takeDataKeys(store, settings)
   } catch (error) {
@@ -98,7 +122,7 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
   const backups =
     settings.backups === null ? null : createScheduledBackups({ db: database.db, ...settings.backups, log, time })
   const core = createCore({
-    store: onCommitPoint === undefined ? store : withCommitPoints(store, onCommitPoint),
+    store,
     models: createModelTable(settings.families),
     options: settings.options,
     debug: settings.debug,
@@ -108,19 +132,39 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
         ? null
         : { last_ms: backups.newest(), interval_ms: settings.backups.interval },
   })
+  // An owner of a journal waits for its log besides, and has other turns meanwhile: there the disk goes on to be waited for.
+  if (settings.epoch === null) walSync = createWalSync(database.db, () => time.monotonic(), onFailure)
   let busy = false
   let closed = false
 
+  const runTurn = (operations: readonly Operation[]): TurnResult => {
+    try {
+      const result = core.turn(operations)
+      busy = result.busy
+      return result
+    } catch (error) {
+      // It must not end the process, which other turns may still use.
+      return refusedTurn(operations, error instanceof Error ? (error.stack ?? error.message) : String(error), busy)
+    }
+  }
+
   return {
-    turn(operations) {
-      try {
-        const result = core.turn(operations)
-        busy = result.busy
-        return result
-      } catch (error) {
-        // It must not end the process, which other turns may still use.
-        return refusedTurn(operations, error instanceof Error ? (error.stack ?? error.message) : String(error), busy)
+    turn(operations, then) {
+      const result = runTurn(operations)
+      const toReply = (): void => {
+        if (at !== undefined) afterReply(() => at('after reply'))
+        then(result)
       }
+      if (walSync === null) return toReply()
+      const hasCommitted = committed
+      committed = false
+      walSync.after(hasCommitted, ({ ms, beside }) => {
+        if (hasCommitted) at?.('after sync')
+        result.took.commit += ms
+        result.took.all += ms
+        if (beside) result.beside = true
+        toReply()
+      })
     },
     startBackups: () => backups?.start(),
     acknowledged(n, seq, now) {
@@ -131,6 +175,8 @@ export function openCore({ settings, log, time, onCommitPoint }: OpenCoreParts):
     async close(abandoned = false) {
       closed = true
       await backups?.stop()
+      await walSync?.close()
+      walSync = null
       try {
         if (!abandoned) core.close()
       } finally {
@@ -180,16 +226,5 @@ export const unavailableTurn = (operations: readonly Operation[], why: string): 
   took: { all: 0, commit: 0 },
 })
 
-/** Answers leave in the turn of the commit and are written at its end, so two turns later they are out. */
-function withCommitPoints(store: Store, at: (point: CommitPoint) => void): Store {
-  return {
-    ...store,
-    commit() {
-      at('before commit')
-      const result = store.commit()
-      at('after commit')
-      setImmediate(() => setImmediate(() => at('after reply')))
-      return result
-    },
-  }
-}
+/** Answers leave in the turn of the event loop that has them and are written at its end, so two turns later they are out. */
+const afterReply = (told: () => void): void => void setImmediate(() => setImmediate(told))

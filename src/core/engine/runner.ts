@@ -10,7 +10,7 @@ import type { Operation, TurnResult } from '../operations.js'
 export interface CoreRunner {
   /** Resolves when the database is open. @throws StoreError, ConfigError */
   opened: Promise<void>
-  /** How many turns may be on their way at once. */
+  /** How many turns may be on their way at once, where they do not wait for a sync beside the core. */
   readonly maxInFlight: number
   /** Runs a turn and gives its result back, at once or later; in the order of the calls. */
   turn(operations: readonly Operation[], then: (result: TurnResult) => void): void
@@ -29,7 +29,7 @@ export function sameThread(parts: OpenCoreParts): CoreRunner {
   return {
     opened: Promise.resolve(),
     maxInFlight: 1,
-    turn: (operations, then) => then(core.turn(operations)),
+    turn: core.turn,
     startBackups: () => core.startBackups(),
     acknowledged: core.acknowledged,
     close: core.close,

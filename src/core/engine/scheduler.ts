@@ -19,6 +19,10 @@ const READS_SHARE = 1 / 4
 /** What an operation of weight 1 takes, with its part of the commit and of its answer, ms. */
 const WEIGHT_MS = 0.03
 
+/** Where syncs run beside the core: with so many operations the next turn does not wait for the sync of the last one, and so many turns may wait for theirs. */
+const WORTH_A_COMMIT = 64
+const MAX_BESIDE = 8
+
 interface Queued {
   operation: Operation
   settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null
@@ -96,6 +100,8 @@ export function createScheduler({
   let pauseTimer: NodeJS.Timeout | undefined
   /** Turns that the core has not answered yet. */
   let inFlight = 0
+  /** Whether syncs run beside the core. */
+  let beside = false
   let ended = false
   let busy = false
   /** A `tick` is due; when the timer asks for one, ms of the wall clock. */
@@ -172,10 +178,19 @@ export function createScheduler({
     return { batch, weight: reads.weight + first.weight + second.weight }
   }
 
+  /**
+   * How many turns may be on their way now. During a sync none is begun for a few operations: each commit has its price, so that they
+   * share the one after the sync.
+   */
+  const maxInFlight = (): number => {
+    if (!beside) return runner.maxInFlight
+    return queue.length + intake.length >= WORTH_A_COMMIT ? MAX_BESIDE : 1
+  }
+
   function runTurn(): void {
     const readsOnly = next === 'soon' && isPaused()
     next = 'none'
-    if (ended || inFlight >= runner.maxInFlight) return // an answer asks for the next turn
+    if (ended || inFlight >= maxInFlight()) return // an answer asks for the next turn
     const { batch, weight } = readsOnly ? takeReads(batchSize.room()) : takeBatch()
     scheduleRest()
     if (batch.length === 0) return
@@ -185,6 +200,7 @@ export function createScheduler({
       (result) => {
         inFlight--
         batchSize.learn(batch.length, weight, result.took, now())
+        if (result.took.commit > 0) beside = result.beside === true
         scheduleRest()
         busy = result.busy
         log(result.events)

@@ -52,7 +52,15 @@ const kindOf = (error: unknown) =>
 
 const open = async (): Promise<OpenedCore | null> => {
   try {
-    const core = openCore({ settings, log, time: systemTime, onCommitPoint: await makeOnCommitPoint() })
+    const core = openCore({
+      settings,
+      log,
+      time: systemTime,
+      onCommitPoint: await makeOnCommitPoint(),
+      onFailure(error) {
+        throw error // which ends this thread, and is told there
+      },
+    })
     say({ opened: true })
     return core
   } catch (error) {
@@ -64,7 +72,7 @@ const open = async (): Promise<OpenedCore | null> => {
 const core = await open()
 if (core !== null) {
   port.on('message', (message: ToThread) => {
-    if ('turn' in message) say({ result: core.turn(message.turn) })
+    if ('turn' in message) core.turn(message.turn, (result) => say({ result }))
     else if ('startBackups' in message) core.startBackups()
     else if ('acknowledged' in message)
       core.acknowledged(message.acknowledged.n, message.acknowledged.seq, message.acknowledged.now)

@@ -181,6 +181,9 @@ function createService(file: string, logger: Logger, ownership: Ownership, { dur
     },
     log: logger,
     time: { wall: () => Date.now(), monotonic: () => performance.now() },
+    onFailure(error) {
+      throw error
+    },
   })
   const runner = durable === undefined ? ownership.durable(core) : durable(core, (c) => ownership.durable(c))
   const { call, end } = createScheduler({ runner, deliver: () => undefined, log: () => undefined })
