@@ -40,7 +40,7 @@ export function createWalSync(db: Database, now: () => number, failed: (error: S
   // No lock is on the log itself, so that another descriptor of it may be closed; one of the database would take its locks along.
   const fd = openSync(file, 'r+')
   db.pragma('synchronous = NORMAL')
-  let state: 'idle' | 'syncing' | 'failed' = 'idle'
+  let state: 'idle' | 'syncing' | 'telling' | 'failed' = 'idle'
   /** How long a sync takes, ms. */
   let mean = 0
   let sinceMeasured = 0
@@ -52,6 +52,7 @@ export function createWalSync(db: Database, now: () => number, failed: (error: S
     state = 'failed'
     failed(new SyncError(file, cause))
   }
+  const hasCommits = (): boolean => waiting.some(({ committed }) => committed)
   const syncBeside = (): void => {
     state = 'syncing'
     const covered = waiting
@@ -59,16 +60,25 @@ export function createWalSync(db: Database, now: () => number, failed: (error: S
     const began = now()
     fdatasync(fd, (error) => {
       if (error !== null) return fail(error)
-      const ms = now() - began
-      state = 'idle'
-      if (waiting.some(({ committed }) => committed)) syncBeside()
-      for (const { then } of covered) then({ ms, beside: true })
-      if (!isIdle()) return
-      for (const { then } of waiting.splice(0)) then({ ms: 0, beside: true })
-      whenIdle?.()
+      const synced = { ms: now() - began, beside: true }
+      // The next one runs while it is told of this one.
+      if (hasCommits()) syncBeside()
+      else state = 'telling'
+      for (const { then } of covered) then(synced)
+      tellRest()
     })
   }
-  const isIdle = (): boolean => state === 'idle'
+  /** What has come while it was told of a sync waits in its turn. */
+  const tellRest = (): void => {
+    while (state === 'telling') {
+      if (hasCommits()) return syncBeside()
+      const next = waiting.shift()
+      if (next === undefined) {
+        state = 'idle'
+        whenIdle?.()
+      } else next.then({ ms: 0, beside: true })
+    }
+  }
   const syncHere = (): number | null => {
     const began = now()
     try {
@@ -101,7 +111,7 @@ export function createWalSync(db: Database, now: () => number, failed: (error: S
     },
     /** From here on SQLite waits for the disk itself again. Resolves when nothing waits any more. */
     async close(): Promise<void> {
-      if (state === 'syncing') await new Promise<void>((resolve) => (whenIdle = resolve))
+      if (state === 'syncing' || state === 'telling') await new Promise<void>((resolve) => (whenIdle = resolve))
       closeSync(fd)
       db.pragma('synchronous = FULL')
     },

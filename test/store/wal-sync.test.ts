@@ -52,6 +52,19 @@ test('where the disk is slow syncs run beside the thread: one at a time, each fo
   expect(syncs()).toBe(3) // "measured"; "a"; the others together
 })
 
+test('what is committed while it is told of a sync is told after all that the sync was for', async () => {
+  const { commit, told, sync } = opened(5)
+  commit('measured')
+  sync.after(true, () => {
+    commit('within')
+    commit('nothing within', false)
+    told.push('a')
+  })
+  commit('b')
+  await sync.close()
+  expect(told).toEqual(['measured', 'a', 'b beside', 'within beside', 'nothing within beside'])
+})
+
 test('what has written nothing waits for the sync that is on its way, and for no other', async () => {
   const { commit, told, syncs, sync } = opened(5)
   commit('measured')
