@@ -7,6 +7,7 @@ import type { Replica } from '../store/replica.js'
 import { claim, type Claimed } from './claim.js'
 import { setAside } from './files.js'
 import { follow } from './follower.js'
+import { untilTakenOver } from './hand-over.js'
 import { join } from './join.js'
 import { JournalTruncated, JournalUnreachable, type ClusterLog } from './port.js'
 import { createPresence, type Presence } from './presence.js'
@@ -186,23 +187,15 @@ export function createMember({
     owning = null
     if (!handOver) return
     leaving = true
-    presence.say()
-    await untilTakenOver()
-  }
-  /** Others go on at once when they hear it. */
-  const untilTakenOver = async (): Promise<void> => {
     const { epoch } = place
-    for (
-      const until = performance.now() + takeoverAfter;
-      performance.now() < until && presence.followers().length > 0;
-    ) {
-      if ((presence.owner()?.epoch ?? 0) > epoch) break
-      presence.say()
-      await sleep(LOOK_MS)
+    const isOver = (): boolean => presence.followers().length === 0 || (presence.owner()?.epoch ?? 0) > epoch
+    try {
+      // Others go on at once when they hear it.
+      await untilTakenOver({ file, journal: log.journal, logger, within: takeoverAfter, say: presence.say, isOver })
+    } finally {
+      leaving = false
     }
-    leaving = false
   }
-
   const closeReplica = (): void => {
     look()
     replica?.close()
