@@ -57,25 +57,29 @@ export async function startOwning({
     epoch: claimed.epoch,
     cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
     durable(core) {
-      made.durable = durableRunner(core, (runner) => {
-        const publisher = createPublisher({
-          journal,
-          outbox,
-          epoch: claimed.epoch,
-          stored: { n: claimed.n, seq: claimed.seq },
-          acknowledged: runner.acknowledged,
-          ended: (why) => void over(why, false),
-          healed(records) {
-            healed(records)
-            logger.error(
-              { event: 'cluster.journal_healed', records },
-              `the log had lost its last ${records} records, and was given them again; look after its servers`,
-            )
-          },
-        })
-        made.publisher = publisher
-        return publisher
-      })
+      made.durable = durableRunner(
+        core,
+        (runner) => {
+          const publisher = createPublisher({
+            journal,
+            outbox,
+            epoch: claimed.epoch,
+            stored: { n: claimed.n, seq: claimed.seq },
+            acknowledged: runner.acknowledged,
+            ended: (why) => void over(why, false),
+            healed(records) {
+              healed(records)
+              logger.error(
+                { event: 'cluster.journal_healed', records },
+                `the log had lost its last ${records} records, and was given them again; look after its servers`,
+              )
+            },
+          })
+          made.publisher = publisher
+          return publisher
+        },
+        (what) => foundDamaged(what),
+      )
       return made.durable
     },
   })
@@ -85,6 +89,7 @@ export async function startOwning({
   const ended = new Promise<Awaited<Owning['ended']>>((resolve) => (resolveEnded = resolve))
   let ending = false
   let abandoned = false
+  let damaged = false
   /** Ends the service. @param inOrder everything is stored and told first; else others own the work already, or the log is away */
   const over = async (why: string, inOrder: boolean): Promise<void> => {
     // Also of one that ends in order already: what it waits for does not come any more.
@@ -106,7 +111,11 @@ export async function startOwning({
     const { publisher } = made
     const isWhole = !abandoned && publisher !== undefined && publisher.stored().n >= outbox.newest().n
     outbox.close()
-    resolveEnded({ handOver: isWhole, why })
+    resolveEnded({ handOver: isWhole, why, damaged })
+  }
+  const foundDamaged = (what: string): void => {
+    damaged = true
+    void over(`its database is damaged: ${what}`, false)
   }
   const watching = setInterval(() => {
     if ((made.publisher?.waited() ?? 0) > takeoverAfter)

@@ -67,6 +67,19 @@ export async function claim({
   return null
 }
 
+/**
+ * Gives the log again what it has lost of this file, in the epoch of the file, as long as nobody has taken the journal over.
+ * @returns how many records it had lost
+ * @throws as `claim`
+ */
+export async function giveBack(replica: Replica, journal: Pick<Journal, 'last' | 'slice' | 'append'>): Promise<number> {
+  const { epoch } = replica.newest()
+  const end = await catchUp(replica, journal, () => undefined)
+  const { n, epoch: now } = replica.newest()
+  if (now !== epoch || end.n >= n) return 0
+  return (await giveRest(replica, journal, end)) === null ? 0 : n - end.n
+}
+
 /** @returns the end of the log: its last message, the newest record that is whole there, and how many messages of our next one */
 async function catchUp(
   replica: Replica,

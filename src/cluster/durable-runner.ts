@@ -16,10 +16,14 @@ export interface DurableRunner extends CoreRunner {
   behind(): boolean
 }
 
-/** @param publish made with the runner, which it tells how far the log is */
+/**
+ * @param publish made with the runner, which it tells how far the log is
+ * @param damaged told when a turn has found the database damaged; nothing of that turn is acknowledged once it abandons the runner
+ */
 export function durableRunner(
   runner: CoreRunner,
   publish: (runner: CoreRunner) => Pick<Publisher, 'push' | 'flush' | 'stop' | 'behind'>,
+  damaged: (what: string) => void = () => undefined,
 ): DurableRunner {
   const publisher = publish(runner)
   let abandoned: string | null = null
@@ -32,6 +36,7 @@ export function durableRunner(
       const turn = { operations, then }
       waiting.add(turn)
       runner.turn(operations, (result) => {
+        if (result.damaged !== undefined) damaged(result.damaged)
         publisher.push(result.written ?? null, () => {
           if (waiting.delete(turn)) then(result)
         })

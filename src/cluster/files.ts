@@ -6,11 +6,13 @@ import { openReplica, type Replica } from '../store/replica.js'
 
 /** So many files that were set aside are kept; older ones are deleted. */
 const KEPT = 2
+/** So many damaged ones may lie there; they are never deleted. */
+const MAX_DAMAGED = 2
 const ENDS = ['-wal', '-shm', '']
 
 /**
  * Moves a database out of the way that is of no use to the journal any more. Its content stays for who wants to look at it, until two
- * newer ones are there.
+ * newer ones are there; one that is damaged stays until somebody deletes it.
  * @param why a word in its new name
  * @returns its new name
  */
@@ -25,6 +27,13 @@ export function setAside(file: string, why: string, at = new Date()): string {
     .slice(KEPT)
   for (const name of old) for (const end of ENDS) rmSync(join(folder, name + end), { force: true })
   return to
+}
+/** The damaged databases that were set aside before, when there are so many that the disk is to be looked at; else null. */
+export function tooManyDamaged(file: string): string[] | null {
+  const names = readdirSync(dirname(file)).filter(
+    (name) => name.startsWith(`${basename(file)}.damaged-`) && !ENDS.some((end) => end !== '' && name.endsWith(end)),
+  )
+  return names.length < MAX_DAMAGED ? null : names.sort()
 }
 const stamp = (name: string): string => name.slice(name.search(/\d{4}-\d{2}-\d{2}T/))
 

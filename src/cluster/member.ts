@@ -2,11 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { ConfigError } from '../lib/config-error.js'
 import type { Logger } from '../lib/log.js'
 import { sleep } from '../lib/timer.js'
+import { DamagedError } from '../store/open.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
 import { claim, type Claimed } from './claim.js'
 import { setAside } from './files.js'
+import { FileUnfit, guardFile } from './file-guard.js'
 import { follow } from './follower.js'
+import { untilTakenOver } from './hand-over.js'
 import { join } from './join.js'
 import { JournalTruncated, JournalUnreachable, type ClusterLog } from './port.js'
 import { createPresence, type Presence } from './presence.js'
@@ -23,8 +26,8 @@ const BARRED_TAKEOVERS = 3
 
 /** What the coordinator does while it owns the work. */
 export interface Owning {
-  /** Resolves when it owns the work no more. `handOver`: everything is stored, the others may go on at once. */
-  ended: Promise<{ handOver: boolean; why: string }>
+  /** Resolves when it owns the work no more. `handOver`: everything is stored, the others may go on at once. `damaged`: its file is. */
+  ended: Promise<{ handOver: boolean; why: string; damaged: boolean }>
   /** Gives the work up in order. */
   end(): void
   /** The newest record of its file, up to where in the log it needs nothing any more, and how long the oldest turn waits, ms. */
@@ -65,6 +68,9 @@ export function createMember({
   standBy,
 }: MemberParts) {
   const run = randomUUID()
+  /** What its fences say; another one after each ownership: who reads his old fence again must not take it for one that came late. */
+  let claims = randomUUID()
+  const guard = guardFile({ file, journal: log.journal, logger })
   const stopping = new AbortController()
   let role: Presence['role'] = 'joining'
   let replica: Replica | null = null
@@ -146,12 +152,17 @@ export function createMember({
     try {
       while (!signal.aborted) {
         // A fence of ours that came late: it was not known whether it was stored.
-        if (lastFence?.run === run) return { ...replica.newest(), seq: replica.state()?.stored_seq ?? 0 }
+        if (lastFence?.run === claims) return { ...replica.newest(), seq: replica.state()?.stored_seq ?? 0 }
         refuseDouble()
         if (performance.now() >= barredUntil && mayClaim(standing(), takeoverAfter)) {
           ended.abort()
           await following
-          const claimed = await claim({ replica, journal: log.journal, says: { owner: coordinator, url, run }, fenced })
+          const claimed = await claim({
+            replica,
+            journal: log.journal,
+            says: { owner: coordinator, url, run: claims },
+            fenced,
+          })
           if (claimed !== null || stopping.signal.aborted) return claimed
           return await followUntilClaimed(replica)
         }
@@ -167,6 +178,7 @@ export function createMember({
 
   const ownUntilEnded = async (claimed: Claimed): Promise<void> => {
     place = claimed
+    claims = randomUUID()
     logger.info(
       { event: 'cluster.owning', epoch: claimed.epoch, record: claimed.n },
       `this coordinator owns the work (epoch ${claimed.epoch})`,
@@ -177,32 +189,25 @@ export function createMember({
     presence.say()
     owning = await own(claimed)
     barredUntil = -Infinity
-    const { handOver, why } = await owning.ended
+    const { handOver, why, damaged } = await owning.ended
     logger.warn(
       { event: 'cluster.not_owning', epoch: claimed.epoch, why },
       `this coordinator owns the work no more: ${why}`,
     )
     look()
     owning = null
+    if (damaged) throw new DamagedError(why)
     if (!handOver) return
     leaving = true
-    presence.say()
-    await untilTakenOver()
-  }
-  /** Others go on at once when they hear it. */
-  const untilTakenOver = async (): Promise<void> => {
     const { epoch } = place
-    for (
-      const until = performance.now() + takeoverAfter;
-      performance.now() < until && presence.followers().length > 0;
-    ) {
-      if ((presence.owner()?.epoch ?? 0) > epoch) break
-      presence.say()
-      await sleep(LOOK_MS)
+    const isOver = (): boolean => presence.followers().length === 0 || (presence.owner()?.epoch ?? 0) > epoch
+    try {
+      // Others go on at once when they hear it.
+      await untilTakenOver({ file, journal: log.journal, logger, within: takeoverAfter, say: presence.say, isOver })
+    } finally {
+      leaving = false
     }
-    leaving = false
   }
-
   const closeReplica = (): void => {
     look()
     replica?.close()
@@ -212,6 +217,7 @@ export function createMember({
   const once = async (): Promise<void> => {
     role = 'joining'
     await standBy()
+    await guard.beforeOpening()
     lastFence = null
     fencedAt = -Infinity
     replica = await join({ file, journal: log.journal, logger, fetchSeed: () => fetchSeed(stopping.signal) })
@@ -227,6 +233,11 @@ export function createMember({
   const failed = async (error: unknown): Promise<void> => {
     closeReplica()
     if (stopping.signal.aborted) return
+    if (guard.isDamaged(error)) {
+      // Its disk may be next.
+      barredUntil = performance.now() + BARRED_TAKEOVERS * takeoverAfter
+      return
+    }
     if (error instanceof Diverged || error instanceof JournalTruncated) {
       const to = setAside(file, error instanceof Diverged ? 'diverged' : 'outdated')
       logger.warn(
@@ -248,7 +259,7 @@ export function createMember({
       try {
         await once()
       } catch (error) {
-        if (first && error instanceof ConfigError) throw error
+        if (error instanceof FileUnfit || (first && error instanceof ConfigError)) throw error
         await failed(error)
       }
       first = false

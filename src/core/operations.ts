@@ -239,6 +239,8 @@ export interface TurnResult {
   traced?: readonly TracedEnd[]
   /** What the turn has added to the journal, where there is one. Nothing of the turn is told to anybody before it is in the log. */
   written?: WrittenRecord
+  /** The database is damaged, and how that has shown. */
+  damaged?: string
 }
 
 export interface Submitted {

@@ -4,7 +4,7 @@ import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { codeOf } from './faults.js'
+import { codeOf, isDamage } from './faults.js'
 import { adoptOriginal, copyOriginal, type Adoption } from './maintenance/adopt.js'
 import { Database } from './sqlite.js'
 import { renewWal } from './wal.js'
@@ -14,6 +14,9 @@ export class StoreError extends Error {}
 
 /** A coordinator runs on the database, or is just starting on it. */
 export class InUseError extends StoreError {}
+
+/** The file is damaged: no part of it is to be trusted. */
+export class DamagedError extends StoreError {}
 
 export interface OpenedDatabase {
   db: Database
@@ -60,7 +63,7 @@ export function openDatabase(file: string): OpenedDatabase {
   } catch (error) {
     db?.close()
     owner.close()
-    throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
+    throw openingError(file, error)
   }
 }
 
@@ -170,6 +173,13 @@ function vacuumOnce(db: Database): string | null {
 
 export const hasTable = (db: Database, name: string): boolean =>
   db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== undefined
+
+/** What keeps a database from being opened, as what it is thrown as. */
+export function openingError(file: string, error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const says = explainOpen(file, error)
+  return isDamage(error) ? new DamagedError(says) : new StoreError(says)
+}
 
 /** One line for what went wrong with a file, and what to do. */
 export function explainOpen(file: string, error: unknown): string {

@@ -5,10 +5,10 @@ import type { JournalRecord, JournalState } from './journal-schema.js'
 import {
   acquireLock,
   closeFile,
-  explainOpen,
   hasTable,
   migrateUpTo,
   newestSchema,
+  openingError,
   refuseNewer,
   setUp,
   StoreError,
@@ -42,7 +42,7 @@ export function openReplica(file: string) {
   } catch (error) {
     db?.close()
     lock.close()
-    throw error instanceof StoreError ? error : new StoreError(explainOpen(file, error))
+    throw openingError(file, error)
   }
 }
 

@@ -68,6 +68,8 @@ export async function startClustered(log: MemoryLog, name: string, options: Clus
     becomes: (role: Role) =>
       until(async () => (await health().catch(() => null))?.body['data']?.cluster?.role === role, `${name} is ${role}`),
     stop: () => running.stop(),
+    /** Rejects with what keeps it from going on. */
+    ended: () => running.ended,
     async startAgain() {
       running = begin()
       await running.start()

@@ -182,7 +182,7 @@ export function createCore({
       ctx.wall = time.wall()
       if (operations.some((o) => o.op === 'tick')) ctx.wakeAt = ctx.now + MAX_SLEEP_MS
       try {
-        const { outcomes, commitMs } = transaction.turn(operations)
+        const { outcomes, commitMs, damaged } = transaction.turn(operations)
         runOperation.afterTurn()
         const access = credentials.takeNews()
         const feed = figures.feed.take()
@@ -195,6 +195,7 @@ export function createCore({
           ...(feed === null ? {} : { feed }),
           ...(traced === null ? {} : { traced }),
           ...(written === null ? {} : { written }),
+          ...(damaged === null ? {} : { damaged }),
           outcomes,
           effects: ctx.effects,
           events: ctx.events,

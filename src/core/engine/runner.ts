@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { ConfigError } from '../../lib/config-error.js'
-import { StoreError } from '../../store/open.js'
+import { DamagedError, StoreError } from '../../store/open.js'
 import type { FromThread, ToThread } from './worker-thread.js'
 import { openCore, refusedTurn, type CoreLog, type CoreSettings, type OpenCoreParts } from './open-core.js'
 import type { Operation, TurnResult } from '../operations.js'
@@ -37,7 +37,7 @@ export function sameThread(parts: OpenCoreParts): CoreRunner {
 }
 
 /** What a thread could not do, as the error it is without a thread. */
-const errors = { store: StoreError, config: ConfigError, core: Error }
+const errors = { damaged: DamagedError, store: StoreError, config: ConfigError, core: Error }
 
 export interface ThreadParts {
   settings: CoreSettings

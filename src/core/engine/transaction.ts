@@ -1,6 +1,6 @@
 import { toSeconds, type ServiceClock } from '../../lib/clock.js'
 import { refuse, type Outcome } from '../../lib/result.js'
-import { isStoreFault } from '../../store/faults.js'
+import { isDamage, isStoreFault } from '../../store/faults.js'
 import type { Context } from '../context.js'
 import { UndispatchableTask } from '../dispatch/dispatch.js'
 import { refusalEffects } from '../operation-traits.js'
@@ -44,6 +44,11 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
   let broken: { reason: string; at: number } | null = null
   /** Of this turn. */
   let commitMs = 0
+  /** That the file itself is damaged, as this turn has met it. */
+  let damaged: string | null = null
+  const met = (error: unknown): void => {
+    if (isDamage(error)) damaged = messageOf(error)
+  }
 
   const { here, rollbackTo, rollback, savepoint } = createMarks(ctx, flush)
 
@@ -117,6 +122,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     try {
       return { outcomes: way() }
     } catch (error) {
+      met(error)
       rollback(mark)
       return { error }
     }
@@ -150,6 +156,7 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     try {
       return run(o)
     } catch (error) {
+      met(error)
       rollbackTo(mark)
       if (!isStoreFault(error)) return refuseOperation(o, error)
       ctx.log('error', 'operation.failed', { op: o.op, error: messageOf(error) })
@@ -173,6 +180,16 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     return outcomes
   }
 
+  const runAll = (operations: readonly Operation[]): Outcomes => {
+    if (broken !== null && time.monotonic() - broken.at < WRITE_PAUSE_MS) return runWithoutStore(operations)
+    if (!operations.every(writesNothing)) return write(operations)
+    const outcomes = operations.map(runInMemory)
+    closeDrained()
+    // What they made possible; a failure takes nothing back of what they have answered.
+    if (broken === null && ctx.registry.dirtyLanes.size > 0) write([])
+    return outcomes
+  }
+
   return {
     savepoint,
     /** After a fault of ours in a turn: puts everything back. */
@@ -180,18 +197,12 @@ export function createTransaction(ctx: Context, { runOperation, watches, clock, 
     /** Why nothing can be written now; null while it can. */
     brokenReason: (): string | null => broken?.reason ?? null,
 
-    /** Runs the operations of a turn. @returns their outcomes, and how long the commit took, ms */
-    turn(operations: readonly Operation[]): { outcomes: Outcomes; commitMs: number } {
+    /** Runs the operations of a turn. @returns their outcomes, how long the commit took, ms, and what says that the file is damaged */
+    turn(operations: readonly Operation[]): { outcomes: Outcomes; commitMs: number; damaged: string | null } {
       commitMs = 0
-      if (broken !== null && time.monotonic() - broken.at < WRITE_PAUSE_MS) {
-        return { outcomes: runWithoutStore(operations), commitMs }
-      }
-      if (!operations.every(writesNothing)) return { outcomes: write(operations), commitMs }
-      const outcomes = operations.map(runInMemory)
-      closeDrained()
-      // What they made possible; a failure takes nothing back of what they have answered.
-      if (broken === null && ctx.registry.dirtyLanes.size > 0) write([])
-      return { outcomes, commitMs }
+      damaged = null
+      const outcomes = runAll(operations)
+      return { outcomes, commitMs, damaged }
     },
   }
 }

@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemTime } from '../../lib/clock.js'
 import { ConfigError } from '../../lib/config-error.js'
-import { StoreError } from '../../store/open.js'
+import { isDamage } from '../../store/faults.js'
+import { DamagedError, StoreError } from '../../store/open.js'
 import {
   openCore,
   type CommitPoint,
@@ -21,7 +22,7 @@ export type ToThread =
 /** What it says. A turn is answered by its result, in order. */
 export type FromThread =
   | { opened: true }
-  | { failed: string; of: 'store' | 'config' | 'core' }
+  | { failed: string; of: 'damaged' | 'store' | 'config' | 'core' }
   | { result: TurnResult }
   | { log: 'info' | 'warn'; fields: LogFields; text: string }
 
@@ -47,8 +48,11 @@ const makeOnCommitPoint = async (): Promise<((point: CommitPoint) => void) | und
   return make(commitPoints.argument)
 }
 
-const kindOf = (error: unknown) =>
-  error instanceof StoreError ? 'store' : error instanceof ConfigError ? 'config' : 'core'
+const kindOf = (error: unknown) => {
+  if (error instanceof DamagedError || isDamage(error)) return 'damaged'
+  if (error instanceof StoreError) return 'store'
+  return error instanceof ConfigError ? 'config' : 'core'
+}
 
 const open = async (): Promise<OpenedCore | null> => {
   try {

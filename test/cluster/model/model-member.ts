@@ -1,4 +1,5 @@
-import { cpSync, existsSync, mkdirSync, statSync, truncateSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { endianness } from 'node:os'
 import { join } from 'node:path'
 import { createMember } from '../../../src/cluster/member.js'
 import { JournalUnreachable, type Journal } from '../../../src/cluster/port.js'
@@ -142,9 +143,7 @@ export function startMember({ name, folder, log, logger, random, broken, others 
       dead = true
       if (to !== null) {
         copyFiles(folder, to)
-        const wal = join(to, `${FILE}-wal`)
-        if (lostCommits > 0 && service === null && existsSync(wal))
-          truncateSync(wal, Math.floor(statSync(wal).size * (1 - lostCommits)))
+        if (lostCommits > 0 && service === null) loseCommits(folder, to, lostCommits)
       }
       client.kill()
       for (const never of [...unanswered]) never()
@@ -159,8 +158,33 @@ const same = (journal: Journal): Journal => journal
 /** A database and its write-ahead log. */
 function copyFiles(from: string, to: string): void {
   mkdirSync(to, { recursive: true })
-  for (const end of ['', '-wal'])
+  for (const end of ['', '-wal']) {
+    rmSync(join(to, FILE + end), { force: true })
     if (existsSync(join(from, FILE + end))) cpSync(join(from, FILE + end), join(to, FILE + end))
+  }
+}
+
+/** Where the index of a write-ahead log says how many frames the database has, or was being given, and how large a page is. */
+const BACKFILLED_AT = 96
+const BACKFILLING_AT = 128
+const PAGE_SIZE_AT = 14
+const WAL_HEADER_BYTES = 32
+const FRAME_HEADER_BYTES = 24
+
+/**
+ * What a power cut leaves of commits that were not synced: a log that ends earlier. Never before what the database has of it: a
+ * checkpoint syncs the log first.
+ */
+function loseCommits(folder: string, image: string, share: number): void {
+  const [index, wal] = [join(folder, `${FILE}-shm`), join(image, `${FILE}-wal`)]
+  if (!existsSync(index) || !existsSync(wal)) return
+  const header = new DataView(Uint8Array.from(readFileSync(index)).buffer)
+  const isLittle = endianness() === 'LE' // it is memory of this machine
+  const frames = Math.max(header.getUint32(BACKFILLED_AT, isLittle), header.getUint32(BACKFILLING_AT, isLittle))
+  const page = header.getUint16(PAGE_SIZE_AT, isLittle)
+  const synced = frames === 0 ? 0 : WAL_HEADER_BYTES + frames * (FRAME_HEADER_BYTES + page)
+  const { size } = statSync(wal)
+  truncateSync(wal, Math.max(Math.min(synced, size), Math.floor(size * (1 - share))))
 }
 
 type Service = ReturnType<typeof createService>
