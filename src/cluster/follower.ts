@@ -58,7 +58,7 @@ export async function checkPlace(replica: Replica, journal: Pick<Journal, 'slice
 
 /**
  * Applies what the journal tells, as it comes, until `signal` aborts.
- * @throws Diverged, JournalTruncated: the file is of no use any more; JournalUnreachable; what the file cannot do
+ * @throws Diverged, JournalTruncated: the file is of no use any more; JournalBehind, JournalUnreachable; what the file cannot do
  */
 export async function follow({ replica, journal, fenced, signal }: FollowParts): Promise<void> {
   await checkPlace(replica, journal)

@@ -131,10 +131,11 @@ export function createMember({
     return {
       connectedFor: performance.now() - connectedSince,
       // Who has just written a fence lives.
-      ownerSilentFor: performance.now() - Math.max(owner?.heard ?? -Infinity, fencedAt),
+      ownerSilentFor: performance.now() - Math.max(presence.ownerHeardAt(), fencedAt),
       owner,
       n: look().n,
       rank: followers.filter((f) => f.coordinator < coordinator).length,
+      isBehind: followers.some((f) => f.n > look().n),
       isFormerOwner: lastFence === null && replica?.state()?.owner_url === url,
       isFirst: replica?.newest().n === 0,
     }

@@ -58,5 +58,8 @@ export class JournalUnreachable extends Error {}
 /** What is to be read was forgotten: the reader has to be seeded anew. */
 export class JournalTruncated extends Error {}
 
+/** The log ends before what was read from it: it has lost that, and who has it can give it again. His file is good. */
+export class JournalBehind extends Error {}
+
 /** The largest message, bytes; what is larger is sent in parts. */
 export const MAX_MESSAGE_BYTES = 512 * 1024

@@ -51,10 +51,12 @@ export function hearMembers({
   now?: () => number
 }) {
   const members = new Map<string, Member>()
+  let ownerHeardAt = -Infinity
   const leave = bus.subscribe(TOPIC, (message) => {
     const parsed = read(message)
     if (parsed === null || parsed.run === except) return
     if (!members.has(parsed.run) && members.size >= MAX_MEMBERS) forgetOldest(members)
+    if (parsed.role === 'owner') ownerHeardAt = now()
     members.set(parsed.run, { ...parsed, heard: now() })
   })
   const present = (): Member[] => [...members.values()].filter((m) => now() - m.heard <= PRESENT_MS)
@@ -66,6 +68,8 @@ export function hearMembers({
       [...members.values()]
         .filter((m) => m.role === 'owner')
         .sort((a, b) => b.epoch - a.epoch || b.heard - a.heard)[0] ?? null,
+    /** When somebody was heard last who owned the work then, ms, monotonic; -Infinity: never. He may have given it up since. */
+    ownerHeardAt: (): number => ownerHeardAt,
     /** Those that follow, by their names. */
     followers: (): Member[] =>
       present()

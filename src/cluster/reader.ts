@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConsumerMessages, JetStreamClient } from '@nats-io/jetstream'
 import type { LogConnection } from './connection.js'
-import { JournalTruncated, JournalUnreachable, type JournalMessage } from './port.js'
+import { JournalBehind, JournalTruncated, JournalUnreachable, type JournalMessage } from './port.js'
 import { JournalGone } from './stream.js'
 
 /** How many messages are on their way to a reader before it has read them: 16 MiB at most. */
@@ -25,7 +25,7 @@ export interface ReaderParts {
 /**
  * The messages from `from` on, each once and in order, for as long as `signal` is not aborted: whenever the connection, the leader or
  * the consumer is lost, it goes on behind the last that it gave.
- * @throws JournalTruncated when what comes next is not kept any more, or the journal has gone back behind it; JournalUnreachable when
+ * @throws JournalTruncated when what comes next is not kept any more; JournalBehind when the journal has gone back behind it; JournalUnreachable when
  * the connection was closed, or the stream is gone
  */
 export async function* readJournal(
@@ -57,7 +57,7 @@ export async function* readJournal(
       if (next > last + 1) {
         behindSince ??= performance.now()
         if (performance.now() - behindSince > behindFor)
-          throw new JournalTruncated(`the journal ends at message ${last}, before ${next - 1}, which was read from it`)
+          throw new JournalBehind(`the journal ends at message ${last}, before ${next - 1}, which was read from it`)
         await pause()
         continue
       }

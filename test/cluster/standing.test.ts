@@ -8,6 +8,7 @@ const calm: Standing = {
   owner: { leaving: false, n: 5 },
   n: 5,
   rank: 0,
+  isBehind: false,
   isFormerOwner: false,
   isFirst: false,
 }
@@ -42,4 +43,10 @@ test('an owner whose process has ended goes on at once when it comes back, unles
 
 test('a new journal is begun at once', () => {
   expect(claims({ isFirst: true, owner: null, ownerSilentFor: Infinity, connectedFor: 0, n: 0 })).toBe(true)
+})
+
+test('who has less than another that follows leaves it to that one for longer, also in a new journal', () => {
+  expect(claims({ ownerSilentFor: 29_900, isBehind: true })).toBe(false)
+  expect(claims({ ownerSilentFor: 30_000, isBehind: true })).toBe(true)
+  expect(claims({ ownerSilentFor: 5_000, isBehind: true, isFirst: true, n: 0 })).toBe(false)
 })

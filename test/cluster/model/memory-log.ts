@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import {
-  JournalTruncated,
+  JournalBehind,
   JournalUnreachable,
   type Bus,
   type ClusterLog,
@@ -145,7 +145,7 @@ export function createMemoryLog(random: () => number) {
           if (next > stored.length + 1) {
             behindSince ??= performance.now()
             if (performance.now() - behindSince > BEHIND_MS)
-              throw new JournalTruncated(`the journal ends at ${stored.length}, before ${next - 1}`)
+              throw new JournalBehind(`the journal ends at ${stored.length}, before ${next - 1}`)
           } else behindSince = null
           if (next <= stored.length) {
             await new Promise((resolve) => setTimeout(resolve, WAY_MS + lag))
