@@ -1,5 +1,6 @@
-import { closeSync, fdatasync, fdatasyncSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, fdatasync, fdatasyncSync, openSync } from 'node:fs'
 import type { Database } from './sqlite.js'
+import { logOf } from './wal.js'
 
 /** A sync that takes longer than this is not waited for in the thread, ms. */
 const SLOW_SYNC_MS = 2
@@ -36,7 +37,7 @@ export class SyncError extends Error {
  * @param failed told once that a sync has failed. What was committed cannot be taken back, so nothing is answered any more: it has to end the process
  */
 export function createWalSync(db: Database, now: () => number, failed: (error: SyncError) => void) {
-  const file = `${realpathSync(db.name)}-wal`
+  const file = logOf(db)
   // No lock is on the log itself, so that another descriptor of it may be closed; one of the database would take its locks along.
   const fd = openSync(file, 'r+')
   db.pragma('synchronous = NORMAL')

@@ -4,11 +4,14 @@ import type { Database } from './sqlite.js'
 /** How much of a log is read and written at once, bytes. */
 const PIECE = 1024 * 1024
 
+/** The log of an open database: beside the file itself, also where a link leads to it. */
+export const logOf = ({ memory, name }: Database): string => `${memory ? name : realpathSync(name)}-wal`
+
 export type Wal = ReturnType<typeof createWal>
 
 /** The write-ahead log beside the file. It grows without end while another program keeps a read transaction open. */
 export function createWal(db: Database) {
-  const file = `${db.name}-wal`
+  const file = logOf(db)
   return {
     file,
     /** Its size in bytes; 0 when there is none. */
@@ -35,7 +38,7 @@ export function createWal(db: Database) {
  * not have, and take it for written: nothing that comes behind it would be durable.
  */
 export function renewWal(db: Database): void {
-  const file = `${realpathSync(db.name)}-wal`
+  const file = logOf(db)
   if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) return
   db.exec('BEGIN IMMEDIATE') // nobody else writes it meanwhile
   const fd = openSync(file, 'r+')

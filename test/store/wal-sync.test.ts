@@ -1,9 +1,9 @@
-import { readFileSync, statSync, utimesSync } from 'node:fs'
+import { readFileSync, statSync, symlinkSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../../src/store/open.js'
 import { Database } from '../../src/store/sqlite.js'
-import { renewWal } from '../../src/store/wal.js'
+import { createWal, renewWal } from '../../src/store/wal.js'
 import { createWalSync, type SyncError } from '../../src/store/wal-sync.js'
 import { tempDir } from '../support/temp-dir.js'
 
@@ -115,4 +115,15 @@ test('the log that a killed service has left is written over itself, byte for by
   db.exec("INSERT INTO t VALUES ('after')")
   expect(db.pragma('integrity_check', { simple: true })).toBe('ok')
   expect(db.prepare('SELECT count(*) FROM t').pluck().get()).toBe(2)
+})
+
+test('the log of a database that a link leads to is beside the file itself', async () => {
+  const folder = tempDir()
+  const link = join(tempDir(), 'inference.db')
+  symlinkSync(join(folder, 'inference.db'), link)
+  const { db, close } = openDatabase(link)
+  onTestFinished(close)
+  const { file, bytes } = createWal(db)
+  expect(file).toBe(join(folder, 'inference.db-wal'))
+  expect(bytes()).toBeGreaterThan(0)
 })

@@ -5,6 +5,7 @@ import { copyDatabase, removeCopy, syncFolder } from './copy.js'
 import { codeOf } from '../faults.js'
 import { explainOpen, StoreError } from '../open.js'
 import { Database } from '../sqlite.js'
+import { logOf } from '../wal.js'
 
 /** The pages of a step where nothing else waits for the process: 40 MB. */
 const LARGE_STEP_PAGES = 10_000
@@ -27,6 +28,7 @@ export async function backUp(
   const partial = `${file}.${process.pid}.partial`
   try {
     db = new Database(database, { readonly: true, fileMustExist: true })
+    const log = logOf(db)
     // Without a transaction every commit of the service would begin the copy anew.
     db.exec('BEGIN')
     db.prepare('SELECT count(*) FROM sqlite_schema').get()
@@ -35,7 +37,7 @@ export async function backUp(
       to: partial,
       pages: LARGE_STEP_PAGES,
       heed() {
-        const wal = statSync(`${database}-wal`, { throwIfNoEntry: false })?.size ?? 0
+        const wal = statSync(log, { throwIfNoEntry: false })?.size ?? 0
         if (wal * 2 > maxWalBytes)
           throw new StoreError(
             `${database}: the service writes so much that its write-ahead log grew beyond half of max_wal_bytes during the backup; set backup_dir, so that the service makes backups itself`,
