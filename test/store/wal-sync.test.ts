@@ -117,7 +117,7 @@ test('the log that a killed service has left is written over itself, byte for by
   expect(db.prepare('SELECT count(*) FROM t').pluck().get()).toBe(2)
 })
 
-test('the log of a database that a link leads to is beside the file itself', async () => {
+test('the log of a database that a link leads to is beside the file itself', () => {
   const folder = tempDir()
   const link = join(tempDir(), 'inference.db')
   symlinkSync(join(folder, 'inference.db'), link)
