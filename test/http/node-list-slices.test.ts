@@ -13,7 +13,7 @@ interface Entry {
 const ids = (n: number): string[] =>
   Array.from({ length: n }, (_, i) => `node-${String((i * 7919) % n).padStart(6, '0')}`)
 /** All that a page without a limit may hold, and what a slice of a longer list may. */
-const [WHOLE, SLICE] = [500, 250]
+const [WHOLE, SLICE] = [500, 100]
 
 /** The chunks of an answer of one connection, and the envelope that they come to. */
 function chunksOf(raw: string) {
@@ -44,7 +44,7 @@ const places: Record<string, (file: string) => Promise<Asked>> = {
     serviceChild(configFile('core_thread = true\nnode_timeout = 86400'), ['--database', file]),
 }
 describe.each(Object.entries(places))('with the core %s', (_, start) => {
-  test('a list of 3,000 nodes is the array that its pages come to, made in slices of at most 250', async () => {
+  test('a list of 3,000 nodes is the array that its pages come to, made in slices of at most 100', async () => {
     const service = await start(fileWithNodes(ids(3000)))
     const { chunks, body } = await listOf(service)
     expect({ ...body, data: body.data.length }).toEqual({ success: true, data: 3000, error: null })
@@ -73,7 +73,7 @@ test('others are answered again and again before a long list has ended', async (
   reader.socket.once('data', ask)
   reader.send(requestText(service, 'GET', '/api/v1/nodes'))
   await until(() => ended(reader.text()))
-  // It is made in 40 turns; with slices of thousands there would be two or three.
+  // It is made in 100 turns; with slices of thousands there would be two or three.
   expect(answers).toBeGreaterThanOrEqual(6)
   expect(chunksOf(reader.text()).body.data).toHaveLength(10_000)
 })
