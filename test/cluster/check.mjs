@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { clusterCommand, ownersOf } from './coordinators.mjs'
 import { ask } from './doors.mjs'
@@ -84,8 +85,9 @@ export function checkRows(db, ledger) {
 async function checkLevel(owner, other, ledger) {
   let last = 'they were never at the same record'
   for (const end = Date.now() + LEVEL_MS; Date.now() < end; await sleep(200)) {
-    const [a, b] = [stateOf(owner.file), stateOf(other.file)]
-    if (a.at !== b.at) continue
+    // One that has set its file aside has none until it is given a copy.
+    const [a, b] = existsSync(other.file) ? [stateOf(owner.file), stateOf(other.file)] : [null, null]
+    if (a === null || a.at !== b.at) continue
     const tables = differences(a, b)
     if (tables.length === 0) return
     last = `at the same record they differ in ${tables.join(', ')}`
