@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { clusterCommand, ownersOf } from './coordinators.mjs'
 import { ask } from './doors.mjs'
-import { differences, inFile, stateOf } from './files.mjs'
+import { differences, inFile } from './files.mjs'
 
 /** How long owner and followers may take to be at the same record, ms. */
 const LEVEL_MS = 15_000
@@ -17,8 +18,10 @@ export async function checkAll({ members, ledger, round, choice }) {
   await checkAnswers(owner.url, { ledger, round, choice })
   // One that reads the log from its beginning has old rows until it is level.
   for (const other of members) if (other !== owner) await checkLevel(owner, other, ledger)
+  const { tasks, ends, runs } = ledger
   for (const member of members)
-    for (const wrong of inFile(member.file, (db) => checkRows(db, ledger))) ledger.violate(`${member.name}: ${wrong}`)
+    for (const wrong of await inThread({ file: member.file, ledger: { tasks, ends, runs } }))
+      ledger.violate(`${member.name}: ${wrong}`)
   const { code, out } = await clusterCommand(owner, 'verify')
   if (code !== 0) ledger.violate(`I3: cluster verify ended with ${code}: ${out.slice(0, 400)}`)
 }
@@ -41,6 +44,12 @@ async function checkAnswers(url, { ledger, round, choice }) {
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, line))
+}
+
+/** What the thread of file-thread.mjs finds. */
+function inThread(workerData) {
+  const thread = new Worker(new URL('./file-thread.mjs', import.meta.url), { workerData })
+  return new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject))
 }
 
 /** I1 and I2 in a file. @returns what is wrong, one sentence each */
@@ -86,8 +95,9 @@ async function checkLevel(owner, other, ledger) {
   let last = 'they were never at the same record'
   for (const end = Date.now() + LEVEL_MS; Date.now() < end; await sleep(200)) {
     // One that has set its file aside has none until it is given a copy.
-    const [a, b] = existsSync(other.file) ? [stateOf(owner.file), stateOf(other.file)] : [null, null]
-    if (a === null || a.at !== b.at) continue
+    if (!existsSync(other.file)) continue
+    const [a, b] = [await inThread({ file: owner.file }), await inThread({ file: other.file })]
+    if (a.at !== b.at) continue
     const tables = differences(a, b)
     if (tables.length === 0) return
     last = `at the same record they differ in ${tables.join(', ')}`
