@@ -16,7 +16,7 @@ import { ask, sessionNode } from './clients.mjs'
 import { createPayer, payer } from './payers.mjs'
 import { createChoice, readFlags } from './random.mjs'
 import { createRecord } from './record.mjs'
-import { createServer } from './server.mjs'
+import { createServer, quickSettings } from './server.mjs'
 import { createEventRelay, createWeather, DEEPEST } from './weather.mjs'
 
 const POINTS = ['before commit', 'after commit', 'after reply']
@@ -56,14 +56,8 @@ const chain = await createFakeChain({
 const server = createServer(
   {
     database_path: file,
-    api_port: 0,
-    heartbeat_interval: 3,
-    accept_timeout: 5,
-    reconnect_grace: 5,
-    restart_grace: 5,
-    node_timeout: 10,
+    ...quickSettings,
     max_attempts: 8,
-    shutdown_timeout: 2,
     core_thread: flags.thread === 'yes',
   },
   {

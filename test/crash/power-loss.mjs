@@ -17,6 +17,7 @@ import { createWorld } from './clients.mjs'
 import { countSyncs } from './fsyncs.mjs'
 import { createChoice, noise, readFlags } from './random.mjs'
 import { createRecord } from './record.mjs'
+import { quickSettings } from './server.mjs'
 import { followFiles, imageOf } from './wal.mjs'
 
 /** The longest the load may run, ms. */
@@ -52,14 +53,8 @@ const choice = createChoice(flags.seed)
 const settings = (database_path) =>
   inferenceDefaults({
     database_path,
-    api_port: 0,
-    heartbeat_interval: 3,
-    accept_timeout: 5,
-    reconnect_grace: 5,
-    restart_grace: 5,
-    node_timeout: 10,
+    ...quickSettings,
     max_attempts: 4,
-    shutdown_timeout: 2,
   })
 console.log(`power loss: ${flags.images} images, seed ${flags.seed}${flags.slow === 'yes' ? ', a slow disk' : ''}`)
 

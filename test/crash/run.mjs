@@ -13,7 +13,7 @@ import { checkDatabase, checkMetrics, checkStats, print } from './check.mjs'
 import { createWorld } from './clients.mjs'
 import { createChoice, readFlags } from './random.mjs'
 import { createRecord } from './record.mjs'
-import { createServer } from './server.mjs'
+import { createServer, quickSettings } from './server.mjs'
 
 const POINTS = ['before commit', 'after commit', 'after sync', 'after reply']
 /** The longest one serving process may live, and the end may take, ms. */
@@ -47,14 +47,8 @@ function planOf(i) {
 const server = createServer(
   {
     database_path: file,
-    api_port: 0,
-    heartbeat_interval: 3,
-    accept_timeout: 5,
-    reconnect_grace: 5,
-    restart_grace: 5,
-    node_timeout: 10,
+    ...quickSettings,
     max_attempts: 4,
-    shutdown_timeout: 2,
     core_thread: flags.thread === 'yes',
   },
   {},

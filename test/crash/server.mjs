@@ -6,6 +6,17 @@ import { fileURLToPath } from 'node:url'
 const SLOW_SYNC = new URL('../support/slow-sync.mjs', import.meta.url).href
 const SERVE = fileURLToPath(new URL('serve.mjs', import.meta.url))
 
+/** The limits of time as short as a proof wants them, and a free port. */
+export const quickSettings = {
+  api_port: 0,
+  heartbeat_interval: 3,
+  accept_timeout: 5,
+  reconnect_grace: 5,
+  restart_grace: 5,
+  node_timeout: 10,
+  shutdown_timeout: 2,
+}
+
 /**
  * Serving processes, one after the other, on one database. The next one is always loaded already, so that a restart takes
  * as long as opening the database does.
