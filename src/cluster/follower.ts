@@ -81,16 +81,20 @@ export async function follow({ replica, journal, fenced, signal }: FollowParts):
     }
   }
   const until = AbortSignal.any([signal, failed.signal])
-  for await (const message of journal.read((replica.state()?.stored_seq ?? 0) + 1, until)) {
-    const records = assemble(message)
-    if (records.length === 0) continue
-    if (waiting.length === 0) timer = setTimeout(apply, GATHER_MS)
-    waiting.push(...records)
-    bytes += message.message.length
-    if (bytes >= MAX_TOGETHER_BYTES) apply()
-    if (until.aborted) break
+  try {
+    for await (const message of journal.read((replica.state()?.stored_seq ?? 0) + 1, until)) {
+      const records = assemble(message)
+      if (records.length === 0) continue
+      if (waiting.length === 0) timer = setTimeout(apply, GATHER_MS)
+      waiting.push(...records)
+      bytes += message.message.length
+      if (bytes >= MAX_TOGETHER_BYTES) apply()
+      if (until.aborted) break
+    }
+  } finally {
+    // When reading fails the caller closes the file, and what was not applied is read again.
+    clearTimeout(timer)
   }
-  clearTimeout(timer)
   if (waiting.length > 0 && error === null) apply()
   if (error !== null) throw error as Error
 }
