@@ -9,7 +9,7 @@ const MAX_TOGETHER_BYTES = 16 * 1024 * 1024
  * What comes within this time shares a commit, ms: most of what a follower costs is to write the same pages again with each commit. Far
  * less than anybody waits for a takeover.
  */
-const GATHER_MS = 50
+const GATHER_MS = 200
 
 export interface FollowParts {
   replica: Replica

@@ -132,8 +132,7 @@ export function openCore({ settings, log, time, onCommitPoint: at, onFailure }: 
         ? null
         : { last_ms: backups.newest(), interval_ms: settings.backups.interval },
   })
-  // An owner of a journal waits for its log besides, and has other turns meanwhile: there the disk goes on to be waited for.
-  if (settings.epoch === null) walSync = createWalSync(database.db, () => time.monotonic(), onFailure)
+  walSync = createWalSync(database.db, () => time.monotonic(), onFailure)
   let busy = false
   let closed = false
 

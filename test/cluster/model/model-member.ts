@@ -137,13 +137,14 @@ export function startMember({ name, folder, log, logger, random, broken, others 
     /**
      * It dies as of SIGKILL; what goes on of it here is heard by nobody.
      * @param to where its files are found as they were; null: they are gone with it
-     * @param lostCommits the machine has lost its power, and of what a follower had not synced this share is gone
+     * @param lostCommits the machine has lost its power, and of what SQLite had not synced this share is gone: also what was
+     * synced beside it, and is in the log
      */
     die(to: string | null, lostCommits = 0) {
       dead = true
       if (to !== null) {
         copyFiles(folder, to)
-        if (lostCommits > 0 && service === null) loseCommits(folder, to, lostCommits)
+        if (lostCommits > 0) loseCommits(folder, to, lostCommits)
       }
       client.kill()
       for (const never of [...unanswered]) never()
