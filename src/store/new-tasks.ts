@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { OpenAttempt } from './attempt-schema.js'
 import { openColumns, openValues } from './open-columns.js'
-import { inferenceTasks as tasks, type StoredTask, type TaskRow } from './schema.js'
+import { inferenceTasks as tasks, ownerKey, type StoredTask, type TaskRow } from './schema.js'
 import { marks, names, render, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
 import type { Prompt, TaskTexts } from './task-texts.js'
@@ -27,7 +27,7 @@ const newColumns = [
   'queued_ms',
   'queue_rank',
   'inference_node_id',
-  'owner_id',
+  'owner_key',
   'txid',
   'paid_nonce',
   'holds_payment',
@@ -41,7 +41,7 @@ const writtenColumns = [...newColumns, ...sentColumns] as const
 const begunColumns = [...writtenColumns, ...openColumns] as const
 
 /** A task as it is first written: pending, or in progress at once. Its texts are in the clear. */
-export type NewTask = Pick<TaskRow, (typeof newColumns)[number]> & {
+export type NewTask = Pick<TaskRow, Exclude<(typeof newColumns)[number], 'owner_key'> | 'owner_id'> & {
   /** How its texts came, and are stored, where that was encrypted. */
   sent?: (Prompt & { keys: string }) | undefined
 }
@@ -56,7 +56,7 @@ export function createNewTasks(db: Database, texts: TaskTexts) {
   const insertBegun = into(begunColumns)
 
   // By place: to bind twenty names takes longer than to insert the row.
-  const valuesOf = (t: NewTask): Bound<TaskRow, typeof writtenColumns> => {
+  const valuesOf = (t: NewTask): Bound<StoredTask, typeof writtenColumns> => {
     const came = t.sent ?? t
     return [
       t.task_id,
@@ -79,7 +79,7 @@ export function createNewTasks(db: Database, texts: TaskTexts) {
       t.queued_ms,
       t.queue_rank,
       t.inference_node_id,
-      t.owner_id,
+      ownerKey(t.owner_id),
       t.txid,
       t.paid_nonce,
       t.holds_payment,

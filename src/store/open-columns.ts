@@ -49,8 +49,7 @@ export const noneOpen = {
 } as const satisfies Record<(typeof openColumns)[number], null>
 
 const all = getTableColumns(inferenceTasks)
-/** All other columns of a task: what is read of it. */
-export const taskColumns = Object.fromEntries(Object.entries(all).filter(([column]) => !(column in noneOpen))) as Omit<
-  typeof all,
-  keyof typeof noneOpen
->
+/** What is read of a task: all other columns, but the one that `owner_id` is made of. */
+export const taskColumns = Object.fromEntries(
+  Object.entries(all).filter(([column]) => !(column in noneOpen || column === 'owner_key')),
+) as Omit<typeof all, keyof typeof noneOpen | 'owner_key'>

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm'
 import { openLines } from './lines.js'
 import { conditions, line, perCombination, t, type TaskFilter } from './page-statements.js'
 import type { Page } from './pages.js'
-import { endOfOwner, indexes, inferenceTasks } from './schema.js'
+import { indexes, inferenceTasks, ownerKeyOf } from './schema.js'
 import { render } from './statement.js'
 import type { TaskTexts } from './task-texts.js'
 import type { Database, Statement } from './sqlite.js'
@@ -15,7 +15,7 @@ type Wanted = Omit<TaskFilter, 'status'> & { owner: string; before: number; rows
 /** The list of the tasks of some owners: what a page costs does not depend on how many tasks others have. */
 export function createOwnerPages(db: Database, texts: TaskTexts) {
   const looked = sql`SELECT rowid AS seq FROM ${inferenceTasks} INDEXED BY ${sql.identifier(indexes.tasksOfOwner)}
-    WHERE ${endOfOwner(sql`owner_id`)} = ${endOfOwner(sql`@owner`)} AND owner_id IS NOT NULL AND rowid < @before
+    WHERE owner_key = ${ownerKeyOf(sql`@owner`)} AND owner_key > '' AND rowid < @before
     ORDER BY rowid DESC LIMIT @rows`
   const lookedAt = db.prepare<[Pick<Wanted, 'owner' | 'before' | 'rows'>], { n: number; low: number | null }>(
     render(sql`SELECT count(*) AS n, min(seq) AS low FROM (${looked})`),

@@ -14,8 +14,12 @@ export const indexes = {
   tasksToJoin: 'tasks_to_join',
 } as const
 
-/** What of an owner is in the index: 60 bits of an address, which nobody makes to have those of another. */
-export const endOfOwner = (owner: SQLWrapper) => sql`substr(${owner}, -12)`
+/** So much of the end of an address tells owners apart: 60 bits, which nobody makes to be those of another. */
+const OWNER_KEY_CHARS = 12
+/** What a task is found by among those of its owner. */
+export const ownerKey = (owner: string | null): string | null => owner && owner.slice(-OWNER_KEY_CHARS)
+/** The same of an owner in a statement. */
+export const ownerKeyOf = (owner: SQLWrapper) => sql`substr(${owner}, ${sql.raw(String(-OWNER_KEY_CHARS))})`
 
 /**
  * Property names are the column names, so that a row read by a raw statement has the type that is inferred here.
@@ -59,8 +63,12 @@ export const inferenceTasks = sqliteTable(
     error: text(),
     /** 64 hex digits, lower case; what files of the original service have here may be anything. */
     txid: text(),
+    /** See `ownerKey`: a third of an address, of which the row and the index are made smaller. */
+    owner_key: text(),
     /** The address that its submitter was proven to have, empty for who showed nothing; null where nobody had to prove anything. */
-    owner_id: text(),
+    owner_id: text().generatedAlwaysAs(sql`case when owner_key <> '' then user_address else owner_key end`, {
+      mode: 'virtual',
+    }),
     /** Its texts came encrypted for the signer, and are stored so. */
     is_encrypted: integer().notNull().default(0),
     /** The keys of its encrypted texts, wrapped under one that follows from the signer's: what they open costs no ECDH then. */
@@ -115,11 +123,10 @@ export const inferenceTasks = sqliteTable(
     index(indexes.tasksNotDone)
       .on(t.status)
       .where(sql`status = 'failed' OR status = 'timeout'`),
-    // By the end of the address, which tells owners apart as well as the whole, and makes it a third as large. Where nobody proves who
-    // he is, it costs nothing: such a task is not in it.
+    // Where nobody proves who he is, it costs nothing: such a task is not in it.
     index(indexes.tasksOfOwner)
-      .on(endOfOwner(t.owner_id))
-      .where(sql`owner_id is not null`),
+      .on(t.owner_key)
+      .where(sql`owner_key > ''`),
     index(indexes.tasksToJoin)
       .on(t.join_key)
       .where(sql`join_key is not null`),
@@ -240,8 +247,8 @@ export const dataKeys = sqliteTable('data_keys', {
 export const STARVED = 2 ** 53
 
 export type StoredTask = typeof inferenceTasks.$inferSelect
-/** A task without its open attempt. */
-export type TaskRow = Omit<StoredTask, `open_${string}`>
+/** A task without its open attempt, and with its owner whole. */
+export type TaskRow = Omit<StoredTask, `open_${string}` | 'owner_key'>
 export type ReopeningRow = typeof reopenings.$inferSelect
 export type DataKeyRow = typeof dataKeys.$inferSelect
 export type NodeRow = typeof inferenceNodes.$inferSelect

@@ -53,7 +53,7 @@ export const updates = <Row>(columns: readonly (keyof Row & string)[]): SQL =>
 /** A value of a prepared query in a place where drizzle takes SQL: in the SET of an UPDATE. */
 export const bound = (name: string): SQL => sql`${sql.placeholder(name)}`
 
-/** For an INSERT of whole rows: every column with a placeholder of its name. */
+/** For an INSERT of whole rows: every column that is not made of others, with a placeholder of its name. */
 export const rowOf = <T extends SQLiteTable>(table: T) => each(columnsOf(table), bound)
 
 /** For the update of an upsert: every column but the key, from the row that was to be inserted. */
@@ -61,7 +61,9 @@ export const excluded = <T extends SQLiteTable, Key extends ColumnOf<T>>(table: 
   each(columnsOf(table, key), (c) => sql`excluded.${sql.identifier(c)}`)
 
 const columnsOf = <T extends SQLiteTable, Key extends ColumnOf<T> = never>(table: T, but?: Key) =>
-  Object.keys(getTableColumns(table)).filter((c): c is Exclude<ColumnOf<T>, Key> => c !== but)
+  Object.entries<Column>(getTableColumns(table)).flatMap(([c, { generated }]) =>
+    c === but || generated !== undefined ? [] : [c as Exclude<ColumnOf<T>, Key>],
+  )
 
 const each = <Name extends string>(columns: readonly Name[], value: (column: Name) => SQL) =>
   // Object.fromEntries forgets which keys there are.

@@ -4,8 +4,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import { checkDatabase } from '../../src/store/maintenance/check.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createStore } from '../../src/store/store.js'
-import { Database } from '../../src/store/sqlite.js'
-import { formerFile, migrations } from '../support/former-file.js'
+import type { Database } from '../../src/store/sqlite.js'
+import { formerFile, inFile, migrations } from '../support/former-file.js'
 import { detailOf } from '../support/rest-calls.js'
 import { startService } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -15,7 +15,7 @@ import { tempDir } from '../support/temp-dir.js'
 /** So many migrations the version knew in which every attempt had a row. */
 const WITH_ROWS = 10
 /** From the newest version back to that one, migration by migration. */
-const back = ['0012_owner_index', '0011_journal', '0010_open_attempts'].map((name) =>
+const back = ['0013_owner_key', '0012_owner_index', '0011_journal', '0010_open_attempts'].map((name) =>
   readFileSync(join(migrations, 'back', `${name}.sql`), 'utf8'),
 )
 
@@ -46,14 +46,6 @@ const stored = [
   'INSERT INTO service_clock (id, alive_ms, alive_at) VALUES (1, 10000, 1700000010);',
 ].join('\n')
 
-const inFile = <T>(file: string, look: (db: Database) => T): T => {
-  const db = new Database(file)
-  try {
-    return look(db)
-  } finally {
-    db.close()
-  }
-}
 const all = (db: Database) => db.prepare('SELECT * FROM attempts ORDER BY task_id, attempt').all()
 const upgrade = (file: string) => openDatabase(file).close()
 const wrong = (file: string) => checkDatabase(file).filter((f) => !f.ok)

@@ -1,12 +1,18 @@
 import fc from 'fast-check'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../../src/store/open.js'
 import { createOwnerPages, OWNED_ROWS_A_PAGE } from '../../src/store/owner-pages.js'
+import { ownerKey } from '../../src/store/schema.js'
 import type { TaskFilter, TaskLine } from '../../src/store/pages.js'
 import { createTaskTexts, plainTexts } from '../../src/store/task-texts.js'
 import type { Database } from '../../src/store/sqlite.js'
+import { formerFile, inFile, migrations } from '../support/former-file.js'
 import { tempDir } from '../support/temp-dir.js'
+
+/** So many migrations the version knew in which a task had the whole address of its owner. */
+const WITH_WHOLE_OWNERS = 13
 
 const any: TaskFilter = { status: null, model: null, user: null, node: null }
 
@@ -27,12 +33,14 @@ type World = ReturnType<typeof world>
 function fill(db: Database, rows: readonly Row[]): void {
   const insert = db.prepare(
     `INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
-      model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank, owner_id)
-      VALUES (?, 'u', 'secret prompt', '', 0, 0, 1, 60, 'llama', 'llama-3', 'llama-3', ?, 1, 1, 1, 1, ?)`,
+      model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank, owner_key)
+      VALUES (?, ?, 'secret prompt', '', 0, 0, 1, 60, 'llama', 'llama-3', 'llama-3', ?, 1, 1, 1, 1, ?)`,
   )
   db.transaction(() => {
     db.exec('DELETE FROM inference_tasks')
-    rows.forEach(({ owner, status = 'completed' }, i) => insert.run(`t-${i + 1}`, status, owner))
+    rows.forEach(({ owner, status = 'completed' }, i) =>
+      insert.run(`t-${i + 1}`, owner || 'u', status, ownerKey(owner)),
+    )
   })()
 }
 
@@ -55,7 +63,7 @@ test('the pages together are the tasks of these owners, each once, the newest fi
     owner: fc.constantFrom('A', 'B', 'A and the same end', 'B and the same end', '', null),
     status: fc.constantFrom('completed' as const, 'failed' as const),
   })
-  const owners = fc.uniqueArray(fc.constantFrom('A', 'B', 'C', 'A and the same end', 'B and the same end', ''), {
+  const owners = fc.uniqueArray(fc.constantFrom('A', 'B', 'C', 'A and the same end', 'B and the same end'), {
     minLength: 1,
   })
   fc.assert(
@@ -68,7 +76,7 @@ test('the pages together are the tasks of these owners, each once, the newest fi
         fill(w.db, rows)
         const expected = rows
           .flatMap((r, i) =>
-            r.owner !== null && wanted.includes(r.owner) && (status === null || r.status === status)
+            r.owner !== null && r.owner !== '' && wanted.includes(r.owner) && (status === null || r.status === status)
               ? [`t-${i + 1}`]
               : [],
           )
@@ -106,7 +114,7 @@ test('a line is that of the list of all: no text is in it, and it is found by th
     {
       task_id: 't-1',
       status: 'completed',
-      user_address: 'u',
+      user_address: 'A',
       model_name: 'llama-3',
       model_type: 'llama',
       infer_fee: 1,
@@ -120,4 +128,31 @@ test('a line is that of the list of all: no text is in it, and it is found by th
     },
   ])
   expect(w.ownedPage([], any, null, 10)).toEqual({ tasks: '[]', next: null })
+})
+
+test('a file of the version before keeps its owners, whose tasks are found, and goes back to it', () => {
+  const insert = (id: string, user: string, owner: string | null) =>
+    `INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type,
+      model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank, owner_id)
+      VALUES ('${id}', '${user}', '', '', 0, 0, 1, 60, 'llama', 'llama', 'llama', 'completed', 1, 1, 1, 1, ${owner === null ? 'NULL' : `'${owner}'`});`
+  const [first, second] = ['ST1PQHQKV0RJXZFY1DGX8MNSNYVE3VGZJSRTPGZGM', 'ST2CY5V39NHDPWSXMW9QDT3HC3GD6Q6XX4CFRK9AG']
+  const file = formerFile(
+    WITH_WHOLE_OWNERS,
+    [insert('a', first, first), insert('b', second, ''), insert('c', second, null), insert('d', second, second)].join(
+      '\n',
+    ),
+  )
+  const owners = (db: Database) => db.prepare('SELECT task_id, owner_id FROM inference_tasks ORDER BY task_id').all()
+  const before = inFile(file, owners)
+  const { db, close } = openDatabase(file)
+  expect(owners(db)).toEqual(before)
+  const { ownedPage } = createOwnerPages(db, createTaskTexts(plainTexts))
+  expect((JSON.parse(ownedPage([second], any, null, 10).tasks) as TaskLine[]).map((line) => line.task_id)).toEqual([
+    'd',
+  ])
+  close()
+  inFile(file, (former) => former.exec(readFileSync(join(migrations, 'back', '0013_owner_key.sql'), 'utf8')))
+  expect(inFile(file, owners)).toEqual(before)
+  openDatabase(file).close()
+  expect(inFile(file, owners)).toEqual(before)
 })

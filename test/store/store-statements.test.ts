@@ -42,7 +42,7 @@ const task: NewTask = {
   needs: 0,
   join_key: null,
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
-  owner_id: 'owner',
+  owner_id: 'user',
 }
 const unended = {
   retried_after: 0,

@@ -23,3 +23,13 @@ export function formerFile(known: number, sql: string): string {
   db.close()
   return file
 }
+
+/** Opens a file for one look, or one change. */
+export function inFile<T>(file: string, look: (db: Database) => T): T {
+  const db = new Database(file)
+  try {
+    return look(db)
+  } finally {
+    db.close()
+  }
+}
