@@ -98,13 +98,17 @@ async function runInCluster(
     logger: log,
     create: (ownership) => createCoordinator({ ...parts, ownership }),
   })
-  const { host, port } = await coordinator.start()
-  log.info(
-    { event: 'cluster.listening', host, port },
-    `a coordinator of the cluster ${cluster.name} listens on port ${port}`,
-  )
-  await Promise.race([stop, coordinator.ended])
-  await coordinator.stop()
+  try {
+    const { host, port } = await coordinator.start()
+    log.info(
+      { event: 'cluster.listening', host, port },
+      `a coordinator of the cluster ${cluster.name} listens on port ${port}`,
+    )
+    await Promise.race([stop, coordinator.ended])
+  } finally {
+    // Also of one that could not begin: the others would go on to hear of it.
+    await coordinator.stop()
+  }
 }
 
 const isMissing = (database: string): boolean => !statSync(database, { throwIfNoEntry: false })?.size

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Child } from '../support/child.js'
+import { cli, type Child } from '../support/child.js'
 import { inProcess, refusedInProcess } from '../support/command.js'
 import { coordinatorsOf, type TestCoordinator } from '../support/coordinators.js'
 import { logServers, noLogServer } from '../support/log-servers.js'
@@ -123,6 +123,15 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the commands of a cluster'
     const verified = (await run('cluster verify', a, '--json')).json()
     expect(verified).toMatchObject({ ok: true, findings: [] })
     expect(verified.compared).toBeGreaterThanOrEqual(3)
+  })
+
+  test('a coordinator that may not begin says why, ends, and is no part of the cluster any more', async () => {
+    const [a] = await two()
+    await init(a)
+    const child = cli(['run-inference-service', '--config', a.config, '--api-host', '0.0.0.0'])
+    expect(await child.exit).toEqual({ code: 2, signal: null })
+    expect(child.err.at(-1)).toContain('lets anybody in')
+    expect((await run('cluster status', a, '--json')).json()).toMatchObject({ coordinators: [] })
   })
 
   test('rebuild begins a new journal with a file, which the others copy', async () => {
