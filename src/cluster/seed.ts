@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as v from 'valibot'
@@ -130,6 +130,8 @@ export function offerSeeds({
 export async function fetchSeed(bus: Pick<Bus, 'request'>, file: string, signal: AbortSignal): Promise<number> {
   if (existsSync(file)) throw new Error(`${file} is in the way of a copy of the owner's`)
   const { id, bytes } = await askFor(bus, signal)
+  // A disk that was lost may have been put back empty.
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const partial = `${file}.seeding`
   removeCopy(partial)
   const handle = await open(partial, 'w', 0o600)

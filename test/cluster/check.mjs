@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { clusterCommand, ownersOf } from './coordinators.mjs'
 import { createDoor } from './doors.mjs'
-import { differences, inFile } from './files.mjs'
+import { inFile } from './files.mjs'
 
 /** How long owner and followers may take to be at the same record, ms. */
 const LEVEL_MS = 15_000
@@ -101,9 +101,8 @@ async function checkLevel(owner, other, ledger) {
   for (const end = Date.now() + LEVEL_MS; Date.now() < end; await sleep(200)) {
     // One that has set its file aside has none until it is given a copy.
     if (!existsSync(other.file)) continue
-    const [a, b] = [await inThread({ file: owner.file }), await inThread({ file: other.file })]
-    if (a.at !== b.at) continue
-    const tables = differences(a, b)
+    const tables = await inThread({ files: [owner.file, other.file] })
+    if (tables === null) continue
     if (tables.length === 0) return
     last = `at the same record they differ in ${tables.join(', ')}`
   }

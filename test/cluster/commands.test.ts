@@ -73,6 +73,7 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the commands of a cluster'
     const [a, b, first] = await running()
     const { token, warnings } = await adminAt(a, 'me')
     expect([warnings, await opens(a, token)]).toEqual([[], true])
+    expect((await run('nodes invite', a)).out[0]).toContain(`--coordinator ${a.url} --invite`)
     await refusedInProcess(['tokens', 'create', '--role', 'admin', '--name', 'x', '--config', b.config], 1, [
       'this coordinator follows',
       a.url,

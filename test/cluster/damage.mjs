@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { Database } from '../../dist/store/sqlite.js'
 import { checkRows } from './check.mjs'
-import { differences, stateOf } from './files.mjs'
+import { differences, inFile, sumsOf } from './files.mjs'
 
 const A_COMPLETED = "(SELECT rowid FROM inference_tasks WHERE status = 'completed' LIMIT 1)"
 
@@ -27,14 +27,14 @@ export function checkTheChecks(file, copy, ledger) {
     const db = new Database(file, { readonly: true })
     db.prepare('VACUUM INTO ?').run(copy)
     db.close()
-    const before = stateOf(copy)
+    const before = inFile(copy, sumsOf)
     const damaged = new Database(copy)
     damaged.pragma('foreign_keys = OFF')
     damaged.exec(sql)
     const found = checkRows(damaged, ledger).length > 0
     damaged.close()
     if (inRows && !found) wrong.push(`the check of the rows does not notice: ${sql}`)
-    if (differences(before, stateOf(copy)).length === 0) wrong.push(`the comparison does not notice: ${sql}`)
+    if (differences(before, inFile(copy, sumsOf)).length === 0) wrong.push(`the comparison does not notice: ${sql}`)
   }
   rmSync(copy, { force: true })
   return wrong

@@ -2,7 +2,7 @@
 // stand still meanwhile.
 import { parentPort, workerData } from 'node:worker_threads'
 import { checkRows } from './check.mjs'
-import { inFile, stateOf } from './files.mjs'
+import { differencesOf, inFile } from './files.mjs'
 
-const { file, ledger } = workerData
-parentPort.postMessage(ledger === undefined ? stateOf(file) : inFile(file, (db) => checkRows(db, ledger)))
+const { file, files, ledger } = workerData
+parentPort.postMessage(files === undefined ? inFile(file, (db) => checkRows(db, ledger)) : differencesOf(files))

@@ -14,29 +14,35 @@ export function inFile(file, read) {
   }
 }
 
-/** The record that a file is at, and a checksum over the sorted rows of each of its tables. */
-export const stateOf = (file) =>
-  inFile(file, (db) => {
-    const names = db
-      .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-      .pluck()
+/** A checksum over the sorted rows of each table. */
+export function sumsOf(db) {
+  const names = db
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    .pluck()
+    .all()
+    .filter((name) => !OWN.test(name))
+  const sums = names.map((name) => {
+    const rows = db
+      .prepare(`SELECT * FROM "${name}"`)
+      .raw()
       .all()
-      .filter((name) => !OWN.test(name))
-    const sums = names.map((name) => {
-      const rows = db
-        .prepare(`SELECT * FROM "${name}"`)
-        .raw()
-        .all()
-        .map((row) => JSON.stringify(row))
-      return [name, createHash('sha256').update(rows.sort().join('\n')).digest('hex')]
-    })
-    return { at: positionOf(db), sums: Object.fromEntries(sums) }
+      .map((row) => JSON.stringify(row))
+    return [name, createHash('sha256').update(rows.sort().join('\n')).digest('hex')]
+  })
+  return Object.fromEntries(sums)
+}
+
+/** The tables in which two files differ, as they are at this moment; null: they are not at the same record. */
+export const differencesOf = ([first, second]) =>
+  inFile(first, (a) => {
+    const at = positionOf(a)
+    return inFile(second, (b) => (positionOf(b) === at ? differences(sumsOf(a), sumsOf(b)) : null))
   })
 
 /** The newest record in it: what was written since is none. */
 const positionOf = (db) =>
   db.prepare('SELECT max(coalesce((SELECT max(n) FROM journal_records), 0), stored_n) FROM journal_state').pluck().get()
 
-/** The tables in which two files differ. */
+/** The tables whose checksums differ. */
 export const differences = (a, b) =>
-  [...new Set([...Object.keys(a.sums), ...Object.keys(b.sums)])].filter((name) => a.sums[name] !== b.sums[name])
+  [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name])

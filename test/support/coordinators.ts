@@ -34,7 +34,7 @@ export async function coordinatorsOf(
   return ports.map((port, i) => {
     const own = `c${i + 1}`
     const home = join(dir, own)
-    const [config, file, url] = [join(home, 'signer.toml'), join(home, 'i.db'), `http://127.0.0.1:${port}`]
+    const [config, file, url] = [join(home, 'signer.toml'), join(home, 'data', 'i.db'), `http://127.0.0.1:${port}`]
     mkdirSync(home)
     const lines = [
       signer,

@@ -66,9 +66,13 @@ function fileOf({ config, database }: AccessFlags): { file: string; coordinator:
   return { file: inference.database_path, coordinator: coordinatorOf(inference) }
 }
 
-/** The address that nodes dial, as the settings let one guess it. */
-function coordinatorOf({ public_hosts, api_host, api_port, tls_cert }: ServiceConfig['inference']): string {
+/** The address that nodes dial, as the settings let one guess it; in a cluster all of them. */
+function coordinatorOf({ public_hosts, api_host, api_port, tls_cert, cluster }: ServiceConfig['inference']): string {
   const [host] = public_hosts
+  if (cluster !== undefined) {
+    const { public_url } = cluster
+    return host === undefined ? public_url : public_hosts.map((h) => `${new URL(public_url).protocol}//${h}`).join(',')
+  }
   // A public host without TLS of ours has a proxy in front that does it.
   if (host !== undefined && (tls_cert === undefined || host.includes(':'))) return `https://${host}`
   const name = host ?? (api_host.includes(':') ? `[${api_host}]` : api_host)
