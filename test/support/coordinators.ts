@@ -5,6 +5,9 @@ import { tempDir } from './temp-dir.js'
 import { freePorts } from '../../src/demo/cluster/log-servers.js'
 import { until } from './wait.js'
 
+/** Longer than a busy machine keeps an owner from being heard. */
+const TAKEOVER_S = 5
+
 /** What the log of a test is. */
 export interface ClusterOfTest {
   name: string
@@ -46,7 +49,7 @@ export async function coordinatorsOf(
       `coordinator = "${own}"`,
       `nats = ${JSON.stringify(urls)}`,
       `monitor = ${JSON.stringify(monitors)}`,
-      'takeover_after = 2',
+      `takeover_after = ${TAKEOVER_S}`,
       `public_url = "${url}"`,
     ]
     writeFileSync(config, `${lines.join('\n')}\n`, { mode: 0o600 })
