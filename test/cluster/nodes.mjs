@@ -20,10 +20,11 @@ export function createNodes({ count, urls, ledger, choice }) {
       async work(task, signal) {
         const output = outputOf(task)
         ledger.computes(task.task_id, task.attempt, nodeId, output)
-        outputs.set(`${task.task_id} ${task.attempt}`, output)
         await sleep(durationOf(choice, index, task.task_id), undefined, { signal })
         const luck = choice('fate', nodeId, task.task_id, task.attempt)
         if (luck < 0.02) throw new WorkError('it did not work', { retryable: luck < 0.015 })
+        // Of an attempt that fails nothing is told: when it is settled, its task may have been completed by another.
+        outputs.set(`${task.task_id} ${task.attempt}`, output)
         return output
       },
       onEvent(event) {
