@@ -1,5 +1,6 @@
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { createWaker } from '../../src/lib/waker.js'
+import { fakeTimers } from '../support/fake-time.js'
 
 const LONG_MS = 3_600_000
 
@@ -33,14 +34,13 @@ test('after a stop there are no pauses, whatever was seen to', async () => {
 })
 
 test('a pause ends by itself, and takes at least a millisecond', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  onTestFinished(() => void vi.useRealTimers())
+  const { pass } = fakeTimers()
   let over = false
   const paused = createWaker()
     .pause(-5)
     .then(() => (over = true))
-  await vi.advanceTimersByTimeAsync(0)
+  await pass(0)
   expect(over).toBe(false)
-  await vi.advanceTimersByTimeAsync(1)
+  await pass(0.001)
   await paused
 })

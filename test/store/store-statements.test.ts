@@ -16,7 +16,7 @@ import type { Database } from '../../src/store/sqlite.js'
 /** Every value differs from every other of its type, so that none can be in the place of another. */
 const task: NewTask = {
   task_id: 't-1',
-  user_address: 'user',
+  user_address: 'user of a long address',
   user_input: 'input',
   context: 'context',
   fee: 1,
@@ -42,7 +42,7 @@ const task: NewTask = {
   needs: 0,
   join_key: null,
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
-  owner_id: 'user',
+  owner_id: 'user of a long address', // the owner is the user, and what is stored is the end of it
 }
 const unended = {
   retried_after: 0,

@@ -71,7 +71,8 @@ function coordinatorOf({ public_hosts, api_host, api_port, tls_cert, cluster }: 
   const [host] = public_hosts
   if (cluster !== undefined) {
     const { public_url } = cluster
-    return host === undefined ? public_url : public_hosts.map((h) => `${new URL(public_url).protocol}//${h}`).join(',')
+    const { protocol } = new URL(public_url)
+    return host === undefined ? public_url : public_hosts.map((name) => `${protocol}//${name}`).join(',')
   }
   // A public host without TLS of ours has a proxy in front that does it.
   if (host !== undefined && (tls_cert === undefined || host.includes(':'))) return `https://${host}`
