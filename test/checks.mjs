@@ -1,6 +1,6 @@
 // node test/checks.mjs [types|lint]
-// What is checked before the tests: the types of the tests and of the dashboard, the form of every file, and the rules of eslint.
-// Each takes one core for up to a minute: they run side by side, and what one that fails has to say is printed whole.
+// What is checked before the tests: the types of the tests and of the dashboard, the form of every file, and the rules of oxlint.
+// They run side by side, and what one that fails has to say is printed whole.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
@@ -8,9 +8,9 @@ import { buffer } from 'node:stream/consumers'
 
 /** The longest first. */
 const all = [
-  { kind: 'lint', run: ['eslint', '.'] },
   { kind: 'types', run: ['tsc', '-p', 'test/tsconfig.json'] },
-  { kind: 'lint', run: ['prettier', '--check', '--log-level', 'warn', '.'] },
+  { kind: 'lint', run: ['oxlint'] },
+  { kind: 'lint', run: ['oxfmt', '--check'] },
   { kind: 'types', run: ['tsc', '-p', 'web/tsconfig.json'] },
 ]
 const [only] = process.argv.slice(2)

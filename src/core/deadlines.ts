@@ -131,8 +131,7 @@ export function createDeadlines(ctx: Context, parts: DeadlineParts) {
       const attempt = registry.open.get(task_id) ?? adopt(task_id, number)
       if (attempt.accepted_ms === null) {
         const waits = registry.prefetched.of(attempt)
-        if (waits === undefined)
-          unaccepted(attempt) // its lease was shorter than accept_timeout
+        if (waits === undefined) unaccepted(attempt) // its lease was shorter than accept_timeout
         else recall(waits, 'it has waited at its node for as long as it may take')
         continue
       }

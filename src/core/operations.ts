@@ -205,7 +205,8 @@ export interface AccessState {
 
 /** What a turn sends to sessions, in order, once it is durable. */
 export type Effect =
-  { session: number; message: ServerMessage | ClientAnswer } | { session: number; close: CloseReason; reason: string }
+  | { session: number; message: ServerMessage | ClientAnswer }
+  | { session: number; close: CloseReason; reason: string }
 
 /** Something that happened, for the log. Never holds a prompt, an output or a key. */
 export interface CoreEvent {

@@ -5,7 +5,8 @@ export type DeclaredStatus = 'online' | 'maintenance'
 
 /** Why a node has ended. */
 export type NodeEnd =
-  { reason: 'drained' | 'stopped'; unsettled: number } | { reason: 'fatal'; unsettled: number; error: Error }
+  | { reason: 'drained' | 'stopped'; unsettled: number }
+  | { reason: 'fatal'; unsettled: number; error: Error }
 
 /** A session has ended, or did not begin. */
 export interface DisconnectedEvent {
@@ -40,6 +41,13 @@ export type NodeEvent =
 
 /** Why work on an attempt was stopped before it came to anything. */
 export type StopReason =
-  'cancelled' | 'timeout' | 'superseded' | 'recalled' | 'dropped' | 'stale_attempt' | 'not_holder' | 'stopped'
+  | 'cancelled'
+  | 'timeout'
+  | 'superseded'
+  | 'recalled'
+  | 'dropped'
+  | 'stale_attempt'
+  | 'not_holder'
+  | 'stopped'
 
 export type Emit = (event: NodeEvent) => void

@@ -1,6 +1,11 @@
 /** A value that has one canonical text: numbers are safe integers, so that nobody has to agree on how to write others. */
 export type CanonicalValue =
-  string | number | boolean | null | readonly CanonicalValue[] | { readonly [key: string]: CanonicalValue }
+  | string
+  | number
+  | boolean
+  | null
+  | readonly CanonicalValue[]
+  | { readonly [key: string]: CanonicalValue }
 
 /**
  * JSON as RFC 8785 has it: members in the order of the UTF-16 units of their names, no white space, and no more escapes than needed.

@@ -12,7 +12,8 @@ export type OutputChannel = v.InferOutput<typeof outputChannel>
 
 /** One parsed message, or what to answer about it. */
 export type Parsed<M> =
-  { ok: true; message: M } | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
+  | { ok: true; message: M }
+  | { ok: false; code: 'invalid_message' | 'unknown_type'; problem: string }
 
 /**
  * Parses a value by the schema that its `type` names: one look-up, no union.

@@ -50,8 +50,8 @@ test('with --json each line is an event of the feed; --model and --node choose',
     node.complete(await node.next('task.assign'))
     await node.next('task.settled')
   }
-  const events = (child: Child): any[] => without('"tick"', child.out).map((one) => JSON.parse(one) as unknown) // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
-  const ends = (child: Child): any[] => events(child).filter(({ data }) => data.status === 'completed') // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+  const events = (child: Child): any[] => without('"tick"', child.out).map((one) => JSON.parse(one) as unknown) // oxlint-disable-line typescript/no-explicit-any -- tests read any field
+  const ends = (child: Child): any[] => events(child).filter(({ data }) => data.status === 'completed') // oxlint-disable-line typescript/no-explicit-any -- tests read any field
   await until(() => ends(all).length === 2 && ends(chosen).length === 1, 'the ends')
   expect(ends(chosen)[0]).toEqual(ends(all)[1])
   expect(ends(chosen)[0]).toMatchObject({

@@ -20,7 +20,7 @@ async function refused(args: string[], code: number, ...parts: string[]): Promis
   expect(child.out).toEqual([])
   for (const part of parts) expect(child.err[0]).toContain(part)
 }
-const json = (lines: string[]): any => JSON.parse(lines.join('\n')) // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+const json = (lines: string[]): any => JSON.parse(lines.join('\n')) // oxlint-disable-line typescript/no-explicit-any -- tests read any field
 
 test('tasks submit prints the task_id alone, and the service has every field', async () => {
   const service = await startService()

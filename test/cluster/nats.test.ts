@@ -162,7 +162,8 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the log on NATS', () => {
     const { read, stop, outcome } = reading(reader.journal, 3)
     let last = 0
     const append = async (count: number): Promise<void> => {
-      for (let end = last + count; last < end;) {
+      const end = last + count
+      while (last < end) {
         const sent = Array.from({ length: 5 }, (_, i) => writer.journal.append(last + i, bytes(`m${last + i + 1}`)))
         const outcomes = await Promise.allSettled(sent)
         expect(outcomes).not.toContainEqual({ status: 'fulfilled', value: null })

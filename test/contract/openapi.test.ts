@@ -88,7 +88,7 @@ test('a route that speaks as another service does has its errors in that form', 
   const failure = v.object({ error: v.object({ message: v.string(), code: v.nullable(v.string()) }) })
   const answers = { 200: bare(['application/json', 'text/event-stream'], v.object({ id: v.string() })) }
   const route = { method: 'POST', path: '/v1/x/:id', action: 'openai', summary: 'x', answers, failure } as const
-  const { responses, security, parameters } = operationOf('x', 'Tasks', route) as Record<string, any> // eslint-disable-line @typescript-eslint/no-explicit-any -- any field is read
+  const { responses, security, parameters } = operationOf('x', 'Tasks', route) as Record<string, any> // oxlint-disable-line typescript/no-explicit-any -- any field is read
   const schema = responses['401'].content['application/json'].schema
   expect(schema.properties.error.properties).toMatchObject({ message: { type: 'string' } })
   expect(responses.default.content['application/json'].schema).toEqual(schema)

@@ -67,7 +67,7 @@ async function counting(mostOfAddress: number, most = 1000) {
   server.on('connection', (socket) => sockets.push(socket))
   connections.watch(server)
   server.listen(0, '127.0.0.1')
-  onTestFinished(() => void server.close().closeAllConnections())
+  onTestFinished(() => server.close().closeAllConnections())
   await once(server, 'listening')
   return { connections, sockets, lines, refused, host: `127.0.0.1:${(server.address() as AddressInfo).port}` }
 }

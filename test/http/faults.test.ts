@@ -28,7 +28,7 @@ async function faulty(parts: Partial<ServerParts>) {
     ...parts,
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => void server.close().closeAllConnections())
+  onTestFinished(() => server.close().closeAllConnections())
   return { service: { host: `127.0.0.1:${(server.address() as AddressInfo).port}` }, lines, server }
 }
 const fault = (): never => {

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024
 function keepSlowly(json: string): string {
   const tokens = json.match(/"(?:[^"\\]|\\.)*"|[^\s"{}[\],:]+|[{}[\],:]|\s+/g) ?? []
   const next = (i: number): number => (/^\s/.test(tokens[i + 1] ?? '') ? i + 2 : i + 1)
-  const isAmount = (token: string): boolean => /^"/.test(token) && /^(fee|nonce|infer_fee)$/.test(decoded(token))
+  const isAmount = (token: string): boolean => token.startsWith('"') && /^(fee|nonce|infer_fee)$/.test(decoded(token))
   const decoded = (token: string): string => JSON.parse(token) as string
   for (const [i, token] of tokens.entries()) {
     const colon = next(i)

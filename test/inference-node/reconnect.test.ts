@@ -52,8 +52,7 @@ test('the table of close codes decides whether and when a node comes back', () =
     else if (reconnect === 'no')
       expect(plan({ code })).toEqual({ stop: `the coordinator closed the session with ${code}: why` })
     else if (reconnect === 'now') expect(plan({ code })).toEqual({ wait: 0 })
-    else if (reconnect === 'after')
-      expect(plan({ code, reconnectAfter: 5 })).toEqual({ wait: 6250 }) // and up to half of it more, by chance
+    else if (reconnect === 'after') expect(plan({ code, reconnectAfter: 5 })).toEqual({ wait: 6250 }) // and up to half of it more, by chance
     else expect(plan({ code }, 2)).toEqual({ wait: 1000 })
   }
   expect(plan({ code: 1006 }, 1)).toEqual({ wait: 500 })

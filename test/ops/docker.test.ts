@@ -11,7 +11,7 @@ import { until } from '../support/wait.js'
 const folder = join(root, 'ops/docker')
 const dockerfile = readOps('docker/Dockerfile').replace(/\\\n\s*/g, '')
 const compose = yaml(readOps('docker/compose.yaml'))
-const services: Record<string, any> = compose.services // eslint-disable-line @typescript-eslint/no-explicit-any -- as it is written
+const services: Record<string, any> = compose.services // oxlint-disable-line typescript/no-explicit-any -- as it is written
 const names = Object.keys(services)
 
 /** What a target of the Dockerfile says, by instruction. */

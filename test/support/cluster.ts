@@ -57,7 +57,7 @@ export async function startClustered(log: MemoryLog, name: string, options: Clus
   /** What it says of itself, whether it owns the work or not. */
   const health = async () => {
     const answer = await fetch(`${url}/health`)
-    return { status: answer.status, body: (await answer.json()) as Record<string, any> } // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+    return { status: answer.status, body: (await answer.json()) as Record<string, any> } // oxlint-disable-line typescript/no-explicit-any -- tests read any field
   }
   return {
     ...serviceAt(url),

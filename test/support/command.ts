@@ -15,7 +15,7 @@ import { cli } from './child.js'
 export interface Printed {
   out: string[]
   err: string[]
-  json(): any // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+  json(): any // oxlint-disable-line typescript/no-explicit-any -- tests read any field
 }
 const printed = (out: string[], err: string[]): Printed => ({
   out,

@@ -11,11 +11,11 @@ import { until } from './wait.js'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const readOps = (file: string): string => readFileSync(join(root, 'ops', file), 'utf8')
 
-/* eslint-disable @typescript-eslint/no-explicit-any -- tests read any field */
+/* oxlint-disable typescript/no-explicit-any -- tests read any field */
 /** With the merges of YAML 1.1, which compose files use. */
 export const yaml = (text: string): any => load(text, { schema: YAML11_SCHEMA })
 export const yamls = (text: string): any[] => loadAll(text, { schema: YAML11_SCHEMA }) as any[]
-/* eslint-enable @typescript-eslint/no-explicit-any */
+/* oxlint-enable typescript/no-explicit-any */
 
 /** The user of the images. */
 const USER = 1000

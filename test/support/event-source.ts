@@ -58,7 +58,7 @@ export async function openEvents(
     events,
     comments,
     /** The next event, with its data parsed. */
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests read any field
+    // oxlint-disable-next-line typescript/no-explicit-any -- tests read any field
     async next(): Promise<{ event: string; id: string | undefined; data: any }> {
       while (read >= events.length) {
         if (isOver) throw new Error(`the stream ended after ${events.length} events`)

@@ -46,7 +46,8 @@ export const heartbeat = (service: Pick<Rest, 'post'>, node_id: string, status: 
 /** Submits a batch. @returns the answer to each of its entries */
 export const batch = async (service: Pick<Rest, 'post'>, tasks: unknown[]) =>
   (await service.post('/api/v1/tasks/batch', { tasks })).body?.data.results as (
-    { task_id: string } | { error: string; code: string }
+    | { task_id: string }
+    | { error: string; code: string }
   )[]
 
 export const statusAndCode = (answer: Answer) => ({ status: answer.status, code: answer.body?.code })

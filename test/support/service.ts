@@ -18,7 +18,7 @@ export interface Answer {
   status: number
   headers: Headers
   /** The whole envelope; null when there was no body, or a page. */
-  body: { success: boolean; data: any; error: string | null; code?: string } | null // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+  body: { success: boolean; data: any; error: string | null; code?: string } | null // oxlint-disable-line typescript/no-explicit-any -- tests read any field
 }
 
 export interface Service {
@@ -35,11 +35,11 @@ export interface Service {
     headers?: Record<string, string>,
   ): Promise<Answer>
   submit(task?: Record<string, unknown>): Promise<string>
-  status(taskId: string): Promise<any> // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+  status(taskId: string): Promise<any> // oxlint-disable-line typescript/no-explicit-any -- tests read any field
   /** Waits until the task has this status. */
-  reaches(taskId: string, status: string): Promise<any> // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+  reaches(taskId: string, status: string): Promise<any> // oxlint-disable-line typescript/no-explicit-any -- tests read any field
   register(nodeId: string, more?: Record<string, unknown>): Promise<Answer>
-  poll(nodeId: string, running?: string[]): Promise<any> // eslint-disable-line @typescript-eslint/no-explicit-any -- tests read any field
+  poll(nodeId: string, running?: string[]): Promise<any> // oxlint-disable-line typescript/no-explicit-any -- tests read any field
   stop(): Promise<void>
   coordinator: Coordinator
   /** Where blocks are announced; null where they are not. */

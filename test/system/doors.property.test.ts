@@ -198,10 +198,15 @@ async function play(commands: readonly Command[], inThread: boolean): Promise<vo
         const [task_id, t] = given[c.which % Math.max(1, given.length)] ?? []
         if (task_id === undefined || t === undefined) return
         const output = `${task_id} by ${POLLER}`
-        if (c.do === 'pollFail')
-          return void expect([200, 409]).toContain(
-            (await service.post('/api/v1/tasks/fail', { task_id, inference_node_id: POLLER, error: 'no' })).status,
-          )
+        if (c.do === 'pollFail') {
+          const { status } = await service.post('/api/v1/tasks/fail', {
+            task_id,
+            inference_node_id: POLLER,
+            error: 'no',
+          })
+          expect([200, 409]).toContain(status)
+          return
+        }
         const { status } = await service.post('/api/v1/tasks/complete', {
           task_id,
           inference_node_id: POLLER,

@@ -102,8 +102,7 @@ function holdSession(
       welcomedAt = performance.now()
       socket.send(JSON.stringify(watch()))
     } else if (message.type === 'session.drain') reconnectAfter = message.reconnect_after
-    else if (message.type === 'session.authenticated')
-      return // our token was shown before
+    else if (message.type === 'session.authenticated') return // our token was shown before
     else if (message.type === 'error' && LATER.has(message.code)) giveUp(message.message)
     else if (message.type === 'error') finish({ refused: message.message })
     else if (onMessage(message)) finish(null)

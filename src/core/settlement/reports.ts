@@ -10,7 +10,7 @@ export type { DueSettlement }
 /** What the relay has seen of a settlement. */
 export type SettlementReport = { task_id: string } & (
   | /** A miner holds it, byte for byte. */ { is: 'posted' }
-    /** One with a lower nonce has to go first, which is tried at this time again; service clock, ms. */
+  /** One with a lower nonce has to go first, which is tried at this time again; service clock, ms. */
   | { is: 'behind'; until: number }
   /** It could not be posted, or looked for, this time. */
   | { is: 'later'; error: string }

@@ -31,7 +31,7 @@ export async function startServer(o) {
     chmodSync(folder, 0o700)
   }
   const port = await freePort()
-  const options = { cwd: folder, ...(o.user ?? {}), env: { ...process.env, ...slowDiskEnv(o.slowDisk) } }
+  const options = { cwd: folder, ...o.user, env: { ...process.env, ...slowDiskEnv(o.slowDisk) } }
   o.prepare?.(folder, { ...options, env: process.env })
   const log = openSync(join(folder, 'bench.log'), 'a')
   const child = spawn(o.name, o.args(port, folder), { ...options, stdio: ['ignore', log, log] })

@@ -10,7 +10,7 @@ import { words } from '../words/index.js'
 /** Why a task is not worked on, what each node that serves its model has to do with it, and the way out. */
 export function Waiting({ waiting, model }: { waiting: InferOutput<typeof waitingView>; model: string }) {
   const t = words.value
-  const { reason, explanation, position, nodes = [] } = waiting
+  const { reason, explanation, position, nodes } = waiting
   return (
     <Panel title={t.waiting.title}>
       <p>
