@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { defineCommand, renderUsage, type CommandDef } from 'citty'
-import { asksForHelp, printHelp, runOne, runProgram } from './lib/command-line.js'
+import { asksForHelp, commandBelow, namesBelow, printHelp, runOne, runProgram } from './lib/command-line.js'
 import { ConfigError } from './lib/config-error.js'
 import { version } from './lib/version.js'
 
@@ -55,16 +55,15 @@ async function run(argv: string[]): Promise<void> {
 
 /** Goes down to the command that the words name, and runs it. */
 async function runBelow(name: string, command: CommandDef, parent: CommandDef, argv: string[]): Promise<void> {
-  const subCommands = command.subCommands as Record<string, CommandDef> | undefined
-  if (subCommands === undefined) return runOne(name, command, parent, argv, commands)
+  const names = namesBelow(command)
+  if (names.length === 0) return runOne(name, command, parent, argv, commands)
   const [sub = ''] = argv
-  if (Object.hasOwn(subCommands, sub) && subCommands[sub] !== undefined)
-    return runBelow(`${name} ${sub}`, subCommands[sub], { meta: { name: `stacks-signer ${name}` } }, argv.slice(1))
+  const below = await commandBelow(command, sub)
+  if (below !== null)
+    return runBelow(`${name} ${sub}`, below, { meta: { name: `stacks-signer ${name}` } }, argv.slice(1))
   if (asksForHelp(argv)) return printHelp(await renderUsage(command, parent))
   throw new ConfigError(
-    `${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${Object.keys(
-      subCommands,
-    )
+    `${name}: ${sub === '' ? 'say what to do' : `there is no ${name} ${JSON.stringify(sub)}`}; use one of ${names
       .map((s) => `${name} ${s}`)
       .join(', ')}`,
   )

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { coordinatorName } from './cluster/coordinator-name.js'
 import { leaveTopic, type LeaveAnswer } from './cluster/leave.js'
 import { createMember, type ClusterMember } from './cluster/member.js'
 import { connectLog } from './cluster/nats.js'
@@ -41,14 +42,6 @@ export interface ClusterCoordinator {
   /** Gives the work up, to a follower that is there, and ends. */
   stop(): Promise<void>
 }
-
-/** The name of a coordinator: the one it was given, or what stands before the first dot of its URL's host. */
-export const coordinatorName = ({ coordinator, public_url }: ClusterCoordinatorParts['cluster']): string =>
-  coordinator ??
-  new URL(public_url).host
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .slice(0, 32)
 
 /** A coordinator that is one of several. */
 export function createClusterCoordinator({

@@ -1,14 +1,16 @@
 import { defineCommand } from 'citty'
-import init from './cluster/init.js'
-import leave from './cluster/leave.js'
-import rebuild from './cluster/rebuild.js'
-import status from './cluster/status.js'
-import verify from './cluster/verify.js'
 
 export default defineCommand({
   meta: {
     name: 'cluster',
     description: 'Make, look at and mend a cluster: several coordinators, of which one owns the work',
   },
-  subCommands: { init, status, leave, verify, rebuild },
+  // Each is loaded only when it is called: to mend takes the store, which to look at does not.
+  subCommands: {
+    init: () => import('./cluster/init.js').then((m) => m.default),
+    status: () => import('./cluster/status.js').then((m) => m.default),
+    leave: () => import('./cluster/leave.js').then((m) => m.default),
+    verify: () => import('./cluster/verify.js').then((m) => m.default),
+    rebuild: () => import('./cluster/rebuild.js').then((m) => m.default),
+  },
 })

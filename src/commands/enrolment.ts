@@ -1,3 +1,4 @@
+// What belongs to `nodes`: who is let in.
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
 import { ConfigError } from '../lib/config-error.js'
@@ -12,7 +13,7 @@ import { parseFlags, refuseMore } from './service-call.js'
 const slots = { type: 'string', description: 'The most tasks at once of such a node', valueHint: '8' } as const
 const flagOfField = { slots_max: '--slots', expires_in: '--expires' }
 
-const invite = defineCommand({
+export const invite = defineCommand({
   meta: { name: 'invite', description: 'Let nodes in that nobody knows yet: print the command that they start with' },
   args: {
     uses: { type: 'string', description: 'How many nodes may use it', default: '1', valueHint: '1' },
@@ -48,7 +49,7 @@ function printKey(json: boolean | undefined, row: NodeKeyView, what: string): vo
   else console.log(oneLine(what))
 }
 
-const allow = defineCommand({
+export const allow = defineCommand({
   meta: { name: 'allow', description: 'Let the node with this key in, also one that was banned' },
   args: {
     key: { type: 'positional', description: "The node's public key, hex", required: true, valueHint: 'KEY' },
@@ -67,7 +68,7 @@ const allow = defineCommand({
   },
 })
 
-const ban = defineCommand({
+export const ban = defineCommand({
   meta: { name: 'ban', description: 'Keep a node out for good: its session closes, its tasks go to others' },
   args: {
     id: { type: 'positional', description: 'The node_id, or the public key', required: true, valueHint: 'ID|KEY' },
@@ -83,7 +84,7 @@ const ban = defineCommand({
   },
 })
 
-const rekey = defineCommand({
+export const rekey = defineCommand({
   meta: { name: 'rekey', description: 'Give a node another key; the old one is banned' },
   args: {
     id: { type: 'positional', description: 'The node_id', required: true, valueHint: 'ID' },
@@ -98,6 +99,3 @@ const rekey = defineCommand({
     printKey(args.json, row, `${nodeId}: its key is ${row.public_key} from now on`)
   },
 })
-
-/** What belongs to `nodes`: who is let in. */
-export const enrolmentCommands = { invite, allow, ban, rekey }

@@ -1,11 +1,8 @@
 import { defineCommand } from 'citty'
 import * as v from 'valibot'
 import { oneLine } from '../lib/table.js'
-import list from './nodes/list.js'
 import { nodeId, parseNodeId } from './nodes/node-call.js'
-import show from './nodes/show.js'
 import { printJson } from './print.js'
-import { enrolmentCommands } from './enrolment.js'
 import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
 
 const order = (name: string, description: string, done: string, method: 'POST' | 'DELETE', path: string) =>
@@ -26,9 +23,10 @@ export default defineCommand({
     name: 'nodes',
     description: 'Look at the nodes of a service; drain, resume and forget them; say which may join',
   },
+  // Each is loaded only when it is called.
   subCommands: {
-    list,
-    show,
+    list: () => import('./nodes/list.js').then((m) => m.default),
+    show: () => import('./nodes/show.js').then((m) => m.default),
     drain: order('drain', 'Give a node nothing new; what it holds it finishes', 'drains', 'POST', '/drain'),
     resume: order(
       'resume',
@@ -38,6 +36,9 @@ export default defineCommand({
       '/resume',
     ),
     forget: order('forget', 'Remove a node that holds nothing, and its key', 'forgotten', 'DELETE', ''),
-    ...enrolmentCommands,
+    invite: () => import('./enrolment.js').then((m) => m.invite),
+    allow: () => import('./enrolment.js').then((m) => m.allow),
+    ban: () => import('./enrolment.js').then((m) => m.ban),
+    rekey: () => import('./enrolment.js').then((m) => m.rekey),
   },
 })

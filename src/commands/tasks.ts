@@ -3,12 +3,7 @@ import * as v from 'valibot'
 import { oneLine } from '../lib/table.js'
 import { printJson } from './print.js'
 import { refuseMore, serviceArgs, serviceAt } from './service-call.js'
-import callbacks from './tasks/callbacks.js'
-import list from './tasks/list.js'
-import show from './tasks/show.js'
-import submit from './tasks/submit.js'
 import { pathOf, taskId } from './tasks/task-call.js'
-import watch from './tasks/watch.js'
 
 const order = (name: 'cancel' | 'retry', description: string, done: string) =>
   defineCommand({
@@ -24,13 +19,14 @@ const order = (name: 'cancel' | 'retry', description: string, done: string) =>
 
 export default defineCommand({
   meta: { name: 'tasks', description: 'Look at the tasks of a running service, submit, watch, cancel and retry them' },
+  // Each is loaded only when it is called: to watch or to encrypt takes much that to list does not.
   subCommands: {
-    list,
-    show,
-    watch,
+    list: () => import('./tasks/list.js').then((m) => m.default),
+    show: () => import('./tasks/show.js').then((m) => m.default),
+    watch: () => import('./tasks/watch.js').then((m) => m.default),
     cancel: order('cancel', 'Cancel a task that waits or is worked on', 'cancelled'),
     retry: order('retry', 'Open a task again that has failed or timed out', 'queued again'),
-    submit,
-    callbacks,
+    submit: () => import('./tasks/submit.js').then((m) => m.default),
+    callbacks: () => import('./tasks/callbacks.js').then((m) => m.default),
   },
 })

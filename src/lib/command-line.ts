@@ -17,6 +17,21 @@ export const printHelp = (text: string): void =>
 const flagsOf = (argv: readonly string[]): readonly string[] =>
   argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv
 
+/** The commands below one by name. Some are loaded only when they are called. */
+type Below = Readonly<Record<string, CommandDef | (() => Promise<CommandDef>)>>
+
+const belowOf = ({ subCommands = {} }: CommandDef): Below => subCommands as Below
+
+/** The names of the commands below one. */
+export const namesBelow = (command: CommandDef): string[] => Object.keys(belowOf(command))
+
+/** The command of this name below another; null: there is none. */
+export async function commandBelow(command: CommandDef, name: string): Promise<CommandDef | null> {
+  const below = belowOf(command)
+  const found = Object.hasOwn(below, name) ? below[name] : undefined
+  return typeof found === 'function' ? found() : (found ?? null)
+}
+
 export const asksForHelp = (argv: readonly string[]): boolean =>
   flagsOf(argv).some((word) => word === '--help' || word === '-h')
 

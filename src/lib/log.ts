@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module'
 import { pino, type Logger } from 'pino'
-import { PinoPretty } from 'pino-pretty'
+import type * as Pretty from 'pino-pretty'
 import { createLogStream } from './log-stream.js'
 
 export type { Logger }
@@ -13,6 +14,8 @@ export function createLog({ name, debug, fields = true }: { name: string; debug:
   const level = debug ? 'debug' : 'info'
   // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
   if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
+  // It is loaded for a terminal alone: that takes longer than the rest of the log.
+  const { PinoPretty } = createRequire(import.meta.url)('pino-pretty') as typeof Pretty
   const prettyWith = (hideObject: boolean) =>
     PinoPretty({
       sync: true,

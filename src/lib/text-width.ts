@@ -7,7 +7,10 @@ const NONE = /[\p{Mn}\p{Me}\p{Cf}\u1160-\u11ff\ud7b0-\ud7ff]/u
 const EMOJI = /\p{Emoji_Presentation}|\ufe0f/u
 const PLAIN = /^[\x20-\x7e]*$/
 
-const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
+let segmenter: Intl.Segmenter | undefined
+/** What a reader takes for one character, one after the other. It is made with the first text that needs it: that takes 20 ms. */
+const segmentsOf = (text: string): Intl.Segments =>
+  (segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' })).segment(text)
 
 /** The columns of what a reader takes for one character. */
 function widthOfCharacter(character: string): number {
@@ -22,7 +25,7 @@ function widthOfCharacter(character: string): number {
 export function textWidth(text: string): number {
   if (PLAIN.test(text)) return text.length
   let width = 0
-  for (const { segment } of segmenter.segment(text)) width += widthOfCharacter(segment)
+  for (const { segment } of segmentsOf(text)) width += widthOfCharacter(segment)
   return width
 }
 
@@ -31,7 +34,7 @@ export function cutToWidth(text: string, columns: number): string {
   if (text.length <= columns && PLAIN.test(text)) return text
   let width = 0
   let end = 0 // of what fits with the "…"
-  for (const { segment, index } of segmenter.segment(text)) {
+  for (const { segment, index } of segmentsOf(text)) {
     width += widthOfCharacter(segment)
     if (width > columns) return `${text.slice(0, end)}…`
     if (width < columns) end = index + segment.length

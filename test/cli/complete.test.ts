@@ -8,6 +8,7 @@ import type { CommandDef } from 'citty'
 import { expect, onTestFinished, test } from 'vitest'
 import { bashScript } from '../../src/commands/complete/bash.js'
 import { isHarmless, SOURCES } from '../../src/commands/complete/sources.js'
+import { commandBelow } from '../../src/lib/command-line.js'
 import { cli, CLI, runProgram } from '../support/child.js'
 import { refusedCommand } from '../support/command.js'
 import { connectNode } from '../support/node-session.js'
@@ -153,10 +154,8 @@ test('every flag and word of which values are known is one of a command', async 
   for (const [path, values] of Object.entries(SOURCES)) {
     const [name = '', ...below] = path.split(' ')
     const { default: top } = (await import(`../../src/commands/${name}.ts`)) as { default: CommandDef }
-    const command = below.reduce<CommandDef | undefined>(
-      (above, sub) => (above?.subCommands as Record<string, CommandDef> | undefined)?.[sub],
-      top,
-    )
+    let command: CommandDef | null = top
+    for (const sub of below) command = command === null ? null : await commandBelow(command, sub)
     expect([path, Object.keys(command?.args ?? {})]).toEqual([path, expect.arrayContaining(Object.keys(values))])
   }
 })

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify, stripVTControlCharacters } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { describeServiceConfig, loadServiceConfig } from '../../src/config.js'
+import { commandBelow } from '../../src/lib/command-line.js'
 import type { SettingDoc } from '../../src/lib/settings.js'
 import { describeNodeConfig, loadNodeConfig } from '../../src/inference-node/config.js'
 import { errors } from '../../src/wire/codes.js'
@@ -82,10 +83,8 @@ async function helpOf([name, ...below]: readonly string[]): Promise<string> {
     return stripVTControlCharacters(child.out.join('\n'))
   }
   const { default: command } = (await import(`../../src/commands/${name}.ts`)) as { default: CommandDef }
-  const named = below.reduce<CommandDef>(
-    (above, sub) => (above.subCommands as Record<string, CommandDef> | undefined)?.[sub] ?? {},
-    command,
-  )
+  let named = command
+  for (const sub of below) named = (await commandBelow(named, sub)) ?? {}
   return stripVTControlCharacters(await renderUsage(named))
 }
 /** The commands of which something is said in a list `COMMANDS` of a help, by name. */

@@ -9,6 +9,7 @@ import receipt from '../../src/commands/receipt.js'
 import settlements from '../../src/commands/settlements.js'
 import tasks from '../../src/commands/tasks.js'
 import tokens from '../../src/commands/tokens.js'
+import { commandBelow } from '../../src/lib/command-line.js'
 import { ConfigError } from '../../src/lib/config-error.js'
 import { cli } from './child.js'
 
@@ -54,9 +55,8 @@ export async function inProcess(
   [group = '', sub = '', ...rawArgs]: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Printed & { code: number }> {
-  const commands = groups[group]?.subCommands as Record<string, CommandDef> | undefined
-  const found = commands?.[sub]
-  if (found === undefined) throw new Error(`there is no ${group} ${sub}`)
+  const found = await commandBelow(groups[group] ?? {}, sub)
+  if (found === null) throw new Error(`there is no ${group} ${sub}`)
   const [out, err]: [string[], string[]] = [[], []]
   const spies = [
     vi.spyOn(console, 'log').mockImplementation((text: string) => void out.push(...text.split('\n'))),

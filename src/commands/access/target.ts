@@ -3,10 +3,8 @@ import { loadServiceConfig, type ServiceConfig } from '../../config.js'
 import { ConfigError } from '../../lib/config-error.js'
 import { keepFilesPrivate } from '../../lib/permissions.js'
 import { oneLine } from '../../lib/table.js'
-import { openBeside, readBeside } from '../../store/beside.js'
 import { serviceArgs, serviceAt, serviceUrls, type ServiceFlags } from '../service-call.js'
 import type { AccessCalls } from './access-calls.js'
-import { onFile } from './on-file.js'
 import { overRest } from './over-rest.js'
 
 /** The flags of every command about who may do what. */
@@ -49,6 +47,11 @@ export async function withAccess<T>(
     throw new ConfigError(`${extra}: goes without --config and --database, which work on the file and ask no service`)
   keepFilesPrivate()
   const { file, coordinator } = fileOf(flags)
+  // What the store takes to load is not for those who ask a service.
+  const [{ openBeside, readBeside }, { onFile }] = await Promise.all([
+    import('../../store/beside.js'),
+    import('./on-file.js'),
+  ])
   const beside = how === 'change' ? openBeside(file) : readBeside(file)
   try {
     const result = await use(onFile(beside, coordinator))

@@ -1,5 +1,5 @@
 import type { ArgsDef } from 'citty'
-import { coordinatorName } from '../../cluster-coordinator.js'
+import { coordinatorName } from '../../cluster/coordinator-name.js'
 import { loadServiceConfig, type ServiceConfig } from '../../config.js'
 import { ConfigError } from '../../lib/config-error.js'
 

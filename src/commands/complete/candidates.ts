@@ -1,5 +1,6 @@
 import { RootCommand } from '@bomb.sh/tab'
 import type { ArgsDef, CommandDef } from 'citty'
+import { commandBelow, namesBelow } from '../../lib/command-line.js'
 import { serviceAt } from '../service-call.js'
 import { isHarmless, sourceOf } from './sources.js'
 
@@ -26,18 +27,14 @@ async function find(commands: Commands, words: readonly string[]): Promise<Found
   if (load === undefined) return { path: '', command: null }
   const found = { path: name, command: await load() }
   for (const word of words.slice(1)) {
-    const below = subCommandsOf(found.command)
-    const next = Object.hasOwn(below, word) ? below[word] : undefined
-    if (next === undefined) break
+    const next = await commandBelow(found.command, word)
+    if (next === null) break
     found.path += ` ${word}`
     found.command = next
   }
   return found
 }
 
-// All of ours are there at once.
-const subCommandsOf = ({ subCommands = {} }: CommandDef): Record<string, CommandDef> =>
-  subCommands as Record<string, CommandDef>
 const argsOf = ({ args = {} }: CommandDef): ArgsDef => args as ArgsDef
 const positionalsOf = (command: CommandDef): string[] =>
   Object.entries(argsOf(command)).flatMap(([name, { type }]) => (type === 'positional' ? [name] : []))
@@ -91,8 +88,10 @@ export async function printCandidates(commands: Commands, words: readonly string
   const fill = (complete: (value: string, description: string) => void): void => {
     for (const one of values) complete(one, '')
   }
-  for (const [below, { meta }] of Object.entries(subCommandsOf(command)))
+  for (const below of namesBelow(command)) {
+    const { meta } = (await commandBelow(command, below)) ?? {}
     root.command(`${path} ${below}`, (meta as { description?: string } | undefined)?.description ?? '')
+  }
   const node = root.command(path, '')
   for (const [name, { type, description = '', ...more }] of Object.entries(args)) {
     if (type === 'positional') node.argument(name, fill)
