@@ -7,17 +7,24 @@ import type { Usage } from '../../store/quotas.js'
 import type { Submission } from '../../wire/rest.js'
 import type { Context } from '../context.js'
 
-/** Owners whose day is in memory; the longest unused is read from the file again. */
+/** Owners whose day is in memory; the one that is known longest is read from the file again. */
 const MAX_OWNERS = 10_000
 /** Days whose rows stay, for whoever asks what an owner has used. */
 const KEPT_DAYS = 30
 /** How often what was counted is written, ms: with each turn it would be a page more of every commit. */
 const SAVE_EVERY_MS = 1000
 
-/** Changed in place, for it is counted with each submission: what a turn does to it is kept once. */
+/** What an owner has used of a day. Changed in place, for it is counted with each submission: what a turn does to it is kept once. */
 interface Day extends Usage {
+  readonly owner: string
   readonly day: number
+  /** Of it, what is not in the file yet. */
+  newTasks: number
+  newFee: number
+  newBytes: number
 }
+
+const sum = (a: number, b: number): number => Math.min(a + b, Number.MAX_SAFE_INTEGER)
 
 export type Quotas = ReturnType<typeof createQuotas>
 
@@ -28,51 +35,52 @@ export type Quotas = ReturnType<typeof createQuotas>
 export function createQuotas(ctx: Context) {
   const { store, undo } = ctx
   const days = new Map<string, Day>()
-  /** Not written yet. */
-  const added = new Map<string, Day>()
+  const unsaved = new Set<Day>()
+  /** What was looked for last: the tasks of a batch are of one owner. */
+  let last: Day | null = null
+  undo.onRollback(() => (last = null))
   let prunedDay = 0
   let nextSave = 0
-  const usedBy = (owner: string, day: number): Day => {
-    const known = days.get(owner)
-    if (known?.day === day) return known
-    const stored = store.access.quotas.get(owner, day)
-    const more = added.get(owner)
-    const read =
-      more?.day === day
-        ? { day, tasks: stored.tasks + more.tasks, fee: stored.fee + more.fee, bytes: stored.bytes + more.bytes }
-        : { day, ...stored }
-    undo.keepEntry(days, owner)
-    const [oldest] = days.keys()
-    if (days.size >= MAX_OWNERS && oldest !== undefined) days.delete(oldest)
-    days.set(owner, read)
-    return read
-  }
-  /** Since it was written last. */
-  const addedBy = (owner: string, day: number): Day => {
-    if ((added.get(owner)?.day ?? day) !== day) save() // midnight is between them
-    const known = added.get(owner)
-    if (known !== undefined) return known
-    const none = { day, tasks: 0, fee: 0, bytes: 0 }
-    undo.keepEntry(added, owner)
-    added.set(owner, none)
-    return none
-  }
-  const add = (to: Day, fee: number, bytes: number): void => {
-    undo.keep(to)
-    to.tasks++
-    to.fee = Math.min(to.fee + fee, Number.MAX_SAFE_INTEGER)
-    to.bytes += bytes
-  }
-  const tooMuch = (name: string, limit: number, what: string): Refusal =>
-    refuse('rate_limited', `${name}: ${what} more than ${limit}, the limit of this token's owner; ask the operator`)
 
   const save = (): void => {
-    for (const [owner, usage] of added) {
-      store.access.quotas.add({ owner, ...usage })
-      undo.keepEntry(added, owner)
+    for (const day of unsaved) {
+      store.access.quotas.add({
+        owner: day.owner,
+        day: day.day,
+        tasks: day.newTasks,
+        fee: day.newFee,
+        bytes: day.newBytes,
+      })
+      undo.keep(day)
+      undo.keepMember(unsaved, day)
+      day.newTasks = day.newFee = day.newBytes = 0
     }
-    added.clear()
+    unsaved.clear()
   }
+
+  const forget = (known: Day): void => {
+    if (unsaved.has(known)) save() // the file has to know it
+    undo.keepEntry(days, known.owner)
+    days.delete(known.owner)
+  }
+
+  /** The day of an owner that it is now. */
+  const today = (owner: string): Day => {
+    const day = dayOf(toSeconds(ctx.wall))
+    if (last?.owner === owner && last.day === day) return last
+    const known = days.get(owner)
+    if (known?.day === day) return (last = known)
+    if (known !== undefined) forget(known)
+    const [oldest] = days.values()
+    if (days.size >= MAX_OWNERS && oldest !== undefined) forget(oldest)
+    undo.keepEntry(days, owner)
+    last = { owner, day, ...store.access.quotas.get(owner, day), newTasks: 0, newFee: 0, newBytes: 0 }
+    days.set(owner, last)
+    return last
+  }
+
+  const tooMuch = (name: string, limit: number, what: string): Refusal =>
+    refuse('rate_limited', `${name}: ${what} more than ${limit}, the limit of this token's owner; ask the operator`)
 
   const isOneOf = (models: readonly string[], name: string): boolean => {
     const wanted = [modelKey(name), ctx.models.familyOf(name)]
@@ -88,7 +96,7 @@ export function createQuotas(ctx: Context) {
       if (max_pending !== null && (ctx.pendingPerUser?.get(owner) ?? 0) >= max_pending)
         return tooMuch('max_pending', max_pending, 'tasks that wait would be')
       if (tasks_per_day === null && fee_per_day === null && bytes_per_day === null) return null
-      const used = usedBy(owner, dayOf(toSeconds(ctx.wall)))
+      const used = today(owner)
       if (tasks_per_day !== null && used.tasks >= tasks_per_day)
         return tooMuch('tasks_per_day', tasks_per_day, 'tasks of this day (UTC) would be')
       if (fee_per_day !== null && used.fee + s.infer_fee > fee_per_day)
@@ -100,9 +108,17 @@ export function createQuotas(ctx: Context) {
 
     /** Counts a submission that was taken. */
     count(owner: string, fee: number, bytes: number): void {
-      const day = dayOf(toSeconds(ctx.wall))
-      add(usedBy(owner, day), fee, bytes)
-      add(addedBy(owner, day), fee, bytes)
+      const used = today(owner)
+      undo.keep(used)
+      used.tasks++
+      used.newTasks++
+      used.fee = sum(used.fee, fee)
+      used.newFee = sum(used.newFee, fee)
+      used.bytes += bytes
+      used.newBytes += bytes
+      if (unsaved.has(used)) return
+      undo.keepMember(unsaved, used)
+      unsaved.add(used)
     },
 
     /** Writes what was counted. */

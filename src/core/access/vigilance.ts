@@ -56,19 +56,19 @@ export function createVigilance(ctx: Context, probation: Probation) {
     const { now } = ctx
     ctx.afterCommit.push(() => tell(now))
   }
-  /** The submissions of a turn, told together: each by itself would cost more than what is looked at. */
-  let fees: { model: string; fee: number; owner: string }[] = []
+  /** The fees of a turn's submissions, told together: each by itself would cost more than what is looked at. */
+  let paid: { model: string; owner: string; fees: number[] }[] = []
   ctx.undo.onRollback(() => {
-    fees = []
+    paid = []
   })
   const tellSubmissions = (now: number): void => {
     const byOwner = new Map<string, number>()
-    for (const { model, fee, owner } of fees) {
-      anomalies.paid(model, fee, owner)
-      if (owner !== '') byOwner.set(owner, (byOwner.get(owner) ?? 0) + 1)
+    for (const { model, owner, fees } of paid) {
+      for (const fee of fees) anomalies.paid(model, fee, owner)
+      if (owner !== '') byOwner.set(owner, (byOwner.get(owner) ?? 0) + fees.length)
     }
     for (const [owner, count] of byOwner) anomalies.submitted(owner, count, now)
-    fees = []
+    paid = []
   }
   const act = (node: Node, what: 'probation' | 'drain' | 'one_slot'): void => {
     if (what === 'probation') probation.again(node)
@@ -108,8 +108,13 @@ export function createVigilance(ctx: Context, probation: Probation) {
     },
     submitted(model: string, fee: number, owner: string | null): void {
       if (!ctx.access.isOn()) return
-      if (fees.length === 0) later(tellSubmissions)
-      fees.push({ model, fee, owner: owner ?? '' })
+      const newest = paid.at(-1)
+      if (newest?.model === model && newest.owner === (owner ?? '')) {
+        newest.fees.push(fee)
+        return
+      }
+      if (newest === undefined) later(tellSubmissions)
+      paid.push({ model, owner: owner ?? '', fees: [fee] })
     },
     /** @param address it comes from; null where it is not known */
     nodeJoined(node: Node, address: string | null, isNew: boolean): void {
