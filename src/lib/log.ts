@@ -1,6 +1,5 @@
-import { createRequire } from 'node:module'
 import { pino, type Logger } from 'pino'
-import type * as Pretty from 'pino-pretty'
+import { PinoPretty } from 'pino-pretty'
 import { createLogStream } from './log-stream.js'
 
 export type { Logger }
@@ -14,8 +13,6 @@ export function createLog({ name, debug, fields = true }: { name: string; debug:
   const level = debug ? 'debug' : 'info'
   // Not pino's own stream: it keeps what it cannot write, and waits for ever at a full disk.
   if (!process.stdout.isTTY) return pino({ name, level }, createLogStream(1))
-  // It is loaded for a terminal alone: that takes longer than the rest of the log.
-  const { PinoPretty } = createRequire(import.meta.url)('pino-pretty') as typeof Pretty
   const prettyWith = (hideObject: boolean) =>
     PinoPretty({
       sync: true,

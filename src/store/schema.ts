@@ -16,8 +16,11 @@ export const indexes = {
 
 /** So much of the end of an address tells owners apart: 60 bits, which nobody makes to be those of another. */
 const OWNER_KEY_CHARS = 12
-/** What a task is found by among those of its owner. */
-export const ownerKey = (owner: string | null): string | null => owner && owner.slice(-OWNER_KEY_CHARS)
+/** What a task is found by among those of its owner. By characters, as SQLite counts them: an owner may be any text. */
+export function ownerKey(owner: string | null): string | null {
+  const end = owner && owner.slice(-OWNER_KEY_CHARS)
+  return owner && end && /[\ud800-\udfff]/.test(end) ? [...owner].slice(-OWNER_KEY_CHARS).join('') : end
+}
 /** The same of an owner in a statement. */
 export const ownerKeyOf = (owner: SQLWrapper) => sql`substr(${owner}, ${sql.raw(String(-OWNER_KEY_CHARS))})`
 
