@@ -79,7 +79,7 @@ export function createNewTasks(db: Database, texts: TaskTexts) {
       t.queued_ms,
       t.queue_rank,
       t.inference_node_id,
-      ownerKey(t.owner_id),
+      t.owner_id && ownerKey(t.owner_id),
       t.txid,
       t.paid_nonce,
       t.holds_payment,

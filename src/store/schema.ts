@@ -1,4 +1,4 @@
-import { sql, type SQLWrapper } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { check, index, integer, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import { taskStatuses } from '../rules/lifecycle.js'
 import { nodeStatus, taskErrorCode } from '../wire/fields.js'
@@ -16,13 +16,11 @@ export const indexes = {
 
 /** So much of the end of an address tells owners apart: 60 bits, which nobody makes to be those of another. */
 const OWNER_KEY_CHARS = 12
-/** What a task is found by among those of its owner. By characters, as SQLite counts them: an owner may be any text. */
-export function ownerKey(owner: string | null): string | null {
-  const end = owner && owner.slice(-OWNER_KEY_CHARS)
-  return owner && end && /[\ud800-\udfff]/.test(end) ? [...owner].slice(-OWNER_KEY_CHARS).join('') : end
+/** What a task is found by among those of its owner. In code points, as SQLite has cut older rows: an owner may be any text. */
+export function ownerKey(owner: string): string {
+  const end = owner.slice(-OWNER_KEY_CHARS)
+  return /[\ud800-\udfff]/.test(end) ? [...owner].slice(-OWNER_KEY_CHARS).join('') : end
 }
-/** The same of an owner in a statement. */
-export const ownerKeyOf = (owner: SQLWrapper) => sql`substr(${owner}, ${sql.raw(String(-OWNER_KEY_CHARS))})`
 
 /**
  * Property names are the column names, so that a row read by a raw statement has the type that is inferred here.
