@@ -17,11 +17,13 @@ export const plans = { liveness, safety, takeover }
 
 /** One fault after the other: with each the cluster must serve again soon, and be whole again when it is undone. */
 async function liveness(parts) {
-  const { seconds, round } = parts
+  const { world, seconds, round, fault } = parts
+  const only = fault === '' ? undefined : world.faults.names.indexOf(fault)
+  if (only === -1) throw new Error(`there is no fault "${fault}": ${world.faults.names.join(', ')}`)
   const end = Date.now() + seconds * 1000
   for (let turn = 0; Date.now() < end; turn++) {
     await sleep(BEFORE_MS)
-    await oneFault(parts, { seed: [round, turn] })
+    await oneFault(parts, { seed: [round, turn], only })
   }
 }
 

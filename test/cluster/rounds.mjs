@@ -1,6 +1,6 @@
 /**
  * The proof of the cluster: `npm run test:cluster -- --rounds=3 --seconds=60 [--seed=N] [--plan=mixed|safety|liveness|takeover]
- * [--coordinators=3] [--nodes=16] [--takeover-after=3] [--dir=FOLDER]`. Log servers, coordinators, nodes and submitters on loopback,
+ * [--fault="the owner is killed"] [--coordinators=3] [--nodes=16] [--takeover-after=3] [--dir=FOLDER]`. Log servers, coordinators, nodes and submitters on loopback,
  * every link through a proxy; processes are killed, paused and cut off, folders deleted. After each round everything is healed, and
  * what was promised must be there, once. Exit code 1, with the seed, if not.
  */
@@ -23,6 +23,8 @@ const { values: flags } = parseArgs({
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
     plan: { type: 'string', default: 'mixed' },
+    /** Only this one, one after the other. */
+    fault: { type: 'string', default: '' },
     coordinators: { type: 'string', default: '3' },
     nodes: { type: 'string', default: '16' },
     'takeover-after': { type: 'string', default: '3' },
@@ -38,8 +40,8 @@ const began = Date.now()
 const took = () => `${((Date.now() - began) / 1000).toFixed(0).padStart(5)} s`
 const say = (text) => console.log(`${took()}  ${text}`)
 const replay = Object.entries(flags)
-  .filter(([name]) => name !== 'dir')
-  .map(([name, value]) => `--${name}=${value}`)
+  .filter(([name, value]) => name !== 'dir' && value !== '')
+  .map(([name, value]) => `--${name}=${value.includes(' ') ? `"${value}"` : value}`)
   .join(' ')
 console.log(`cluster proof: ${replay}`)
 
@@ -59,7 +61,8 @@ try {
   })
   say('the cluster is whole')
   for (let round = 1; round <= Number(flags.rounds) && ledger.violations.length === 0; round++) {
-    const plan = flags.plan === 'mixed' ? (round % 2 === 1 ? 'liveness' : 'safety') : flags.plan
+    const plan =
+      flags.fault !== '' ? 'liveness' : flags.plan === 'mixed' ? (round % 2 === 1 ? 'liveness' : 'safety') : flags.plan
     const enough = new AbortController()
     const submitting = world.submit(round, enough.signal)
     await plans[plan]({
@@ -67,6 +70,7 @@ try {
       ledger,
       choice,
       round,
+      fault: flags.fault,
       takeoverAfter,
       seconds: Number(flags.seconds),
       say,
