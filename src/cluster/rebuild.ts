@@ -5,6 +5,7 @@ import { jetstreamManager } from '@nats-io/jetstream'
 import { ConfigError } from '../lib/config-error.js'
 import { silentLog } from '../lib/log.js'
 import { newestSchema, openDatabase, StoreError } from '../store/open.js'
+import { readOutbox } from '../store/outbox.js'
 import { openReplica, type Replica } from '../store/replica.js'
 import type { LogSettings } from './connection.js'
 import { createJournal } from './journal.js'
@@ -28,7 +29,7 @@ export interface RebuildParts {
   /** The coordinator of this file, which owns the work next. */
   coordinator: string
   url: string
-  /** Whether a journal that is there is removed. */
+  /** Whether it is done, and a journal that is there removed; else it is only said what there is, as an Error. */
   replace: boolean
   /** How much the new journal may hold on each server, bytes; undefined: as a new journal by default. */
   maxBytes: number | undefined
@@ -51,18 +52,21 @@ export async function rebuildJournal(parts: RebuildParts): Promise<Rebuilt> {
   const { settings, file, replace, maxBytes, removing } = parts
   if (!existsSync(file))
     throw new StoreError(`${file}: there is no such database; name with --database the one that the journal is made of`)
-  openDatabase(file).close()
+  // Who only looks upgrades nothing.
+  if (replace) openDatabase(file).close()
   // Its lock is held to the end: nobody starts on the file meanwhile.
-  const replica = openReplica(file)
+  const replica = replace || hasRecords(file) ? openReplica(file) : null
   try {
     const look = await lookAtLog(settings, silentLog())
     try {
       await refuseNow(look)
-      const { what, epoch } = await former(look, replica, file)
+      const { what, compared, epoch } = await former(look, replica, file)
+      if (!replace || replica === null)
+        throw new Error(
+          `${what ?? 'the log has no journal of this cluster'}; ${compared}. To begin a new journal with ${file}${what === null ? '' : ' in the place of that one'}, run the same again with --replace`,
+        )
       if (what !== null) {
-        if (!replace)
-          throw new Error(`${what}. To remove it, and begin a new one with ${file}, run the same again with --replace`)
-        removing(what)
+        removing(`${what}; ${compared}`)
         const { streams } = await jetstreamManager(look.connection.nc, { timeout: REMOVE_MS, checkAPI: false })
         await look.connection.ask(() => streams.delete(streamOf(settings.name)))
       }
@@ -73,7 +77,7 @@ export async function rebuildJournal(parts: RebuildParts): Promise<Rebuilt> {
       await look.close()
     }
   } finally {
-    replica.close()
+    replica?.close()
   }
 }
 
@@ -90,24 +94,41 @@ async function refuseNow({ report, bus }: LogLook): Promise<void> {
     )
 }
 
-/** The journal that is there, in words (null: none), and the newest epoch that is known. */
-async function former(look: LogLook, replica: Replica, file: string): Promise<{ what: string | null; epoch: number }> {
+/** Whether a database has ever been a part of a journal. */
+function hasRecords(file: string): boolean {
+  const outbox = readOutbox(file)
+  outbox?.close()
+  return outbox !== null
+}
+
+/** The journal that is there, in words (null: none), how the file compares with it, and the newest epoch that is known. */
+async function former(
+  look: LogLook,
+  replica: Replica | null,
+  file: string,
+): Promise<{ what: string | null; compared: string; epoch: number }> {
   const { journal, unreachable } = look
-  const ours = replica.newest()
+  const ours = replica?.newest() ?? { n: 0, epoch: 0 }
+  const end =
+    ours.n === 0 ? `${file} has no records of a journal` : `${file} ends with record ${ours.n} of epoch ${ours.epoch}`
   if (unreachable !== null)
-    return { what: `the log has a journal that gives no answer now (${unreachable})`, epoch: ours.epoch }
-  if (journal === null) return { what: null, epoch: ours.epoch }
+    return {
+      what: `the log has a journal that gives no answer now (${unreachable})`,
+      compared: end,
+      epoch: ours.epoch,
+    }
+  if (journal === null) return { what: null, compared: end, epoch: ours.epoch }
   const last = await journal.journal.last()
-  const end = last === null ? null : readMessage(last.message)
-  const theirs = end === null ? { n: 0, epoch: 0 } : { n: wholeUpTo(end), epoch: end.epoch }
-  const isOurs = replica.state()?.journal_id === journal.id
-  const compared = !isOurs
-    ? `${file} belongs to another journal, or to none`
-    : theirs.n > ours.n
-      ? `${file} ends with record ${ours.n}, so it LACKS the records behind that, which were acknowledged: the file of another coordinator may have them`
-      : `${file} has all of it, and ends with record ${ours.n} of epoch ${ours.epoch}`
+  const newest = last === null ? null : readMessage(last.message)
+  const theirs = newest === null ? { n: 0, epoch: 0 } : { n: wholeUpTo(newest), epoch: newest.epoch }
+  const isOurs = replica?.state()?.journal_id === journal.id
   return {
-    what: `the log has a journal of this cluster, ${journal.bytes} bytes, which ends with record ${theirs.n} of epoch ${theirs.epoch}; ${compared}`,
+    what: `the log has a journal of this cluster, ${journal.bytes} bytes, which ends with record ${theirs.n} of epoch ${theirs.epoch}`,
+    compared: !isOurs
+      ? `${end}, and belongs to another journal, or to none`
+      : theirs.n > ours.n
+        ? `${end}, so it LACKS the records behind that, which were acknowledged: the file of another coordinator may have them`
+        : `${end}, and has all of it`,
     epoch: Math.max(ours.epoch, theirs.epoch),
   }
 }

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { connect } from '@nats-io/transport-node'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { cli, type Child } from '../support/child.js'
 import { inProcess, refusedInProcess } from '../support/command.js'
 import { coordinatorsOf, type TestCoordinator } from '../support/coordinators.js'
@@ -154,6 +156,7 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the commands of a cluster'
     // The file of the other is a stranger to it from now on.
     expect((await run('cluster verify', b)).out.join('\n')).toContain('belongs to another journal')
     expect(other).toContain('has all of it')
+    expect(other).toMatch(/c2.* ends with record \d+ of epoch 2, and has all of it/)
     await a.start('owner')
     await b.start('follower')
     expect(readdirSync(dirname(b.file)).some((name) => name.includes('.other-journal-'))).toBe(true)
@@ -161,6 +164,27 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the commands of a cluster'
     await b.is('owner')
     await opens(b, token)
     expect((await run('cluster verify', b, '--json')).json()).toMatchObject({ ok: true, first: { n: 1, epoch: 3 } })
+  })
+
+  test('rebuild on a log that has lost its stream says with which record a file ends, and begins nothing unless told to', async () => {
+    const [a] = await two()
+    await init(a)
+    await stop(await a.start('owner'))
+    const nc = await connect({ servers: servers.urls })
+    onTestFinished(() => nc.close())
+    const { streams } = await jetstreamManager(nc)
+    const [, name = ''] =
+      /^name = "(.*)"$/m.exec(readFileSync(a.config, 'utf8').split('[inference.cluster]')[1] ?? '') ?? []
+    const names = async (): Promise<string[]> => (await streams.names().next()).filter((one) => one.endsWith(name))
+    expect(await names()).toHaveLength(1)
+    await streams.delete(`INF_J_${name}`)
+    const rebuild = ['cluster', 'rebuild', '--config', a.config, '--max-bytes', MAX_BYTES]
+    await refusedInProcess(rebuild, 1, ['the log has no journal of this cluster', ' of epoch 1. To begin', '--replace'])
+    expect(await names()).toEqual([])
+    const rebuilt = await inProcess([...rebuild, '--replace'])
+    expect([rebuilt.err, await names()]).toEqual([[], [`INF_J_${name}`]])
+    await a.start('owner')
+    expect((await run('cluster verify', a, '--json')).json()).toMatchObject({ ok: true, first: { n: 1, epoch: 2 } })
   })
 
   /** What rebuild would remove, were it begun with the file of this one. */

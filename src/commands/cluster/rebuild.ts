@@ -11,7 +11,10 @@ export default defineCommand({
     description: 'Make a new journal of a database, for one that is gone or has lost records; no coordinator may run',
   },
   args: {
-    replace: { type: 'boolean', description: 'Remove the journal that is there, after saying what it holds' },
+    replace: {
+      type: 'boolean',
+      description: 'Begin the new journal, and remove the one that is there; without this it only says what there is',
+    },
     ...databaseArg,
     ...maxBytesArg,
     ...clusterArgs,
