@@ -8,7 +8,7 @@ import { fetchSeed } from './cluster/seed.js'
 import type { Coordinator, Ownership } from './coordinator-parts.js'
 import { metricsDefaults, type ServiceConfig } from './config.js'
 import { ListenError } from './coordinator.js'
-import { certificateFiles, readCertificate } from './http/certificate.js'
+import { certificateFiles, readCertificate, watchCertificate } from './http/certificate.js'
 import { createStandby, type StandbyState } from './http/standby.js'
 import { systemTime, toSeconds } from './lib/clock.js'
 import type { Logger } from './lib/log.js'
@@ -29,6 +29,8 @@ export interface ClusterCoordinatorParts {
   create(ownership: Ownership): Coordinator
   /** Connects to the log. @throws JournalUnreachable, ConfigError */
   connectTo?: typeof connectLog
+  /** How often the certificate's files are looked at, ms. */
+  certificateInterval?: number
 }
 
 export interface ClusterCoordinator {
@@ -39,8 +41,8 @@ export interface ClusterCoordinator {
   start(): Promise<{ host: string; port: number }>
   /** Rejects when it cannot go on at all, which its first steps may tell; resolves after `stop`. */
   ended: Promise<void>
-  /** Gives the work up, to a follower that is there, and ends. */
-  stop(): Promise<void>
+  /** Gives the work up, to a follower that is there, and ends. @param second aborted: it waits for nobody */
+  stop(second?: AbortSignal): Promise<void>
 }
 
 /** A coordinator that is one of several. */
@@ -51,6 +53,7 @@ export function createClusterCoordinator({
   logger,
   create,
   connectTo = connectLog,
+  certificateInterval,
 }: ClusterCoordinatorParts): ClusterCoordinator {
   const name = coordinatorName(cluster)
   const takeoverAfter = cluster.takeover_after * 1000
@@ -60,6 +63,7 @@ export function createClusterCoordinator({
   /** Of this process, whatever it was meanwhile. */
   const counted = { takeovers: 0, healed: 0 }
   let stopped = false
+  let isStandingBy = false
   let finish: (error?: Error) => void
   const ended = new Promise<void>(
     (resolve, reject) => (finish = (error) => (error === undefined ? resolve() : reject(error))),
@@ -88,19 +92,37 @@ export function createClusterCoordinator({
     report: member?.report() ?? null,
     connected: log?.connected() ?? false,
   })
+  const certificate = files === null ? null : readCertificate(files)
   const standby = createStandby({
     host: settings.api_host,
     port: settings.api_port,
-    tls: files === null ? null : readCertificate(files),
+    tls: certificate,
     state,
   })
+  // While this coordinator owns the work the service tells of it.
+  const whileStandingBy = (tell: 'info' | 'error') => (fields: Record<string, unknown>, text: string) => {
+    if (isStandingBy) logger[tell](fields, text)
+  }
+  const watch =
+    files === null || certificate === null
+      ? null
+      : watchCertificate({
+          files,
+          first: certificate,
+          apply: standby.use,
+          log: { info: whileStandingBy('info'), error: whileStandingBy('error') },
+          wall: systemTime.wall,
+          interval: certificateInterval,
+        })
   const telemetry = createStandbyTelemetry({ settings: metrics, figures, log: logger })
   const standBy = async () => {
+    isStandingBy = true
     const at = await standby.open()
     await telemetry.open()
     return at
   }
   const standDown = async (): Promise<void> => {
+    isStandingBy = false
     await standby.close()
     await telemetry.close()
   }
@@ -124,6 +146,7 @@ export function createClusterCoordinator({
   const begin = async (): Promise<void> => {
     const connected = await connect()
     if (connected === null) return
+    if (stopped) return connected.close()
     log = connected
     const made: ClusterMember = createMember({
       file: settings.database_path,
@@ -177,10 +200,11 @@ export function createClusterCoordinator({
       return at
     },
     ended,
-    async stop() {
+    async stop(second) {
       stopped = true
-      await member?.stop()
+      await member?.stop(second)
       await standDown()
+      watch?.stop()
       await running
     },
   }

@@ -1,7 +1,6 @@
 import { createPublisher, type Publisher } from './cluster/publisher.js'
 import { durableRunner, type DurableRunner } from './cluster/durable-runner.js'
-import type { Claimed } from './cluster/claim.js'
-import type { Owning } from './cluster/member.js'
+import type { Claimed, Owning } from './cluster/claim.js'
 import type { ClusterLog } from './cluster/port.js'
 import { offerSeeds } from './cluster/seed.js'
 import type { Coordinator, Ownership } from './coordinator-parts.js'
@@ -53,37 +52,45 @@ export async function startOwning({
 }: OwningParts): Promise<Owning> {
   const outbox = openOutbox(file)
   const made: { publisher?: Publisher; durable?: DurableRunner } = {}
-  const service = create({
-    epoch: claimed.epoch,
-    cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
-    durable(core) {
-      made.durable = durableRunner(
-        core,
-        (runner) => {
-          const publisher = createPublisher({
-            journal,
-            outbox,
-            epoch: claimed.epoch,
-            stored: { n: claimed.n, seq: claimed.seq },
-            acknowledged: runner.acknowledged,
-            ended: (why) => void over(why, false),
-            healed(records) {
-              healed(records)
-              logger.error(
-                { event: 'cluster.journal_healed', records },
-                `the log had lost its last ${records} records, and was given them again; look after its servers`,
-              )
-            },
-          })
-          made.publisher = publisher
-          return publisher
-        },
-        (what) => foundDamaged(what),
-      )
-      return made.durable
-    },
+  const service = closingOnFault(outbox, () =>
+    create({
+      epoch: claimed.epoch,
+      cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
+      durable(core) {
+        made.durable = durableRunner(
+          core,
+          (runner) => {
+            const publisher = createPublisher({
+              journal,
+              outbox,
+              epoch: claimed.epoch,
+              stored: { n: claimed.n, seq: claimed.seq },
+              acknowledged: runner.acknowledged,
+              ended: (why) => void over(why, false),
+              healed(records) {
+                healed(records)
+                logger.error(
+                  { event: 'cluster.journal_healed', records },
+                  `the log had lost its last ${records} records, and was given them again; look after its servers`,
+                )
+              },
+            })
+            made.publisher = publisher
+            return publisher
+          },
+          (what) => foundDamaged(what),
+        )
+        return made.durable
+      },
+    }),
+  )
+  const seeds = offerSeeds({
+    bus,
+    file,
+    maxWalBytes,
+    at: () => made.publisher?.stored().seq ?? claimed.seq,
+    log: logger,
   })
-  const stopSeeds = offerSeeds({ bus, file, maxWalBytes, log: logger })
 
   let resolveEnded: (how: Awaited<Owning['ended']>) => void
   const ended = new Promise<Awaited<Owning['ended']>>((resolve) => (resolveEnded = resolve))
@@ -107,7 +114,7 @@ export async function startOwning({
       logger.error({ event: 'cluster.stop_failed', err: error }, 'the service did not end in order')
     })
     clearInterval(watching)
-    await stopSeeds()
+    await seeds.stop()
     const { publisher } = made
     const isWhole = !abandoned && publisher !== undefined && publisher.stored().n >= outbox.newest().n
     outbox.close()
@@ -123,7 +130,7 @@ export async function startOwning({
   }, WATCH_MS)
   const truncating = setInterval(() => {
     const needed = followers()
-    const below = Math.min(...needed, made.publisher?.stored().seq ?? 0) - KEPT_MESSAGES
+    const below = Math.min(...needed, seeds.needed() ?? Infinity, made.publisher?.stored().seq ?? 0) - KEPT_MESSAGES
     if (needed.length > 0 && below > 1)
       journal.truncate(below).catch((error: unknown) => {
         logger.warn(
@@ -148,5 +155,15 @@ export async function startOwning({
       seq: made.publisher?.stored().seq ?? claimed.seq,
       waited: made.publisher?.waited() ?? 0,
     }),
+  }
+}
+
+/** A file that is not used after all is not kept open. */
+function closingOnFault<T>(outbox: { close(): void }, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    outbox.close()
+    throw error
   }
 }

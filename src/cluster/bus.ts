@@ -13,7 +13,7 @@ const JOURNAL_TOPIC = 'j'
 const FAILED = 'Inference-Failed'
 
 /** How coordinators speak with each other: subjects of NATS that begin with the name of the cluster. */
-export function createBus({ nc, ask, connected }: LogConnection, name: string, log: Logger): Bus {
+export function createBus({ nc, askOthers, connected }: LogConnection, name: string, log: Logger): Bus {
   const subjectOf = (topic: string): string => {
     if (!TOPIC.test(topic) || topic === JOURNAL_TOPIC) throw new RangeError(`"${topic}" is no topic of the bus`)
     return `inf.${name}.${topic}`
@@ -49,7 +49,7 @@ export function createBus({ nc, ask, connected }: LogConnection, name: string, l
     async request(topic, message, timeout) {
       const subject = subjectOf(topic)
       sized(message)
-      const answer = await ask(() => nc.request(subject, message, { timeout })).catch((error: unknown) => {
+      const answer = await askOthers(() => nc.request(subject, message, { timeout })).catch((error: unknown) => {
         if (!connected()) throw error
         throw new JournalUnreachable(`no coordinator has answered (${topic}) within ${timeout} ms`, { cause: error })
       })

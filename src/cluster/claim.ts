@@ -28,6 +28,16 @@ export interface Claimed {
   seq: number
 }
 
+/** What the coordinator does while it owns the work. */
+export interface Owning {
+  /** Resolves when it owns the work no more. `handOver`: everything is stored, the others may go on at once. `damaged`: its file is. */
+  ended: Promise<{ handOver: boolean; why: string; damaged: boolean }>
+  /** Gives the work up in order. */
+  end(): void
+  /** The newest record of its file, up to where in the log it needs nothing any more, and how long the oldest turn waits, ms. */
+  at(): { n: number; seq: number; waited: number }
+}
+
 /**
  * Takes the journal over: reads it to its end, gives it what only this file has, and writes the fence right behind. From then on
  * nobody else can write to it, whatever he believes.

@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { JetStreamApiError } from '@nats-io/jetstream'
-import { connect, credsAuthenticator, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node'
+import {
+  connect,
+  credsAuthenticator,
+  type Authenticator,
+  type NatsConnection,
+  type NodeConnectionOptions,
+} from '@nats-io/transport-node'
 import type * as v from 'valibot'
 import type { clusterSettings } from '../config-sections.js'
 import { ConfigError } from '../lib/config-error.js'
@@ -9,6 +15,8 @@ import { shownAddress } from '../lib/connection-error.js'
 import type { Logger } from '../lib/log.js'
 import { JournalUnreachable } from './port.js'
 
+/** In errors of the log: nobody leads it, as far as this server knows. */
+const NOT_LED = 10008
 /** How long a server may take to accept a connection, ms. */
 const CONNECT_TIMEOUT_MS = 2000
 /** Between two tries to reach a server again, ms. */
@@ -16,6 +24,10 @@ const RECONNECT_MS = 250
 /** A server that answers two of these pings in a row with nothing is lost: another is tried. */
 const PING_MS = 2000
 const MAX_PINGS_OUT = 2
+/** A server whose log has given no answer for so long is left for another, ms: it may be cut off from the others, and not know it. */
+const DOUBT_MS = 1000
+/** It is left at most so often, ms: while a leader is elected no server has an answer. */
+const LEAVE_MS = 5000
 /** How long what was published last may take to leave when the connection is closed, ms. */
 const FLUSH_MS = 1000
 
@@ -32,11 +44,18 @@ export interface LogConnection {
   connected(): boolean
   /** Whether it was closed, for good. */
   closed(): boolean
+  /** When a server was last left because its log gave no answer, ms, monotonic; -Infinity: none was. */
+  leftAt(): number
   /**
-   * Asks the log something. What is under way when the connection is lost is not waited for.
+   * Asks the log something. What is under way when the connection is lost is not waited for. Where the log behind this server has no
+   * answers for some time, another server is connected to.
    * @throws JournalUnreachable when there was no good answer; its cause is what the log has said, if it has said something
    */
   ask<T>(question: () => Promise<T>): Promise<T>
+  /** As `ask`, of something that others answer than the log: it tells nothing about the server. */
+  askOthers<T>(question: () => Promise<T>): Promise<T>
+  /** Something that the log should have done since then, ms, monotonic, was not done. */
+  doubt(since: number): void
   /** Told whenever the connection is lost or comes back. @returns ends it */
   onChange(told: () => void): () => void
   close(): Promise<void>
@@ -53,11 +72,16 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
       `the log (${shown}) ${why}; see whether more than half of its servers run, and reach each other`,
       { cause },
     )
-  const nc = await connect(optionsOf(settings)).catch((error: unknown) => {
-    throw unreachable(`cannot be reached: ${reasonOf(error)}`, error)
+  const nc = await connectAny(settings).catch((error: unknown) => {
+    throw error instanceof ConfigError ? error : unreachable(`cannot be reached: ${reasonOf(error)}`, error)
   })
 
   let connected = true
+  let leftAt = -Infinity
+  /** The server that is being left: the client may choose it again. */
+  let leaving: string | null = null
+  /** Since when the log has given no answer; null: the last was good. */
+  let silentSince: number | null = null
   const lost = new Set<() => void>()
   const listeners = new Set<() => void>()
   const change = (now: boolean): void => {
@@ -72,11 +96,15 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
         change(false)
         log.warn({ event: 'cluster.log_lost', server: status.server }, `the log server ${status.server} is lost`)
       } else if (status.type === 'reconnect') {
-        change(true)
-        log.info(
-          { event: 'cluster.log_connected', server: status.server },
-          `connected to the log server ${status.server}`,
-        )
+        const again = status.server === leaving
+        leaving = null
+        if (again) void nc.reconnect()
+        else change(true)
+        if (!again)
+          log.info(
+            { event: 'cluster.log_connected', server: status.server },
+            `connected to the log server ${status.server}`,
+          )
       } else if (status.type === 'error') {
         const why = reasonOf(status.error)
         log.warn({ event: 'cluster.log_refused', error: why }, `the log server refuses something: ${why}`)
@@ -87,26 +115,57 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
   void nc.closed().then(() => change(false))
   log.info({ event: 'cluster.log_connected', server: nc.getServer() }, `connected to the log server ${nc.getServer()}`)
 
+  const doubt = (since: number): void => {
+    silentSince = Math.min(silentSince ?? since, since)
+    const now = performance.now()
+    if (!connected || settings.nats.length === 1 || now - silentSince < DOUBT_MS || now - leftAt < LEAVE_MS) return
+    log.warn(
+      { event: 'cluster.log_left', server: nc.getServer() },
+      `the log gives no answer at its server ${nc.getServer()}, which may be cut off from the others; trying another`,
+    )
+    leftAt = now
+    leaving = nc.getServer()
+    silentSince = null
+    change(false)
+    void nc.reconnect() // never rejects
+  }
+  const askOthers: LogConnection['askOthers'] = async (question) => {
+    // The client would keep it, and send it when the connection is back: nobody would wait for it then.
+    if (!connected) throw unreachable('is not connected')
+    let end = (): void => undefined
+    const cut = new Promise<never>((_, reject) => {
+      end = () => reject(unreachable('was lost before it has answered'))
+      lost.add(end)
+    })
+    try {
+      return await Promise.race([question(), cut])
+    } catch (error) {
+      throw error instanceof JournalUnreachable ? error : unreachable(`gives no answer: ${reasonOf(error)}`, error)
+    } finally {
+      lost.delete(end)
+    }
+  }
+
   return {
     nc,
     connected: () => connected,
+    leftAt: () => leftAt,
     closed: () => nc.isClosed(),
     async ask(question) {
-      // The client would keep it, and send it when the connection is back: nobody would wait for it then.
-      if (!connected) throw unreachable('is not connected')
-      let end = (): void => undefined
-      const cut = new Promise<never>((_, reject) => {
-        end = () => reject(unreachable('was lost before it has answered'))
-        lost.add(end)
-      })
+      const began = performance.now()
       try {
-        return await Promise.race([question(), cut])
+        const answer = await askOthers(question)
+        silentSince = null
+        return answer
       } catch (error) {
-        throw error instanceof JournalUnreachable ? error : unreachable(`gives no answer: ${reasonOf(error)}`, error)
-      } finally {
-        lost.delete(end)
+        const code = apiCode(error)
+        if (code === null || code === NOT_LED) doubt(began)
+        else silentSince = null
+        throw error
       }
     },
+    askOthers,
+    doubt,
     onChange(told) {
       listeners.add(told)
       return () => void listeners.delete(told)
@@ -121,6 +180,22 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
       await nc.close()
     },
   }
+}
+
+/** A connection to the first server that can be reached, which knows all of them. @throws what the last has answered, when none can */
+async function connectAny(settings: LogSettings): Promise<NatsConnection> {
+  const options = optionsOf(settings)
+  let failure: unknown
+  for (const server of settings.nats) {
+    try {
+      await (await connect({ ...options, servers: [server], reconnect: false })).close()
+      // The client would forget for good the servers that it does not reach at first.
+      return await connect({ ...options, waitOnFirstConnect: true })
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw failure
 }
 
 function optionsOf({ nats, coordinator, credentials, tls_ca }: LogSettings): NodeConnectionOptions {
@@ -139,7 +214,7 @@ function optionsOf({ nats, coordinator, credentials, tls_ca }: LogSettings): Nod
     // Only the servers that are configured: what they say of each other may be addresses that are none from here.
     ignoreClusterUpdates: true,
     noAsyncTraces: true,
-    ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(credentialsIn(credentials)) }),
+    ...(credentials === undefined ? {} : { authenticator: authenticatorOf(credentials) }),
     // With this a server that does not speak TLS is refused.
     ...(nats.some((url) => url.startsWith('tls:'))
       ? { tls: tls_ca === undefined ? {} : { ca: readSetting('tls_ca', tls_ca).toString() } }
@@ -147,16 +222,21 @@ function optionsOf({ nats, coordinator, credentials, tls_ca }: LogSettings): Nod
   }
 }
 
-/** Read again at every connection, for they expire; while the file cannot be read, those that it had before. */
-function credentialsIn(file: string): () => Uint8Array {
-  let last = readSetting('credentials', file)
-  return () => {
+/**
+ * Read again at every connection, for they expire; while the file cannot be read, or is written just then, those that it had before: the
+ * client would close a connection for good whose credentials are none.
+ */
+export function authenticatorOf(file: string): Authenticator {
+  let last = credsAuthenticator(readSetting('credentials', file))
+  return (nonce) => {
     try {
-      last = readFileSync(file)
+      const now = credsAuthenticator(readFileSync(file))
+      const proof = now(nonce)
+      last = now
+      return proof
     } catch {
-      // It is being replaced.
+      return last(nonce)
     }
-    return last
   }
 }
 

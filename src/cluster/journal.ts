@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { jetstream, jetstreamManager, JetStreamApiCodes, type JetStreamManager } from '@nats-io/jetstream'
 import { headers } from '@nats-io/transport-node'
 import { apiCode, type LogConnection } from './connection.js'
-import { JournalTruncated, JournalUnreachable, MAX_MESSAGE_BYTES, type Journal, type JournalMessage } from './port.js'
+import { JournalTruncated, JournalUnreachable, refuseTooLarge, type Journal, type JournalMessage } from './port.js'
 import { readJournal } from './reader.js'
 import { JournalGone, readInfo, streamOf, subjectOf } from './stream.js'
 
@@ -62,17 +62,20 @@ export async function createJournal(
    * @param last where the leader says that the journal ends
    */
   const decide = async (after: number, message: Uint8Array, last: number): Promise<number | null> => {
-    const end = performance.now() + options.timeout
+    const began = performance.now()
+    const end = began + options.timeout
     for (;;) {
       const there = await messageAt({ seq: after + 1 })
       if (there !== null)
         return there.writer === writer && Buffer.compare(there.message, message) === 0 ? after + 1 : null
       const { first } = await bounds()
       if (first > after + 1) return null // it was there, and was truncated
-      if (last <= after || performance.now() > end)
+      if (last <= after || performance.now() > end) {
+        if (last > after) connection.doubt(began)
         throw new JournalUnreachable(
           `the journal refuses message ${after + 1}, and nothing is there: it ends at ${last}`,
         )
+      }
       // The leader counts what it has proposed to the others, which may not be stored yet, or never.
       await sleep(PROPOSED_MS)
     }
@@ -81,8 +84,7 @@ export async function createJournal(
   return {
     id,
     async append(after, message) {
-      if (message.byteLength > MAX_MESSAGE_BYTES)
-        throw new RangeError(`a message of ${message.byteLength} bytes: ${MAX_MESSAGE_BYTES} are the most`)
+      refuseTooLarge(message)
       const own = headers()
       own.set(WRITER, writer)
       // No Nats-Msg-Id: only what is read decides whether a message is there, for a window of ids forgets them.

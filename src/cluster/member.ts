@@ -5,34 +5,26 @@ import { sleep } from '../lib/timer.js'
 import { DamagedError } from '../store/open.js'
 import { Diverged } from '../store/replay.js'
 import type { Replica } from '../store/replica.js'
-import { claim, type Claimed } from './claim.js'
+import { claim, type Claimed, type Owning } from './claim.js'
 import { setAside } from './files.js'
 import { FileUnfit, guardFile } from './file-guard.js'
 import { follow } from './follower.js'
 import { untilTakenOver } from './hand-over.js'
 import { join } from './join.js'
 import { JournalTruncated, JournalUnreachable, type ClusterLog } from './port.js'
-import { createPresence, type Presence } from './presence.js'
+import { createPresence, PRESENCE_MS, type Presence } from './presence.js'
 import type { Fence } from './records.js'
 import { createReport } from './report.js'
 import { mayClaim } from './standing.js'
 
 /** How often a follower looks whether it should take over, ms. */
 const LOOK_MS = 100
+/** How long it may take to be at another server of the log, and to hear an owner there, ms. */
+const MOVE_MS = 2 * PRESENCE_MS
 /** After something has failed it begins again so much later, ms. */
 const RETRY_MS = 1000
 /** Who had the work and could not begin with it leaves it to the others for so many times `takeoverAfter`. */
 const BARRED_TAKEOVERS = 3
-
-/** What the coordinator does while it owns the work. */
-export interface Owning {
-  /** Resolves when it owns the work no more. `handOver`: everything is stored, the others may go on at once. `damaged`: its file is. */
-  ended: Promise<{ handOver: boolean; why: string; damaged: boolean }>
-  /** Gives the work up in order. */
-  end(): void
-  /** The newest record of its file, up to where in the log it needs nothing any more, and how long the oldest turn waits, ms. */
-  at(): { n: number; seq: number; waited: number }
-}
 
 export interface MemberParts {
   file: string
@@ -76,6 +68,8 @@ export function createMember({
   let replica: Replica | null = null
   let owning: Owning | null = null
   let leaving = false
+  /** Nothing is waited for any more that can be left to the others. */
+  let atOnce: AbortSignal | undefined
   let lastFence: Fence | null = null
   /** When it was read, ms, monotonic; of a journal that is read from far back it says nothing. */
   let fencedAt = -Infinity
@@ -116,20 +110,14 @@ export function createMember({
     )
   }
 
-  /** Two of one name would take each other for themselves. */
-  const refuseDouble = (): void => {
-    const other = presence.present().find((m) => m.coordinator === coordinator)
-    if (other !== undefined)
-      throw new Error(
-        `another coordinator named ${coordinator} is there (${other.url}): give each its own inference.cluster.coordinator`,
-      )
-  }
   const standing = () => {
-    if (!log.connected()) connectedSince = performance.now()
+    // Who has left a server for another has only to hear whether an owner is there.
+    const movedAt = log.leftAt()
+    if (!log.connected() && performance.now() - movedAt > MOVE_MS) connectedSince = performance.now()
     const owner = presence.owner()
     const followers = presence.followers()
     return {
-      connectedFor: performance.now() - connectedSince,
+      connectedFor: performance.now() - Math.max(connectedSince, movedAt + MOVE_MS - takeoverAfter),
       // Who has just written a fence lives.
       ownerSilentFor: performance.now() - Math.max(presence.ownerHeardAt(), fencedAt),
       owner,
@@ -154,7 +142,7 @@ export function createMember({
       while (!signal.aborted) {
         // A fence of ours that came late: it was not known whether it was stored.
         if (lastFence?.run === claims) return { ...replica.newest(), seq: replica.state()?.stored_seq ?? 0 }
-        refuseDouble()
+        presence.refuseDouble()
         if (performance.now() >= barredUntil && mayClaim(standing(), takeoverAfter)) {
           ended.abort()
           await following
@@ -189,6 +177,8 @@ export function createMember({
     role = 'owner'
     presence.say()
     owning = await own(claimed)
+    // Stopped meanwhile.
+    if (stopping.signal.aborted) owning.end()
     barredUntil = -Infinity
     const { handOver, why, damaged } = await owning.ended
     logger.warn(
@@ -201,7 +191,8 @@ export function createMember({
     if (!handOver) return
     leaving = true
     const { epoch } = place
-    const isOver = (): boolean => presence.followers().length === 0 || (presence.owner()?.epoch ?? 0) > epoch
+    const isOver = (): boolean =>
+      presence.followers().length === 0 || (presence.owner()?.epoch ?? 0) > epoch || atOnce?.aborted === true
     try {
       // Others go on at once when they hear it.
       await untilTakenOver({ file, journal: log.journal, logger, within: takeoverAfter, say: presence.say, isOver })
@@ -285,7 +276,9 @@ export function createMember({
       owning.end()
       return null
     },
-    async stop(): Promise<void> {
+    /** @param second aborted: it does not wait until another has taken over */
+    async stop(second?: AbortSignal): Promise<void> {
+      atOnce = second
       stopping.abort()
       owning?.end()
       await ended.catch(() => undefined)

@@ -43,6 +43,7 @@ export async function connectLog(
       journal: await createJournal(connection, settings.name, id, all),
       bus: createBus(connection, settings.name, log),
       connected: connection.connected,
+      leftAt: connection.leftAt,
       close: connection.close,
     }
   } catch (error) {

@@ -49,6 +49,8 @@ export interface ClusterLog {
   bus: Bus
   /** Whether the connection stands now. */
   connected(): boolean
+  /** When a server was last left for another because its log gave no answer, ms, monotonic; -Infinity: none was. */
+  leftAt(): number
   close(): Promise<void>
 }
 
@@ -63,3 +65,8 @@ export class JournalBehind extends Error {}
 
 /** The largest message, bytes; what is larger is sent in parts. */
 export const MAX_MESSAGE_BYTES = 512 * 1024
+/** @throws RangeError of a message that no journal takes */
+export const refuseTooLarge = ({ byteLength }: Uint8Array): void => {
+  if (byteLength > MAX_MESSAGE_BYTES)
+    throw new RangeError(`a message of ${byteLength} bytes: ${MAX_MESSAGE_BYTES} are the most`)
+}

@@ -92,6 +92,15 @@ export function createPresence({ bus, own, now }: { bus: Bus; own: () => Presenc
     ...members,
     /** At once, because something has changed. */
     say,
+    /** @throws Error when another has the same name: the two would take each other for themselves */
+    refuseDouble(): void {
+      const { coordinator } = own()
+      const other = members.present().find((m) => m.coordinator === coordinator)
+      if (other !== undefined)
+        throw new Error(
+          `another coordinator named ${coordinator} is there (${other.url}): give each its own inference.cluster.coordinator`,
+        )
+    },
     stop() {
       clearInterval(timer)
       members.stop()

@@ -63,7 +63,8 @@ export function createPublisher({
   let state: 'idle' | 'sending' | 'looking' | 'ended' = 'idle'
   /** So many messages of the next record are in the log already. */
   let begun = 0
-  let confirmedAt = now()
+  /** When the log was last seen to end with what this owner has: an own fence that was stored late may have a newer one behind it. */
+  let confirmedAt = -Infinity
   /** What waits until the record `n` is in the log, in order. */
   const waiting: { n: number; at: number; then: () => void }[] = []
   /** Of records that turns have told of, and that are not in the log yet. */
@@ -132,7 +133,7 @@ export function createPublisher({
     if (isEnded()) return
     const found = last === null ? null : readMessage(last.message)
     const ours = found === null ? undefined : outbox.record(found.last)
-    if (found !== null && ours?.epoch !== found.epoch)
+    if (found !== null && (found.epoch > epoch || ours?.epoch !== found.epoch))
       return end(
         found.epoch > epoch
           ? `another coordinator has taken over (epoch ${found.epoch})`
@@ -179,6 +180,7 @@ export function createPublisher({
   }
   const looking = setInterval(lookForCommands, LOOK_MS)
   const confirming = setInterval(confirm, CONFIRM_MS / 2)
+  look().catch(lookAgain)
 
   return {
     /**

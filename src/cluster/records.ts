@@ -25,6 +25,8 @@ const header = v.strictObject({
 type Header = v.InferOutput<typeof header>
 /** A first line is not longer than this, bytes. */
 const MAX_HEADER_BYTES = 8192
+/** What of records a message holds at most, bytes: it has a first line too. */
+export const MAX_BODY_BYTES = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES
 const NEWLINE = 10
 
 /** What a fence says: who owns the work from here on. */
@@ -85,7 +87,7 @@ export function nextTogether(from: Iterable<JournalRecord>): JournalRecord[] {
     bytes += record.body.length
     const { kind, epoch, seq } = records[0] ?? record
     const isLike = record.kind === kind && record.epoch === epoch && record.seq === seq
-    if (records.length > 0 && (!isLike || (seq === null && bytes > MAX_MESSAGE_BYTES))) break
+    if (records.length > 0 && (!isLike || (seq === null && bytes > MAX_BODY_BYTES))) break
     records.push(record)
     if (records.length === MAX_TOGETHER) break
   }
@@ -108,7 +110,7 @@ export function toMessage(records: readonly [SentRecord, ...SentRecord[]]): Buff
 }
 
 /** A record as messages of at most `most` bytes and a header, in order. */
-export function toMessages({ n, epoch, kind, body }: SentRecord, most = MAX_MESSAGE_BYTES): Buffer[] {
+export function toMessages({ n, epoch, kind, body }: SentRecord, most = MAX_BODY_BYTES): Buffer[] {
   const of = Math.max(1, Math.ceil(body.length / most))
   return Array.from({ length: of }, (_, i) => {
     const part = body.subarray(i * most, (i + 1) * most)

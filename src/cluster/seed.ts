@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { Logger } from '../lib/log.js'
 import { sleep } from '../lib/timer.js'
@@ -42,23 +42,36 @@ const toMessage = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(val
 const fromMessage = <S extends v.GenericSchema>(schema: S, message: Uint8Array): v.InferOutput<S> =>
   v.parse(schema, JSON.parse(Buffer.from(message).toString()))
 
+export interface Seeds {
+  /** From where in the log on those need it who begin with the copy that is there, or is being made; null: there is none. */
+  needed(): number | null
+  /** Removes the copy; one that is being made is given up. */
+  stop(): Promise<void>
+}
+
 /**
  * Gives others a copy of the owner's file to begin with. One copy is made at a time, of one moment, beside the running service;
  * who asks while it is there gets the same.
- * @returns ends it
+ * @param at up to where in the log the file needs nothing any more
  */
 export function offerSeeds({
   bus,
   file,
   maxWalBytes,
+  at,
   log,
 }: {
   bus: Bus
   file: string
   maxWalBytes: number
+  at: () => number
   log: Pick<Logger, 'info' | 'warn'>
-}): () => Promise<void> {
+}): Seeds {
+  removeLeft(file)
+  const stopping = new AbortController()
   let copy: { id: string; path: string; bytes: number; handle: FileHandle } | null = null
+  /** Of the copy that is there, or is made. */
+  let copyAt: number | null = null
   let making: Promise<void> | null = null
   let failed: string | null = null
   let idle: NodeJS.Timeout | undefined
@@ -67,6 +80,7 @@ export function offerSeeds({
     clearTimeout(idle)
     const old = copy
     copy = null
+    copyAt = null
     if (old === null) return
     await old.handle.close()
     removeCopy(old.path)
@@ -79,7 +93,8 @@ export function offerSeeds({
     const id = randomUUID()
     const path = `${file}.seed-${id}`
     try {
-      const bytes = await backUp(file, path, { replace: false, maxWalBytes })
+      copyAt = at()
+      const bytes = await backUp(file, path, { replace: false, maxWalBytes, signal: stopping.signal })
       copy = { id, path, bytes, handle: await open(path, 'r') }
       used()
       log.info(
@@ -88,6 +103,8 @@ export function offerSeeds({
       )
     } catch (error) {
       removeCopy(path)
+      copyAt = null
+      if (stopping.signal.aborted) return
       failed = error instanceof Error ? error.message : String(error)
       log.warn(
         { event: 'cluster.seed_failed', error: failed },
@@ -115,11 +132,22 @@ export function offerSeeds({
       return piece.subarray(0, bytesRead)
     }),
   ]
-  return async () => {
-    for (const end of ends) end()
-    await making
-    await drop()
+  return {
+    needed: () => copyAt,
+    async stop() {
+      for (const end of ends) end()
+      stopping.abort()
+      await making
+      await drop()
+    },
   }
+}
+
+/** Removes the copies of an owner that was killed. */
+function removeLeft(file: string): void {
+  const folder = dirname(file)
+  for (const name of readdirSync(folder))
+    if (name.startsWith(`${basename(file)}.seed-`)) rmSync(join(folder, name), { force: true })
 }
 
 /**

@@ -66,7 +66,7 @@ export default defineCommand({
     const stop = stopSignals((signal) =>
       log.info({ event: 'service.stopping', signal }, `${signal}: stopping; a second signal stops at once`),
     )
-    if (config.inference.cluster !== undefined) return runInCluster(parts, config.inference.cluster, stop.first)
+    if (config.inference.cluster !== undefined) return runInCluster(parts, config.inference.cluster, stop)
     const coordinator = createCoordinator(parts)
     try {
       await coordinator.listen()
@@ -86,7 +86,7 @@ export default defineCommand({
 async function runInCluster(
   parts: CoordinatorParts,
   cluster: NonNullable<CoordinatorParts['settings']['cluster']>,
-  stop: Promise<void>,
+  stop: StopSignals,
 ): Promise<void> {
   const { createClusterCoordinator } = await import('../cluster-coordinator.js')
   const { createCoordinator } = await import('../coordinator.js')
@@ -104,10 +104,10 @@ async function runInCluster(
       { event: 'cluster.listening', host, port },
       `a coordinator of the cluster ${cluster.name} listens on port ${port}`,
     )
-    await Promise.race([stop, coordinator.ended])
+    await Promise.race([stop.first, coordinator.ended])
   } finally {
     // Also of one that could not begin: the others would go on to hear of it.
-    await coordinator.stop()
+    await coordinator.stop(stop.second)
   }
 }
 
@@ -131,7 +131,11 @@ function refuseNew(database: string): void {
 }
 
 /** The first signal to stop, and the second, which does not wait. */
-function stopSignals(told: (signal: NodeJS.Signals) => void): { first: Promise<void>; second: AbortSignal } {
+interface StopSignals {
+  first: Promise<void>
+  second: AbortSignal
+}
+function stopSignals(told: (signal: NodeJS.Signals) => void): StopSignals {
   const second = new AbortController()
   const first = new Promise<void>((resolve) => {
     let stopping = false

@@ -2,7 +2,6 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../lib/config-error.js'
-import type { Logger } from '../lib/log.js'
 
 /** How often the files are looked at, ms. */
 const CHECK_INTERVAL_MS = 60_000
@@ -92,7 +91,7 @@ interface WatchParts {
   files: CertificateFiles
   first: Certificate
   apply: (certificate: Certificate) => void
-  log: Pick<Logger, 'info' | 'error'>
+  log: Record<'info' | 'error', (fields: Record<string, unknown>, text: string) => void>
   wall: () => number
   /** ms */
   interval?: number | undefined

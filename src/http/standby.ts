@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorEnvelope } from '../wire/envelope.js'
@@ -25,6 +25,8 @@ export interface StandbyState {
 export interface Standby {
   /** Does nothing where it is open. @throws Error when the address cannot be had */
   open(): Promise<{ host: string; port: number }>
+  /** Shows another certificate from the next connection on, PEM. */
+  use(certificate: { cert: Buffer; key: Buffer }): void
   close(): Promise<void>
 }
 
@@ -68,6 +70,7 @@ export function createStandby({
     )
     socket.end(['HTTP/1.1 503 Service Unavailable', ...lines, '', body].join('\r\n'), () => socket.destroy())
   }
+  let shown = tls
   let server: Server | null = null
   return {
     async open() {
@@ -78,9 +81,9 @@ export function createStandby({
         connectionsCheckingInterval: 2000,
       }
       const made =
-        tls === null
+        shown === null
           ? createHttpServer(options, listener)
-          : createHttpsServer({ ...options, handshakeTimeout: REQUEST_TIMEOUT_MS, ...tls }, listener)
+          : createHttpsServer({ ...options, handshakeTimeout: REQUEST_TIMEOUT_MS, ...shown }, listener)
       made.maxConnections = MAX_CONNECTIONS
       made.setTimeout(REQUEST_TIMEOUT_MS)
       made.on('upgrade', upgrade)
@@ -89,6 +92,10 @@ export function createStandby({
       await once(made, 'listening')
       server = made
       return { host, port: (made.address() as AddressInfo).port }
+    },
+    use({ cert, key }) {
+      shown = { cert, key }
+      if (server instanceof HttpsServer) server.setSecureContext(shown)
     },
     async close() {
       const closing = server

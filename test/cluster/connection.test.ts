@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nkeys } from '@nats-io/transport-node'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { connectServers, type LogSettings } from '../../src/cluster/connection.js'
+import { authenticatorOf, connectServers, type LogSettings } from '../../src/cluster/connection.js'
 import { JournalUnreachable } from '../../src/cluster/port.js'
 import { findLogServer } from '../../src/demo/cluster/log-servers.js'
 import { ConfigError } from '../../src/lib/config-error.js'
@@ -32,6 +33,31 @@ test('a file of the settings that cannot be read is named, with its key', async 
       message: expect.stringContaining(`inference.cluster.${key}: /nowhere/file cannot be read`),
     })
   }
+})
+
+test('credentials that are being written are those from before, until they are whole', () => {
+  const [user, next] = [nkeys.createUser(), nkeys.createUser()]
+  const text = (of: ReturnType<typeof nkeys.createUser>): string => {
+    const seed = new TextDecoder().decode(of.getSeed())
+    const block = (what: string, body: string): string => `-----BEGIN ${what}-----\n${body}\n------END ${what}------\n`
+    return `${block('NATS USER JWT', `jwt.of.${of.getPublicKey()}`)}\n${block('USER NKEY SEED', seed)}`
+  }
+  const file = join(tempDir(), 'user.creds')
+  writeFileSync(file, text(user))
+  const authenticate = authenticatorOf(file)
+  const shown = (): unknown => {
+    const proof = authenticate('nonce')
+    return proof !== undefined && 'nkey' in proof ? proof.nkey : proof
+  }
+  expect(shown()).toBe(user.getPublicKey())
+  for (const half of [text(next).slice(0, 200), '']) {
+    writeFileSync(file, half)
+    expect(shown()).toBe(user.getPublicKey())
+  }
+  rmSync(file)
+  expect(shown()).toBe(user.getPublicKey())
+  writeFileSync(file, text(next))
+  expect(shown()).toBe(next.getPublicKey())
 })
 
 test('a log that cannot be reached is named with its servers, without what is secret in their addresses', async () => {

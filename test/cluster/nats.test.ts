@@ -157,6 +157,28 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the log on NATS', () => {
     expect(texts(await log.journal.slice(1, 10))).toEqual([[1, 'first']])
   })
 
+  test('a server behind which the log gives no answer is left for another', async () => {
+    const of = settings()
+    await initJournal(of, SMALL)
+    const [silent, good] = [await startLink(servers.urls[0] ?? ''), await startLink(servers.urls[1] ?? '')]
+    good.open(false)
+    const log = await connected({ ...of, nats: [silent.url, good.url] }, { timeout: 1500 })
+    good.open(true)
+    expect(await log.journal.append(0, bytes('a'))).toBe(1)
+    const { read } = reading(log.journal, 1)
+    await until(() => read.length === 1, 'the message')
+    silent.cutOff()
+    await expect(log.journal.append(1, bytes('b'))).rejects.toThrow(JournalUnreachable)
+    await until(log.connected, 'the connection to another')
+    expect(log.leftAt()).toBeGreaterThan(0)
+    expect(await log.journal.append(1, bytes('b'))).toBe(2)
+    await until(() => read.length === 2, 'the message behind it')
+    // A refusal is an answer.
+    const leftAt = log.leftAt()
+    expect(await log.journal.append(0, bytes('late'))).toBe(null)
+    expect(log.leftAt()).toBe(leftAt)
+  })
+
   test('a reader gets each message once and in order, also when the leader of the stream is killed', async () => {
     const [writer, reader] = await two()
     const { read, stop, outcome } = reading(reader.journal, 3)

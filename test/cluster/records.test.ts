@@ -1,8 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { MAX_MESSAGE_BYTES } from '../../src/cluster/port.js'
 import {
   createAssembler,
   fenceRecord,
+  messagesOf,
+  nextTogether,
   readFence,
   readMessage,
   toMessage,
@@ -37,6 +40,40 @@ test('records that follow each other share a message, and are all at its place',
       expect(createAssembler()({ seq: 9, message })).toEqual([first, ...records].map((r) => ({ ...r, seq: 9 })))
       expect(wholeUpTo(readMessage(message))).toBe(first.n + more.length)
     }),
+  )
+})
+
+test('whatever the sizes of records are, no message is larger than the log takes', () => {
+  const size = fc.oneof(
+    { weight: 3, arbitrary: fc.integer({ min: 0, max: 2000 }) },
+    fc.integer({ min: MAX_MESSAGE_BYTES - 10_000, max: MAX_MESSAGE_BYTES + 10_000 }),
+    fc.integer({ min: 0, max: 3 * MAX_MESSAGE_BYTES }),
+  )
+  const sizes = fc.oneof(fc.array(size, { minLength: 1, maxLength: 12 }), fc.constant(Array<number>(1200).fill(1040)))
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 1, max: 2 ** 40 }), (all, n) => {
+      const records = all.map((bytes, i) => ({
+        n: n + i,
+        epoch: 999_999,
+        kind: 'turn' as const,
+        body: Buffer.alloc(bytes, i),
+        seq: null,
+      }))
+      const assemble = createAssembler()
+      const found: Buffer[] = []
+      for (let at = 0; at < records.length;) {
+        const [first, ...more] = nextTogether(records.slice(at))
+        if (first === undefined) throw new Error('no record comes next')
+        for (const message of messagesOf([first, ...more], 0)) {
+          expect(message.length).toBeLessThanOrEqual(MAX_MESSAGE_BYTES)
+          found.push(...assemble({ seq: 1, message }).map(({ body }) => body))
+        }
+        at += 1 + more.length
+      }
+      expect(found.length).toBe(records.length)
+      expect(found.every((body, i) => body.equals(records[i]?.body ?? Buffer.alloc(0)))).toBe(true)
+    }),
+    { numRuns: 30 },
   )
 })
 

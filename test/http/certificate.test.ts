@@ -4,14 +4,17 @@ import { get } from 'node:https'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { pino } from 'pino'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createClusterCoordinator } from '../../src/cluster-coordinator.js'
+import { JournalUnreachable } from '../../src/cluster/port.js'
 import { createCoordinator, inferenceDefaults } from '../../src/coordinator.js'
 import { systemTime } from '../../src/lib/clock.js'
 import { silentLog } from '../../src/lib/log.js'
 import { openDatabase } from '../../src/store/open.js'
 import { hasOpenssl, makeCertificate } from '../support/certificate.js'
 import { cli, configFile } from '../support/child.js'
-import { startService, type Service } from '../support/service.js'
+import { clusterSettingsOf } from '../support/cluster.js'
+import { calm, startService, type Service } from '../support/service.js'
 import { tempDir } from '../support/temp-dir.js'
 import { until } from '../support/wait.js'
 
@@ -24,7 +27,7 @@ function certificate(options: Parameters<typeof makeCertificate>[2] = {}) {
 }
 
 /** Whose certificate a new connection is shown. */
-const served = (service: Service) =>
+const served = (service: Pick<Service, 'url'>) =>
   new Promise<string>((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port: Number(new URL(service.url).port), rejectUnauthorized: false })
     socket.once('secureConnect', () => {
@@ -90,6 +93,36 @@ describe.runIf(hasOpenssl)('a certificate', () => {
     expect(lines.at(-1)).toContain('is not a certificate in PEM')
     expect(await served(service)).toBe('second')
     expect((await health(service)).data).toMatchObject({ status: 'healthy' })
+  })
+
+  test('that changes is served by a coordinator that waits for the work too', async () => {
+    const tls = certificate({ name: 'first' })
+    const cluster = clusterSettingsOf('c1', 'https://127.0.0.1:1')
+    const settings = inferenceDefaults({
+      ...calm,
+      ...tls,
+      database_path: join(tempDir(), 'c1.db'),
+      api_port: 0,
+      cluster,
+    })
+    const lines: string[] = []
+    const coordinator = createClusterCoordinator({
+      settings,
+      cluster,
+      logger: pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
+      create: () => expect.unreachable('there is no log'),
+      connectTo: () => Promise.reject(new JournalUnreachable('the log is away')),
+      certificateInterval: 20,
+    })
+    const { port } = await coordinator.start()
+    onTestFinished(() => coordinator.stop())
+    const service = { url: `https://127.0.0.1:${port}` }
+    expect(await served(service)).toBe('first')
+    const next = certificate({ name: 'second' })
+    copyFileSync(next.tls_cert, tls.tls_cert)
+    copyFileSync(next.tls_key, tls.tls_key)
+    await until(async () => (await served(service)) === 'second', 'the second one')
+    expect(lines.some((line) => line.includes('tls.reloaded'))).toBe(true)
   })
 
   test('that ends within 14 days is warned of in /health, and no other', async () => {

@@ -27,19 +27,22 @@ export interface ClusteredOptions {
   takeoverAfter?: number
 }
 
+/** The settings of a coordinator whose log is in the memory of the test. */
+export const clusterSettingsOf = (coordinator: string, public_url: string) => ({
+  name: 'test',
+  coordinator,
+  nats: ['nats://127.0.0.1:4222'],
+  monitor: ['http://127.0.0.1:8222'],
+  takeover_after: 20,
+  public_url,
+})
+
 /** A coordinator of a cluster in the process of the test, with metrics at a port of their own; stopped when the test has ended. */
 export async function startClustered(log: MemoryLog, name: string, options: ClusteredOptions = {}) {
   const { file = join(tempDir(), `${name}.db`), takeoverAfter = 20 } = options
   const [port = 0, metricsPort = 0] = await freePorts(2)
   const url = `http://127.0.0.1:${port}`
-  const cluster = {
-    name: 'test',
-    coordinator: name,
-    nats: ['nats://127.0.0.1:4222'],
-    monitor: ['http://127.0.0.1:8222'],
-    takeover_after: takeoverAfter,
-    public_url: url,
-  }
+  const cluster = { ...clusterSettingsOf(name, url), takeover_after: takeoverAfter }
   const settings = inferenceDefaults({ ...calm, database_path: file, api_port: port, cluster })
   const metrics = metricsDefaults({ port: metricsPort })
   const begin = () =>

@@ -55,7 +55,7 @@ export async function logServers(options: LogServerOptions = {}) {
 export async function startLink(server: string) {
   const { hostname, port } = new URL(server)
   const pairs = new Set<[Socket, Socket]>()
-  let [open, deaf] = [true, false]
+  let [open, deaf, isCutOff] = [true, false, false]
   const link = createServer((client) => {
     if (!open) return void client.destroy()
     const target = connectTcp(Number(port), hostname)
@@ -67,7 +67,7 @@ export async function startLink(server: string) {
       target.destroy()
     }
     for (const socket of pair) socket.on('error', end).on('close', end)
-    client.on('data', (data) => target.write(data))
+    client.on('data', (data) => void ((isCutOff && data.includes('PUB')) || target.write(data)))
     target.on('data', (data) => void (deaf || client.write(data)))
   })
   const cut = (): void => {
@@ -83,6 +83,8 @@ export async function startLink(server: string) {
     url: `nats://127.0.0.1:${(link.address() as AddressInfo).port}`,
     /** From now on the client is told nothing, until the connection is cut. */
     deafen: (): void => void (deaf = true),
+    /** From now on the server answers pings and nothing else, as one that is cut off from the others. */
+    cutOff: (): void => void (isCutOff = true),
     /** Ends what is connected; the next connection is as good as new. */
     cut(): void {
       deaf = false

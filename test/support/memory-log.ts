@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { JournalTruncated, JournalUnreachable, type ClusterLog, type JournalMessage } from '../../src/cluster/port.js'
+import {
+  JournalTruncated,
+  JournalUnreachable,
+  refuseTooLarge,
+  type ClusterLog,
+  type JournalMessage,
+} from '../../src/cluster/port.js'
 
 const AWAY = 'the servers of the log do not answer'
 
@@ -29,6 +35,7 @@ export function createMemoryLog() {
     journal: {
       id,
       async append(after, message) {
+        refuseTooLarge(message)
         await reached()
         if (after > messages.length) throw new JournalUnreachable(`message ${after} is not there`)
         if (after < messages.length) return null
@@ -82,6 +89,7 @@ export function createMemoryLog() {
       },
     },
     connected: () => !isAway,
+    leftAt: () => -Infinity,
     close: () => Promise.resolve(),
   })
   return {

@@ -1,5 +1,6 @@
 import { existsSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { Abandoned, checkAside } from './check-aside.js'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, syncFolder } from './copy.js'
 import { codeOf } from '../faults.js'
@@ -14,13 +15,14 @@ const LARGE_STEP_PAGES = 10_000
  * Makes a backup of a database from outside of the service, which may run. The copy is of one moment, for which it keeps
  * the service's write-ahead log from being emptied; it gives up before that log becomes a burden.
  * @param maxWalBytes the service's limit
+ * @param signal where other work goes on in this process: aborted, the backup is given up, and leaves nothing behind
  * @returns the size of the backup in bytes
- * @throws StoreError
+ * @throws StoreError; Abandoned
  */
 export async function backUp(
   database: string,
   file: string,
-  { replace, maxWalBytes }: { replace: boolean; maxWalBytes: number },
+  { replace, maxWalBytes, signal }: { replace: boolean; maxWalBytes: number; signal?: AbortSignal },
 ): Promise<number> {
   if (!existsSync(database)) throw new StoreError(`${database}: there is no such database; name it with --database`)
   refuseTarget(database, file, replace)
@@ -35,8 +37,9 @@ export async function backUp(
     const bytes = await copyDatabase({
       db,
       to: partial,
-      pages: LARGE_STEP_PAGES,
+      ...(signal === undefined ? { pages: LARGE_STEP_PAGES } : {}),
       heed() {
+        if (signal?.aborted === true) throw new Abandoned('the service stops')
         const wal = statSync(log, { throwIfNoEntry: false })?.size ?? 0
         if (wal * 2 > maxWalBytes)
           throw new StoreError(
@@ -45,7 +48,7 @@ export async function backUp(
       },
       verify(copy) {
         db?.exec('COMMIT') // the check of a large copy takes long, and needs the log no more
-        return checkDatabase(copy)
+        return signal === undefined ? checkDatabase(copy) : checkAside(copy, signal)
       },
     })
     refuseTarget(database, file, replace)

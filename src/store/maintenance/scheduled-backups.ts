@@ -1,10 +1,8 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import type { TimeSource } from '../../lib/clock.js'
-import type { CheckAnswer } from './check-thread.js'
-import type { Finding } from './check.js'
+import { Abandoned, checkAside } from './check-aside.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
 import { StoreError } from '../open.js'
 import type { Database } from '../sqlite.js'
@@ -35,8 +33,6 @@ export interface BackupsParts {
   log: Record<'info' | 'warn', (fields: Record<string, unknown>, text: string) => void>
   time: TimeSource
 }
-
-class Abandoned extends Error {}
 
 /** The backups that a running service makes by itself: one after another, each verified; a failure is only told. */
 export function createScheduledBackups({ db, dir, interval, keep, log, time }: BackupsParts): Backups {
@@ -146,24 +142,4 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
       await running
     },
   }
-}
-
-/** Checks a file in a thread of its own: it takes as long as reading the file does. */
-function checkAside(file: string, signal: AbortSignal): Promise<Finding[]> {
-  return new Promise((settle, reject) => {
-    const thread = new Worker(new URL('./check-thread.js', import.meta.url), { workerData: file })
-    const abandon = (): void => {
-      reject(new Abandoned('the service stops'))
-      void thread.terminate()
-    }
-    signal.addEventListener('abort', abandon, { once: true })
-    thread.once('message', (answer: CheckAnswer) =>
-      'error' in answer ? reject(new StoreError(answer.error)) : settle(answer.findings),
-    )
-    thread.once('error', reject)
-    thread.once('exit', () => {
-      signal.removeEventListener('abort', abandon)
-      reject(new StoreError(`${file}: the check ended without an answer`)) // changes nothing after an answer
-    })
-  })
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   JournalBehind,
   JournalUnreachable,
+  refuseTooLarge,
   type Bus,
   type ClusterLog,
   type Journal,
@@ -49,6 +50,7 @@ export function createMemoryLog(random: () => number) {
 
   /** The compare-and-set; what the same connection has stored there before is found again. */
   const arrive = (writer: string, after: number, message: Uint8Array): number | null => {
+    refuseTooLarge(message)
     if (after > stored.length) throw new JournalUnreachable(`nothing is at ${stored.length + 1} yet`)
     if (after === stored.length) {
       stored.push({ message, writer })
@@ -193,6 +195,7 @@ export function createMemoryLog(random: () => number) {
       journal,
       bus,
       connected: () => connected && !dead,
+      leftAt: () => -Infinity,
       close: () => Promise.resolve(),
     }
     return {
