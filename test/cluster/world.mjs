@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createProbe, observer, restSubmitter, sessionSubmitter } from './clients.mjs'
@@ -55,6 +56,8 @@ export async function createWorld({ dir, logServer, coordinators, nodes: nodeCou
     whole: () => isWhole(members),
     /** Submits until `enough`, and until every submission has its answer. */
     submit(round, enough) {
+      // Each submission that is under way listens.
+      setMaxListeners(0, enough, ended)
       const common = { round, urls, ledger, choice, enough, ended }
       return Promise.all([
         probe.run(common),

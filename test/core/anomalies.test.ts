@@ -140,10 +140,10 @@ describe('nodes', () => {
 describe('submitters, operators and doors', () => {
   test('a fee far above the usual of its model', () => {
     const w = watching()
-    for (let i = 0; i < 40; i++) w.paid('llama', 2000 + i, 'ST1')
-    w.paid('llama', 150_000, 'ST1')
+    for (let i = 0; i < 40; i++) w.paid('llama', [2000 + i], 'ST1')
+    w.paid('llama', [150_000], 'ST1')
     expect(w.told).toEqual([])
-    w.paid('llama', 300_000, 'ST2')
+    w.paid('llama', [300_000], 'ST2')
     expect(w.kinds()).toEqual(['fee_outlier ST2'])
   })
   test('an owner that submits far more than in its usual hour', () => {

@@ -61,6 +61,7 @@ function createWorld(dir: string) {
 
   const open = (): void => {
     opened = openDatabase(file)
+    opened.db.pragma('synchronous = OFF')
     copy ??= journalCopy(opened.db)
     opened.db.exec(`CREATE TEMP TABLE moves (task_id TEXT, was TEXT, became TEXT);
       CREATE TEMP TRIGGER watch AFTER UPDATE OF status ON main.inference_tasks BEGIN INSERT INTO moves VALUES (old.task_id, old.status, new.status); END`)

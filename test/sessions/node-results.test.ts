@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { fakeTime } from '../support/fake-time.js'
 import { assignsSoFar, attemptOf, connectNode, fail, nextAssign, nextSettled, reject } from '../support/node-session.js'
 import { inspect, startService } from '../support/service.js'
 
@@ -61,12 +62,14 @@ test('a completion that is sent twice in one frame frees one slot and is settled
 })
 
 test('after a retryable fail the task is pending and goes on with the next attempt', async () => {
-  const service = await startService()
+  const time = fakeTime()
+  const service = await startService({}, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   fail(node, await nextAssign(node, 'A'))
   const answer = await nextSettled(node, 'A')
   expect(answer).toEqual({ type: 'task.settled', task_id: 'A', attempt: 1, status: 'pending' })
+  await time.pass(service, 5)
   const second = await nextAssign(node, 'A') // nobody else serves it
   expect(second.attempt).toBe(2)
   node.complete(second)
@@ -75,12 +78,14 @@ test('after a retryable fail the task is pending and goes on with the next attem
 })
 
 test('a fail that is sent twice is settled twice and counted once', async () => {
-  const service = await startService({ max_attempts: 2 })
+  const time = fakeTime()
+  const service = await startService({ max_attempts: 2 }, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const a = await nextAssign(node, 'A')
   fail(node, a)
   expect(await nextSettled(node, 'A')).toMatchObject({ attempt: 1, status: 'pending' })
+  await time.pass(service, 5)
   const second = await nextAssign(node, 'A')
   fail(node, a)
   expect(await nextSettled(node, 'A')).toMatchObject({ attempt: 1, status: 'in_progress' }) // its status as it is now
@@ -89,11 +94,17 @@ test('a fail that is sent twice is settled twice and counted once', async () => 
 })
 
 test('after max_attempts retryable fails the task is failed with the last reason', async () => {
-  const service = await startService({ max_attempts: 3 })
+  const time = fakeTime()
+  const service = await startService({ max_attempts: 3 }, time)
   const node = await connectNode(service, 'n')
   await service.submit({ task_id: 'A' })
   const statuses: string[] = []
-  for (const error of ['one', 'two', 'three']) {
+  for (const [error, waits] of [
+    ['one', 0],
+    ['two', 5],
+    ['three', 10],
+  ] as const) {
+    await time.pass(service, waits)
     fail(node, await nextAssign(node, 'A'), true, error)
     statuses.push((await nextSettled(node, 'A')).status)
   }

@@ -138,10 +138,16 @@ describe.each<[string, Join]>([
   })
 
   test('that fails alone gets the task again, and after max_attempts it is failed', async () => {
-    const service = await startService({ ...settings, max_attempts: 3 })
+    const time = fakeTime()
+    const service = await startService({ ...settings, max_attempts: 3 }, time)
     const node = await join(service, 'n')
     await service.submit({ task_id: 'A' })
-    for (const attempt of [1, 2, 3]) {
+    for (const [attempt, waits] of [
+      [1, 0],
+      [2, 5],
+      [3, 10],
+    ] as const) {
+      await time.pass(service, waits)
       const taken = await node.take()
       expect(taken).toMatchObject({ task_id: 'A', attempt })
       expect(await service.status('A')).toMatchObject({ status: 'in_progress', attempts: attempt })

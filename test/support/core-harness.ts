@@ -24,6 +24,8 @@ export function coreHarness(
 ) {
   const database_path = join(tempDir(), 'inference.db')
   const opened = openDatabase(database_path)
+  // What a power cut takes is another test's; here nobody waits for the disk.
+  opened.db.pragma('synchronous = OFF')
   onTestFinished(() => opened.close())
   const time = fakeTime()
   const store = createStore(opened.db)

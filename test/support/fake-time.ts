@@ -5,6 +5,8 @@ import type { Service } from './service.js'
 
 /** How far time goes at once, ms: far below the gap from which on a coordinator takes itself for stalled. */
 const STEP = 1000
+/** What has not come within this does not come any more, ms. */
+const FOREVER = 3_600_000
 
 export interface FakeTime extends TimeSource {
   /**
@@ -39,9 +41,11 @@ export function fakeTime(): FakeTime {
     },
     async until(service, coming) {
       let came = false
+      const end = passed + FOREVER
       const mark = (): void => void (came = true)
       coming.then(mark, mark)
       while (!came) {
+        if (passed > end) throw new Error('it did not come within an hour of the time of the test')
         await step(service, STEP)
         await sleep(1) // what this step has sent is on its way
       }

@@ -64,7 +64,7 @@ export function createVigilance(ctx: Context, probation: Probation) {
   const tellSubmissions = (now: number): void => {
     const byOwner = new Map<string, number>()
     for (const { model, owner, fees } of paid) {
-      for (const fee of fees) anomalies.paid(model, fee, owner)
+      anomalies.paid(model, fees, owner)
       if (owner !== '') byOwner.set(owner, (byOwner.get(owner) ?? 0) + fees.length)
     }
     for (const [owner, count] of byOwner) anomalies.submitted(owner, count, now)

@@ -66,13 +66,14 @@ export function createServiceWatch(limits: AlertThresholds, raise: Raise) {
         raise('auth_failures', address, `${own.sum(now)} calls within a minute had a wrong token, key or signature`)
     },
 
-    /** A task was submitted with this fee. */
-    paid(model: string, fee: number, owner: string): void {
+    /** Tasks of a model were submitted with these fees. */
+    paid(model: string, offered: readonly number[], owner: string): void {
       const known = fees.of(model)
-      if (known.median > 0 && fee > limits.feeFactor * known.median)
-        raise('fee_outlier', owner, `a fee of ${fee} micro-STX for ${model}, whose usual fee is ${known.median}`)
-      known.newest[known.seen++ % NEWEST_FEES] = fee
-      if (--known.until === 0) {
+      for (const fee of offered) {
+        if (known.median > 0 && fee > limits.feeFactor * known.median)
+          raise('fee_outlier', owner, `a fee of ${fee} micro-STX for ${model}, whose usual fee is ${known.median}`)
+        known.newest[known.seen++ % NEWEST_FEES] = fee
+        if (--known.until > 0) continue
         // Not at each: to sort them costs more than the rest of a submission's watch.
         known.until = NEWEST_FEES
         known.median = [...known.newest].sort((a, b) => a - b)[known.newest.length >> 1] ?? 0
