@@ -88,37 +88,33 @@ export function createQuotas(ctx: Context) {
   }
 
   return {
-    /** Why an owner may not submit this too; null when he may. @param bytes of its texts */
-    refusal({ limits }: Principal, owner: string, s: Submission, bytes: number): Refusal | null {
+    /** Counts a submission, which nothing else keeps from being taken. @returns why the owner may not submit it too; null: it is counted */
+    take({ limits }: Principal, owner: string, s: Submission): Refusal | null {
       const { models, max_pending, tasks_per_day, fee_per_day, bytes_per_day } = limits
       if (models !== null && !isOneOf(models, s.model_name))
         return refuse('forbidden', `model_name: this token is for ${models.join(', ')} only`)
       if (max_pending !== null && (ctx.pendingPerUser?.get(owner) ?? 0) >= max_pending)
         return tooMuch('max_pending', max_pending, 'tasks that wait would be')
-      if (tasks_per_day === null && fee_per_day === null && bytes_per_day === null) return null
       const used = today(owner)
+      const bytes = textBytes(s)
       if (tasks_per_day !== null && used.tasks >= tasks_per_day)
         return tooMuch('tasks_per_day', tasks_per_day, 'tasks of this day (UTC) would be')
       if (fee_per_day !== null && used.fee + s.infer_fee > fee_per_day)
         return tooMuch('fee_per_day', fee_per_day, 'fees of this day (UTC) would be')
       if (bytes_per_day !== null && used.bytes + bytes > bytes_per_day)
         return tooMuch('bytes_per_day', bytes_per_day, 'bytes of this day (UTC) would be')
-      return null
-    },
-
-    /** Counts a submission that was taken. */
-    count(owner: string, fee: number, bytes: number): void {
-      const used = today(owner)
       undo.keep(used)
       used.tasks++
       used.newTasks++
-      used.fee = sum(used.fee, fee)
-      used.newFee = sum(used.newFee, fee)
+      used.fee = sum(used.fee, s.infer_fee)
+      used.newFee = sum(used.newFee, s.infer_fee)
       used.bytes += bytes
       used.newBytes += bytes
-      if (unsaved.has(used)) return
-      undo.keepMember(unsaved, used)
-      unsaved.add(used)
+      if (!unsaved.has(used)) {
+        undo.keepMember(unsaved, used)
+        unsaved.add(used)
+      }
+      return null
     },
 
     /** Writes what was counted. */
@@ -136,3 +132,8 @@ export function createQuotas(ctx: Context) {
     },
   }
 }
+
+const bytesOf = (text: string | null): number => (text === null || text === '' ? 0 : Buffer.byteLength(text))
+/** What its texts count as of a day, in bytes of UTF-8. */
+const textBytes = ({ user_input, context, signed_tx, params }: Submission): number =>
+  bytesOf(user_input) + bytesOf(context) + bytesOf(signed_tx) + bytesOf(params)

@@ -124,8 +124,7 @@ export function createSubmissions(
     }
     const unpaid = payments.refusal(s, unwritten.values())
     if (unpaid !== null) return unpaid
-    const bytes = principal.role === 'user' ? textBytes(s) : 0
-    const over = principal.role === 'user' ? quotas.refusal(principal, s.user_address, s, bytes) : null
+    const over = principal.role === 'user' ? quotas.take(principal, s.user_address, s) : null
     if (over !== null) return over
     const at = toSeconds(ctx.wall)
     const task: NewTask = {
@@ -159,7 +158,6 @@ export function createSubmissions(
       traceparent: s.traceparent ?? null,
     }
     if (s.opened !== undefined) task.sent = { user_input: s.user_input, context: s.context, keys: s.opened.keys }
-    if (principal.role === 'user') quotas.count(s.user_address, s.infer_fee, bytes)
     vigilance.submitted(task.model_key, task.infer_fee, owner)
     unwritten.set(task.task_id, task)
     if (s.callback_url == null) ctx.noCallback.add(task)
@@ -218,13 +216,6 @@ const sameSubmission = (task: NewTask | TaskHead, s: Submission): boolean =>
   task.signed_tx === s.signed_tx &&
   task.signer_public_key === s.signer_public_key &&
   ('is_encrypted' in task ? task.is_encrypted === 1 : task.sent !== undefined) === s.is_encrypted
-
-/** What its texts count as of a day, in bytes of UTF-8. */
-const textBytes = ({ user_input, context, signed_tx, params }: Submission): number =>
-  Buffer.byteLength(user_input) +
-  Buffer.byteLength(context) +
-  Buffer.byteLength(signed_tx ?? '') +
-  Buffer.byteLength(params ?? '')
 
 /** Whether the texts take more than `limit` bytes as JSON. Measured only where it can matter: one unit is at most 6 bytes. */
 function assignBytesAbove(s: Submission, limit: number): boolean {
