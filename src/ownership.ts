@@ -52,37 +52,39 @@ export async function startOwning({
 }: OwningParts): Promise<Owning> {
   const outbox = openOutbox(file)
   const made: { publisher?: Publisher; durable?: DurableRunner } = {}
-  const service = closingOnFault(outbox, () =>
-    create({
-      epoch: claimed.epoch,
-      cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
-      durable(core) {
-        made.durable = durableRunner(
-          core,
-          (runner) => {
-            const publisher = createPublisher({
-              journal,
-              outbox,
-              epoch: claimed.epoch,
-              stored: { n: claimed.n, seq: claimed.seq },
-              acknowledged: runner.acknowledged,
-              ended: (why) => void over(why, false),
-              healed(records) {
-                healed(records)
-                logger.error(
-                  { event: 'cluster.journal_healed', records },
-                  `the log had lost its last ${records} records, and was given them again; look after its servers`,
-                )
-              },
-            })
-            made.publisher = publisher
-            return publisher
-          },
-          (what) => foundDamaged(what),
-        )
-        return made.durable
-      },
-    }),
+  const service = closingOnFault(
+    () => [made.publisher?.stop(), outbox.close()],
+    () =>
+      create({
+        epoch: claimed.epoch,
+        cluster: { ...shown, behind: () => made.durable?.behind() ?? false },
+        durable(core) {
+          made.durable = durableRunner(
+            core,
+            (runner) => {
+              const publisher = createPublisher({
+                journal,
+                outbox,
+                epoch: claimed.epoch,
+                stored: { n: claimed.n, seq: claimed.seq },
+                acknowledged: runner.acknowledged,
+                ended: (why) => void over(why, false),
+                healed(records) {
+                  healed(records)
+                  logger.error(
+                    { event: 'cluster.journal_healed', records },
+                    `the log had lost its last ${records} records, and was given them again; look after its servers`,
+                  )
+                },
+              })
+              made.publisher = publisher
+              return publisher
+            },
+            (what) => foundDamaged(what),
+          )
+          return made.durable
+        },
+      }),
   )
   const seeds = offerSeeds({
     bus,
@@ -158,12 +160,12 @@ export async function startOwning({
   }
 }
 
-/** A file that is not used after all is not kept open. */
-function closingOnFault<T>(outbox: { close(): void }, make: () => T): T {
+/** What was begun for something that is not made after all is ended. */
+function closingOnFault<T>(end: () => unknown, make: () => T): T {
   try {
     return make()
   } catch (error) {
-    outbox.close()
+    end()
     throw error
   }
 }

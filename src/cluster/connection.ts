@@ -44,8 +44,10 @@ export interface LogConnection {
   connected(): boolean
   /** Whether it was closed, for good. */
   closed(): boolean
-  /** When a server was last left because its log gave no answer, ms, monotonic; -Infinity: none was. */
-  leftAt(): number
+  /** Since when it stands, ms, monotonic: to go to another server is no loss. */
+  connectedSince(): number
+  /** When it has come to another server because the log gave no answer at the one before, ms, monotonic; -Infinity: never. */
+  movedAt(): number
   /**
    * Asks the log something. What is under way when the connection is lost is not waited for. Where the log behind this server has no
    * answers for some time, another server is connected to.
@@ -77,8 +79,12 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
   })
 
   let connected = true
+  let connectedSince = performance.now()
   let leftAt = -Infinity
-  /** The server that is being left: the client may choose it again. */
+  let movedAt = -Infinity
+  /** When it was connected to the server of now. */
+  let arrivedAt = connectedSince
+  /** The server that is being left, until another is reached: the client may choose it again, once. Null: none is. */
   let leaving: string | null = null
   /** Since when the log has given no answer; null: the last was good. */
   let silentSince: number | null = null
@@ -87,8 +93,17 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
   const change = (now: boolean): void => {
     if (connected === now) return
     connected = now
+    silentSince = null
     if (!now) for (const end of [...lost]) end()
     for (const told of [...listeners]) told()
+  }
+  const move = (): void => void nc.reconnect().catch(() => undefined) // it is closed
+  const arrived = (): void => {
+    arrivedAt = performance.now()
+    if (leaving === null) connectedSince = arrivedAt
+    else movedAt = arrivedAt
+    leaving = null
+    change(true)
   }
   const watch = async (): Promise<void> => {
     for await (const status of nc.status()) {
@@ -97,9 +112,9 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
         log.warn({ event: 'cluster.log_lost', server: status.server }, `the log server ${status.server} is lost`)
       } else if (status.type === 'reconnect') {
         const again = status.server === leaving
-        leaving = null
-        if (again) void nc.reconnect()
-        else change(true)
+        if (again) leaving = ''
+        if (again) move()
+        else arrived()
         if (!again)
           log.info(
             { event: 'cluster.log_connected', server: status.server },
@@ -116,18 +131,19 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
   log.info({ event: 'cluster.log_connected', server: nc.getServer() }, `connected to the log server ${nc.getServer()}`)
 
   const doubt = (since: number): void => {
-    silentSince = Math.min(silentSince ?? since, since)
+    if (!connected || settings.nats.length === 1) return
+    const from = Math.max(since, arrivedAt)
+    silentSince = Math.min(silentSince ?? from, from)
     const now = performance.now()
-    if (!connected || settings.nats.length === 1 || now - silentSince < DOUBT_MS || now - leftAt < LEAVE_MS) return
+    if (now - silentSince < DOUBT_MS || now - leftAt < LEAVE_MS) return
     log.warn(
       { event: 'cluster.log_left', server: nc.getServer() },
       `the log gives no answer at its server ${nc.getServer()}, which may be cut off from the others; trying another`,
     )
     leftAt = now
     leaving = nc.getServer()
-    silentSince = null
     change(false)
-    void nc.reconnect() // never rejects
+    move()
   }
   const askOthers: LogConnection['askOthers'] = async (question) => {
     // The client would keep it, and send it when the connection is back: nobody would wait for it then.
@@ -149,7 +165,8 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
   return {
     nc,
     connected: () => connected,
-    leftAt: () => leftAt,
+    connectedSince: () => (connected || leaving !== null ? connectedSince : performance.now()),
+    movedAt: () => movedAt,
     closed: () => nc.isClosed(),
     async ask(question) {
       const began = performance.now()
@@ -182,20 +199,21 @@ export async function connectServers(settings: LogSettings, log: Logger): Promis
   }
 }
 
-/** A connection to the first server that can be reached, which knows all of them. @throws what the last has answered, when none can */
+/**
+ * A connection that knows all servers, also those that do not run now. @throws what the last has answered, when none can be reached
+ */
 async function connectAny(settings: LogSettings): Promise<NatsConnection> {
   const options = optionsOf(settings)
-  let failure: unknown
-  for (const server of settings.nats) {
-    try {
-      await (await connect({ ...options, servers: [server], reconnect: false })).close()
-      // The client would forget for good the servers that it does not reach at first.
-      return await connect({ ...options, waitOnFirstConnect: true })
-    } catch (error) {
-      failure = error
-    }
+  await (await connect({ ...options, reconnect: false })).close()
+  // Without this the client would forget for good the servers that it does not reach at first.
+  let end = performance.now() + CONNECT_TIMEOUT_MS * (settings.nats.length + 1)
+  const reconnectDelayHandler = (): number => {
+    if (performance.now() > end) throw new Error('it was lost again at once')
+    return RECONNECT_MS * (1 + Math.random())
   }
-  throw failure
+  const nc = await connect({ ...options, waitOnFirstConnect: true, reconnectDelayHandler })
+  end = Infinity
+  return nc
 }
 
 function optionsOf({ nats, coordinator, credentials, tls_ca }: LogSettings): NodeConnectionOptions {
@@ -206,9 +224,6 @@ function optionsOf({ nats, coordinator, credentials, tls_ca }: LogSettings): Nod
     maxReconnectAttempts: -1,
     // Wrong credentials too may be put right while this process runs.
     ignoreAuthErrorAbort: true,
-    reconnectTimeWait: RECONNECT_MS,
-    reconnectJitter: RECONNECT_MS,
-    reconnectJitterTLS: RECONNECT_MS,
     pingInterval: PING_MS,
     maxPingOut: MAX_PINGS_OUT,
     // Only the servers that are configured: what they say of each other may be addresses that are none from here.

@@ -19,8 +19,8 @@ import { mayClaim } from './standing.js'
 
 /** How often a follower looks whether it should take over, ms. */
 const LOOK_MS = 100
-/** How long it may take to be at another server of the log, and to hear an owner there, ms. */
-const MOVE_MS = 2 * PRESENCE_MS
+/** Within this an owner is heard, ms. */
+const HEAR_MS = 2 * PRESENCE_MS
 /** After something has failed it begins again so much later, ms. */
 const RETRY_MS = 1000
 /** Who had the work and could not begin with it leaves it to the others for so many times `takeoverAfter`. */
@@ -75,7 +75,6 @@ export function createMember({
   let fencedAt = -Infinity
   let place = { epoch: 0, n: 0, seq: 0 }
   let levelAt = performance.now()
-  let connectedSince = performance.now()
   /** It has the work, and cannot do it: others go first, ms, monotonic. */
   let barredUntil = -Infinity
   /** What the log said last when it could not be reached: once is enough. */
@@ -111,13 +110,11 @@ export function createMember({
   }
 
   const standing = () => {
-    // Who has left a server for another has only to hear whether an owner is there.
-    const movedAt = log.leftAt()
-    if (!log.connected() && performance.now() - movedAt > MOVE_MS) connectedSince = performance.now()
     const owner = presence.owner()
     const followers = presence.followers()
     return {
-      connectedFor: performance.now() - Math.max(connectedSince, movedAt + MOVE_MS - takeoverAfter),
+      // Who has gone to another server of the log has only to hear whether an owner is there.
+      connectedFor: performance.now() - Math.max(log.connectedSince(), log.movedAt() + HEAR_MS - takeoverAfter),
       // Who has just written a fence lives.
       ownerSilentFor: performance.now() - Math.max(presence.ownerHeardAt(), fencedAt),
       owner,

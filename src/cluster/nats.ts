@@ -43,7 +43,8 @@ export async function connectLog(
       journal: await createJournal(connection, settings.name, id, all),
       bus: createBus(connection, settings.name, log),
       connected: connection.connected,
-      leftAt: connection.leftAt,
+      connectedSince: connection.connectedSince,
+      movedAt: connection.movedAt,
       close: connection.close,
     }
   } catch (error) {

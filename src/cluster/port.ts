@@ -49,8 +49,10 @@ export interface ClusterLog {
   bus: Bus
   /** Whether the connection stands now. */
   connected(): boolean
-  /** When a server was last left for another because its log gave no answer, ms, monotonic; -Infinity: none was. */
-  leftAt(): number
+  /** Since when it stands, ms, monotonic: to go to another server because the log gave no answer is no loss. */
+  connectedSince(): number
+  /** When it has come to another server for that reason, ms, monotonic; -Infinity: never. */
+  movedAt(): number
   close(): Promise<void>
 }
 

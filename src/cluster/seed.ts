@@ -67,7 +67,11 @@ export function offerSeeds({
   at: () => number
   log: Pick<Logger, 'info' | 'warn'>
 }): Seeds {
-  removeLeft(file)
+  try {
+    removeLeft(file)
+  } catch (error) {
+    log.warn({ event: 'cluster.seed_left', error: String(error) }, 'copies that an owner has left could not be removed')
+  }
   const stopping = new AbortController()
   let copy: { id: string; path: string; bytes: number; handle: FileHandle } | null = null
   /** Of the copy that is there, or is made. */

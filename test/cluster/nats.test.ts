@@ -170,13 +170,13 @@ describe.skipIf(noLogServer !== null)(noLogServer ?? 'the log on NATS', () => {
     silent.cutOff()
     await expect(log.journal.append(1, bytes('b'))).rejects.toThrow(JournalUnreachable)
     await until(log.connected, 'the connection to another')
-    expect(log.leftAt()).toBeGreaterThan(0)
+    expect(log.movedAt()).toBeGreaterThan(0)
     expect(await log.journal.append(1, bytes('b'))).toBe(2)
     await until(() => read.length === 2, 'the message behind it')
     // A refusal is an answer.
-    const leftAt = log.leftAt()
+    const movedAt = log.movedAt()
     expect(await log.journal.append(0, bytes('late'))).toBe(null)
-    expect(log.leftAt()).toBe(leftAt)
+    expect(log.movedAt()).toBe(movedAt)
   })
 
   test('a reader gets each message once and in order, also when the leader of the stream is killed', async () => {

@@ -3,7 +3,6 @@ import { basename, dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { JournalUnreachable } from '../../src/cluster/port.js'
 import { fetchSeed, offerSeeds } from '../../src/cluster/seed.js'
-import { silentLog } from '../../src/lib/log.js'
 import { openDatabase } from '../../src/store/open.js'
 import { createMemoryLog } from '../support/memory-log.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -17,11 +16,14 @@ function offered(left: readonly string[] = []) {
   const db = openDatabase(file)
   onTestFinished(() => db.close())
   for (const name of left) writeFileSync(`${file}${name}`, 'of an owner that was killed')
-  const log = createMemoryLog().connect()
+  const { bus } = createMemoryLog().connect()
+  const said: unknown[] = []
+  const tell = ({ event }: Record<string, unknown>): void => void said.push(event)
+  const log = { info: tell, warn: tell }
   let at = 700
-  const seeds = offerSeeds({ bus: log.bus, file, maxWalBytes: 1e9, at: () => at++, log: silentLog() })
+  const seeds = offerSeeds({ bus, file, maxWalBytes: 1e9, at: () => at++, log })
   onTestFinished(seeds.stop)
-  return { file, seeds, bus: log.bus }
+  return { file, seeds, bus, said }
 }
 
 test('what an owner that was killed has left of its copies is removed, and nothing else', () => {
@@ -44,11 +46,11 @@ test('as long as a copy is there, the log is needed from where it was begun', as
 })
 
 test('a stop does not wait for a copy that is being made, and leaves nothing of it', async () => {
-  const { file, seeds, bus } = offered()
+  const { file, seeds, bus, said } = offered()
   const asked = fetchSeed(bus, join(tempDir(), 'c2.db'), AbortSignal.timeout(10_000)).catch((error: unknown) => error)
   await Promise.resolve()
   await seeds.stop()
   expect(besides(file)).toEqual([])
-  expect(seeds.needed()).toBe(null)
+  expect([seeds.needed(), said]).toEqual([null, []])
   expect(await asked).toBeInstanceOf(JournalUnreachable)
 })

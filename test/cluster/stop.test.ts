@@ -25,7 +25,7 @@ function memberWith(parts: Pick<MemberParts, 'own'>, log = createMemoryLog().con
     file: join(tempDir(), 'c1.db'),
     coordinator: 'c1',
     url: 'http://127.0.0.1:1',
-    takeoverAfter: 20_000,
+    takeoverAfter: 3_600_000,
     log,
     logger: silentLog(),
     fetchSeed: () => Promise.reject(new Error('nobody has a copy')),

@@ -15,6 +15,7 @@ export function createMemoryLog() {
   const messages: Uint8Array[] = []
   let first = 1
   let isAway = false
+  let connectedSince = performance.now()
   const readers: (() => void)[] = []
   const told = new Map<string, Set<(message: Uint8Array) => void>>()
   const answers = new Map<string, (message: Uint8Array) => Promise<Uint8Array>>()
@@ -89,13 +90,17 @@ export function createMemoryLog() {
       },
     },
     connected: () => !isAway,
-    leftAt: () => -Infinity,
+    connectedSince: () => (isAway ? performance.now() : connectedSince),
+    movedAt: () => -Infinity,
     close: () => Promise.resolve(),
   })
   return {
     connect,
     /** Whether its servers answer; coordinators hear each other all the same. */
-    away: (yes: boolean): void => void (isAway = yes),
+    away(yes: boolean): void {
+      if (isAway && !yes) connectedSince = performance.now()
+      isAway = yes
+    },
     /** Loses its newest messages, which it has acknowledged. */
     lose: (count: number): void => void messages.splice(-count),
   }

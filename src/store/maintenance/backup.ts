@@ -10,6 +10,8 @@ import { logOf } from '../wal.js'
 
 /** The pages of a step where nothing else waits for the process: 40 MB. */
 const LARGE_STEP_PAGES = 10_000
+/** The same where other work goes on: 4 MB, a few milliseconds; less would give the log longer to grow. */
+const BESIDE_STEP_PAGES = 1000
 
 /**
  * Makes a backup of a database from outside of the service, which may run. The copy is of one moment, for which it keeps
@@ -37,7 +39,7 @@ export async function backUp(
     const bytes = await copyDatabase({
       db,
       to: partial,
-      ...(signal === undefined ? { pages: LARGE_STEP_PAGES } : {}),
+      pages: signal === undefined ? LARGE_STEP_PAGES : BESIDE_STEP_PAGES,
       heed() {
         if (signal?.aborted === true) throw new Abandoned('the service stops')
         const wal = statSync(log, { throwIfNoEntry: false })?.size ?? 0

@@ -74,6 +74,7 @@ export function createMemoryLog(random: () => number) {
     let held: (() => void)[] | null = null
     let dead = false
     let connected = true
+    let connectedSince = performance.now()
     const pending = new Set<(error: Error) => void>()
     const lag = Math.floor(random() * 3) * 150
     const unreachable = () => new JournalUnreachable('the log cannot be reached')
@@ -195,7 +196,8 @@ export function createMemoryLog(random: () => number) {
       journal,
       bus,
       connected: () => connected && !dead,
-      leftAt: () => -Infinity,
+      connectedSince: () => (connected ? connectedSince : performance.now()),
+      movedAt: () => -Infinity,
       close: () => Promise.resolve(),
     }
     return {
@@ -219,6 +221,7 @@ export function createMemoryLog(random: () => number) {
       heal() {
         cut.clear()
         faults.length = 0
+        if (!connected) connectedSince = performance.now()
         connected = true
         flow()
       },
