@@ -56,7 +56,9 @@ try {
         return { rate, cpu: ((service.cpu() - before) / n) * 1e6 }
       }
       const order = round % 2 === 0 ? ['open', 'token'] : ['token', 'open']
-      for (const side of order) await run(side, `${cell}-warm`, n)
+      // Of a random length: the log is written back every so many pages, and with a fixed one that would always fall on one side.
+      const warm = Math.round((n / size) * (0.5 + Math.random())) * size
+      for (const side of order) await run(side, `${cell}-warm`, warm)
       for (const side of order) {
         const { rate, cpu } = await run(side, cell, n)
         const figures = ((found[cell] ??= {})[side] ??= { rate: [], cpu: [] })
