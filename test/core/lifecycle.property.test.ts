@@ -61,7 +61,6 @@ function createWorld(dir: string) {
 
   const open = (): void => {
     opened = openDatabase(file)
-    opened.db.pragma('synchronous = OFF')
     copy ??= journalCopy(opened.db)
     opened.db.exec(`CREATE TEMP TABLE moves (task_id TEXT, was TEXT, became TEXT);
       CREATE TEMP TRIGGER watch AFTER UPDATE OF status ON main.inference_tasks BEGIN INSERT INTO moves VALUES (old.task_id, old.status, new.status); END`)
@@ -291,7 +290,7 @@ function createWorld(dir: string) {
 
   const check = (): void => {
     const { db } = opened
-    // What is left of a long look for work is done first: the turns of this check would do it, behind what was read.
+    // What is left of a long look for work: the turns of this check would do it, behind what was read.
     for (let i = 0; turn({ op: 'tick' }).wakeIn === 0; i++) expect(i).toBeLessThan(1000)
     const rows = db
       .prepare<
