@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https'
+import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorEnvelope } from '../wire/envelope.js'
 import type { HealthView } from '../wire/service-answers.js'
+import { setCertificate } from './server.js'
 
 /** How long a request may take to arrive, its headers, and a TLS handshake, ms. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -93,9 +94,9 @@ export function createStandby({
       server = made
       return { host, port: (made.address() as AddressInfo).port }
     },
-    use({ cert, key }) {
-      shown = { cert, key }
-      if (server instanceof HttpsServer) server.setSecureContext(shown)
+    use(certificate) {
+      shown = { cert: certificate.cert, key: certificate.key }
+      if (server !== null) setCertificate(server, shown)
     },
     async close() {
       const closing = server

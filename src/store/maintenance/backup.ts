@@ -1,6 +1,7 @@
 import { existsSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { Abandoned, checkAside } from './check-aside.js'
+import { Abandoned } from './aside.js'
+import { checkAside } from './check-aside.js'
 import { checkDatabase } from './check.js'
 import { copyDatabase, removeCopy, syncFolder } from './copy.js'
 import { codeOf } from '../faults.js'

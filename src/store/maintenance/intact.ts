@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
 import { isDamage } from '../faults.js'
-import { StoreError } from '../open.js'
+import { askThread } from './aside.js'
 import { Database } from '../sqlite.js'
 
 /** Larger files are looked at in a thread of their own, bytes: up to here it takes about a tenth of a second. */
@@ -25,10 +24,5 @@ export function readForDamage(file: string): string | null {
 export function findDamage(file: string): Promise<string | null> {
   const { size } = statSync(file)
   if (size <= MAX_AT_ONCE_BYTES) return Promise.resolve(readForDamage(file))
-  return new Promise((resolve, reject) => {
-    const thread = new Worker(new URL('./intact-thread.js', import.meta.url), { workerData: file })
-    thread.once('message', resolve)
-    thread.once('error', reject)
-    thread.once('exit', () => reject(new StoreError(`${file}: the check ended without an answer`))) // changes nothing after an answer
-  })
+  return askThread(new URL('./intact-thread.js', import.meta.url), file)
 }
