@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   DiscardPolicy,
   JetStreamApiCodes,
@@ -19,6 +20,9 @@ const ID = 'inference_journal_id'
 const STREAM_EXISTS = 10058
 /** The same: no three servers are there that have as much storage. */
 const NO_PLACE = new Set([10005, 10023, 10047, 10074])
+/** How long the leader of servers that were just started may take one for absent that is there, and the pause between questions, ms. */
+const MEET_MS = 15_000
+const MEET_PAUSE_MS = 250
 
 /** The stream that is the journal of a cluster. */
 export const streamOf = (name: string): string => `INF_J_${name}`
@@ -81,7 +85,7 @@ export function journalIdOf(name: string, { config }: JournalInfo): string {
 }
 
 /**
- * Makes the stream, unless there is one by now.
+ * Makes the stream, unless there is one by now. Servers that have just met are given a while to find one another.
  * @throws JournalUnreachable; ConfigError when the servers have no room for it
  */
 export async function createStream(
@@ -99,19 +103,20 @@ export async function createStream(
     max_msg_size: MAX_PAYLOAD_BYTES,
     metadata: { [ID]: id },
   }
-  try {
-    await ask(() => streams.add(config))
-    return { created: true }
-  } catch (error) {
-    const code = apiCode(error) ?? 0
-    if (code === STREAM_EXISTS) return { created: false }
-    if (NO_PLACE.has(code) && error instanceof Error && error.cause instanceof Error)
+  for (const end = Date.now() + MEET_MS; ; await sleep(MEET_PAUSE_MS))
+    try {
+      await ask(() => streams.add(config))
+      return { created: true }
+    } catch (error) {
+      const code = apiCode(error) ?? 0
+      if (code === STREAM_EXISTS) return { created: false }
+      if (!NO_PLACE.has(code) || !(error instanceof Error && error.cause instanceof Error)) throw error
+      if (error.cause.message.includes('offline') && Date.now() < end) continue
       throw new ConfigError(
         `the log has no ${MIN_SERVERS} servers for a journal of up to ${maxBytes} bytes on each (${error.cause.message}): see whether all run and have routes to each other, and raise max_file_store in their jetstream { }, or make the journal smaller`,
         { cause: error },
       )
-    throw error
-  }
+    }
 }
 
 /** What keeps the journal's stream from being one that keeps what it acknowledged: a sentence each, which says what to change. */

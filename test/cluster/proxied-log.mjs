@@ -53,8 +53,17 @@ cluster {
   })
   const proxies = routes.map(({ proxy }) => proxy)
   const monitors = indexes.map((i) => `http://127.0.0.1:${monitor(i)}`)
+  const close = async () => {
+    await Promise.all(servers.map((server) => server.kill()))
+    await Promise.all(proxies.map((proxy) => proxy.close()))
+  }
   for (const server of servers) server.start()
-  await waitFor('the log servers', 60_000, () => areLevel(monitors))
+  try {
+    await waitFor('the log servers', 60_000, () => areLevel(monitors))
+  } catch (error) {
+    await close()
+    throw error
+  }
   return {
     servers,
     monitors,
@@ -78,10 +87,7 @@ cluster {
     healAll() {
       for (const proxy of proxies) proxy.heal()
     },
-    async close() {
-      await Promise.all(servers.map((server) => server.kill()))
-      await Promise.all(proxies.map((proxy) => proxy.close()))
-    },
+    close,
   }
 }
 

@@ -22,16 +22,16 @@ const END_MS = 120_000
 export async function createWorld({ dir, logServer, coordinators, nodes: nodeCount, takeoverAfter, ledger, choice }) {
   mkdirSync(dir, { recursive: true })
   const logServers = await startProxiedLog(logServer, dir)
-  const members = await createCoordinators({ count: coordinators, dir, logServers, takeoverAfter })
-  const made = await clusterCommand(members[0], 'init')
-  if (made.code !== 0) throw new Error(`cluster init ended with ${made.code}: ${made.out}`)
-  const failed = (what) => (error) => {
-    throw new Error(`${what}: ${error.message}\n${members.map((m) => `--- ${m.name}\n${m.tail()}`).join('\n')}`)
+  let members = []
+  try {
+    members = await createCoordinators({ count: coordinators, dir, logServers, takeoverAfter })
+    await startCluster(members)
+  } catch (error) {
+    const logs = members.map((member) => `--- ${member.name}\n${member.tail()}`)
+    await Promise.all(members.map((member) => member.kill()))
+    await logServers.close()
+    throw new Error(`the start: ${error.message}\n${logs.join('\n')}`, { cause: error })
   }
-  members[0].start()
-  await waitFor('an owner', START_MS, async () => (await ownersOf(members)).length === 1).catch(failed('the start'))
-  for (const member of members.slice(1)) member.start()
-  await waitFor('a whole cluster', START_MS, () => isWhole(members)).catch(failed('the start'))
 
   const urls = members.map(({ url }) => url)
   const ending = new AbortController()
@@ -91,4 +91,13 @@ export async function createWorld({ dir, logServer, coordinators, nodes: nodeCou
       await logServers.close()
     },
   }
+}
+
+async function startCluster(members) {
+  const made = await clusterCommand(members[0], 'init')
+  if (made.code !== 0) throw new Error(`cluster init ended with ${made.code}: ${made.out}`)
+  members[0].start()
+  await waitFor('an owner', START_MS, async () => (await ownersOf(members)).length === 1)
+  for (const member of members.slice(1)) member.start()
+  await waitFor('a whole cluster', START_MS, () => isWhole(members))
 }
