@@ -37,14 +37,16 @@ export function taskOf({ name, privateKey, address }, nonce) {
 
 /**
  * Submits tasks, nonce by nonce, until `world.enough`. A task that has come to nothing is submitted once more, with the same
- * payment: without it no later nonce could be mined.
+ * payment: without it no later nonce could be mined. `world.unanswered` is how many submissions are on their way.
  * @param nonceOf the next nonce of an address on the chain
  */
 export async function payer(world, who, nonceOf) {
   /** By nonce, the newest task that its payment is for. */
   const tasks = []
   const submit = async (task) => {
+    world.unanswered++
     const answer = await insist(world, 'POST', '/api/v1/tasks/submit', task)
+    world.unanswered--
     if (answer === null) return
     if (answer.status !== 200)
       return world.record.violate(`submit ${task.task_id}: ${answer.status} ${JSON.stringify(answer.body)}`)

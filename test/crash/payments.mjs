@@ -75,7 +75,16 @@ chain.observe(events.url)
 const weather = createWeather({ chain, choice, forks: flags.forks === 'yes', outages: flags.outages === 'yes' })
 
 const [ending, satisfying] = [new AbortController(), new AbortController()]
-const world = { server, record, choice, bulk: 0, ended: ending.signal, enough: satisfying.signal, unsettled: [] }
+const world = {
+  server,
+  record,
+  choice,
+  bulk: 0,
+  ended: ending.signal,
+  enough: satisfying.signal,
+  unsettled: [],
+  unanswered: 0,
+}
 const nonceOf = (address) => Number(chain.account(address).nonce)
 const everybody = [
   ...payers.map((who) => payer(world, who, nonceOf)),
@@ -129,7 +138,8 @@ for (const end = calmed + PATIENCE; ; await sleep(100)) {
   const waiting = db.prepare('SELECT count(*) FROM settlements WHERE final = 0').pluck().get()
   db.close()
   const isPaid = [...record.tasks.values()].every(({ submission: s }) => nonceOf(s.user_address) > s.nonce)
-  if (stats != null && open(stats) + waiting === 0 && isPaid) break
+  // Where every kill came early, the first submissions are still on their way.
+  if (stats != null && open(stats) + waiting === 0 && isPaid && world.unanswered === 0) break
   if (Date.now() > end) {
     record.violate(`after ${PATIENCE} ms of calm ${waiting} settlements are not final: ${JSON.stringify(stats)}`)
     break
