@@ -223,12 +223,14 @@ export function createSessionServer(parts: SessionServerParts) {
       if (!began) admission.release(remote.keys)
     },
 
-    /** Sends what a turn released: to each session all of it at once. */
+    /** Sends what a turn released: to each session all of it at once, and to nodes first, whose work begins then. */
     deliver(effects: readonly Effect[]) {
-      const touched = new Set<SocketSession>()
+      const toNodes = new Set<SocketSession>()
+      const toClients = new Set<SocketSession>()
       for (const effect of effects) {
         const session = sessions.get(effect.session)
         if (session === undefined) continue
+        const touched = session instanceof NodeSession ? toNodes : toClients
         guard.attempt(session, () => {
           if ('close' in effect) {
             touched.delete(session)
@@ -239,7 +241,8 @@ export function createSessionServer(parts: SessionServerParts) {
           }
         })
       }
-      for (const session of touched) guard.attempt(session, () => session.flush())
+      for (const touched of [toNodes, toClients])
+        for (const session of touched) guard.attempt(session, () => session.flush())
     },
 
     /**

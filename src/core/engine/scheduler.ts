@@ -203,18 +203,19 @@ export function createScheduler({
         if (result.took.commit > 0) beside = result.beside === true
         scheduleRest()
         busy = result.busy
-        log(result.events)
         if (result.access !== undefined) access?.(result.access)
+        // Somebody waits for these; for what comes behind them nobody does.
+        deliver(result.effects)
+        batch.forEach((b, i) => {
+          const outcome = result.outcomes[i]
+          if (outcome !== undefined) b.settle?.(outcome)
+        })
+        log(result.events)
         if (result.settlementsDue === true) settlementsDue?.()
         if (result.callbacksDue === true) callbacksDue?.()
         if (result.feed !== undefined) feed?.(result.feed)
         if (result.traced !== undefined) traced?.(result.traced)
         measured?.(result.took, batch.length)
-        batch.forEach((b, i) => {
-          const outcome = result.outcomes[i]
-          if (outcome !== undefined) b.settle?.(outcome)
-        })
-        deliver(result.effects)
         tickIn(result.wakeIn)
       },
     )
