@@ -11,6 +11,7 @@ import type { App } from './app.js'
 import { answersOrigin } from './cors.js'
 import { errorBody, JSON_TYPE, refuseEarly, type Exchange, type Exchanges } from './exchange.js'
 import { withoutFault } from './faults.js'
+import { createHold } from './hold.js'
 import { TOO_MANY_UNANSWERED } from './limits.js'
 import type { OriginGuard } from './origin-guard.js'
 import { unsentRefusal } from './unsent.js'
@@ -44,6 +45,7 @@ export function createListener({
   log,
   overloaded,
 }: ListenerParts): RequestListener {
+  const hold = createHold()
   const answerError = (exchange: Exchange, error: unknown): Response => {
     // What is no request never reaches the routes; what else is thrown out there is a fault of ours.
     const wrong = error instanceof RequestError
@@ -78,24 +80,35 @@ export function createListener({
     const unread = unsentRefusal(exchange)
     if (unread !== null) return refuseEarly(exchange, unread, true)
     if (request.method === 'POST') {
-      if (overloaded() && SUBMISSION.test(request.url ?? '')) return refuseEarly(exchange, IS_OVERLOADED)
-      return run(exchange)
+      if (!overloaded() || !SUBMISSION.test(request.url ?? '')) return run(exchange)
+      if (!hold(exchange, () => begin(exchange, goOn))) refuseEarly(exchange, IS_OVERLOADED)
+      return
     }
     // Answers to reads may be large: none is made while another waits for the reader.
     exchange.whenFirst(() => run(exchange))
   }
-  const guarded = withoutFault(log, admit, ({ request, response }) => answerFault(request, response, headers))
-  const begin: RequestListener = (request, response) => {
-    const exchange = exchanges.open(request, response)
-    if (exchange === null) return
-    if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
+  /** What has waited for the end of an overload. */
+  const goOn = (exchange: Exchange): void => (overloaded() ? refuseEarly(exchange, IS_OVERLOADED) : run(exchange))
+  const guarded = withoutFault(
+    log,
+    (exchange: Exchange, step: (exchange: Exchange) => void) => step(exchange),
+    ({ request, response }) => answerFault(request, response, headers),
+  )
+  /** In the share of time of its address. */
+  const begin = (exchange: Exchange, step: (exchange: Exchange) => void): void => {
     const { limits, keys } = exchange
     limits.time.run(keys, () => {
       limits.time.charge(keys, REQUEST_MS)
-      guarded(exchange)
+      guarded(exchange, step)
     })
   }
-  return withoutFault(log, begin, (request, response) => answerFault(request, response, headers))
+  const take: RequestListener = (request, response) => {
+    const exchange = exchanges.open(request, response)
+    if (exchange === null) return
+    if (exchange.isOneTooMany) return refuseEarly(exchange, TOO_MANY_UNANSWERED, true)
+    begin(exchange, admit)
+  }
+  return withoutFault(log, take, (request, response) => answerFault(request, response, headers))
 }
 
 function answerFault(
