@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { OpenAttempt } from './attempt-schema.js'
 import { openColumns, openValues } from './open-columns.js'
+import type { OwnerRuns } from './owner-runs.js'
 import { inferenceTasks as tasks, ownerKey, type StoredTask, type TaskRow } from './schema.js'
 import { marks, names, render, type Bound } from './statement.js'
 import type { Database } from './sqlite.js'
@@ -28,6 +29,7 @@ const newColumns = [
   'queue_rank',
   'inference_node_id',
   'owner_key',
+  'in_run',
   'txid',
   'paid_nonce',
   'holds_payment',
@@ -41,13 +43,13 @@ const writtenColumns = [...newColumns, ...sentColumns] as const
 const begunColumns = [...writtenColumns, ...openColumns] as const
 
 /** A task as it is first written: pending, or in progress at once. Its texts are in the clear. */
-export type NewTask = Pick<TaskRow, Exclude<(typeof newColumns)[number], 'owner_key'> | 'owner_id'> & {
+export type NewTask = Pick<TaskRow, Exclude<(typeof newColumns)[number], 'owner_key' | 'in_run'> | 'owner_id'> & {
   /** How its texts came, and are stored, where that was encrypted. */
   sent?: (Prompt & { keys: string }) | undefined
 }
 
 /** Writes new tasks. Statements of better-sqlite3, for the reason that stands in tasks.ts. */
-export function createNewTasks(db: Database, texts: TaskTexts) {
+export function createNewTasks(db: Database, texts: TaskTexts, runs: Pick<OwnerRuns, 'next'>) {
   const into = <Columns extends readonly (keyof StoredTask)[]>(columns: Columns) =>
     db.prepare<Bound<StoredTask, Columns>>(
       render(sql`INSERT INTO ${tasks} (${names<StoredTask>(columns)}) VALUES (${marks(columns)})`),
@@ -58,6 +60,7 @@ export function createNewTasks(db: Database, texts: TaskTexts) {
   // By place: to bind twenty names takes longer than to insert the row.
   const valuesOf = (t: NewTask): Bound<StoredTask, typeof writtenColumns> => {
     const came = t.sent ?? t
+    const owner = t.owner_id && ownerKey(t.owner_id)
     return [
       t.task_id,
       t.user_address,
@@ -79,7 +82,8 @@ export function createNewTasks(db: Database, texts: TaskTexts) {
       t.queued_ms,
       t.queue_rank,
       t.inference_node_id,
-      t.owner_id && ownerKey(t.owner_id),
+      owner,
+      runs.next(owner),
       t.txid,
       t.paid_nonce,
       t.holds_payment,

@@ -49,7 +49,7 @@ export const noneOpen = {
 } as const satisfies Record<(typeof openColumns)[number], null>
 
 const all = getTableColumns(inferenceTasks)
-/** What is read of a task: all other columns, but the one that `owner_id` is made of. */
+/** What is read of a task: all other columns, but those that are there for the list of an owner. */
 export const taskColumns = Object.fromEntries(
-  Object.entries(all).filter(([column]) => !(column in noneOpen || column === 'owner_key')),
-) as Omit<typeof all, keyof typeof noneOpen | 'owner_key'>
+  Object.entries(all).filter(([column]) => !(column in noneOpen || column === 'owner_key' || column === 'in_run')),
+) as Omit<typeof all, keyof typeof noneOpen | 'owner_key' | 'in_run'>

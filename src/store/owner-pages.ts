@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { openLines } from './lines.js'
+import { RUN_ROWS } from './owner-runs.js'
 import { conditions, line, perCombination, t, type TaskFilter } from './page-statements.js'
 import type { Page } from './pages.js'
 import { indexes, inferenceTasks, ownerKey } from './schema.js'
@@ -9,53 +10,82 @@ import type { Database, Statement } from './sqlite.js'
 
 /** So many rows are looked at for a page, of all owners together: a few milliseconds. */
 export const OWNED_ROWS_A_PAGE = 2000
+/** So many beginnings of runs are read at once: about as many rows as are looked at for a page. */
+const RUNS_AT_ONCE = 64
 
-type Wanted = Omit<TaskFilter, 'status'> & { owner: string; key: string; before: number; rows: number; limit: number }
+type Wanted = Omit<TaskFilter, 'status'> & Range & { owner: string; limit: number }
+type Found = Statement<[Wanted], Match>
+interface Match {
+  seq: number
+  line: string
+}
+/** Rows from `first` on, below `past`. */
+interface Range {
+  first: number
+  past: number
+}
 
-/** The list of the tasks of some owners: what a page costs does not depend on how many tasks others have. */
+/**
+ * The list of the tasks of some owners. What a page costs does not depend on how many tasks others have: of their rows it looks only at
+ * those that lie in the runs of these owners.
+ */
 export function createOwnerPages(db: Database, texts: TaskTexts) {
-  const looked = sql`SELECT rowid AS seq FROM ${inferenceTasks} INDEXED BY ${sql.identifier(indexes.tasksOfOwner)}
-    WHERE owner_key = @key AND owner_key > '' AND rowid < @before
-    ORDER BY rowid DESC LIMIT @rows`
-  const lookedAt = db.prepare<[Pick<Wanted, 'key' | 'before' | 'rows'>], { n: number; low: number | null }>(
-    render(sql`SELECT count(*) AS n, min(seq) AS low FROM (${looked})`),
-  )
+  const firsts = db
+    .prepare<{ key: string; before: number }, number>(
+      render(sql`SELECT rowid FROM ${inferenceTasks} INDEXED BY ${sql.identifier(indexes.tasksOfOwner)}
+      WHERE owner_key = @key AND owner_key > '' AND in_run IS NULL AND rowid < @before
+      ORDER BY rowid DESC LIMIT ${RUNS_AT_ONCE}`),
+    )
+    .pluck()
   const perStatus = new Map<TaskFilter['status'], (filter: TaskFilter) => Found>()
   const foundOf = (filter: TaskFilter): Found => {
     const made =
       perStatus.get(filter.status) ??
       perCombination((f): Found =>
         db.prepare(
-          render(sql`SELECT ${t}.rowid AS seq, ${line((c) => t[c])} AS line
-            FROM (${looked}) AS s CROSS JOIN ${inferenceTasks} AS ${t} ON ${t}.rowid = s.seq
-            WHERE ${t}.owner_id = @owner AND ${conditions(f)} ORDER BY ${t}.rowid DESC LIMIT @limit`),
+          render(sql`SELECT ${t}.rowid AS seq, ${line((c) => t[c])} AS line FROM ${inferenceTasks} AS ${t} NOT INDEXED
+            WHERE ${t}.rowid >= @first AND ${t}.rowid < @past AND ${t}.owner_id = @owner AND ${conditions(f)}
+            ORDER BY ${t}.rowid DESC LIMIT @limit`),
         ),
       )
     perStatus.set(filter.status, made)
     return made(filter)
   }
 
+  /**
+   * Tasks of one owner below `before`, newest first: at most `limit`, from among about so many rows.
+   * @returns with the place that was reached; 0 where that is the end
+   */
+  const ofOwner = (owner: string, filter: TaskFilter, before: number, rows: number, limit: number) => {
+    const { model, user, node } = filter
+    const found = foundOf(filter)
+    const matches: Match[] = []
+    let left = rows
+    for (let low = before; ;) {
+      const begun = firsts.all({ key: ownerKey(owner), before: low })
+      for (const { first, past } of rangesOf(begun, low)) {
+        matches.push(...found.all({ model, user, node, owner, first, past, limit: limit - matches.length }))
+        left -= past - first
+        low = first
+        if (matches.length === limit || left <= 0) return { matches, low }
+      }
+      if (begun.length < RUNS_AT_ONCE) return { matches, low: 0 }
+    }
+  }
+
   return {
     /**
-     * Tasks of these owners older than `before`, newest first: at most `limit`, from among the next OWNED_ROWS_A_PAGE. So a page
+     * Tasks of these owners older than `before`, newest first: at most `limit`, from among about OWNED_ROWS_A_PAGE rows. So a page
      * may be short, even empty, and not be the last; every match is on exactly one page.
      */
     ownedPage(owners: readonly string[], filter: TaskFilter, before: number | null, limit: number): Page {
-      const from = before ?? Number.MAX_SAFE_INTEGER
       const all = [...new Set(owners)]
       const rows = Math.max(1, Math.floor(OWNED_ROWS_A_PAGE / Math.max(1, all.length)))
+      const found = all.map((owner) => ofOwner(owner, filter, before ?? Number.MAX_SAFE_INTEGER, rows, limit + 1))
       // Below the highest place where one owner was left, the others wait for it: the list is in one order.
-      let low = 0
-      for (const owner of all) {
-        const reached = lookedAt.get({ key: ownerKey(owner), before: from, rows })
-        if (reached?.n === rows) low = Math.max(low, reached.low ?? 0)
-      }
-      const found = foundOf(filter)
-      const { model, user, node } = filter
-      const matches = all
-        .flatMap((owner) =>
-          found.all({ model, user, node, owner, key: ownerKey(owner), before: from, rows, limit: limit + 1 }),
-        )
+      const low = Math.max(0, ...found.map((owned) => owned.low))
+      const matches = found
+        .flatMap((owned) => owned.matches)
         .filter(({ seq }) => seq >= low)
         .sort((a, b) => b.seq - a.seq)
       const page = matches.slice(0, limit)
@@ -65,4 +95,16 @@ export function createOwnerPages(db: Database, texts: TaskTexts) {
   }
 }
 
-type Found = Statement<[Wanted], { seq: number; line: string }>
+/** The rows of runs, from the newest on, as few ranges as they are. @param firsts where they begin, the newest first @param before none is above */
+function rangesOf(firsts: readonly number[], before: number): Range[] {
+  const ranges: Range[] = []
+  let next = before
+  for (const first of firsts) {
+    const past = Math.min(first + RUN_ROWS, next)
+    const newer = ranges.at(-1)
+    if (newer?.first === past) newer.first = first
+    else ranges.push({ first, past })
+    next = first
+  }
+  return ranges
+}

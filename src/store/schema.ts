@@ -66,6 +66,8 @@ export const inferenceTasks = sqliteTable(
     txid: text(),
     /** See `ownerKey`: a third of an address, of which the row and the index are made smaller. */
     owner_key: text(),
+    /** 1: it is in the run of an earlier task of its owner (owner-runs.ts), and found from that; null: found by the index itself. */
+    in_run: integer(),
     /** The address that its submitter was proven to have, empty for who showed nothing; null where nobody had to prove anything. */
     owner_id: text().generatedAlwaysAs(sql`case when owner_key <> '' then user_address else owner_key end`, {
       mode: 'virtual',
@@ -124,10 +126,10 @@ export const inferenceTasks = sqliteTable(
     index(indexes.tasksNotDone)
       .on(t.status)
       .where(sql`status = 'failed' OR status = 'timeout'`),
-    // Where nobody proves who he is, it costs nothing: such a task is not in it.
+    // The first task of each run of an owner. Where nobody proves who he is, it costs nothing: such a task is not in it.
     index(indexes.tasksOfOwner)
       .on(t.owner_key)
-      .where(sql`owner_key > ''`),
+      .where(sql`owner_key > '' AND in_run is null`),
     index(indexes.tasksToJoin)
       .on(t.join_key)
       .where(sql`join_key is not null`),
@@ -249,7 +251,7 @@ export const STARVED = 2 ** 53
 
 export type StoredTask = typeof inferenceTasks.$inferSelect
 /** A task without its open attempt, and with its owner whole. */
-export type TaskRow = Omit<StoredTask, `open_${string}` | 'owner_key'>
+export type TaskRow = Omit<StoredTask, `open_${string}` | 'owner_key' | 'in_run'>
 export type ReopeningRow = typeof reopenings.$inferSelect
 export type DataKeyRow = typeof dataKeys.$inferSelect
 export type NodeRow = typeof inferenceNodes.$inferSelect

@@ -138,6 +138,7 @@ export function createStore(file: Database, storage: TextStorage = plainTexts, e
         endSavepoint.run()
         return null
       } catch (error) {
+        tasks.undone()
         if (!file.inTransaction) throw error
         undoSavepoint.run()
         recording?.cut(mark)
@@ -147,6 +148,7 @@ export function createStore(file: Database, storage: TextStorage = plainTexts, e
     },
     /** Undoes the whole transaction; SQLite may have done so by itself (a full disk, an I/O error). */
     rollback() {
+      tasks.undone()
       recording?.cut(0)
       journal?.undone()
       if (file.inTransaction) rollback.run()

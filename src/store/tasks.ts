@@ -4,6 +4,7 @@ import { canMove, hasEnded, type TaskStatus } from '../rules/lifecycle.js'
 import type { AttemptRow, OpenAttempt } from './attempt-schema.js'
 import { createNewTasks, type NewTask } from './new-tasks.js'
 import { noneOpen, openValues, setNoneOpen, setOpen, type openColumns } from './open-columns.js'
+import { createOwnerRuns, type DeletedRow } from './owner-runs.js'
 import { createPaidTasks } from './paid-tasks.js'
 import { createReadyTasks } from './ready-tasks.js'
 import { inferenceTasks as tasks, type StoredTask, type TaskRow } from './schema.js'
@@ -38,7 +39,7 @@ export type TaskChange =
   | { to: 'submitted'; at: number }
 
 /** A task as the retention looks at it: nothing of its texts. */
-export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
+export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & DeletedRow
 
 export type TaskTable = ReturnType<typeof createTaskTable>
 
@@ -59,7 +60,8 @@ const MAX_AGED = 100
 export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts: TaskTexts) {
   const { task_id, status } = tasks
   const become = (to: TaskStatus) => sql`${name(status)} = ${to}`
-  const insert = createNewTasks(db, texts)
+  const runs = createOwnerRuns(db)
+  const insert = createNewTasks(db, texts, runs)
   const toInProgress = db.prepare<
     [
       ...Bound<StoredTask, ['attempt', 'inference_node_id', 'updated_at']>,
@@ -151,7 +153,15 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
   const remove = orm.delete(tasks).where(asRead).prepare()
   const storedAfter = literal(
     orm
-      .select({ seq, task_id, status, created_at: tasks.created_at, updated_at: tasks.updated_at })
+      .select({
+        seq,
+        task_id,
+        status,
+        created_at: tasks.created_at,
+        updated_at: tasks.updated_at,
+        owner_key: tasks.owner_key,
+        in_run: tasks.in_run,
+      })
       .from(tasks)
       .where(gt(seq, placeholder('seq')))
       .orderBy(seq)
@@ -228,13 +238,16 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
      * as they were read in this transaction. Counts when all are deleted, so that a caller can undo a part of them.
      * @throws when one has not ended, or is no longer in the status it was read in
      */
-    remove(ended: readonly Pick<TaskRow, 'task_id' | 'status'>[]) {
+    remove(ended: readonly AgedTask[]) {
       for (const { task_id, status } of ended) {
         if (!hasEnded(status)) throw new Error(`task ${task_id} is ${status} and cannot be deleted`)
         if (remove.run({ task_id, status }).changes !== 1) throw new Error(`task ${task_id} was no longer ${status}`)
       }
+      runs.deleted(ended)
       for (const { status } of ended) count(status, -1)
     },
+    /** Something that was inserted is not there: the transaction, or a part of it, was undone. */
+    undone: runs.forget,
     /** Up to 100 tasks that were stored after the one with this `seq`, in the order they were stored. */
     storedAfter: (seq: number): AgedTask[] => storedAfter.all({ seq }),
     /** Reads the counters from the file, at start. */

@@ -15,8 +15,8 @@ import { tempDir } from '../support/temp-dir.js'
 /** So many migrations the version knew in which every attempt had a row. */
 const WITH_ROWS = 10
 /** From the newest version back to that one, migration by migration. */
-const back = ['0013_owner_key', '0012_owner_index', '0011_journal', '0010_open_attempts'].map((name) =>
-  readFileSync(join(migrations, 'back', `${name}.sql`), 'utf8'),
+const back = ['0014_owner_runs', '0013_owner_key', '0012_owner_index', '0011_journal', '0010_open_attempts'].map(
+  (name) => readFileSync(join(migrations, 'back', `${name}.sql`), 'utf8'),
 )
 
 const task = (id: string, status: string, attempt: number, node: string | null, output: string | null = null) =>

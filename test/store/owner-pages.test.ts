@@ -163,7 +163,8 @@ test('a file of the version before keeps its owners, whose tasks are found, and 
     'd',
   ])
   close()
-  inFile(file, (former) => former.exec(readFileSync(join(migrations, 'back', '0013_owner_key.sql'), 'utf8')))
+  for (const name of ['0014_owner_runs', '0013_owner_key'])
+    inFile(file, (former) => former.exec(readFileSync(join(migrations, 'back', `${name}.sql`), 'utf8')))
   expect(inFile(file, owners)).toEqual(before)
   openDatabase(file).close()
   expect(inFile(file, owners)).toEqual(before)

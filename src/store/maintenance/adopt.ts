@@ -55,7 +55,7 @@ export function copyOriginal(db: Database): Adoption {
     const nowMs = Date.now()
     for (const row of rows(db, 'original_tasks')) {
       const task = adoptTask(row, nowMs)
-      insertTask.run({ ...task, ...noneOpen, owner_key: null })
+      insertTask.run({ ...task, ...noneOpen, owner_key: null, in_run: null })
       adoption.tasks++
       if (String(row['status']) === 'in_progress') adoption.requeued++
       if (task.status === 'failed' && String(row['status']) !== 'failed') adoption.failed++
