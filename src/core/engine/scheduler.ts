@@ -23,6 +23,9 @@ const WEIGHT_MS = 0.03
 const WORTH_A_COMMIT = 64
 const MAX_BESIDE = 8
 
+/** So long after the last turn, ms, one for something that comes alone begins at once: nothing is there that would share it. */
+const QUIET_MS = 1
+
 interface Queued {
   operation: Operation
   settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null
@@ -72,7 +75,7 @@ export interface SchedulerParts {
 
 /**
  * Collects what one turn of the event loop brings and gives it to the core as one batch, which is one transaction: the group
- * commit, without a timer. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything
+ * commit, without a timer; what comes alone when nothing else does is not kept waiting for that. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything
  * that has arrived by then was read, so that nobody is declared dead whose sign of life is already here.
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
@@ -104,6 +107,8 @@ export function createScheduler({
   let beside = false
   let ended = false
   let busy = false
+  /** When the last turn was answered, ms. */
+  let answeredAt = -Infinity
   /** A `tick` is due; when the timer asks for one, ms of the wall clock. */
   let tickDue = false
   let tickTimer: NodeJS.Timeout | undefined
@@ -113,6 +118,9 @@ export function createScheduler({
   const crowded = createOverload(oldestWait, now)
   const overloaded = (): boolean => crowded() || runner.behind?.() === true
   const isPaused = (): boolean => batchSize.pause(now()) >= 1
+  // A tick comes after all that had arrived was read.
+  const isQuiet = (): boolean =>
+    !tickDue && inFlight === 0 && !batchSize.isShared(now()) && now() - answeredAt > QUIET_MS
 
   /** Asks for a turn. @param read for what waits for no commit */
   const schedule = (read = false): void => {
@@ -121,6 +129,7 @@ export function createScheduler({
     const paused = !read && isPaused()
     next = paused ? 'paused' : 'soon'
     if (paused) pauseTimer = setTimeout(runTurn, batchSize.pause(now()))
+    else if (isQuiet()) queueMicrotask(runTurn)
     else setImmediate(runTurn)
   }
 
@@ -199,6 +208,7 @@ export function createScheduler({
       batch.map((b) => b.operation),
       (result) => {
         inFlight--
+        answeredAt = now()
         batchSize.learn(batch.length, weight, result.took, now())
         if (result.took.commit > 0) beside = result.beside === true
         scheduleRest()
