@@ -23,7 +23,7 @@ const WEIGHT_MS = 0.03
 const WORTH_A_COMMIT = 64
 const MAX_BESIDE = 8
 
-/** So long after the last turn, ms, one for something that comes alone begins at once: nothing is there that would share it. */
+/** So long after the last turn, ms, one for new work that comes alone begins at once: nothing is there that would share it. */
 const QUIET_MS = 1
 
 interface Queued {
@@ -122,14 +122,14 @@ export function createScheduler({
   const isQuiet = (): boolean =>
     !tickDue && inFlight === 0 && !batchSize.isShared(now()) && now() - answeredAt > QUIET_MS
 
-  /** Asks for a turn. @param read for what waits for no commit */
-  const schedule = (read = false): void => {
+  /** Asks for a turn. @param read for what waits for no commit @param alone for new work, which nothing follows at once */
+  const schedule = (read = false, alone = false): void => {
     if (next === 'soon' || (next === 'paused' && !read)) return
     clearTimeout(pauseTimer)
     const paused = !read && isPaused()
     next = paused ? 'paused' : 'soon'
     if (paused) pauseTimer = setTimeout(runTurn, batchSize.pause(now()))
-    else if (isQuiet()) queueMicrotask(runTurn)
+    else if (alone && isQuiet()) queueMicrotask(runTurn)
     else setImmediate(runTurn)
   }
 
@@ -144,7 +144,7 @@ export function createScheduler({
     if (from !== undefined && from.length > 0) charge?.(from, traits.weight(operation) * WEIGHT_MS)
     const waiting = traits.queue === 'intake' ? intake : queue
     waiting.push({ operation, settle, at: now() })
-    schedule(traits.queue === 'reads')
+    schedule(traits.queue === 'reads', traits.newWork)
   }
 
   const tickIn = (ms: number): void => {
