@@ -1,6 +1,7 @@
 // npm run bench:access -- [--quick]
 // What a token costs: two services, one open as on loopback, one that asks for tokens, take turns with the same submissions over
-// REST, single and in batches of 100; each round has two new processes. Measured are submissions a second and CPU for each.
+// REST, single and in batches of 100. Each round has two new processes, and many short turns: a shared machine drifts by more within
+// seconds than a token costs. Measured are submissions a second and CPU for each.
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +14,8 @@ import { startService } from './lib/service.mjs'
 const options = readArgs('bench:access: submissions with a token beside those without', {
   n: [6000, 2000, 'single submissions of one round, and five times as many in batches'],
   rounds: [10, 3, 'rounds of each service'],
+  cells: ['single,batch', 'single,batch', 'what is measured'],
+  turns: [10, 4, 'turns of each service in a round'],
 })
 const USER = 'ST1PQHQKV0RJXZFY1DGX8MNSNYVE3VGZJSRTPGZGM'
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
@@ -40,30 +43,39 @@ async function startAsking() {
   for (const until = Date.now() + 10_000; !(await asks()) && Date.now() < until;) await sleep(50)
   return { service, token: JSON.parse(made).token }
 }
-const cells = { single: { n: options.n, size: 1 }, batch: { n: options.n * 5, size: 100 } }
+const cells = Object.entries({
+  single: { n: options.n, size: 1 },
+  batch: { n: options.n * 5, size: 100 },
+}).filter(([cell]) => options.cells.split(',').includes(cell))
 const found = {}
 try {
   for (let round = 0; round < options.rounds; round++) {
     // Two processes of one build differ by some percent for as long as they live, so each round has new ones.
     const sides = { open: { service: await startService({ config }) }, token: await startAsking() }
-    for (const [cell, { n, size }] of Object.entries(cells)) {
+    for (const [cell, { n, size }] of cells) {
       const run = async (side, name, n) => {
         const { service, token } = sides[side]
         const before = service.cpu()
         const connections = size === 1 ? 50 : 4
         const call = { url: service.url, run: name, n, size, token, user: USER, connections }
         const { rate } = await load.call('submits', call, 120_000)
-        return { rate, cpu: ((service.cpu() - before) / n) * 1e6 }
+        return { seconds: n / rate, cpu: service.cpu() - before }
       }
-      const order = round % 2 === 0 ? ['open', 'token'] : ['token', 'open']
       // Of a random length: the log is written back every so many pages, and with a fixed one that would always fall on one side.
       const warm = Math.round((n / size) * (0.5 + Math.random())) * size
-      for (const side of order) await run(side, `${cell}-warm`, warm)
-      for (const side of order) {
-        const { rate, cpu } = await run(side, cell, n)
+      for (const side of Object.keys(sides)) await run(side, `${cell}-warm`, warm)
+      const each = Math.ceil(n / size / options.turns) * size
+      const sums = { open: { seconds: 0, cpu: 0 }, token: { seconds: 0, cpu: 0 } }
+      for (let turn = 0; turn < options.turns; turn++)
+        for (const side of (round + turn) % 2 === 0 ? ['open', 'token'] : ['token', 'open']) {
+          const { seconds, cpu } = await run(side, `${cell}-${turn}`, each)
+          sums[side].seconds += seconds
+          sums[side].cpu += cpu
+        }
+      for (const [side, { seconds, cpu }] of Object.entries(sums)) {
         const figures = ((found[cell] ??= {})[side] ??= { rate: [], cpu: [] })
-        figures.rate.push(rate)
-        figures.cpu.push(cpu)
+        figures.rate.push((each * options.turns) / seconds)
+        figures.cpu.push((cpu / (each * options.turns)) * 1e6)
       }
     }
     await Promise.all(Object.values(sides).map(({ service }) => service.stop()))
@@ -73,12 +85,12 @@ try {
     const cpu = (side) => show(spread(side.cpu).median)
     const cost = ratios(token.cpu, open.cpu)
     report.summary(`${cell}: CPU with a token / without`, showSpread(cost, ' x'), cost)
-    report.summary(`${cell}: with a token / without`, showSpread(rate, ' x'), rate)
+    report.summary(`${cell}: with a token / without`, `${showSpread(rate, ' x')}, mean ${meanOf(rate.samples)}`, rate)
     return [
       cell === 'single' ? 'single submissions' : 'batches of 100',
       showSpread(spread(open.rate)),
       showSpread(spread(token.rate)),
-      showSpread(rate, ' x'),
+      `${showSpread(rate, ' x')}, mean ${meanOf(rate.samples)}`,
       `${cpu(open)}, ${cpu(token)}: ${showSpread(cost, ' x')}`,
     ]
   })
@@ -91,3 +103,10 @@ try {
   await load.stop()
 }
 report.finish()
+
+/** With its standard error: how far the mean of as many other rounds would lie from it, mostly. */
+function meanOf(samples) {
+  const mean = samples.reduce((a, b) => a + b, 0) / samples.length
+  const variance = samples.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, samples.length - 1)
+  return `${mean.toFixed(3)} ± ${Math.sqrt(variance / samples.length).toFixed(3)}`
+}
