@@ -224,6 +224,8 @@ export interface TurnResult {
   wakeIn: number
   /** Whether a node in session holds a task: a stop waits for that. */
   busy: boolean
+  /** How many tasks wait for a node, and how many have come to an end by now. */
+  tasks?: { waiting: number; ended: number }
   /** How long the turn took, and the commit within it, with its sync, ms. */
   took: { all: number; commit: number }
   /** Its sync ran beside the core, which may have the next turn meanwhile. */

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { inferenceDefaults } from '../../src/config.js'
 import type { Operation, TurnResult } from '../../src/core/operations.js'
 import { createBatchSize, MIN_BATCH, MAX_BATCH } from '../../src/core/engine/batch-size.js'
+import { createBacklog } from '../../src/core/engine/overload.js'
 import { createScheduler } from '../../src/core/engine/scheduler.js'
 import { createOriginGuard } from '../../src/http/origin-guard.js'
 import type { App } from '../../src/http/app.js'
@@ -17,7 +18,7 @@ import { task } from '../support/service.js'
 import { until } from '../support/wait.js'
 
 /** Turns over a core that answers when it is told to, and a clock that the test moves. */
-function slowCore(took = { all: 0, commit: 0 }) {
+function slowCore(took = { all: 0, commit: 0 }, tasks = { waiting: 0, ended: 0 }) {
   let t = 0
   const asked: { operations: readonly Operation[]; answer(): void }[] = []
   const told: unknown[] = []
@@ -33,6 +34,7 @@ function slowCore(took = { all: 0, commit: 0 }) {
           events: [],
           wakeIn: 1000,
           busy: false,
+          tasks,
           took,
         }
         asked.push({ operations, answer: () => then(result) })
@@ -70,7 +72,7 @@ test('what is at work goes before what is new, and shares its commit', async () 
 test('new work that comes alone begins at once; while turns are shared, or right behind one, it waits for what else has come', async () => {
   const { turns, next, begun, passes } = slowCore({ all: 1, commit: 0.5 })
   /** Whether a turn has begun before anything else could come. */
-  const beginsAtOnce = async (operation = submit): Promise<boolean> => {
+  const beginsAtOnce = async (operation: Operation = submit): Promise<boolean> => {
     turns.send(operation)
     await Promise.resolve()
     const atOnce = begun() > 0
@@ -119,6 +121,37 @@ test('when submissions have waited, a commit takes few of them, and always some'
   const second = await next()
   expect(second.operations.filter((o) => o.op === 'nodeSeen')).toHaveLength(96)
   expect(second.operations.filter((o) => o.op === 'submit')).toHaveLength(32)
+})
+
+test('while more tasks wait than are done in a second, late submissions get little of a turn, and all of one that is not late', async () => {
+  const { turns, next, passes } = slowCore(undefined, { waiting: 501, ended: 0 })
+  const taken = async (ms: number): Promise<number> => {
+    for (let i = 0; i < 10; i++) turns.send(submit)
+    passes(ms)
+    const turn = await next()
+    turn.answer()
+    return turn.operations.length
+  }
+  ;(await next()).answer()
+  expect(await taken(1)).toBe(10)
+  expect(await taken(60)).toBe(4)
+})
+
+test('a queue is long when it takes more than a second to work off, and has more than 500 tasks', () => {
+  let now = 0
+  const backlog = createBacklog(() => now)
+  const after = (ms: number, waiting: number, ended: number): boolean => {
+    now += ms
+    backlog.learn({ waiting, ended })
+    return backlog.isLong()
+  }
+  expect(backlog.isLong()).toBe(false)
+  expect(after(0, 500, 7000)).toBe(false)
+  expect(after(10, 501, 7000)).toBe(true)
+  expect(after(490, 501, 7500)).toBe(false) // a thousand a second
+  expect(after(10, 1001, 7500)).toBe(true)
+  expect(after(490, 1001, 7000)).toBe(true) // some were deleted: how many were done is not known
+  expect(after(500, 1000, 7500)).toBe(false)
 })
 
 test('under more load than is served, submissions are refused at once and everything else is taken', async () => {

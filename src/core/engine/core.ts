@@ -3,6 +3,7 @@ import { done, refuse } from '../../lib/result.js'
 import { CANCELLED } from '../../rules/lifecycle.js'
 import type { ModelTable } from '../../rules/models.js'
 import type { Store } from '../../store/store.js'
+import type { TaskCounts } from '../../store/tasks.js'
 import { createAccessControl } from '../access/control.js'
 import { createCredentials } from '../access/credentials.js'
 import type { Context, CoreOptions } from '../context.js'
@@ -200,6 +201,7 @@ export function createCore({
           effects: ctx.effects,
           events: ctx.events,
           wakeIn: Math.min(MAX_SLEEP_MS, Math.max(0, ctx.wakeAt - ctx.now)),
+          tasks: tasksOf(store.tasks.counts),
           busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
           took: { all: time.monotonic() - began, commit: commitMs },
         }
@@ -241,4 +243,9 @@ const servedModels = (registry: Registry): ServedModels => ({
     return false
   },
   spellingOf: registry.spellingOf,
+})
+
+const tasksOf = ({ pending, in_progress, ...ended }: TaskCounts): NonNullable<TurnResult['tasks']> => ({
+  waiting: pending,
+  ended: ended.completed + ended.submitted + ended.failed + ended.timeout,
 })

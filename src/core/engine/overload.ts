@@ -23,3 +23,31 @@ export function createOverload(oldestWait: () => number, now: () => number): () 
     return wait > MAX_QUEUE_WAIT_MS && since !== null && now() - since >= OVERLOADED_FOR_MS
   }
 }
+
+/** A queue that takes longer to work off than this is long, ms; and never one of fewer tasks than that. */
+const LONG_QUEUE_MS = 1000
+const LONG_QUEUE_TASKS = 500
+/** How often it is counted how many tasks come to an end, ms. */
+const COUNT_EVERY_MS = 500
+
+/**
+ * Whether so many tasks wait that to take more of them only takes time from those.
+ * @param now ms, monotonic
+ */
+export function createBacklog(now: () => number) {
+  let waiting = 0
+  let perMs = 0
+  /** When it was counted last, and how many had ended then; null before the first time. */
+  let counted: { at: number; ended: number } | null = null
+  return {
+    learn(tasks: { waiting: number; ended: number }): void {
+      waiting = tasks.waiting
+      const at = now()
+      if (counted !== null && at - counted.at < COUNT_EVERY_MS) return
+      // Old ones are deleted: then there are fewer.
+      if (counted !== null) perMs = Math.max(0, tasks.ended - counted.ended) / (at - counted.at)
+      counted = { at, ended: tasks.ended }
+    },
+    isLong: (): boolean => waiting > Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS),
+  }
+}

@@ -3,15 +3,16 @@ import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
 import type { AccessState, CoreEvent, Effect, Operation, Results, TurnResult } from '../operations.js'
 import { createBatchSize } from './batch-size.js'
-import { createOverload, OVERLOADED } from './overload.js'
+import { createBacklog, createOverload, OVERLOADED } from './overload.js'
 import type { CoreRunner } from './runner.js'
 import type { TracedEnd } from '../rates/traced-ends.js'
 import type { FeedItem } from '../../wire/watch-events.js'
 
 /** When the oldest submission has waited longer than this, submissions are taken in smaller parts: what is at work goes on. */
 const INTAKE_LATE_MS = 50
-/** The share of a batch that submissions get then. */
+/** The share of a batch that submissions get then; and how many of them get into one while many tasks wait as it is. */
 const LATE_INTAKE_SHARE = 1 / 4
+const LEAST_INTAKE = 4
 
 /** The share of a batch that reads get before everything else: what an operator asks does not wait behind what strangers say. */
 const READS_SHARE = 1 / 4
@@ -115,6 +116,7 @@ export function createScheduler({
   let tickAt = Infinity
 
   const oldestWait = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
+  const backlog = createBacklog(now)
   const crowded = createOverload(oldestWait, now)
   const overloaded = (): boolean => crowded() || runner.behind?.() === true
   const isPaused = (): boolean => batchSize.pause(now()) >= 1
@@ -175,7 +177,7 @@ export function createScheduler({
     overloaded() // looks at the clock also while nothing new comes
     const room = batchSize.room()
     const late = oldestWait() > INTAKE_LATE_MS
-    const reserved = Math.ceil(room * LATE_INTAKE_SHARE)
+    const reserved = backlog.isLong() ? LEAST_INTAKE : Math.ceil(room * LATE_INTAKE_SHARE)
     const isCrowded = queue.length > room
     const reads = isCrowded ? takeReads(room * READS_SHARE) : NOTHING
     const first = takeFrom(queue, (late ? room - reserved : room) - reads.weight)
@@ -213,6 +215,7 @@ export function createScheduler({
         if (result.took.commit > 0) beside = result.beside === true
         scheduleRest()
         busy = result.busy
+        if (result.tasks !== undefined) backlog.learn(result.tasks)
         if (result.access !== undefined) access?.(result.access)
         // Somebody waits for these; for what comes behind them nobody does.
         deliver(result.effects)
