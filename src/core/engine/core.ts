@@ -245,7 +245,7 @@ const servedModels = (registry: Registry): ServedModels => ({
   spellingOf: registry.spellingOf,
 })
 
-const tasksOf = ({ pending, in_progress, ...ended }: TaskCounts): NonNullable<TurnResult['tasks']> => ({
-  waiting: pending,
-  ended: ended.completed + ended.submitted + ended.failed + ended.timeout,
+const tasksOf = (counts: TaskCounts): NonNullable<TurnResult['tasks']> => ({
+  waiting: counts.pending,
+  ended: counts.completed + counts.submitted + counts.failed + counts.timeout,
 })
