@@ -224,7 +224,7 @@ export interface TurnResult {
   wakeIn: number
   /** Whether a node in session holds a task: a stop waits for that. */
   busy: boolean
-  /** How many tasks wait for a node, and how many have come to an end by now. */
+  /** How many tasks wait for a node, and how many have come to an end since the start. */
   tasks?: { waiting: number; ended: number }
   /** How long the turn took, and the commit within it, with its sync, ms. */
   took: { all: number; commit: number }

@@ -88,7 +88,11 @@ export function createListener({
     exchange.whenFirst(() => run(exchange))
   }
   /** What has waited for the end of an overload. */
-  const goOn = (exchange: Exchange): void => (overloaded() ? refuseEarly(exchange, IS_OVERLOADED) : run(exchange))
+  const goOn = (exchange: Exchange): void => {
+    if (exchange.request.socket.destroyed) return
+    if (overloaded()) refuseEarly(exchange, IS_OVERLOADED)
+    else run(exchange)
+  }
   const guarded = withoutFault(
     log,
     (exchange: Exchange, step: (exchange: Exchange) => void) => step(exchange),

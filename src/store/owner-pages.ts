@@ -53,7 +53,7 @@ export function createOwnerPages(db: Database, texts: TaskTexts) {
   }
 
   /**
-   * Tasks of one owner below `before`, newest first: at most `limit`, from among about so many rows.
+   * Tasks of one owner below `before`, newest first: at most `limit`, from among so many rows.
    * @returns with the place that was reached; 0 where that is the end
    */
   const ofOwner = (owner: string, filter: TaskFilter, before: number, rows: number, limit: number) => {
@@ -63,7 +63,9 @@ export function createOwnerPages(db: Database, texts: TaskTexts) {
     let left = rows
     for (let low = before; ;) {
       const begun = firsts.all({ key: ownerKey(owner), before: low })
-      for (const { first, past } of rangesOf(begun, low)) {
+      for (const range of rangesOf(begun, low)) {
+        const { past } = range
+        const first = Math.max(range.first, past - left)
         matches.push(...found.all({ model, user, node, owner, first, past, limit: limit - matches.length }))
         left -= past - first
         low = first
@@ -75,7 +77,7 @@ export function createOwnerPages(db: Database, texts: TaskTexts) {
 
   return {
     /**
-     * Tasks of these owners older than `before`, newest first: at most `limit`, from among about OWNED_ROWS_A_PAGE rows. So a page
+     * Tasks of these owners older than `before`, newest first: at most `limit`, from among OWNED_ROWS_A_PAGE rows. So a page
      * may be short, even empty, and not be the last; every match is on exactly one page.
      */
     ownedPage(owners: readonly string[], filter: TaskFilter, before: number | null, limit: number): Page {

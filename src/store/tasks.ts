@@ -39,7 +39,7 @@ export type TaskChange =
   | { to: 'submitted'; at: number }
 
 /** A task as the retention looks at it: nothing of its texts. */
-export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & DeletedRow
+export type AgedTask = Pick<TaskRow, 'task_id' | 'status' | 'created_at' | 'updated_at'> & { seq: number }
 
 export type TaskTable = ReturnType<typeof createTaskTable>
 
@@ -150,18 +150,14 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
       .set({ status: 'submitted', updated_at: bound('at') })
       .where(asRead),
   ).prepare()
-  const remove = orm.delete(tasks).where(asRead).prepare()
+  const remove = orm
+    .delete(tasks)
+    .where(asRead)
+    .returning({ seq, owner_key: tasks.owner_key, in_run: tasks.in_run })
+    .prepare()
   const storedAfter = literal(
     orm
-      .select({
-        seq,
-        task_id,
-        status,
-        created_at: tasks.created_at,
-        updated_at: tasks.updated_at,
-        owner_key: tasks.owner_key,
-        in_run: tasks.in_run,
-      })
+      .select({ seq, task_id, status, created_at: tasks.created_at, updated_at: tasks.updated_at })
       .from(tasks)
       .where(gt(seq, placeholder('seq')))
       .orderBy(seq)
@@ -169,6 +165,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
   ).prepare()
 
   const { counts, count, load, save } = createTaskCounts(db, undo)
+  let ends = 0
 
   const sealed = (taskId: string, { output, notes }: Answer): Pick<Answer, 'output' | 'notes'> => ({
     output: texts.seal('output', taskId, output),
@@ -201,6 +198,8 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
     ...createReadyTasks(db),
     ...createWaitingTasks(db),
     counts,
+    /** How many tasks have come to an end since the start; also where that was undone. */
+    ends: (): number => ends,
     ...createTaskReads(db, texts),
     /** @param open the attempt that a task in progress is written with; null for one that waits */
     insert(task: NewTask, open: OpenAttempt | null = null) {
@@ -217,6 +216,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
       if (update(task, change).changes !== 1) throw new Error(`task ${task.task_id} was no longer ${task.status}`)
       count(task.status, -1)
       count(change.to, 1)
+      if (hasEnded(change.to) && !hasEnded(task.status)) ends++
     },
     /**
      * The one change that is made without reading the row before, because nearly every task takes it: the attempt that is
@@ -231,6 +231,7 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
       if (complete.run(output, notes, result.confidence, at, at, task_id, attempt, node_id).changes !== 1) return false
       count('in_progress', -1)
       count('completed', 1)
+      ends++
       return true
     },
     /**
@@ -238,12 +239,15 @@ export function createTaskTable(db: Database, undo: Pick<UndoLog, 'keep'>, texts
      * as they were read in this transaction. Counts when all are deleted, so that a caller can undo a part of them.
      * @throws when one has not ended, or is no longer in the status it was read in
      */
-    remove(ended: readonly AgedTask[]) {
+    remove(ended: readonly Pick<TaskRow, 'task_id' | 'status'>[]) {
+      const deleted: DeletedRow[] = []
       for (const { task_id, status } of ended) {
         if (!hasEnded(status)) throw new Error(`task ${task_id} is ${status} and cannot be deleted`)
-        if (remove.run({ task_id, status }).changes !== 1) throw new Error(`task ${task_id} was no longer ${status}`)
+        const row = remove.get({ task_id, status })
+        if (row === undefined) throw new Error(`task ${task_id} was no longer ${status}`)
+        deleted.push(row)
       }
-      runs.deleted(ended)
+      runs.deleted(deleted)
       for (const { status } of ended) count(status, -1)
     },
     /** Something that was inserted is not there: the transaction, or a part of it, was undone. */

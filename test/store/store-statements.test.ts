@@ -259,8 +259,8 @@ test('every statement finds its rows by the index that was made for it', () => {
   const { tasks, attempts, nodes, history } = createStore(db)
   const second = { ...task, task_id: 't-2' }
   const moved = { ...second, status: 'in_progress' } as const
-  const aged = { ...second, task_id: 't-1', status: 'failed' as const, seq: 1, owner_key: 'A', in_run: null }
   const byId = 'SEARCH inference_tasks USING INDEX sqlite_autoindex_inference_tasks_1 (task_id=?)'
+  const byPlace = 'SEARCH inference_tasks USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)'
   const byKey = 'SEARCH ended_attempts USING INDEX sqlite_autoindex_ended_attempts_1 (task_id=? AND attempt=?)'
   const ofTask = 'SEARCH ended_attempts USING INDEX sqlite_autoindex_ended_attempts_1 (task_id=?)'
   /** What has ended, and what is open. */
@@ -341,7 +341,7 @@ test('every statement finds its rows by the index that was made for it', () => {
       () => tasks.move({ ...moved, status: 'pending', task_id: 't-1' }, { to: 'failed', error: '', code: null, at: 1 }),
       byId,
     ],
-    [() => tasks.remove([aged]), byId, 'SEARCH inference_tasks USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)'],
+    [() => tasks.remove([{ task_id: 't-1', status: 'failed' }]), byId, byPlace, byId],
     [() => attempts.remove('t-1'), ofTask],
     [() => nodes.save(node), ''],
     [() => nodes.get('n-1'), nodeById],

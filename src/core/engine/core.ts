@@ -3,7 +3,6 @@ import { done, refuse } from '../../lib/result.js'
 import { CANCELLED } from '../../rules/lifecycle.js'
 import type { ModelTable } from '../../rules/models.js'
 import type { Store } from '../../store/store.js'
-import type { TaskCounts } from '../../store/tasks.js'
 import { createAccessControl } from '../access/control.js'
 import { createCredentials } from '../access/credentials.js'
 import type { Context, CoreOptions } from '../context.js'
@@ -201,7 +200,7 @@ export function createCore({
           effects: ctx.effects,
           events: ctx.events,
           wakeIn: Math.min(MAX_SLEEP_MS, Math.max(0, ctx.wakeAt - ctx.now)),
-          tasks: tasksOf(store.tasks.counts),
+          tasks: { waiting: store.tasks.counts.pending, ended: store.tasks.ends() },
           busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
           took: { all: time.monotonic() - began, commit: commitMs },
         }
@@ -243,9 +242,4 @@ const servedModels = (registry: Registry): ServedModels => ({
     return false
   },
   spellingOf: registry.spellingOf,
-})
-
-const tasksOf = (counts: TaskCounts): NonNullable<TurnResult['tasks']> => ({
-  waiting: counts.pending,
-  ended: counts.completed + counts.submitted + counts.failed + counts.timeout,
 })

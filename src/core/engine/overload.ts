@@ -44,8 +44,7 @@ export function createBacklog(now: () => number) {
       waiting = tasks.waiting
       const at = now()
       if (counted !== null && at - counted.at < COUNT_EVERY_MS) return
-      // Old ones are deleted: then there are fewer.
-      if (counted !== null) perMs = Math.max(0, tasks.ended - counted.ended) / (at - counted.at)
+      if (counted !== null) perMs = (tasks.ended - counted.ended) / (at - counted.at)
       counted = { at, ended: tasks.ended }
     },
     isLong: (): boolean => waiting > Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS),

@@ -10,7 +10,7 @@ import type { FeedItem } from '../../wire/watch-events.js'
 
 /** When the oldest submission has waited longer than this, submissions are taken in smaller parts: what is at work goes on. */
 const INTAKE_LATE_MS = 50
-/** The share of a batch that submissions get then; and how many of them get into one while many tasks wait as it is. */
+/** The share of a batch that submissions get then; and how many of them get into one with other work, while many tasks wait as it is. */
 const LATE_INTAKE_SHARE = 1 / 4
 const LEAST_INTAKE = 4
 
@@ -177,11 +177,13 @@ export function createScheduler({
     overloaded() // looks at the clock also while nothing new comes
     const room = batchSize.room()
     const late = oldestWait() > INTAKE_LATE_MS
-    const reserved = backlog.isLong() ? LEAST_INTAKE : Math.ceil(room * LATE_INTAKE_SHARE)
+    const reserved = Math.ceil(room * LATE_INTAKE_SHARE)
     const isCrowded = queue.length > room
     const reads = isCrowded ? takeReads(room * READS_SHARE) : NOTHING
     const first = takeFrom(queue, (late ? room - reserved : room) - reads.weight)
-    const second = takeFrom(intake, late ? reserved : room - reads.weight - first.weight)
+    // A slow disk leaves the thread time for both.
+    const fewest = backlog.isLong() && first.weight > 0 && !beside ? LEAST_INTAKE : reserved
+    const second = takeFrom(intake, late ? fewest : room - reads.weight - first.weight)
     queue = first.rest
     intake = second.rest
     const parts = [reads.batch, first.taken, second.taken].filter((part) => part.length > 0)

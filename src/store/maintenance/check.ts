@@ -6,7 +6,6 @@ import { callbackCounts, callbackHosts, callbacks } from '../callback-schema.js'
 import { explainOpen, hasTable, refuseNewer, StoreError } from '../open.js'
 import { attempts, endedAttempts } from '../attempt-schema.js'
 import { openColumns } from '../open-columns.js'
-import { RUN_ROWS } from '../owner-runs.js'
 import { dataKeys, inferenceNodes, inferenceTasks, taskCounts } from '../schema.js'
 import { settlementCounts, settlements } from '../settlement-schema.js'
 import { render } from '../statement.js'
@@ -98,15 +97,6 @@ const rulesOfOpenAttempts: Record<string, SQL> = {
     SELECT ${aTask} || ' has a part of an open attempt' AS says FROM ${tasks} WHERE (${someOpen}) AND NOT (${allOpen})`,
 }
 
-const b = alias(inferenceTasks, 'b')
-/** The same of the runs of owners, in a file that has them. */
-const rulesOfRuns: Record<string, SQL> = {
-  'a task that is in a run of its owner is behind its beginning': sql`
-    SELECT ${aTask} || ' is in no run of its owner' AS says FROM ${tasks}
-    WHERE ${t.in_run} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ${inferenceTasks} AS ${b} NOT INDEXED
-      WHERE ${b}.rowid < ${t}.rowid AND ${b}.rowid > ${t}.rowid - ${RUN_ROWS} AND ${b.owner_key} = ${t.owner_key} AND ${b.in_run} IS NULL)`,
-}
-
 const s = alias(settlements, 's')
 const theSettlements = sql`${settlements} AS ${s}`
 
@@ -183,7 +173,6 @@ export function checkDatabase(file: string, kids: readonly string[] | null = nul
     const always = {
       ...rules,
       ...(hasTable(db, 'ended_attempts') ? rulesOfOpenAttempts : {}),
-      ...(hasColumn(db, inferenceTasks.in_run) ? rulesOfRuns : {}),
       ...(hasTable(db, 'settlements') ? rulesOfPayments : {}),
       ...(hasTable(db, 'callbacks') ? rulesOfCallbacks : {}),
     }
@@ -198,9 +187,6 @@ export function checkDatabase(file: string, kids: readonly string[] | null = nul
     db?.close()
   }
 }
-
-const hasColumn = (db: Database, { name }: { name: string }): boolean =>
-  db.prepare("SELECT 1 FROM pragma_table_info('inference_tasks') WHERE name = ?").get(name) !== undefined
 
 function integrity(db: Database): Finding {
   const rule = 'the file is intact'
