@@ -49,8 +49,6 @@ function slowCore(took = { all: 0, commit: 0 }, tasks = { waiting: 0, ended: 0 }
     turns,
     told,
     passes: (ms: number) => void (t += ms),
-    /** How many turns the core has been asked for that nobody has looked at. */
-    begun: () => asked.length,
     /** The next turn that the core is asked for, without ticks. */
     async next(): Promise<{ operations: readonly Operation[]; answer(): void }> {
       const found = await until(() => asked.shift() ?? null, 'a turn')
@@ -67,35 +65,6 @@ test('what is at work goes before what is new, and shares its commit', async () 
   for (const o of [submit, beat, submit, beat]) turns.send(o)
   first.answer()
   expect((await next()).operations.map((o) => o.op)).toEqual(['nodeSeen', 'nodeSeen', 'submit', 'submit'])
-})
-
-test('new work that comes alone begins at once; while turns are shared, or right behind one, it waits for what else has come', async () => {
-  const { turns, next, begun, passes } = slowCore({ all: 1, commit: 0.5 })
-  /** Whether a turn has begun before anything else could come. */
-  const beginsAtOnce = async (operation: Operation = submit): Promise<boolean> => {
-    turns.send(operation)
-    await Promise.resolve()
-    const atOnce = begun() > 0
-    ;(await next()).answer()
-    return atOnce
-  }
-  ;(await next()).answer()
-  passes(2)
-  expect(await beginsAtOnce()).toBe(true)
-  expect(await beginsAtOnce()).toBe(false) // right behind it
-  passes(2)
-  expect(await beginsAtOnce(beat)).toBe(false) // more may follow it: what a node says of a task comes in two messages
-  passes(2)
-  expect(await beginsAtOnce()).toBe(true)
-  for (let i = 0; i < 20; i++) {
-    passes(2)
-    for (const o of [beat, beat, beat, beat]) turns.send(o)
-    ;(await next()).answer()
-  }
-  passes(2)
-  expect(await beginsAtOnce()).toBe(false)
-  passes(300) // nothing has come for so long that nothing shares its commit
-  expect(await beginsAtOnce()).toBe(true)
 })
 
 test('a read does not wait behind a crowd, and a crowd of reads does not stop the work', async () => {

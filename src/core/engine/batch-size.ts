@@ -49,8 +49,6 @@ export function createBatchSize() {
       if (commit < SLOW_COMMIT_MS || shared < SHARED) return 0
       return Math.max(0, committedAt + Math.min(MAX_PAUSE_MS, commit / 2) - now)
     },
-    /** Whether commits are shared now. */
-    isShared: (now: number): boolean => shared >= SHARED && now - committedAt <= SELDOM_MS,
     room: (): number =>
       each === 0 ? MIN_BATCH : Math.round(Math.min(MAX_BATCH, Math.max(MIN_BATCH, (TURN_PER_COMMIT * commit) / each))),
   }

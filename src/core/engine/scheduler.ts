@@ -24,9 +24,6 @@ const WEIGHT_MS = 0.03
 const WORTH_A_COMMIT = 64
 const MAX_BESIDE = 8
 
-/** So long after the last turn, ms, one for new work that comes alone begins at once: nothing is there that would share it. */
-const QUIET_MS = 1
-
 interface Queued {
   operation: Operation
   settle: ((outcome: Outcome<Results[keyof Results]>) => void) | null
@@ -76,7 +73,7 @@ export interface SchedulerParts {
 
 /**
  * Collects what one turn of the event loop brings and gives it to the core as one batch, which is one transaction: the group
- * commit, without a timer; what comes alone when nothing else does is not kept waiting for that. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything
+ * commit, without a timer. Deadlines are looked at the same way: the timer only asks for a `tick`, which runs after everything
  * that has arrived by then was read, so that nobody is declared dead whose sign of life is already here.
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
@@ -108,8 +105,6 @@ export function createScheduler({
   let beside = false
   let ended = false
   let busy = false
-  /** When the last turn was answered, ms. */
-  let answeredAt = -Infinity
   /** A `tick` is due; when the timer asks for one, ms of the wall clock. */
   let tickDue = false
   let tickTimer: NodeJS.Timeout | undefined
@@ -120,18 +115,14 @@ export function createScheduler({
   const crowded = createOverload(oldestWait, now)
   const overloaded = (): boolean => crowded() || runner.behind?.() === true
   const isPaused = (): boolean => batchSize.pause(now()) >= 1
-  // A tick comes after all that had arrived was read.
-  const isQuiet = (): boolean =>
-    !tickDue && inFlight === 0 && !batchSize.isShared(now()) && now() - answeredAt > QUIET_MS
 
-  /** Asks for a turn. @param read for what waits for no commit @param alone for new work, which nothing follows at once */
-  const schedule = (read = false, alone = false): void => {
+  /** Asks for a turn. @param read for what waits for no commit */
+  const schedule = (read = false): void => {
     if (next === 'soon' || (next === 'paused' && !read)) return
     clearTimeout(pauseTimer)
     const paused = !read && isPaused()
     next = paused ? 'paused' : 'soon'
     if (paused) pauseTimer = setTimeout(runTurn, batchSize.pause(now()))
-    else if (alone && isQuiet()) queueMicrotask(runTurn)
     else setImmediate(runTurn)
   }
 
@@ -146,7 +137,7 @@ export function createScheduler({
     if (from !== undefined && from.length > 0) charge?.(from, traits.weight(operation) * WEIGHT_MS)
     const waiting = traits.queue === 'intake' ? intake : queue
     waiting.push({ operation, settle, at: now() })
-    schedule(traits.queue === 'reads', traits.newWork)
+    schedule(traits.queue === 'reads')
   }
 
   const tickIn = (ms: number): void => {
@@ -212,7 +203,6 @@ export function createScheduler({
       batch.map((b) => b.operation),
       (result) => {
         inFlight--
-        answeredAt = now()
         batchSize.learn(batch.length, weight, result.took, now())
         if (result.took.commit > 0) beside = result.beside === true
         scheduleRest()
