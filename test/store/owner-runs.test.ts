@@ -5,42 +5,20 @@ import { openDatabase } from '../../src/store/open.js'
 import type { TaskFilter, TaskLine } from '../../src/store/pages.js'
 import { createStore, type Store } from '../../src/store/store.js'
 import type { NewTask } from '../../src/store/new-tasks.js'
+import { newTask } from '../support/new-task.js'
 import { tempDir } from '../support/temp-dir.js'
 
 const any: TaskFilter = { status: null, model: null, user: null, node: null }
 
 const taskOf = (task_id: string, owner_id: string | null): NewTask => ({
+  ...newTask,
   task_id,
-  user_address: owner_id || 'u',
-  user_input: 'x',
-  context: '',
-  fee: 0,
-  nonce: 0,
-  infer_fee: 1,
-  max_infer_time: 60,
-  model_type: 'llama',
-  model_name: 'llama',
-  model_key: 'llama',
-  signed_tx: null,
-  signer_public_key: null,
-  status: 'failed',
-  attempt: 0,
-  created_at: 1,
-  updated_at: 1,
-  queued_ms: 1,
-  queue_rank: 1,
-  inference_node_id: null,
   owner_id,
-  txid: null,
-  paid_nonce: null,
-  holds_payment: null,
-  params: null,
-  needs: 0,
-  join_key: null,
-  traceparent: null,
+  user_address: owner_id || 'u',
+  status: 'failed',
 })
 
-/** A file that knows how often it is opened anew, and what should be in it. */
+/** A store on a file of its own. */
 function world() {
   const file = join(tempDir(), 'inference.db')
   const { db, close } = openDatabase(file)

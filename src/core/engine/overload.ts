@@ -43,8 +43,9 @@ export function createBacklog(now: () => number) {
     learn(tasks: { waiting: number; ended: number }): void {
       waiting = tasks.waiting
       const at = now()
-      if (counted !== null && at - counted.at < COUNT_EVERY_MS) return
-      if (counted !== null) perMs = (tasks.ended - counted.ended) / (at - counted.at)
+      counted ??= { at, ended: tasks.ended }
+      if (at - counted.at < COUNT_EVERY_MS) return
+      perMs = (tasks.ended - counted.ended) / (at - counted.at)
       counted = { at, ended: tasks.ended }
     },
     isLong: (): boolean => waiting > Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS),
