@@ -215,6 +215,14 @@ export interface CoreEvent {
   [field: string]: string | number | boolean | null
 }
 
+/** How many tasks wait for a node, are at one, and have come to an end since the start; and how many more could be pushed to nodes. */
+export interface TaskFigures {
+  waiting: number
+  working: number
+  ended: number
+  places: number
+}
+
 export interface TurnResult {
   /** One per operation, in order. */
   outcomes: Outcome<Results[keyof Results]>[]
@@ -224,8 +232,7 @@ export interface TurnResult {
   wakeIn: number
   /** Whether a node in session holds a task: a stop waits for that. */
   busy: boolean
-  /** How many tasks wait for a node, and how many have come to an end since the start. */
-  tasks?: { waiting: number; ended: number }
+  tasks?: TaskFigures
   /** How long the turn took, and the commit within it, with its sync, ms. */
   took: { all: number; commit: number }
   /** Its sync ran beside the core, which may have the next turn meanwhile. */

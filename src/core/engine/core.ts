@@ -9,7 +9,7 @@ import type { Context, CoreOptions } from '../context.js'
 import { createDurations } from '../durations.js'
 import { createMoments } from '../moments.js'
 import { createRegistry, type Registry } from '../nodes/registry.js'
-import type { Operation, TurnResult } from '../operations.js'
+import type { Operation, TaskFigures, TurnResult } from '../operations.js'
 import { createFigures } from '../rates/figures.js'
 import type { ServedModels } from '../rates/labels.js'
 import { createMeter } from '../rates/meter.js'
@@ -175,6 +175,11 @@ export function createCore({
   }
   start()
 
+  const taskFigures = (): TaskFigures => {
+    const { pending, in_progress } = store.tasks.counts
+    return { waiting: pending, working: in_progress, ended: store.tasks.ends(), places: registry.places() }
+  }
+
   return {
     turn(operations) {
       const began = time.monotonic()
@@ -200,7 +205,7 @@ export function createCore({
           effects: ctx.effects,
           events: ctx.events,
           wakeIn: Math.min(MAX_SLEEP_MS, Math.max(0, ctx.wakeAt - ctx.now)),
-          tasks: { waiting: store.tasks.counts.pending, ended: store.tasks.ends() },
+          tasks: taskFigures(),
           busy: ctx.stopping && [...registry.sessions.values()].some((n) => n.held.size > 0),
           took: { all: time.monotonic() - began, commit: commitMs },
         }

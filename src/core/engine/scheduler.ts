@@ -10,9 +10,8 @@ import type { FeedItem } from '../../wire/watch-events.js'
 
 /** When the oldest submission has waited longer than this, submissions are taken in smaller parts: what is at work goes on. */
 const INTAKE_LATE_MS = 50
-/** The share of a batch that submissions get then; and how many of them get into one with other work, while many tasks wait as it is. */
+/** The share of a batch that submissions get then. */
 const LATE_INTAKE_SHARE = 1 / 4
-const LEAST_INTAKE = 4
 
 /** The share of a batch that reads get before everything else: what an operator asks does not wait behind what strangers say. */
 const READS_SHARE = 1 / 4
@@ -30,6 +29,7 @@ interface Queued {
   /** ms, monotonic. */
   at: number
 }
+const EVERYTHING = { tasks: Infinity, lookIn: 0 }
 const NOTHING: { batch: Queued[]; weight: number } = { batch: [], weight: 0 }
 const isRead = ({ operation }: Queued): boolean => traitsOf(operation).queue === 'reads'
 
@@ -69,6 +69,8 @@ export interface SchedulerParts {
   charge?(from: AddressKeys, ms: number): void
   /** ms, monotonic; for how long something has waited. */
   now?: () => number
+  /** How long the event loop was active so far, ms. */
+  active?: () => number
 }
 
 /**
@@ -91,6 +93,7 @@ export function createScheduler({
   measured,
   charge,
   now = () => performance.now(),
+  active = () => performance.eventLoopUtilization().active,
 }: SchedulerParts): Scheduler {
   let queue: Queued[] = []
   /** Submissions, and what their sessions ask besides. */
@@ -110,10 +113,17 @@ export function createScheduler({
   let tickTimer: NodeJS.Timeout | undefined
   let tickAt = Infinity
 
+  let lookTimer: NodeJS.Timeout | undefined
   const oldestWait = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
-  const backlog = createBacklog(now)
+  const backlog = createBacklog(now, active)
   const crowded = createOverload(oldestWait, now)
   const overloaded = (): boolean => crowded() || runner.behind?.() === true
+  /** How much of the new work may be taken now, and when to look again where that is nothing. */
+  const admitted = (): { tasks: number; lookIn: number } => {
+    const first = intake[0]
+    if (first === undefined || !traitsOf(first.operation).newWork) return EVERYTHING
+    return backlog.admits(traitsOf(first.operation).weight(first.operation), now() - first.at)
+  }
   const isPaused = (): boolean => batchSize.pause(now()) >= 1
 
   /** Asks for a turn. @param read for what waits for no commit */
@@ -172,9 +182,9 @@ export function createScheduler({
     const isCrowded = queue.length > room
     const reads = isCrowded ? takeReads(room * READS_SHARE) : NOTHING
     const first = takeFrom(queue, (late ? room - reserved : room) - reads.weight)
-    // A slow disk leaves the thread time for both.
-    const fewest = backlog.isLong() && first.weight > 0 && !beside ? LEAST_INTAKE : reserved
-    const second = takeFrom(intake, late ? fewest : room - reads.weight - first.weight)
+    const left = room - reads.weight - first.weight
+    const second = takeFrom(intake, late ? reserved : left, admitted().tasks)
+    backlog.takes(second.weight)
     queue = first.rest
     intake = second.rest
     const parts = [reads.batch, first.taken, second.taken].filter((part) => part.length > 0)
@@ -207,7 +217,7 @@ export function createScheduler({
         if (result.took.commit > 0) beside = result.beside === true
         scheduleRest()
         busy = result.busy
-        if (result.tasks !== undefined) backlog.learn(result.tasks)
+        if (result.tasks !== undefined) backlog.learn(result.tasks, result.took.all - result.took.commit)
         if (result.access !== undefined) access?.(result.access)
         // Somebody waits for these; for what comes behind them nobody does.
         deliver(result.effects)
@@ -226,7 +236,13 @@ export function createScheduler({
     )
   }
   const scheduleRest = (): void => {
-    if (queue.length > 0 || intake.length > 0 || tickDue) schedule()
+    const { tasks, lookIn } = admitted()
+    if (queue.length > 0 || tickDue || (intake.length > 0 && tasks > 0)) return schedule()
+    if (intake.length === 0 || lookTimer !== undefined) return
+    lookTimer = setTimeout(() => {
+      lookTimer = undefined
+      scheduleRest()
+    }, lookIn)
   }
 
   tickIn(0)
@@ -243,17 +259,23 @@ export function createScheduler({
       ended = true
       clearTimeout(tickTimer)
       clearTimeout(pauseTimer)
+      clearTimeout(lookTimer)
     },
   }
 }
 
-/** Takes operations from the front of a queue while there is room for their weight; one that has begun is taken, however heavy. */
-function takeFrom(queue: Queued[], room: number): { taken: Queued[]; rest: Queued[]; weight: number } {
+/**
+ * Takes operations from the front of a queue while there is room for their weight; one that has begun is taken, however heavy.
+ * @param most the first is taken if that is more than 0, and another only when all together are not more
+ */
+function takeFrom(queue: Queued[], room: number, most = Infinity): { taken: Queued[]; rest: Queued[]; weight: number } {
   let n = 0
   let weight = 0
   for (const { operation } of queue) {
-    if (weight >= room) break
-    weight += traitsOf(operation).weight(operation)
+    if (weight >= room || most <= 0) break
+    const more = traitsOf(operation).weight(operation)
+    if (n > 0 && weight + more > most) break
+    weight += more
     n++
   }
   return n === queue.length

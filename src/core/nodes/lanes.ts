@@ -33,6 +33,9 @@ const placesOf = (n: Node): 'free' | 'room' | null => {
   const beyond = n.held.size - n.row.max_concurrent_tasks
   return beyond < 0 ? 'free' : beyond < n.prefetch ? 'room' : null
 }
+/** How many tasks can be pushed to the node now. */
+const countOf = (n: Node, places: 'free' | 'room' | null): number =>
+  places === null ? 0 : n.row.max_concurrent_tasks + n.prefetch - n.held.size
 
 export type Lanes = ReturnType<typeof createLanes>
 
@@ -42,6 +45,12 @@ export function createLanes(models: ModelTable) {
   const lanes = new Map<Lane, Members>()
   /** Lanes in which something has changed: dispatch scans these only. */
   const dirty = new Set<Lane>()
+  /** How many tasks can be pushed to all nodes now. */
+  let places = 0
+  const countPlaces = (node: Node, count: number): void => {
+    places += count - node.places
+    node.places = count
+  }
 
   const members = (lane: Lane): Members => {
     let found = lanes.get(lane)
@@ -52,6 +61,7 @@ export function createLanes(models: ModelTable) {
     return found
   }
   const leave = (node: Node): void => {
+    countPlaces(node, 0)
     for (const lane of node.lanes) {
       const m = lanes.get(lane)
       m?.all.delete(node)
@@ -63,6 +73,8 @@ export function createLanes(models: ModelTable) {
 
   return {
     dirty,
+    /** How many tasks can be pushed to nodes now, whatever they serve. */
+    places: (): number => places,
     freeIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.free,
     roomIn: (lane: Lane): Pool<Node> | undefined => lanes.get(lane)?.room,
     /** Nodes that serve the lane, online or not. */
@@ -87,13 +99,14 @@ export function createLanes(models: ModelTable) {
     leave,
     /** Follows whether the node is free, or has room beyond its slots. */
     updateFree(node: Node) {
-      const places = placesOf(node)
+      const where = placesOf(node)
+      countPlaces(node, countOf(node, where))
       for (const lane of node.lanes) {
         const m = members(lane)
-        if (places !== 'free') m.free.delete(node)
-        if (places !== 'room' && m.room.size > 0) m.room.delete(node)
-        if (places === null || m[places].has(node)) continue
-        m[places].add(node)
+        if (where !== 'free') m.free.delete(node)
+        if (where !== 'room' && m.room.size > 0) m.room.delete(node)
+        if (where === null || m[where].has(node)) continue
+        m[where].add(node)
         dirty.add(lane)
       }
     },

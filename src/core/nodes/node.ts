@@ -60,6 +60,8 @@ export interface Node extends Readonly<NodeState> {
   serving: boolean
   /** Whether it is among the idle nodes. */
   idle: boolean
+  /** How many tasks can be pushed to it now; kept by the lanes. */
+  places: number
 }
 
 export interface NodeCounts {
@@ -106,4 +108,5 @@ export const createNode = (row: NodeRow, seen: number): Node => ({
   counted: null,
   serving: false,
   idle: false,
+  places: 0,
 })

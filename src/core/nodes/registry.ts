@@ -90,6 +90,7 @@ export function createRegistry(store: Store, models: ModelTable, nodeTimeout: nu
     dirtyLanes: lanes.dirty,
     freeIn: lanes.freeIn,
     roomIn: lanes.roomIn,
+    places: lanes.places,
     markLanes: lanes.mark,
     isServed: lanes.isServed,
     servedBy: lanes.servedBy,
