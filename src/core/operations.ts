@@ -215,12 +215,15 @@ export interface CoreEvent {
   [field: string]: string | number | boolean | null
 }
 
-/** How many tasks wait for a node, are at one, and have come to an end since the start; and how many more could be pushed to nodes. */
+/**
+ * How many tasks wait for a node, are at one, and have come to an end since the start; and how many more could be pushed to nodes, null
+ * where none is in session.
+ */
 export interface TaskFigures {
   waiting: number
   working: number
   ended: number
-  places: number
+  places: number | null
 }
 
 export interface TurnResult {

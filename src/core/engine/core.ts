@@ -177,7 +177,8 @@ export function createCore({
 
   const taskFigures = (): TaskFigures => {
     const { pending, in_progress } = store.tasks.counts
-    return { waiting: pending, working: in_progress, ended: store.tasks.ends(), places: registry.places() }
+    const places = registry.sessions.size === 0 ? null : registry.places()
+    return { waiting: pending, working: in_progress, ended: store.tasks.ends(), places }
   }
 
   return {

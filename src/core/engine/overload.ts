@@ -33,79 +33,103 @@ const LONG_QUEUE_MS = 500
 const LONG_QUEUE_TASKS = 500
 /** How often it is counted how much is done, ms. */
 const COUNT_EVERY_MS = 200
+/** The service is at its limit when its event loop is active for this share of the time, or the core computes for this one ... */
+const FULL_LOOP = 0.8
+const FULL_CORE = 0.6
 /**
- * The service is what limits when its event loop is active for this share of the time, or the core computes for this one, and tasks stay
- * at nodes no longer than this on average, ms: with slower nodes they limit, however busy the service is with a turn for each word.
+ * ... and tasks stay at nodes no longer than this on average, ms, or so many operations share a turn. Else nodes are what limits, however
+ * busy the service is with a turn for each word.
  */
-const BUSY_LOOP = 0.8
-const BUSY_CORE = 0.6
 const QUICK_NODES_MS = 150
+const FULL_TURN = 32
 /** What becomes free within this time is counted as free: about the next turn, ms. */
 const NEXT_TURN_MS = 10
-/** While the queue is long so many new tasks are taken where none comes to an end, each ms; and when that is looked at again, ms. */
+/** While the queue is long so many new tasks are taken each ms where none comes to an end; and when that is looked at again, ms. */
 const TRICKLE = 0.05
 const LOOK_AGAIN_MS = 10
 
-const ALL = { tasks: Infinity, lookIn: 0 }
+/** How many new tasks may be taken; where that is 0, when to look again, ms. */
+export interface Admitted {
+  tasks: number
+  lookIn: number
+}
+export const ALL: Admitted = { tasks: Infinity, lookIn: 0 }
 
 /**
- * How what waits for a node compares with what is done: whether to take more now. It says so only while the service itself is what
- * limits: what takes its time from tasks that are accepted makes all of them late. Where nodes limit, tasks wait in the file.
+ * How what waits for a node compares with what is done: whether to take more now. It holds back only while the service itself is at its
+ * limit: what takes its time from tasks that are accepted makes all of them late. Where nodes limit, tasks wait in the file.
  * @param now ms, monotonic @param active how long the event loop was active so far, ms
  */
 export function createBacklog(now: () => number, active: () => number) {
-  let waiting = 0
-  let places = 0
-  /** In the time that was counted last: tasks that came to an end, each ms, and whether the service was what limits. */
+  let tasks: TaskFigures = { waiting: 0, working: 0, ended: 0, places: null }
+  /** New tasks in turns since then. */
+  let taken = 0
+  /** In the time that was counted last: tasks that came to an end, each ms, and whether the service was at its limit. */
   let perMs = 0
-  let busy = false
-  /** When it was counted last, and how many had ended then; null before the first time. */
+  let atLimit = false
+  /** When it was counted last, and how many tasks had ended then; null before the first time. */
   let counted: { at: number; ended: number; active: number } | null = null
-  /** How long turns have computed since then, ms. */
-  let turnsMs = 0
-  /** How many new tasks may be taken while the queue is long: as many as have ended since it is. */
+  /** The turns since then: their operations, and how long they computed, ms. */
+  let turns = { n: 0, operations: 0, ms: 0 }
+  /** How many new tasks may be taken while the queue is long. */
   let credit = 0
-  let last = { at: 0, ended: 0 }
+  let creditedAt = 0
 
-  const isLong = (): boolean => busy && waiting > Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS)
+  /** Places beside a queue are at nodes that may not have what waits: that is no reason to wait for it. */
+  const isLong = (): boolean =>
+    atLimit && tasks.places === 0 && tasks.waiting > Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS)
+  const freePlaces = (): number => {
+    if (tasks.places === null) return Infinity // nodes that poll take what waits
+    return (tasks.places > 0 ? tasks.places : -tasks.waiting) - taken + perMs * NEXT_TURN_MS
+  }
+  const countTurns = (at: number): void => {
+    counted ??= { at, ended: tasks.ended, active: active() }
+    const ms = at - counted.at
+    if (ms < COUNT_EVERY_MS) return
+    const next = { at, ended: tasks.ended, active: active() }
+    perMs = (next.ended - counted.ended) / ms
+    const isFull = next.active - counted.active >= FULL_LOOP * ms || turns.ms >= FULL_CORE * ms
+    const areQuick = tasks.working <= perMs * QUICK_NODES_MS || turns.operations >= FULL_TURN * turns.n
+    atLimit = isFull && areQuick && perMs > 0
+    counted = next
+    turns = { n: 0, operations: 0, ms: 0 }
+  }
   return {
-    /** @param turnMs how long the turn that has ended so computed, ms */
-    learn(tasks: TaskFigures, turnMs: number): void {
-      ;({ waiting, places } = tasks)
-      const at = now()
-      counted ??= { at, ended: tasks.ended, active: active() }
-      turnsMs += turnMs
-      const ms = at - counted.at
-      if (ms >= COUNT_EVERY_MS) {
-        const next = { at, ended: tasks.ended, active: active() }
-        perMs = (next.ended - counted.ended) / ms
-        const isFull = next.active - counted.active >= BUSY_LOOP * ms || turnsMs >= BUSY_CORE * ms
-        busy = isFull && tasks.working <= perMs * QUICK_NODES_MS
-        counted = next
-        turnsMs = 0
+    /** @param figures after the turn that has ended; undefined: nothing was done @param turn how long it computed, ms */
+    learn(figures: TaskFigures | undefined, turn: { operations: number; ms: number }): void {
+      if (figures === undefined) {
+        atLimit = false
+        return
       }
-      credit = isLong() ? credit + tasks.ended - last.ended + (at - last.at) * TRICKLE : 0
-      last = { at, ended: tasks.ended }
+      const ended = figures.ended - tasks.ended
+      const at = now()
+      tasks = figures
+      taken = 0
+      turns = { n: turns.n + 1, operations: turns.operations + turn.operations, ms: turns.ms + turn.ms }
+      countTurns(at)
+      credit = isLong() ? credit + ended + (at - creditedAt) * TRICKLE : 0
+      creditedAt = at
     },
     /** The turn that begins takes so many new tasks. */
-    takes(tasks: number): void {
-      places -= tasks
-      credit -= tasks
+    takes(newTasks: number): void {
+      taken += newTasks
+      credit -= newTasks
     },
     /**
-     * How many new tasks may be taken now; 0: none, and how long until that is looked at again, ms.
+     * How many new tasks may be taken now.
      * - Those that are next wait until nodes have places for all of them: then each is written once, as given to a node, and not first as
      *   one that waits, which costs a third more. Only where places become free as fast as that.
-     * - While the queue is long, as many are taken as have ended.
-     * @param tasks how many are next @param waited how long they have waited, ms
+     * - While the queue is long, as many are taken as have ended since it is.
+     * @param newTasks how many are next @param waited how long they have waited, ms
      */
-    admits(tasks: number, waited: number): { tasks: number; lookIn: number } {
-      if (!busy) return ALL
+    admits(newTasks: number, waited: number): Admitted {
+      if (!atLimit) return ALL
       if (isLong()) return credit > 0 ? { tasks: credit, lookIn: 0 } : { tasks: 0, lookIn: LOOK_AGAIN_MS }
-      const free = places - waiting + perMs * NEXT_TURN_MS
-      if (tasks <= free) return { tasks: free, lookIn: 0 }
-      const areQuick = tasks <= perMs * MAX_HOLD_MS
-      return areQuick && waited < MAX_HOLD_MS ? { tasks: 0, lookIn: MAX_HOLD_MS - waited } : ALL
+      const free = freePlaces()
+      if (newTasks <= free) return { tasks: free, lookIn: 0 }
+      if (waited >= MAX_HOLD_MS) return ALL
+      if (newTasks > perMs * MAX_HOLD_MS) return { tasks: newTasks, lookIn: 0 } // too many to wait for
+      return { tasks: 0, lookIn: MAX_HOLD_MS - waited }
     },
   }
 }

@@ -3,7 +3,7 @@ import { refuse, type Outcome } from '../../lib/result.js'
 import { refusalEffects, traitsOf } from '../operation-traits.js'
 import type { AccessState, CoreEvent, Effect, Operation, Results, TurnResult } from '../operations.js'
 import { createBatchSize } from './batch-size.js'
-import { createBacklog, createOverload, OVERLOADED } from './overload.js'
+import { ALL, createBacklog, createOverload, OVERLOADED, type Admitted } from './overload.js'
 import type { CoreRunner } from './runner.js'
 import type { TracedEnd } from '../rates/traced-ends.js'
 import type { FeedItem } from '../../wire/watch-events.js'
@@ -29,7 +29,6 @@ interface Queued {
   /** ms, monotonic. */
   at: number
 }
-const EVERYTHING = { tasks: Infinity, lookIn: 0 }
 const NOTHING: { batch: Queued[]; weight: number } = { batch: [], weight: 0 }
 const isRead = ({ operation }: Queued): boolean => traitsOf(operation).queue === 'reads'
 
@@ -113,17 +112,22 @@ export function createScheduler({
   let tickTimer: NodeJS.Timeout | undefined
   let tickAt = Infinity
 
+  /** When new work that was left is looked at again. */
   let lookTimer: NodeJS.Timeout | undefined
+  let stopping = false
+
   const oldestWait = (): number => (intake[0] === undefined ? 0 : now() - intake[0].at)
   const backlog = createBacklog(now, active)
   const crowded = createOverload(oldestWait, now)
   const overloaded = (): boolean => crowded() || runner.behind?.() === true
-  /** How much of the new work may be taken now, and when to look again where that is nothing. */
-  const admitted = (): { tasks: number; lookIn: number } => {
-    const first = intake[0]
-    if (first === undefined || !traitsOf(first.operation).newWork) return EVERYTHING
+  /** How much of the new work may be taken now: all of it once the service stops, so that each is answered. */
+  const admitted = (): Admitted => {
+    const first = intake.find(({ operation }) => traitsOf(operation).newWork)
+    if (first === undefined || stopping) return ALL
     return backlog.admits(traitsOf(first.operation).weight(first.operation), now() - first.at)
   }
+  const hasIntake = ({ tasks }: Admitted): boolean =>
+    intake[0] !== undefined && (tasks > 0 || !traitsOf(intake[0].operation).newWork)
   const isPaused = (): boolean => batchSize.pause(now()) >= 1
 
   /** Asks for a turn. @param read for what waits for no commit */
@@ -139,6 +143,7 @@ export function createScheduler({
   const push = (operation: Operation, settle: Queued['settle'], from?: AddressKeys): void => {
     // After the end only sockets that close late still speak.
     if (ended) return settle?.(refuse('stopping', 'the service is stopping'))
+    if (operation.op === 'stop') stopping = true
     const traits = traitsOf(operation)
     if (traits.newWork && overloaded()) {
       settle?.(refuse('unavailable', OVERLOADED))
@@ -151,6 +156,7 @@ export function createScheduler({
   }
 
   const tickIn = (ms: number): void => {
+    if (ended) return
     const at = Date.now() + ms
     // The deadline moved closer, or the timer has fired: an earlier tick than needed is harmless.
     if (at >= tickAt - 1) return
@@ -177,14 +183,15 @@ export function createScheduler({
     tickDue = false
     overloaded() // looks at the clock also while nothing new comes
     const room = batchSize.room()
-    const late = oldestWait() > INTAKE_LATE_MS
+    const admission = admitted()
+    const late = oldestWait() > INTAKE_LATE_MS && hasIntake(admission)
     const reserved = Math.ceil(room * LATE_INTAKE_SHARE)
     const isCrowded = queue.length > room
     const reads = isCrowded ? takeReads(room * READS_SHARE) : NOTHING
     const first = takeFrom(queue, (late ? room - reserved : room) - reads.weight)
     const left = room - reads.weight - first.weight
-    const second = takeFrom(intake, late ? reserved : left, admitted().tasks)
-    backlog.takes(second.weight)
+    const second = takeFrom(intake, late ? reserved : left, admission.tasks)
+    backlog.takes(second.newTasks)
     queue = first.rest
     intake = second.rest
     const parts = [reads.batch, first.taken, second.taken].filter((part) => part.length > 0)
@@ -198,7 +205,8 @@ export function createScheduler({
    */
   const maxInFlight = (): number => {
     if (!beside) return runner.maxInFlight
-    return queue.length + intake.length >= WORTH_A_COMMIT ? MAX_BESIDE : 1
+    const waiting = queue.length + (hasIntake(admitted()) ? intake.length : 0)
+    return waiting >= WORTH_A_COMMIT ? MAX_BESIDE : 1
   }
 
   function runTurn(): void {
@@ -215,9 +223,9 @@ export function createScheduler({
         inFlight--
         batchSize.learn(batch.length, weight, result.took, now())
         if (result.took.commit > 0) beside = result.beside === true
+        backlog.learn(result.tasks, { operations: batch.length, ms: result.took.all - result.took.commit })
         scheduleRest()
         busy = result.busy
-        if (result.tasks !== undefined) backlog.learn(result.tasks, result.took.all - result.took.commit)
         if (result.access !== undefined) access?.(result.access)
         // Somebody waits for these; for what comes behind them nobody does.
         deliver(result.effects)
@@ -236,13 +244,14 @@ export function createScheduler({
     )
   }
   const scheduleRest = (): void => {
-    const { tasks, lookIn } = admitted()
-    if (queue.length > 0 || tickDue || (intake.length > 0 && tasks > 0)) return schedule()
+    if (ended) return
+    const admission = admitted()
+    if (queue.length > 0 || tickDue || hasIntake(admission)) return schedule()
     if (intake.length === 0 || lookTimer !== undefined) return
     lookTimer = setTimeout(() => {
       lookTimer = undefined
       scheduleRest()
-    }, lookIn)
+    }, admission.lookIn)
   }
 
   tickIn(0)
@@ -266,19 +275,24 @@ export function createScheduler({
 
 /**
  * Takes operations from the front of a queue while there is room for their weight; one that has begun is taken, however heavy.
- * @param most the first is taken if that is more than 0, and another only when all together are not more
+ * @param most new tasks: none if it is 0, and after the first operation that brings some only what fits
  */
-function takeFrom(queue: Queued[], room: number, most = Infinity): { taken: Queued[]; rest: Queued[]; weight: number } {
+function takeFrom(queue: Queued[], room: number, most = Infinity) {
   let n = 0
   let weight = 0
+  let newTasks = 0
   for (const { operation } of queue) {
-    if (weight >= room || most <= 0) break
-    const more = traitsOf(operation).weight(operation)
-    if (n > 0 && weight + more > most) break
+    if (weight >= room) break
+    const traits = traitsOf(operation)
+    const more = traits.weight(operation)
+    if (traits.newWork) {
+      if (most <= 0 || (newTasks > 0 && newTasks + more > most)) break
+      newTasks += more
+    }
     weight += more
     n++
   }
   return n === queue.length
-    ? { taken: queue, rest: [], weight }
-    : { taken: queue.slice(0, n), rest: queue.slice(n), weight }
+    ? { taken: queue, rest: [], weight, newTasks }
+    : { taken: queue.slice(0, n), rest: queue.slice(n), weight, newTasks }
 }
