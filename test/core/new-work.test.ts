@@ -110,6 +110,8 @@ test('how much new work is taken: everything, until the service is at its limit'
   expect(backlog.admits(100, 0)).toEqual(none)
   after(1, done({ working: 301 }), { operations: 31, ms: 0 }) // nodes are what limits
   expect(backlog.admits(100, 0)).toEqual(all)
+  after(1, done({ working: 301 }), { operations: 6401, ms: 0 }) // they stream words
+  expect(backlog.admits(100, 0)).toEqual(all)
   after(1, done({ working: 301 }), { operations: 32, ms: 0 }) // there are many of them
   expect(backlog.admits(100, 0)).toEqual(none)
   after(1, { waiting: 9000, working: 0, places: 0, ended }) // there are none
@@ -142,7 +144,8 @@ test('while a long queue waits for a service at its limit, as much new work is t
   expect(after(10, 1100, 540)).toBeCloseTo(0)
   expect(after(100, 1100, 540)).toBeCloseTo(5) // a little, where nothing ends
   expect(after(10, 1100, 540, 120)).toBe(140) // other nodes than what waits may have
-  expect(after(10, 999, 541)).toBe(Infinity)
+  expect(after(10, 1100, 9000)).toBe(1000) // no more than a long queue is saved up
+  expect(after(10, 999, 9001)).toBe(Infinity)
 })
 
 test('how many tasks could be pushed to nodes follows what they hold, also where a turn was undone', () => {

@@ -1,5 +1,5 @@
 /** The fewest operations that may share a commit, and the most: with more the first of them would only wait longer. */
-export const MIN_BATCH = 256
+export const MIN_BATCH = 128
 export const MAX_BATCH = 512
 /** A turn may take so many times as long as its commit. */
 const TURN_PER_COMMIT = 2

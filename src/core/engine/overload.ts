@@ -37,11 +37,12 @@ const COUNT_EVERY_MS = 200
 const FULL_LOOP = 0.8
 const FULL_CORE = 0.6
 /**
- * ... and tasks stay at nodes no longer than this on average, ms, or so many operations share a turn. Else nodes are what limits, however
- * busy the service is with a turn for each word.
+ * ... and tasks stay at nodes no longer than this on average, ms, or so many operations share a turn, most of them of tasks that end: no
+ * more than so many for each. Else nodes are what limits, however busy the service is with a turn for each word of theirs.
  */
 const QUICK_NODES_MS = 150
 const FULL_TURN = 32
+const OPERATIONS_A_TASK = 16
 /** What becomes free within this time is counted as free: about the next turn, ms. */
 const NEXT_TURN_MS = 10
 /** While the queue is long so many new tasks are taken each ms where none comes to an end; and when that is looked at again, ms. */
@@ -75,9 +76,9 @@ export function createBacklog(now: () => number, active: () => number) {
   let credit = 0
   let creditedAt = 0
 
+  const longQueue = (): number => Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS)
   /** Places beside a queue are at nodes that may not have what waits: that is no reason to wait for it. */
-  const isLong = (): boolean =>
-    atLimit && tasks.places === 0 && tasks.waiting > Math.max(LONG_QUEUE_TASKS, perMs * LONG_QUEUE_MS)
+  const isLong = (): boolean => atLimit && (tasks.places ?? 0) === 0 && tasks.waiting > longQueue()
   const freePlaces = (): number => {
     if (tasks.places === null) return Infinity // nodes that poll take what waits
     return (tasks.places > 0 ? tasks.places : -tasks.waiting) - taken + perMs * NEXT_TURN_MS
@@ -87,10 +88,11 @@ export function createBacklog(now: () => number, active: () => number) {
     const ms = at - counted.at
     if (ms < COUNT_EVERY_MS) return
     const next = { at, ended: tasks.ended, active: active() }
-    perMs = (next.ended - counted.ended) / ms
+    const ended = next.ended - counted.ended
+    perMs = ended / ms
     const isFull = next.active - counted.active >= FULL_LOOP * ms || turns.ms >= FULL_CORE * ms
-    const areQuick = tasks.working <= perMs * QUICK_NODES_MS || turns.operations >= FULL_TURN * turns.n
-    atLimit = isFull && areQuick && perMs > 0
+    const areFull = turns.operations >= FULL_TURN * turns.n && turns.operations <= OPERATIONS_A_TASK * ended
+    atLimit = isFull && ended > 0 && (tasks.working <= perMs * QUICK_NODES_MS || areFull)
     counted = next
     turns = { n: 0, operations: 0, ms: 0 }
   }
@@ -107,7 +109,7 @@ export function createBacklog(now: () => number, active: () => number) {
       taken = 0
       turns = { n: turns.n + 1, operations: turns.operations + turn.operations, ms: turns.ms + turn.ms }
       countTurns(at)
-      credit = isLong() ? credit + ended + (at - creditedAt) * TRICKLE : 0
+      credit = isLong() ? Math.min(longQueue(), credit + ended + (at - creditedAt) * TRICKLE) : 0
       creditedAt = at
     },
     /** The turn that begins takes so many new tasks. */
