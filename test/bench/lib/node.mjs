@@ -10,7 +10,7 @@ export function createKey() {
   const jwk = {
     kty: 'EC',
     crv: 'secp256k1',
-    d: pair.getPrivateKey().toString('base64url').padStart(43, 'A'),
+    d: Buffer.from(pair.getPrivateKey('hex').padStart(64, '0'), 'hex').toString('base64url'),
     x: point.subarray(1, 33).toString('base64url'),
     y: point.subarray(33).toString('base64url'),
   }
