@@ -63,7 +63,7 @@ export const ALL: Admitted = { tasks: Infinity, lookIn: 0 }
  */
 export function createBacklog(now: () => number, active: () => number) {
   let tasks: TaskFigures = { waiting: 0, working: 0, ended: 0, places: null }
-  /** New tasks in turns since then. */
+  /** New tasks that turns have taken since these figures. */
   let taken = 0
   /** In the time that was counted last: tasks that came to an end, each ms, and whether the service was at its limit. */
   let perMs = 0

@@ -245,8 +245,9 @@ export function createScheduler({
   }
   const scheduleRest = (): void => {
     if (ended) return
+    if (queue.length > 0 || tickDue) return schedule()
     const admission = admitted()
-    if (queue.length > 0 || tickDue || hasIntake(admission)) return schedule()
+    if (hasIntake(admission)) return schedule()
     if (intake.length === 0 || lookTimer !== undefined) return
     lookTimer = setTimeout(() => {
       lookTimer = undefined
