@@ -44,20 +44,21 @@ export interface OpenDashboard {
   text(selector: string): Promise<string>
 }
 
+/** A service that runs knows of a new token within a second, and the page takes a refusal for an answer. */
+export const knowsToken = (service: Pick<Service, 'url'>, token: string): Promise<unknown> =>
+  until(async () => {
+    // Not at once again and again: who shows wrong tokens is slowed down.
+    await sleep(200)
+    const headers = { authorization: `Bearer ${token}` }
+    return ![401, 429].includes((await fetch(`${service.url}/api/v1/models`, { headers })).status)
+  }, 'the service knows the token')
+
 /** The dashboard of a service in a browser that reaches no other host. */
 export async function openDashboard(
   service: Pick<Service, 'url'>,
   { language = 'en', theme = 'light', token }: DashboardOptions = {},
 ): Promise<OpenDashboard> {
-  // A service that runs knows of a new token within a second, and the page takes a refusal for an answer.
-  if (token !== undefined) {
-    const headers = { authorization: `Bearer ${token}` }
-    await until(async () => {
-      // Not at once again and again: who shows wrong tokens is slowed down.
-      await sleep(200)
-      return ![401, 429].includes((await fetch(`${service.url}/api/v1/models`, { headers })).status)
-    }, 'the service knows the token')
-  }
+  if (token !== undefined) await knowsToken(service, token)
   browser ??= launchBrowser()
   const context = await (await browser).newContext()
   onTestFinished(() => context.close())
