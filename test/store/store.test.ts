@@ -62,16 +62,19 @@ test('the tables and columns that others rely on have their names', () => {
   )
 })
 
-test('the database itself refuses a status that is not in the lifecycle table', () => {
-  const { db } = opened()
+test('the database itself refuses a status that is not in the lifecycle table from any other program, and finds one that is there', () => {
+  const file = join(tempDir(), 'inference.db')
+  const own = opened(file)
+  const db = new Database(file)
+  onTestFinished(() => void db.close())
   const sql =
     db.prepare<[], { sql: string }>("SELECT sql FROM sqlite_schema WHERE name = 'inference_tasks'").get()?.sql ?? ''
   for (const status of taskStatuses) expect(sql).toContain(`'${status}'`)
-  expect(() =>
-    db.exec(
-      "INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank) VALUES ('t','u','','',0,0,0,1,'llama','llama','llama','cancelled',0,0,0,0)",
-    ),
-  ).toThrow(/CHECK/)
+  const insert =
+    "INSERT INTO inference_tasks (task_id, user_address, user_input, context, fee, nonce, infer_fee, max_infer_time, model_type, model_name, model_key, status, created_at, updated_at, queued_ms, queue_rank) VALUES ('t','u','','',0,0,0,1,'llama','llama','llama','cancelled',0,0,0,0)"
+  expect(() => db.exec(insert)).toThrow(/CHECK/)
+  own.db.exec(insert)
+  expect(db.pragma('integrity_check', { simple: true })).toMatch(/CHECK constraint failed in inference_tasks/)
 })
 
 test('opening again changes nothing, and a database of a newer version is refused and left alone', () => {
