@@ -78,7 +78,7 @@ export interface SchedulerParts {
  * that has arrived by then was read, so that nobody is declared dead whose sign of life is already here.
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
- * Where a commit is dear, the next waits a little for those that will share it; what only reads never waits for that.
+ * Where a commit is dear and holds the thread up, the next waits a little for those that will share it; what only reads never does.
  */
 export function createScheduler({
   runner,
@@ -128,7 +128,8 @@ export function createScheduler({
   }
   const hasIntake = ({ tasks }: Admitted): boolean =>
     intake[0] !== undefined && (tasks > 0 || !traitsOf(intake[0].operation).newWork)
-  const isPaused = (): boolean => batchSize.pause(now()) >= 1
+  /** Where syncs run beside the core, those that come during one share the next anyway. */
+  const isPaused = (): boolean => !beside && batchSize.pause(now()) >= 1
 
   /** Asks for a turn. @param read for what waits for no commit */
   const schedule = (read = false): void => {
