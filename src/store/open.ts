@@ -50,9 +50,7 @@ export function openDatabase(file: string): OpenedDatabase {
     renewWal(db)
     const adopted = upgrade(db)
     const unvacuumed = vacuumOnce(db)
-    // Of a CHECK with a list SQLite makes a table at each statement, a sixth of what a task costs. The words that are written here are
-    // those of the types; whoever else writes the file is checked, and `check` looks at what is there.
-    db.pragma('ignore_check_constraints = ON')
+    leaveChecksOut(db)
     db.pragma(`busy_timeout = ${LOCK_WAIT_MS}`)
     if (db.pragma('synchronous', { simple: true }) !== 2)
       throw new StoreError(`${file}: synchronous=FULL did not take effect`)
@@ -79,6 +77,14 @@ export function setUp(db: Database, synchronous: 'FULL' | 'NORMAL'): void {
   db.pragma('cache_size = -16384')
   // What a reader made it grow to is given back with the next write after it has gone.
   db.pragma('journal_size_limit = 67108864')
+}
+
+/**
+ * For what the core writes, and what repeats it. Of a CHECK with a list SQLite makes a table at each statement: a sixth of what a task
+ * costs. The words that are written are those of the types; whoever else writes the file is checked, and `check` looks at what is there.
+ */
+export function leaveChecksOut(db: Database): void {
+  db.pragma('ignore_check_constraints = ON')
 }
 
 /** Closes a database that was opened alone: without a log beside it, and for others to open. */

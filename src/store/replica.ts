@@ -6,6 +6,7 @@ import {
   acquireLock,
   closeFile,
   hasTable,
+  leaveChecksOut,
   migrateUpTo,
   newestSchema,
   openingError,
@@ -38,6 +39,7 @@ export function openReplica(file: string) {
     if (versionOf(opened) === 'none') throw new StoreError(`${file}: this is not a database of this service`)
     // A commit that a power cut takes back is read from the journal again.
     setUp(opened, 'NORMAL')
+    leaveChecksOut(opened)
     return replicaOf(opened, () => closeFile(opened, lock))
   } catch (error) {
     db?.close()

@@ -76,7 +76,8 @@ test('pragmas take effect', () => {
     journal_mode: ['wal', 'WAL'],
     synchronous: [2, 'FULL'],
     wal_autocheckpoint: [2000, '2000'],
-    cache_size: [-65536, '-65536'],
+    cache_size: [-16384, '-16384'],
+    ignore_check_constraints: [1, 'ON'],
     journal_size_limit: [67108864, '67108864'],
     busy_timeout: [100, '100'],
   } as const

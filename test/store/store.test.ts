@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { readForDamage } from '../../src/store/maintenance/intact.js'
 import { openDatabase, StoreError } from '../../src/store/open.js'
 import { taskStatuses } from '../../src/rules/lifecycle.js'
 import { connectNode } from '../support/node-session.js'
@@ -75,6 +76,7 @@ test('the database itself refuses a status that is not in the lifecycle table fr
   expect(() => db.exec(insert)).toThrow(/CHECK/)
   own.db.exec(insert)
   expect(db.pragma('integrity_check', { simple: true })).toMatch(/CHECK constraint failed in inference_tasks/)
+  expect(readForDamage(file)).toBeNull() // a file is not set aside for that
 })
 
 test('opening again changes nothing, and a database of a newer version is refused and left alone', () => {

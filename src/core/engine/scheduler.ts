@@ -19,7 +19,10 @@ const READS_SHARE = 1 / 4
 /** What an operation of weight 1 takes, with its part of the commit and of its answer, ms. */
 const WEIGHT_MS = 0.03
 
-/** Where syncs run beside the core: with so many operations the next turn does not wait for the sync of the last one, and so many turns may wait for theirs. */
+/**
+ * Where syncs run beside the core: with so many operations the next turn waits neither for the sync of the last one nor for more that would
+ * share its own, and so many turns may wait for theirs.
+ */
 const WORTH_A_COMMIT = 64
 const MAX_BESIDE = 8
 
@@ -78,7 +81,8 @@ export interface SchedulerParts {
  * that has arrived by then was read, so that nobody is declared dead whose sign of life is already here.
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
- * Where a commit is dear and holds the thread up, the next waits a little for those that will share it; what only reads never does.
+ * Where a commit is dear, the next waits a little for those that will share it; what only reads never waits for that, and where syncs
+ * run beside the core many do not.
  */
 export function createScheduler({
   runner,
@@ -128,12 +132,12 @@ export function createScheduler({
   }
   const hasIntake = ({ tasks }: Admitted): boolean =>
     intake[0] !== undefined && (tasks > 0 || !traitsOf(intake[0].operation).newWork)
-  /** Where syncs run beside the core, those that come during one share the next anyway. */
-  const isPaused = (): boolean => !beside && batchSize.pause(now()) >= 1
+  const areMany = (): boolean => queue.length + (hasIntake(admitted()) ? intake.length : 0) >= WORTH_A_COMMIT
+  const isPaused = (): boolean => batchSize.pause(now()) >= 1 && !(beside && areMany())
 
   /** Asks for a turn. @param read for what waits for no commit */
   const schedule = (read = false): void => {
-    if (next === 'soon' || (next === 'paused' && !read)) return
+    if (next === 'soon' || (next === 'paused' && !read && isPaused())) return
     clearTimeout(pauseTimer)
     const paused = !read && isPaused()
     next = paused ? 'paused' : 'soon'
@@ -204,11 +208,7 @@ export function createScheduler({
    * How many turns may be on their way now. During a sync none is begun for a few operations: each commit has its price, so that they
    * share the one after the sync.
    */
-  const maxInFlight = (): number => {
-    if (!beside) return runner.maxInFlight
-    const waiting = queue.length + (hasIntake(admitted()) ? intake.length : 0)
-    return waiting >= WORTH_A_COMMIT ? MAX_BESIDE : 1
-  }
+  const maxInFlight = (): number => (!beside ? runner.maxInFlight : areMany() ? MAX_BESIDE : 1)
 
   function runTurn(): void {
     const readsOnly = next === 'soon' && isPaused()
