@@ -12,6 +12,7 @@ import { createModelTable } from '../../dist/rules/models.js'
 import { openDatabase } from '../../dist/store/open.js'
 import { createStore } from '../../dist/store/store.js'
 import { nodeMessages } from '../../dist/wire/node.js'
+import { submitBody } from '../../dist/wire/rest.js'
 import * as v from 'valibot'
 import { readArgs } from './lib/args.mjs'
 
@@ -55,8 +56,15 @@ function openCore(name, withChain) {
     supported_models: ['llama'],
     max_concurrent_tasks: 1024,
   })
-  core.turn([{ op: 'nodeHello', from: [], session: 1, key: NODE_KEY, hello }])
   let nonce = 0
+  /** @throws when an operation was refused: then nothing was measured */
+  const turn = (operations) => {
+    const result = core.turn(operations)
+    const refused = result.outcomes.find((outcome) => !outcome.ok || outcome.value?.some?.(({ ok }) => !ok))
+    if (refused !== undefined) throw new Error(`${operations[0].op}: ${JSON.stringify(refused).slice(0, 300)}`)
+    return result
+  }
+  turn([{ op: 'nodeHello', from: [], session: 1, key: NODE_KEY, hello }])
   const output = 'x'.repeat(options.bytes)
   return {
     /** @returns CPU of a completion, and of the row that follows it, microseconds */
@@ -64,7 +72,7 @@ function openCore(name, withChain) {
       const cpu = { completing: 0, opening: 0 }
       const measure = (which, operations) => {
         const before = process.cpuUsage()
-        core.turn(operations)
+        turn(operations)
         const { user, system } = process.cpuUsage(before)
         cpu[which] += (user + system) / (batches * options.batch)
       }
@@ -72,23 +80,25 @@ function openCore(name, withChain) {
         const tasks = Array.from({ length: options.batch }, () => {
           nonce++
           return {
-            task_id: null,
-            user_address: ORIGIN,
-            user_input: 'What is a lease?',
-            context: '',
-            fee: 300,
-            nonce,
-            infer_fee: 2500,
-            max_infer_time: 300,
-            model_name: 'llama',
-            signed_tx: 'ab'.repeat(198),
-            signer_public_key: null,
-            is_encrypted: false,
+            ...v.parse(submitBody, {
+              user_address: ORIGIN,
+              user_input: 'What is a lease?',
+              context: '',
+              fee: 300,
+              nonce,
+              infer_fee: 2500,
+              max_infer_time: 300,
+              model_name: 'llama',
+              signed_tx: 'ab'.repeat(198),
+            }),
             paid: { txid: createHash('sha256').update(String(nonce)).digest('hex'), account: null },
           }
         })
-        const { effects } = core.turn([{ op: 'submit', tasks }])
-        const done = effects.map(({ message: { task_id, attempt } }) => ({
+        const { effects } = turn([{ op: 'submit', tasks }])
+        const assigned = effects.filter(({ message }) => message.type === 'task.assign')
+        if (assigned.length !== options.batch)
+          throw new Error(`${assigned.length} of ${options.batch} tasks were assigned`)
+        const done = assigned.map(({ message: { task_id, attempt } }) => ({
           op: 'nodeMessage',
           session: 1,
           message: { type: 'task.complete', task_id, attempt, output, confidence: 1 },
