@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { codeOf, isDamage } from './faults.js'
 import { adoptOriginal, copyOriginal, type Adoption } from './maintenance/adopt.js'
-import { Database } from './sqlite.js'
+import { Database, leaveChecksOut } from './sqlite.js'
 import { renewWal } from './wal.js'
 
 /** The database cannot be used; the message says which file, why, and what to do. */
@@ -77,14 +77,6 @@ export function setUp(db: Database, synchronous: 'FULL' | 'NORMAL'): void {
   db.pragma('cache_size = -16384')
   // What a reader made it grow to is given back with the next write after it has gone.
   db.pragma('journal_size_limit = 67108864')
-}
-
-/**
- * For what the core writes, and what repeats it. Of a CHECK with a list SQLite makes a table at each statement: a sixth of what a task
- * costs. The words that are written are those of the types; whoever else writes the file is checked, and `check` looks at what is there.
- */
-export function leaveChecksOut(db: Database): void {
-  db.pragma('ignore_check_constraints = ON')
 }
 
 /** Closes a database that was opened alone: without a log beside it, and for others to open. */

@@ -6,7 +6,6 @@ import {
   acquireLock,
   closeFile,
   hasTable,
-  leaveChecksOut,
   migrateUpTo,
   newestSchema,
   openingError,
@@ -16,7 +15,7 @@ import {
   versionOf,
 } from './open.js'
 import { createReplay, Diverged } from './replay.js'
-import { Database } from './sqlite.js'
+import { Database, leaveChecksOut } from './sqlite.js'
 
 /** A record of the journal, and where it ends in the log. */
 export type StoredRecord = JournalRecord & { seq: number }

@@ -25,3 +25,11 @@ function loadOlder(): typeof BetterSqlite3 {
     )
   }
 }
+
+/**
+ * For what the core writes, and what repeats it. Of a CHECK with a list SQLite makes a table at each statement: a sixth of what a task
+ * costs. The words that are written are those of the types; whoever else writes the file is checked, and `check` looks at what is there.
+ */
+export function leaveChecksOut(db: Database): void {
+  db.pragma('ignore_check_constraints = ON')
+}

@@ -81,8 +81,7 @@ export interface SchedulerParts {
  * that has arrived by then was read, so that nobody is declared dead whose sign of life is already here.
  *
  * Under more load than can be served, what is at work goes before what is new, and what is new is refused before it waits long.
- * Where a commit is dear, the next waits a little for those that will share it; what only reads never waits for that, and where syncs
- * run beside the core many do not.
+ * Where a commit is dear, the next waits a little for those that will share it: not what only reads, nor many beside a sync.
  */
 export function createScheduler({
   runner,
@@ -137,9 +136,10 @@ export function createScheduler({
 
   /** Asks for a turn. @param read for what waits for no commit */
   const schedule = (read = false): void => {
-    if (next === 'soon' || (next === 'paused' && !read && isPaused())) return
-    clearTimeout(pauseTimer)
+    if (next === 'soon') return
     const paused = !read && isPaused()
+    if (paused && next === 'paused') return
+    clearTimeout(pauseTimer)
     next = paused ? 'paused' : 'soon'
     if (paused) pauseTimer = setTimeout(runTurn, batchSize.pause(now()))
     else setImmediate(runTurn)

@@ -1,8 +1,7 @@
 import { statSync } from 'node:fs'
 import { isDamage } from '../faults.js'
-import { leaveChecksOut } from '../open.js'
 import { askThread } from './aside.js'
-import { Database } from '../sqlite.js'
+import { Database, leaveChecksOut } from '../sqlite.js'
 
 /** Larger files are looked at in a thread of their own, bytes: up to here it takes about a tenth of a second. */
 const MAX_AT_ONCE_BYTES = 32 * 1024 * 1024
