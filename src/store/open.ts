@@ -72,12 +72,21 @@ export function openDatabase(file: string): OpenedDatabase {
 export function setUp(db: Database, synchronous: 'FULL' | 'NORMAL'): void {
   db.pragma('journal_mode = WAL')
   db.pragma(`synchronous = ${synchronous}`)
-  // KiB. With the 2 MiB that SQLite takes by itself, tasks that waited a second are read from the log again. With more than this a
-  // commit costs more: where pages of an index were split or joined, SQLite goes through its whole cache at the end of the commit.
-  db.pragma('cache_size = -16384')
+  const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
+  db.pragma(`cache_size = -${cacheFor(bytes)}`)
   // What a reader made it grow to is given back with the next write after it has gone.
   db.pragma('journal_size_limit = 67108864')
 }
+
+/** From so many bytes on a file is large: about three million tasks. */
+const LARGE_FILE = 4 * 1024 ** 3
+
+/**
+ * How much of a file of so many bytes is kept in memory, KiB. With the 2 MiB that SQLite takes by itself, tasks that waited a second are read
+ * from the log again. With more than this a commit costs more: where pages of an index were split or joined, SQLite goes through its whole
+ * cache at the end of the commit. In a large file that is less than what reading the pages of its indexes again would cost.
+ */
+export const cacheFor = (bytes: number): number => (bytes < LARGE_FILE ? 16_384 : 65_536)
 
 /** Closes a database that was opened alone: without a log beside it, and for others to open. */
 export function closeFile(db: Database, lock: Database): void {

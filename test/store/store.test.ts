@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { readForDamage } from '../../src/store/maintenance/intact.js'
@@ -14,6 +14,30 @@ function opened(file = join(tempDir(), 'inference.db')) {
   onTestFinished(() => void (database.db.open && database.close()))
   return database
 }
+
+test('a large file gets more memory for its pages than a small one', () => {
+  const file = join(tempDir(), 'inference.db')
+  const cacheOf = (): number => {
+    const { db, close } = openDatabase(file)
+    const size = Number(db.pragma('cache_size', { simple: true }))
+    close()
+    return size
+  }
+  const pretend = (bytes: number): void => {
+    // The header says how many pages there are; those behind the real ones are a hole in the file.
+    const pages = Buffer.alloc(4)
+    pages.writeUInt32BE(bytes / 4096)
+    const fd = openSync(file, 'r+')
+    writeSync(fd, pages, 0, 4, 28)
+    ftruncateSync(fd, bytes)
+    closeSync(fd)
+  }
+  expect(cacheOf()).toBe(-16_384)
+  pretend(4 * 1024 ** 3 - 4096)
+  expect(cacheOf()).toBe(-16_384)
+  pretend(4 * 1024 ** 3)
+  expect(cacheOf()).toBe(-65_536)
+})
 
 test('the database is in WAL mode and fully synchronous, also after the first write', () => {
   const { db } = opened()
