@@ -9,13 +9,16 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readArgs } from './lib/args.mjs'
 import { endChild, killAtExit } from './lib/children.mjs'
-import { buildCommit, figuresOf, LEAST_ROUNDS, movement } from './lib/compare.mjs'
-import { now, show } from './lib/measure.mjs'
+import { buildCommit, figuresOf, LEAST_PASSES, LEAST_ROUNDS, meanMovement, movement } from './lib/compare.mjs'
+import { median, now, show } from './lib/measure.mjs'
 import { machine, printTable } from './lib/report.mjs'
+import { sideBySide } from './lib/side-by-side.mjs'
 
 const NAMES = ['dispatch', 'rest', 'streams', 'askers', 'access', 'watching', 'overload', 'sessions', 'growth', 'start']
-/** Those that measure one build: the others have both sides in themselves, or make files that take minutes. */
-const COMPARED = ['dispatch', 'rest', 'start']
+/** Services of both builds side by side, in short turns; only with --compare. */
+const LOAD = 'load'
+/** Then those that measure one build, in rounds: the others have both sides in themselves, or make files that take minutes. */
+const COMPARED = [LOAD, 'rest', 'start']
 
 const options = readArgs('bench: every benchmark, a short pass each, in a few minutes', {
   only: ['', '', `of ${NAMES.join(',')} only these; with --compare ${COMPARED.join(',')} unless it says others`],
@@ -24,16 +27,22 @@ const options = readArgs('bench: every benchmark, a short pass each, in a few mi
   limit: [90, 90, 'seconds that one benchmark may take in the short pass'],
   compare: ['', '', 'a commit: its build and this one in turns, and which figures moved'],
   rounds: [5, LEAST_ROUNDS, `of --compare, at least ${LEAST_ROUNDS}: each measures both builds`],
+  passes: [12, LEAST_PASSES, `of --compare, turns of each build in ${LOAD}, at least ${LEAST_PASSES}`],
+  tasks: [10_000, 4000, `of --compare, in each turn of ${LOAD}`],
+  'slow-disk': [0, 0, `of --compare, in ${LOAD}: ms that every fsync takes longer; needs a C compiler`],
 })
+const OWN_CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 const stopWith = (message) => {
   console.error(message)
   process.exit(2)
 }
 const names = options.only !== '' ? options.only.split(',') : options.compare === '' ? NAMES : COMPARED
-const unknown = names.find((name) => !NAMES.includes(name))
+const unknown = names.find((name) => !NAMES.includes(name) && !(name === LOAD && options.compare !== ''))
 if (unknown !== undefined) stopWith(`--only: there is no ${unknown}; ${NAMES.join(', ')}`)
 if (options.rounds < LEAST_ROUNDS)
   stopWith(`--rounds: at least ${LEAST_ROUNDS}, or chance cannot be told from a change`)
+if (options.passes < LEAST_PASSES)
+  stopWith(`--passes: at least ${LEAST_PASSES}, or chance cannot be told from a change`)
 const out = options.out ? resolve(options.out) : mkdtempSync(join(tmpdir(), 'bench-report-'))
 mkdirSync(out, { recursive: true })
 
@@ -85,14 +94,51 @@ async function passOverAll() {
   if (results.some((r) => r.failure !== null)) process.exitCode = 1
 }
 
+const arrow = (moved) => (moved === 0 ? '' : moved > 0 ? 'UP' : 'DOWN')
+
+/** @returns the figures of both builds side by side, and how each has moved */
+async function compareSideBySide(cli) {
+  console.log(`\n== ${LOAD}: both builds side by side, ${options.passes} turns each`)
+  const rows = await sideBySide([cli, options.cli || OWN_CLI], {
+    passes: options.passes,
+    tasks: options.tasks,
+    idle: options.quick ? 15 : 40,
+    slowDisk: options['slow-disk'],
+  })
+  const results = rows.map(({ what, found: [theirs, ours] }) => ({
+    name: LOAD,
+    what,
+    theirs,
+    ours,
+    ...meanMovement(theirs, ours),
+  }))
+  printTable(
+    [
+      ['figure', 'that build', 'this one', 'moved', 'mean ratio', 'its error'],
+      ...results.map(({ what, theirs, ours, ratio, error, moved }) => [
+        what,
+        show(median(theirs)),
+        show(median(ours)),
+        arrow(moved),
+        ratio.toFixed(3),
+        error.toFixed(3),
+      ]),
+    ],
+    1,
+  )
+  return results
+}
+
 async function compare() {
   const theirs = buildCommit(options.compare, join(out, 'build'))
   process.once('exit', theirs.remove)
+  const loads = names.includes(LOAD) ? await compareSideBySide(theirs.cli) : []
+  const inRounds = names.filter((name) => name !== LOAD)
   /** By benchmark and figure: what each build had in each round. */
   const found = new Map()
   let failures = 0
-  for (let round = 0; round < options.rounds; round++) {
-    for (const name of names) {
+  for (let round = 0; round < (inRounds.length === 0 ? 0 : options.rounds); round++) {
+    for (const name of inRounds) {
       // The other one is first every time, so that what drifts hits both alike.
       const builds = round % 2 === 0 ? ['theirs', 'ours'] : ['ours', 'theirs']
       const figures = {}
@@ -118,8 +164,19 @@ async function compare() {
     }
   }
   const results = [...found.values()].map((row) => ({ ...row, ...movement(row.theirs, row.ours) }))
+  if (results.length > 0) printRounds(results, theirs.commit)
+  const all = [...loads, ...results]
+  const moved = all.filter((row) => row.moved !== 0).length
   console.log(
-    `\n${options.rounds} rounds of this build and ${theirs.commit.slice(0, 12)} in turns; ratio: this one to that one`,
+    `\n${moved} of ${all.length} figures moved by more than the noise${failures === 0 ? '' : `; ${failures} runs FAILED`}`,
+  )
+  write(all)
+  if (failures > 0) process.exitCode = 1
+}
+
+function printRounds(results, commit) {
+  console.log(
+    `\n${options.rounds} rounds of this build and ${commit.slice(0, 12)} in turns; ratio: this one to that one`,
   )
   printTable(
     [
@@ -127,7 +184,7 @@ async function compare() {
       ...results.map(({ name, what, ratio, least, most, noise, moved }) => [
         name,
         what,
-        moved === 0 ? '' : moved > 0 ? 'UP' : 'DOWN',
+        arrow(moved),
         ratio.toFixed(2),
         `${least.toFixed(2)}..${most.toFixed(2)}`,
         `${(noise * 100).toFixed(0)} %`,
@@ -135,12 +192,6 @@ async function compare() {
     ],
     3,
   )
-  const moved = results.filter((row) => row.moved !== 0).length
-  console.log(
-    `\n${moved} of ${results.length} figures moved by more than the noise${failures === 0 ? '' : `; ${failures} runs FAILED`}`,
-  )
-  write(results)
-  if (failures > 0) process.exitCode = 1
 }
 
 await (options.compare === '' ? passOverAll() : compare())

@@ -5,8 +5,11 @@ interface Movement {
   noise: number
   moved: number
 }
-const { movement, figuresOf } = (await import(new URL('../bench/lib/compare.mjs', import.meta.url).href)) as {
+const { movement, meanMovement, figuresOf } = (await import(
+  new URL('../bench/lib/compare.mjs', import.meta.url).href
+)) as {
   movement(theirs: readonly number[], ours: readonly number[]): Movement
+  meanMovement(theirs: readonly number[], ours: readonly number[]): { ratio: number; error: number; moved: number }
   figuresOf(summary: readonly { what: string; value: unknown }[]): Map<string, number>
 }
 
@@ -33,6 +36,20 @@ test('a figure has moved when every round says so by more than two runs of one b
       drifting.map((x) => x * 1.3),
     ).moved,
   ).toBe(1)
+})
+
+test('side by side a figure has moved when the mean of its ratios is more than three of its errors from 1', () => {
+  const theirs = [100, 140, 70, 110, 95, 60]
+  const times = (ratios: readonly number[]): number[] => theirs.map((x, i) => x * (ratios[i] ?? NaN))
+  expect(meanMovement(theirs, times([1.04, 1.06, 1.05, 1.03, 1.07, 1.05]))).toMatchObject({ moved: 1 })
+  expect(meanMovement(theirs, times([0.94, 0.96, 0.95, 0.93, 0.97, 0.95]))).toMatchObject({ moved: -1 })
+  expect(meanMovement(theirs, times([1.3, 0.9, 1.2, 0.8, 1.1, 1])).moved).toBe(0)
+  // Half as much and twice as much are no change.
+  const even = meanMovement(theirs, times([2, 0.5, 2, 0.5, 2, 0.5]))
+  expect(even.ratio).toBeCloseTo(1)
+  expect(even.error).toBeCloseTo((Math.log(2) * Math.sqrt(6 / 5)) / Math.sqrt(6))
+  // Five turns are too few to say so.
+  expect(meanMovement(theirs.slice(1), times([2, 2.01, 2, 2.01, 2, 2.01]).slice(1)).moved).toBe(0)
 })
 
 test('three rounds tell nothing, and figures are found in whatever a benchmark says', () => {
