@@ -2,6 +2,7 @@
 // What happens above capacity: submissions are offered at a rate of their own, whether or not the service keeps up.
 import { readArgs } from './lib/args.mjs'
 import { startChild } from './lib/children.mjs'
+import { meanMovement } from './lib/compare.mjs'
 import { latency, show, showLatency } from './lib/measure.mjs'
 import { createReport } from './lib/report.mjs'
 import { startService } from './lib/service.mjs'
@@ -72,6 +73,14 @@ for (const variant of variants) {
   }
   report.table(`${variant.name}: capacity ${show(variant.capacity)} tasks/s`, rows)
   report.raw(variant.name, passes)
+  const servedAt = (multiple) =>
+    passes.filter((_, i) => multiples[i % multiples.length] === multiple).map((f) => f.served)
+  if (passes.length > multiples.length && multiples.includes(1) && multiples.includes(2)) {
+    const { ratio, error } = meanMovement(servedAt(1), servedAt(2))
+    report.say(
+      `served at 2 x over 1 x: ${ratio.toFixed(2)} ± ${error.toFixed(2)}, the mean of the passes and its error`,
+    )
+  }
   const last = passes.at(-1)
   report.summary(
     `overload ${multiples.at(-1)} x, ${variant.name.split(' (')[0]}`,
