@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { codeOf, isDamage } from './faults.js'
 import { adoptOriginal, copyOriginal, type Adoption } from './maintenance/adopt.js'
-import { Database, leaveChecksOut } from './sqlite.js'
+import { bytesOf, Database, leaveChecksOut } from './sqlite.js'
 import { renewWal } from './wal.js'
 
 /** The database cannot be used; the message says which file, why, and what to do. */
@@ -72,8 +72,7 @@ export function openDatabase(file: string): OpenedDatabase {
 export function setUp(db: Database, synchronous: 'FULL' | 'NORMAL'): void {
   db.pragma('journal_mode = WAL')
   db.pragma(`synchronous = ${synchronous}`)
-  const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
-  db.pragma(`cache_size = -${cacheFor(bytes)}`)
+  db.pragma(`cache_size = -${cacheFor(bytesOf(db))}`)
   // What a reader made it grow to is given back with the next write after it has gone.
   db.pragma('journal_size_limit = 67108864')
 }
@@ -86,7 +85,7 @@ const LARGE_FILE = 4 * 1024 ** 3
  * from the log again. With more than this a commit costs more: where pages of an index were split or joined, SQLite goes through its whole
  * cache at the end of the commit. In a large file that is less than what reading the pages of its indexes again would cost.
  */
-export const cacheFor = (bytes: number): number => (bytes < LARGE_FILE ? 16_384 : 65_536)
+const cacheFor = (bytes: number): number => (bytes < LARGE_FILE ? 16_384 : 65_536)
 
 /** Closes a database that was opened alone: without a log beside it, and for others to open. */
 export function closeFile(db: Database, lock: Database): void {

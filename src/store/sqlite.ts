@@ -26,6 +26,10 @@ function loadOlder(): typeof BetterSqlite3 {
   }
 }
 
+/** Of the file, without its log. */
+export const bytesOf = (db: Database): number =>
+  Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
+
 /**
  * For what the core writes, and what repeats it. Of a CHECK with a list SQLite makes a table at each statement: a sixth of what a task
  * costs. The words that are written are those of the types; whoever else writes the file is checked, and `check` looks at what is there.

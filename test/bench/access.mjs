@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { readArgs } from './lib/args.mjs'
 import { startChild } from './lib/children.mjs'
-import { ratios, show, showSpread, spread } from './lib/measure.mjs'
+import { meanOf, ratios, show, showSpread, spread } from './lib/measure.mjs'
 import { createReport } from './lib/report.mjs'
 import { startService } from './lib/service.mjs'
 
@@ -85,12 +85,12 @@ try {
     const cpu = (side) => show(spread(side.cpu).median)
     const cost = ratios(token.cpu, open.cpu)
     report.summary(`${cell}: CPU with a token / without`, showSpread(cost, ' x'), cost)
-    report.summary(`${cell}: with a token / without`, `${showSpread(rate, ' x')}, mean ${meanOf(rate.samples)}`, rate)
+    report.summary(`${cell}: with a token / without`, `${showSpread(rate, ' x')}, mean ${showMean(rate.samples)}`, rate)
     return [
       cell === 'single' ? 'single submissions' : 'batches of 100',
       showSpread(spread(open.rate)),
       showSpread(spread(token.rate)),
-      `${showSpread(rate, ' x')}, mean ${meanOf(rate.samples)}`,
+      `${showSpread(rate, ' x')}, mean ${showMean(rate.samples)}`,
       `${cpu(open)}, ${cpu(token)}: ${showSpread(cost, ' x')}`,
     ]
   })
@@ -104,9 +104,8 @@ try {
 }
 report.finish()
 
-/** With its standard error: how far the mean of as many other rounds would lie from it, mostly. */
-function meanOf(samples) {
-  const mean = samples.reduce((a, b) => a + b, 0) / samples.length
-  const variance = samples.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, samples.length - 1)
-  return `${mean.toFixed(3)} ± ${Math.sqrt(variance / samples.length).toFixed(3)}`
+/** With its standard error. */
+function showMean(samples) {
+  const { mean, error } = meanOf(samples)
+  return `${mean.toFixed(3)} ± ${error.toFixed(3)}`
 }

@@ -31,7 +31,6 @@ const options = readArgs('bench: every benchmark, a short pass each, in a few mi
   tasks: [10_000, 4000, `of --compare, in each turn of ${LOAD}`],
   'slow-disk': [0, 0, `of --compare, in ${LOAD}: ms that every fsync takes longer; needs a C compiler`],
 })
-const OWN_CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 const stopWith = (message) => {
   console.error(message)
   process.exit(2)
@@ -99,7 +98,7 @@ const arrow = (moved) => (moved === 0 ? '' : moved > 0 ? 'UP' : 'DOWN')
 /** @returns the figures of both builds side by side, and how each has moved */
 async function compareSideBySide(cli) {
   console.log(`\n== ${LOAD}: both builds side by side, ${options.passes} turns each`)
-  const rows = await sideBySide([cli, options.cli || OWN_CLI], {
+  const rows = await sideBySide([cli, options.cli], {
     passes: options.passes,
     tasks: options.tasks,
     idle: options.quick ? 15 : 40,
@@ -137,7 +136,7 @@ async function compare() {
   /** By benchmark and figure: what each build had in each round. */
   const found = new Map()
   let failures = 0
-  for (let round = 0; round < (inRounds.length === 0 ? 0 : options.rounds); round++) {
+  for (let round = 0; round < options.rounds; round++) {
     for (const name of inRounds) {
       // The other one is first every time, so that what drifts hits both alike.
       const builds = round % 2 === 0 ? ['theirs', 'ours'] : ['ours', 'theirs']

@@ -1,10 +1,9 @@
 // npm run bench:dispatch -- [--quick] [--peers=thread,bullmq,graphile,beanstalkd] [--slow-disk=4]
 // From submit to the node and back: idle latency, and throughput by how tasks are submitted, alone or beside peers.
 import { existsSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { readArgs } from './lib/args.mjs'
-import { startChild } from './lib/children.mjs'
+import { openLoad, pass, quiet, single } from './lib/load.mjs'
 import { latency, median, ratios, show, showLatency, showSpread, spread } from './lib/measure.mjs'
 import { createReport } from './lib/report.mjs'
 
@@ -48,65 +47,53 @@ if (!installed && names.some((name) => ['bullmq', 'graphile'].includes(name)))
 
 /** Runs `measure` with a submitter and nodes of their own. */
 async function withLoad(system, way, { count, slots }, measure) {
-  const submitter = startChild(new URL('./load/submitter.mjs', import.meta.url))
-  const nodes = startChild(new URL('./load/nodes.mjs', import.meta.url))
   const to = { module: moduleOf(system.name), address: system.server.address, way, run: `r${++runId}-${process.pid}` }
+  const load = await openLoad(to, { count, slots, prefetch: options.prefetch })
   try {
-    await Promise.all([
-      submitter.call('open', to),
-      nodes.call('open', { ...to, count, slots, prefetch: options.prefetch }),
-    ])
-    const figures = await measure(submitter, nodes)
-    await submitter.call('close')
-    await nodes.call('close')
+    const figures = await measure(load)
+    await load.close()
     return figures
   } finally {
-    await Promise.all([submitter.stop(), nodes.stop()])
+    await load.stop()
   }
 }
 
 /** One task at a time; the next when the one before is settled and all is quiet. */
 const idle = (system, way, samples) =>
-  withLoad(system, way, { count: 1, slots: options.slots }, async (submitter, nodes) => {
+  withLoad(system, way, { count: 1, slots: options.slots }, async (load) => {
     const figures = { arrive: [], ack: [], settle: [] }
     const warm = Math.min(50, samples)
-    await nodes.call('expect', { from: 0, n: warm + samples })
+    await load.nodes.call('expect', { from: 0, n: warm + samples })
     for (let i = 0; i < warm + samples; i++) {
-      const [s, n] = await Promise.all([submitter.call('one', i), nodes.call('one', i, options.limit * 1000)])
+      const { sent, acked, arrived, settled } = await single(load, i, options.limit * 1000)
       if (i >= warm) {
-        figures.arrive.push(n.arrived - s.sent)
-        figures.ack.push(s.acked - s.sent)
-        figures.settle.push(n.settled - s.sent)
+        figures.arrive.push(arrived - sent)
+        figures.ack.push(acked - sent)
+        figures.settle.push(settled - sent)
       }
-      await sleep(3 + Math.random() * 6 + slowDisk * 4)
+      await quiet(slowDisk)
     }
-    await nodes.call('all')
+    await load.nodes.call('all')
     system.submitted += warm + samples
     return figures
   })
 
 /** As many as it takes, from the first submit to the last settled. */
 const throughput = (system, way, n) =>
-  withLoad(system, way, { count: options.nodes, slots: options.slots }, async (submitter, nodes) => {
+  withLoad(system, way, { count: options.nodes, slots: options.slots }, async (load) => {
     const { bulk, inFlight } = system.module.ways[way]
-    const pass = async (from, size) => {
-      await nodes.call('expect', { from, n: size })
-      const all = nodes.call('all', undefined, options.limit * 1000).catch(async (error) => {
-        throw new Error(
-          `${system.name}, ${way}: ${error.message} (${await nodes.call('missing').catch(() => '?')} of ${size} tasks missing)`,
-        )
+    const submit = async (from, size) => {
+      const limit = options.limit * 1000
+      const s = await pass(load, { from, n: size, inFlight, bulk, limit }).catch((error) => {
+        throw new Error(`${system.name}, ${way}: ${error.message}`, { cause: error })
       })
-      const [s, { finished }] = await Promise.all([
-        submitter.call('many', { from, n: size, inFlight, bulk }, options.limit * 1000),
-        all,
-      ])
       system.submitted += size
-      return { ...s, finished }
+      return s
     }
-    await pass(0, Math.min(WARM_UP, n))
+    await submit(0, Math.min(WARM_UP, n))
     await system.server.loopDelay?.()
     const cpu = system.server.cpu()
-    const s = await pass(WARM_UP, n)
+    const s = await submit(WARM_UP, n)
     const used = system.server.cpu() - cpu
     const loop = await system.server.loopDelay?.(false)
     const seconds = (s.finished - s.started) / 1000

@@ -6,7 +6,7 @@ import { Abandoned } from './aside.js'
 import { checkAside } from './check-aside.js'
 import { copyDatabase, removeCopy, stampOf, syncFolder } from './copy.js'
 import { StoreError } from '../open.js'
-import type { Database } from '../sqlite.js'
+import { bytesOf, type Database } from '../sqlite.js'
 
 /** After a failure the next try is not later than this, ms. */
 const RETRY_MS = 600_000
@@ -54,7 +54,7 @@ export function createScheduledBackups({ db, dir, interval, keep, log, time }: B
   }
 
   const refuseFullDisk = async (): Promise<void> => {
-    const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
+    const bytes = bytesOf(db)
     const { bavail, bsize } = await statfs(dir)
     if (bavail * bsize < bytes + SPARE_BYTES)
       throw new StoreError(

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { median } from './measure.mjs'
+import { meanOf, median } from './measure.mjs'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const git = (...args) => execFileSync('git', ['-C', ROOT, ...args], { encoding: 'utf8' }).trim()
@@ -58,9 +58,7 @@ const ERRORS = 3
  */
 export function meanMovement(theirs, ours) {
   const logs = Array.from({ length: Math.min(theirs.length, ours.length) }, (_, i) => Math.log(ours[i] / theirs[i]))
-  const mean = logs.reduce((sum, x) => sum + x, 0) / logs.length
-  const variance = logs.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (logs.length - 1)
-  const error = Math.sqrt(variance / logs.length)
+  const { mean, error } = meanOf(logs)
   const isClear = logs.length >= LEAST_PASSES && Math.abs(mean) > ERRORS * error
   return { ratio: Math.exp(mean), error, moved: isClear ? Math.sign(mean) : 0 }
 }

@@ -23,6 +23,13 @@ export const spread = (list) => ({
   samples: [...list],
 })
 
+/** The mean of figures, and its standard error: how far the mean of as many others would lie from it, mostly. */
+export function meanOf(list) {
+  const mean = list.reduce((sum, x) => sum + x, 0) / list.length
+  const variance = list.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, list.length - 1)
+  return { mean, error: Math.sqrt(variance / list.length) }
+}
+
 /** Of many latencies: how many, p50, p90, p99 and the worst. */
 export function latency(list) {
   const s = sorted(list)

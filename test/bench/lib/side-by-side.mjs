@@ -1,8 +1,7 @@
 // Builds that live at the same time and take short turns: what the machine does meanwhile hits all of them, so that a minute or two tells
 // them apart by a few hundredths, where whole runs in turns differ by a tenth.
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as ours from '../ours.mjs'
-import { startChild } from './children.mjs'
+import { openLoad, pass, quiet, single } from './load.mjs'
 import { percentile } from './measure.mjs'
 import { startService } from './service.mjs'
 
@@ -15,7 +14,6 @@ const WARM_UP = 20_000
 const IDLE_WARM_UP = 30
 /** A pass that is not done by then has lost a task, ms. */
 const LIMIT = 60_000
-const here = (file) => new URL(`../${file}`, import.meta.url)
 
 /**
  * Puts load on services of several builds, in turns: each way of submitting, and then single tasks on idle services.
@@ -29,13 +27,11 @@ export async function sideBySide(builds, { passes, tasks, idle, slowDisk = 0 }) 
     for (const service of services) await service.loopDelay(false)
     const rows = []
     for (const [way, { title }] of Object.entries(ours.ways)) {
-      const found = await inTurns(services, way, { passes, warm: WARM_UP }, (load) => load.throughput(tasks))
-      rows.push(...rowsOf(title, found))
+      const loaded = { count: NODES, warm: WARM_UP, passes: { turns: passes, tasks }, measure: throughput }
+      rows.push(...rowsOf(title, await inTurns(services, way, loaded)))
     }
-    const found = await inTurns(services, ours.idleWays[0], { name: 'idle', passes, warm: 0, count: 1 }, (load) =>
-      load.single(idle),
-    )
-    rows.push(...rowsOf('idle', found))
+    const alone = { count: 1, warm: IDLE_WARM_UP, passes: { turns: passes, tasks: idle }, measure: oneByOne(slowDisk) }
+    rows.push(...rowsOf('idle', await inTurns(services, ours.idleWays[0], { name: 'idle', ...alone })))
     return rows
   } finally {
     await Promise.all(services.map((service) => service.stop()))
@@ -46,75 +42,71 @@ export async function sideBySide(builds, { passes, tasks, idle, slowDisk = 0 }) 
  * Of each service its figures, one object for each pass.
  * @param o.name of nodes and tasks, other than all before
  */
-async function inTurns(services, way, { name = way, passes, warm, count = NODES }, measure) {
+async function inTurns(services, way, { name = way, count, warm, passes, measure }) {
   const loads = []
   try {
-    for (const [i, service] of services.entries())
-      loads.push(await openLoad(service, way, { run: `${name}-${i}`, count }))
-    for (const load of loads) await (warm > 0 ? load.throughput(warm) : load.single(IDLE_WARM_UP))
+    for (const [i, service] of services.entries()) {
+      const to = {
+        module: new URL('../ours.mjs', import.meta.url).href,
+        address: service.url,
+        way,
+        run: `${name}-${i}`,
+      }
+      const load = await openLoad(to, { count, slots: SLOTS, prefetch: PREFETCH })
+      let next = 0
+      loads.push({
+        stop: load.stop,
+        close: load.close,
+        measure(n) {
+          const from = next
+          next += n
+          return measure({ ...load, service }, { from, n, ...ours.ways[way] })
+        },
+      })
+    }
+    for (const load of loads) await load.measure(warm)
     const found = services.map(() => [])
-    for (let pass = 0; pass < passes; pass++)
+    for (let turn = 0; turn < passes.turns; turn++)
       // Another one is first each time.
       for (let k = 0; k < loads.length; k++) {
-        const i = (pass + k) % loads.length
-        found[i].push(await measure(loads[i]))
+        const i = (turn + k) % loads.length
+        found[i].push(await loads[i].measure(passes.tasks))
       }
+    for (const load of loads) await load.close()
     return found
   } finally {
-    await Promise.all(loads.map((load) => load.close()))
+    await Promise.all(loads.map((load) => load.stop()))
   }
 }
 
-async function openLoad(service, way, { run, count }) {
-  const submitter = startChild(here('load/submitter.mjs'))
-  const nodes = startChild(here('load/nodes.mjs'))
-  const to = { module: here('ours.mjs').href, address: service.url, way, run }
-  await Promise.all([
-    submitter.call('open', to),
-    nodes.call('open', { ...to, count, slots: SLOTS, prefetch: PREFETCH }),
-  ])
-  const { bulk, inFlight } = ours.ways[way]
-  let next = 0
+/** So many tasks as fast as they go. */
+async function throughput({ service, ...load }, { from, n, inFlight, bulk }) {
+  await service.loopDelay()
+  const before = service.cpu()
+  const { started, finished } = await pass(load, { from, n, inFlight, bulk, limit: LIMIT })
+  const cpu = service.cpu() - before
+  const loop = await service.loopDelay(false)
   return {
-    /** So many tasks as fast as they go. */
-    async throughput(n) {
-      const from = next
-      next += n
-      await nodes.call('expect', { from, n })
-      await service.loopDelay()
-      const before = service.cpu()
-      const [{ started }, { finished }] = await Promise.all([
-        submitter.call('many', { from, n, inFlight, bulk }, LIMIT),
-        nodes.call('all', undefined, LIMIT),
-      ])
-      const cpu = service.cpu() - before
-      const loop = await service.loopDelay(false)
-      return {
-        'tasks/s': n / ((finished - started) / 1000),
-        'CPU, us a task': (cpu / n) * 1e6,
-        'event loop delay p99, ms': loop.p99,
-      }
-    },
-    /** So many tasks, each when the one before is settled and all is quiet. */
-    async single(n) {
-      const from = next
-      next += n
-      await nodes.call('expect', { from, n })
-      const arrived = []
-      for (let number = from; number < from + n; number++) {
-        const [s, at] = await Promise.all([submitter.call('one', number), nodes.call('one', number, LIMIT)])
-        arrived.push(at.arrived - s.sent)
-        await sleep(3 + Math.random() * 6)
-      }
-      await nodes.call('all', undefined, LIMIT)
-      return { 'submit to node p50, ms': percentile(arrived, 0.5), 'submit to node p90, ms': percentile(arrived, 0.9) }
-    },
-    async close() {
-      await Promise.all([submitter.call('close'), nodes.call('close')])
-      await Promise.all([submitter.stop(), nodes.stop()])
-    },
+    'tasks/s': n / ((finished - started) / 1000),
+    'CPU, us a task': (cpu / n) * 1e6,
+    'event loop delay p99, ms': loop.p99,
   }
 }
+
+/** So many tasks, each when the one before is settled and all is quiet. */
+const oneByOne =
+  (slowDisk) =>
+  async (load, { from, n }) => {
+    await load.nodes.call('expect', { from, n })
+    const times = []
+    for (let number = from; number < from + n; number++) {
+      const { sent, arrived } = await single(load, number, LIMIT)
+      times.push(arrived - sent)
+      await quiet(slowDisk)
+    }
+    await load.nodes.call('all', undefined, LIMIT)
+    return { 'submit to node p50, ms': percentile(times, 0.5), 'submit to node p90, ms': percentile(times, 0.9) }
+  }
 
 const rowsOf = (title, found) =>
   Object.keys(found[0][0]).map((figure) => ({
