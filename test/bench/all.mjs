@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readArgs } from './lib/args.mjs'
 import { endChild, killAtExit } from './lib/children.mjs'
-import { buildCommit, figuresOf, LEAST_PASSES, LEAST_ROUNDS, meanMovement, movement } from './lib/compare.mjs'
+import { buildCommit, figuresOf, LEAST_ROUNDS, LEAST_STARTS, meanMovement, movement } from './lib/compare.mjs'
 import { median, now, show } from './lib/measure.mjs'
 import { machine, printTable } from './lib/report.mjs'
 import { sideBySide } from './lib/side-by-side.mjs'
@@ -27,7 +27,7 @@ const options = readArgs('bench: every benchmark, a short pass each, in a few mi
   limit: [90, 90, 'seconds that one benchmark may take in the short pass'],
   compare: ['', '', 'a commit: its build and this one in turns, and which figures moved'],
   rounds: [5, LEAST_ROUNDS, `of --compare, at least ${LEAST_ROUNDS}: each measures both builds`],
-  passes: [12, LEAST_PASSES, `of --compare, turns of each build in ${LOAD}, at least ${LEAST_PASSES}`],
+  starts: [8, LEAST_STARTS, `of --compare, new services of both builds in ${LOAD}, at least ${LEAST_STARTS}`],
   tasks: [10_000, 4000, `of --compare, in each turn of ${LOAD}`],
   'slow-disk': [0, 0, `of --compare, in ${LOAD}: ms that every fsync takes longer; needs a C compiler`],
 })
@@ -40,8 +40,8 @@ const unknown = names.find((name) => !NAMES.includes(name) && !(name === LOAD &&
 if (unknown !== undefined) stopWith(`--only: there is no ${unknown}; ${NAMES.join(', ')}`)
 if (options.rounds < LEAST_ROUNDS)
   stopWith(`--rounds: at least ${LEAST_ROUNDS}, or chance cannot be told from a change`)
-if (options.passes < LEAST_PASSES)
-  stopWith(`--passes: at least ${LEAST_PASSES}, or chance cannot be told from a change`)
+if (options.starts < LEAST_STARTS)
+  stopWith(`--starts: at least ${LEAST_STARTS}, or chance cannot be told from a change`)
 const out = options.out ? resolve(options.out) : mkdtempSync(join(tmpdir(), 'bench-report-'))
 mkdirSync(out, { recursive: true })
 
@@ -97,9 +97,9 @@ const arrow = (moved) => (moved === 0 ? '' : moved > 0 ? 'UP' : 'DOWN')
 
 /** @returns the figures of both builds side by side, and how each has moved */
 async function compareSideBySide(cli) {
-  console.log(`\n== ${LOAD}: both builds side by side, ${options.passes} turns each`)
+  console.log(`\n== ${LOAD}: both builds side by side, started ${options.starts} times`)
   const rows = await sideBySide([cli, options.cli], {
-    passes: options.passes,
+    starts: options.starts,
     tasks: options.tasks,
     idle: options.quick ? 15 : 40,
     slowDisk: options['slow-disk'],

@@ -48,7 +48,7 @@ test('side by side a figure has moved when the mean of its ratios is more than t
   const even = meanMovement(theirs, times([2, 0.5, 2, 0.5, 2, 0.5]))
   expect(even.ratio).toBeCloseTo(1)
   expect(even.error).toBeCloseTo((Math.log(2) * Math.sqrt(6 / 5)) / Math.sqrt(6))
-  // Five turns are too few to say so.
+  // Five starts are too few to say so.
   expect(meanMovement(theirs.slice(1), times([2, 2.01, 2, 2.01, 2, 2.01]).slice(1)).moved).toBe(0)
 })
 

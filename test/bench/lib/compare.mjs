@@ -45,21 +45,22 @@ export function figuresOf(summary) {
   return found
 }
 
-/** The least turns of two builds side by side: of fewer the error of their mean is itself a guess. */
-export const LEAST_PASSES = 6
-/** A mean that is farther from 1 than so many of its standard errors is no chance: with eight turns one in fifty is. */
+/** The least starts of two builds side by side: of fewer the error of their mean is itself a guess. */
+export const LEAST_STARTS = 6
+/** A mean that is farther from 1 than so many of its standard errors is no chance: with eight starts one in fifty is. */
 const ERRORS = 3
 
 /**
- * How a figure has moved between two builds that took short turns side by side: the geometric mean of the ratios of their turns, and its
- * standard error. It has moved when it is more than three of those from 1.
- * @param theirs, ours the figure in each turn, from 0 up
+ * How a figure has moved between two builds that were side by side: the geometric mean of the ratios of their starts, and its standard
+ * error. It has moved when it is more than three of those from 1. A process differs from the next of the same build by more than its turns
+ * do from each other, so that turns of one start count as one.
+ * @param theirs, ours the figure in each start, from 0 up
  * @returns { ratio, error, moved }: ours to theirs; moved is -1, 0 or 1
  */
 export function meanMovement(theirs, ours) {
   const logs = Array.from({ length: Math.min(theirs.length, ours.length) }, (_, i) => Math.log(ours[i] / theirs[i]))
   const { mean, error } = meanOf(logs)
-  const isClear = logs.length >= LEAST_PASSES && Math.abs(mean) > ERRORS * error
+  const isClear = logs.length >= LEAST_STARTS && Math.abs(mean) > ERRORS * error
   return { ratio: Math.exp(mean), error, moved: isClear ? Math.sign(mean) : 0 }
 }
 
